@@ -1,0 +1,48 @@
+# Two commands for newcomers: `make demo` and `make test`. The rest is for those who change the code.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest -n 2
+
+.PHONY: demo test test-full check format lock clean
+
+demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
+	$(BIN)/python -m archiver demo
+
+test: $(VENV)/dev.installed                ## both databases, under three minutes
+	$(PYTEST) -m "not full"
+
+test-full: $(VENV)/dev.installed           ## what CI runs; a skipped test fails it
+	$(PYTEST) --no-skips
+
+check: $(VENV)/dev.installed               ## style, types, architecture
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/dev.installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/dev.installed                ## renew both lock files, without index addresses
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade \
+	    --python-version 3.11 pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
+	    --python-version 3.11 pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) demo dist
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The first marker needs the runtime lock alone; the second adds the tools, so one environment serves both.
+$(VENV)/runtime.installed: requirements.lock | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	touch $@
+
+$(VENV)/dev.installed: requirements-dev.lock | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@

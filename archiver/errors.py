@@ -1,0 +1,112 @@
+"""Every error that archiver raises on purpose, as one tree; the docstring of a class is its default message.
+
+ArchiverError                    1   failed
+├─ UsageError                    2   configuration or usage
+│  ├─ ConfigurationError
+│  ├─ WrongApplication
+│  └─ SchemaMismatch
+├─ ArchiveIncomplete             3   the archive has a hole, a loss or a difference
+├─ CredentialsRefused            4   the service refused our credentials
+└─ TryAgainLater                75   transient: the same call may succeed later
+   ├─ ProviderUnavailable
+   │  └─ AnswerUnusable
+   ├─ QuotaExceeded
+   ├─ DatabaseUnavailable
+   ├─ LeaseLost
+   ├─ WalkFailed
+   └─ Stopped
+RequestRefused                       (an ArchiverError) the service answered with a 4xx that no retry will change
+"""
+
+from __future__ import annotations
+
+EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE, EXIT_REFUSED, EXIT_LATER = 0, 1, 2, 3, 4, 75
+
+
+class ArchiverError(Exception):
+    """Something failed."""
+
+    exit_code = EXIT_FAILED
+    transient = False
+
+    def __init__(self, message: str | None = None, *, hint: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+        self.hint = hint
+        """What the operator can do about it, printed on a line of its own."""
+
+
+class UsageError(ArchiverError):
+    """The command was used in a way that cannot work."""
+
+    exit_code = EXIT_USAGE
+
+
+class ConfigurationError(UsageError):
+    """The configuration cannot be used."""
+
+    def __init__(self, problems: list[str] | str, *, hint: str | None = None) -> None:
+        self.problems = [problems] if isinstance(problems, str) else problems
+        super().__init__("\n".join(self.problems), hint=hint)
+
+
+class WrongApplication(UsageError):
+    """These credentials belong to another application than the one archived here."""
+
+
+class SchemaMismatch(UsageError):
+    """The database schema is not the one this program works with."""
+
+
+class ArchiveIncomplete(ArchiverError):
+    """The archive has a hole, a loss or a difference."""
+
+    exit_code = EXIT_INCOMPLETE
+
+
+class CredentialsRefused(ArchiverError):
+    """The service refused our credentials."""
+
+    exit_code = EXIT_REFUSED
+
+
+class TryAgainLater(ArchiverError):
+    """It could not be done now; trying again later may succeed."""
+
+    exit_code = EXIT_LATER
+    transient = True
+
+
+class ProviderUnavailable(TryAgainLater):
+    """The service could not be reached, or answered with an error that passes."""
+
+
+class AnswerUnusable(ProviderUnavailable):
+    """The service answered, but not with what the call returns."""
+
+
+class QuotaExceeded(TryAgainLater):
+    """The service says that the plan's quota is used up; waiting does not help."""
+
+
+class DatabaseUnavailable(TryAgainLater):
+    """The database could not be reached, or did not take what was written."""
+
+
+class LeaseLost(TryAgainLater):
+    """Another process holds this window now; what was read of it was not stored."""
+
+
+class WalkFailed(TryAgainLater):
+    """A walk did not come to an end that can be trusted; nothing was closed."""
+
+
+class Stopped(TryAgainLater):
+    """Stopped before the end, as asked."""
+
+
+class RequestRefused(ArchiverError):
+    """The service refused the request."""
+
+    def __init__(self, message: str | None = None, *, status: int = 0, code: str = "", hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.status, self.code = status, code

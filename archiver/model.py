@@ -1,0 +1,184 @@
+"""The values that cross the rooms of the house: frozen, without I/O, without a provider's or a database's words.
+
+All instants are integer milliseconds since 1970-01-01T00:00:00Z, and all ranges are half-open: `[lo_ms, hi_ms)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+SECOND_MS, MINUTE_MS, HOUR_MS, DAY_MS = 1_000, 60_000, 3_600_000, 86_400_000
+
+
+class Window(NamedTuple):
+    """A range of server time, in ms; the unit of progress, retry, audit and proof."""
+
+    lo_ms: int
+    hi_ms: int
+
+
+class Body(NamedTuple):
+    """One element of a record's `bodies`: what has a column, and everything else in `extra`.
+
+    `duration` is in seconds, `file_length` in bytes, `width` and `height` in pixels, `lat` and `lng` in degrees.
+    `extra` is JSON text, or None.
+    """
+
+    type: str = "unknown"
+    text: str | None = None
+    url: str | None = None
+    filename: str | None = None
+    secret: str | None = None
+    file_length: int | None = None
+    duration: float | None = None
+    width: int | None = None
+    height: int | None = None
+    thumb_url: str | None = None
+    thumb_secret: str | None = None
+    lat: float | None = None
+    lng: float | None = None
+    addr: str | None = None
+    extra: str | None = None
+
+
+class Message(NamedTuple):
+    """A record that could be read. `raw` is the record's bytes as received; every other field is derived from it.
+
+    `digest` is the SHA-256 over the content, whatever the key order (docs/glossary.md). `ext` is JSON text, or None.
+    `lossy` says that a readable field holds a substitute for something that no database column can hold.
+    """
+
+    msg_id: str
+    timestamp_ms: int
+    sender: str | None
+    recipient: str | None
+    conversation: str | None
+    chat_type: str | None
+    direction: str | None
+    bodies: tuple[Body, ...]
+    ext: str | None
+    raw: bytes
+    digest: bytes
+    lossy: bool
+    position: int
+    """Its place in the page, counted from 0 over all records, readable or not."""
+
+
+class Reject(NamedTuple):
+    """A record that could not be read: its bytes as received, and why, in words without any of its text."""
+
+    raw: bytes
+    reason: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer of the provider, or one bounded batch of a file.
+
+    `server_ms` is the server's time when the request was taken up; None where the answer does not tell.
+    `sha256` is the hex digest over the raw bytes of its records, in their order.
+    """
+
+    messages: tuple[Message, ...]
+    rejects: tuple[Reject, ...]
+    server_ms: int | None
+    sha256: str
+
+    @property
+    def received(self) -> int:
+        return len(self.messages) + len(self.rejects)
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of records: each one has exactly one of four fates."""
+
+    new: int = 0
+    known: int = 0
+    changed: int = 0
+    quarantined: int = 0
+    bodies: int = 0
+    revisions: int = 0
+    late: int = 0
+    worst_lateness_ms: int | None = None
+
+    @property
+    def received(self) -> int:
+        return self.new + self.known + self.changed + self.quarantined
+
+    def __add__(self, other: Tally) -> Tally:
+        lateness = [ms for ms in (self.worst_lateness_ms, other.worst_lateness_ms) if ms is not None]
+        return Tally(
+            self.new + other.new,
+            self.known + other.known,
+            self.changed + other.changed,
+            self.quarantined + other.quarantined,
+            self.bodies + other.bodies,
+            self.revisions + other.revisions,
+            self.late + other.late,
+            max(lateness, default=None),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One page of a walk, with what the walk knows after it.
+
+    `progress_ms`: every row stamped before it has been seen (None while the order of rows cannot be trusted).
+    `end`: "" while the walk goes on; "exhausted" when the provider had no more; "by_order" when rows beyond the
+    window proved the rest to lie behind it.
+    """
+
+    page: Page
+    progress_ms: int | None
+    end: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """One look at a range of time, at a fixed lag behind its end: 1 moves the watermark, 2 and up are audits."""
+
+    number: int
+    lag_ms: int
+
+
+class Source(Protocol):
+    """What a provider's way of reading messages offers to `pull`."""
+
+    @property
+    def app(self) -> str:
+        """"org#app"."""
+
+    @property
+    def kind(self) -> str:
+        """The name of this way of reading: "cursor" or "hourly"."""
+
+    @property
+    def passes(self) -> tuple[Pass, ...]:
+        """Pass 1 first, then the audits with growing lags."""
+
+    @property
+    def retention_ms(self) -> int | None:
+        """How long the provider keeps what is read here; None: for ever."""
+
+    def fetch_now(self) -> int:
+        """Ask the provider for its time, in ms."""
+
+    def walk(self, window: Window, *, resume_ms: int | None, order_trusted: bool) -> Iterator[Step]:
+        """Read one window, page by page, to its end or to an error.
+
+        With `resume_ms` the walk begins there, inclusive; give it only where order is trusted.
+        Raises WalkFailed, ProviderUnavailable, QuotaExceeded, CredentialsRefused, Stopped.
+        """
+
+
+class Fates(Protocol):
+    """Told about every walk: pages as they are stored, and how it ended. The progress bar listens here."""
+
+    def stored(self, tally: Tally, watermark_ms: int | None) -> None: ...
+
+
+Json = dict[str, Any]
