@@ -1,6 +1,7 @@
 """Every error that archiver raises on purpose, as one tree; the docstring of a class is its default message.
 
 ArchiverError                    1   failed
+├─ RequestRefused                1   a 4xx that no retry will change
 ├─ UsageError                    2   configuration or usage
 │  ├─ ConfigurationError
 │  ├─ WrongApplication
@@ -15,7 +16,6 @@ ArchiverError                    1   failed
    ├─ LeaseLost
    ├─ WalkFailed
    └─ Stopped
-RequestRefused                       (an ArchiverError) the service answered with a 4xx that no retry will change
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ class Source(Protocol):
 
     @property
     def app(self) -> str:
-        """"org#app"."""
+        """ "org#app"."""
 
     @property
     def kind(self) -> str:
