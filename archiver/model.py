@@ -101,7 +101,6 @@ class Tally:
     changed: int = 0
     quarantined: int = 0
     bodies: int = 0
-    revisions: int = 0
     late: int = 0
     worst_lateness_ms: int | None = None
 
@@ -117,7 +116,6 @@ class Tally:
             self.changed + other.changed,
             self.quarantined + other.quarantined,
             self.bodies + other.bodies,
-            self.revisions + other.revisions,
             self.late + other.late,
             max(lateness, default=None),
         )
@@ -125,16 +123,18 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One page of a walk, with what the walk knows after it.
+    """One page of a walk, with what the walk knows after it. A walk that ends without an error came to its end.
 
-    `progress_ms`: every row stamped before it has been seen (None while the order of rows cannot be trusted).
-    `end`: "" while the walk goes on; "exhausted" when the provider had no more; "by_order" when rows beyond the
-    window proved the rest to lie behind it.
+    `progress_ms`: every row of the window stamped before it has been seen; None while the server's order cannot be
+    trusted, as `ordered` says. `end` of the last step: "exhausted" when the provider had no more, "by_order" when
+    rows beyond the window proved the rest to lie behind it, "partial" when the walk stopped at `progress_ms` because
+    it had grown long.
     """
 
     page: Page
     progress_ms: int | None
-    end: str = ""
+    ordered: bool
+    end: str = "exhausted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +173,6 @@ class Source(Protocol):
         With `resume_ms` the walk begins there, inclusive; give it only where order is trusted.
         Raises WalkFailed, ProviderUnavailable, QuotaExceeded, CredentialsRefused, Stopped.
         """
-
-
-class Fates(Protocol):
-    """Told about every walk: pages as they are stored, and how it ended. The progress bar listens here."""
-
-    def stored(self, tally: Tally, watermark_ms: int | None) -> None: ...
 
 
 Json = dict[str, Any]

@@ -1,0 +1,152 @@
+"""Reads messages by query and cursor: `GET chatmessages?ql=..&limit=..&cursor=..`.
+
+The provider stopped this export on its public cloud in 2017; private deployments still have it. A list ends where
+no cursor is sent, never at a short or empty page. A cursor is used within one list of one walk and never stored: one
+that is sent with another query silently starts at the first page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from archiver.errors import AnswerUnusable, RequestRefused, WalkFailed
+from archiver.model import Json, Message, Page, Pass, Reject, Step, Window
+from archiver.sources.easemob.decode import decode, page_sha256
+from archiver.sources.easemob.slices import Slice, split_envelope
+from archiver.walks import Walk
+from archiver.windows import PAGES_PER_WALK
+
+FetchPage = Callable[[dict[str, str]], tuple[Page, str | None]]
+"""Asks for one page with these parameters; gives the page and its cursor."""
+
+
+class Answer(Protocol):
+    """What is needed of an HTTP answer."""
+
+    @property
+    def body(self) -> bytes: ...
+
+    @property
+    def date_ms(self) -> int | None: ...
+
+
+def read_page(answer: Answer) -> tuple[Page, str | None]:
+    """An answer of `chatmessages` to a page and the cursor of the next. Raises AnswerUnusable, never guesses."""
+    envelope, slices = split_envelope(answer.body, "entities")
+    if slices is None:
+        raise AnswerUnusable("the answer has no list of entities")
+    return make_page(slices, server_time(envelope, answer.date_ms)), _cursor(envelope)
+
+
+def make_page(slices: list[Slice], server_ms: int | None) -> Page:
+    """Decode the records of one answer."""
+    records = [decode(piece, position) for position, piece in enumerate(slices)]
+    return Page(
+        tuple(record for record in records if isinstance(record, Message)),
+        tuple(record for record in records if isinstance(record, Reject)),
+        server_ms,
+        page_sha256([record.raw for record in records]),
+    )
+
+
+def server_time(envelope: Json, date_ms: int | None) -> int | None:
+    """The server's clock when it took the request up: `timestamp - duration` of the envelope, else the Date header."""
+    stamp, duration = envelope.get("timestamp"), envelope.get("duration")
+    if isinstance(stamp, int) and not isinstance(stamp, bool) and 0 < stamp < 2**53:
+        return stamp - (duration if isinstance(duration, int) and 0 <= duration < stamp else 0)
+    return date_ms
+
+
+def _cursor(envelope: Json) -> str | None:
+    cursor = envelope.get("cursor")
+    if cursor is None or cursor == "":
+        return None
+    if not isinstance(cursor, str):
+        raise AnswerUnusable("the cursor of the answer is no text")
+    return cursor
+
+
+@dataclass(frozen=True, slots=True)
+class CursorSource:
+    """One app read by query; `lower_only` is the later dialect, which knows no upper bound and always sorts."""
+
+    app: str
+    passes: tuple[Pass, ...]
+    retention_ms: int | None
+    page_size: int
+    lower_only: bool
+    fetch_page: FetchPage
+    kind: str = "cursor"
+
+    def fetch_now(self) -> int:
+        """The server's time, from the answer to a query that no message can match."""
+        page, _ = self.fetch_page({"ql": self._query(Window(0, 1)) if not self.lower_only else _FAR, "limit": "1"})
+        if page.server_ms is None:
+            raise AnswerUnusable("the answer does not tell the server's time")
+        return page.server_ms
+
+    def walk(self, window: Window, *, resume_ms: int | None, order_trusted: bool) -> Iterator[Step]:
+        """Read one window; see `Source.walk`. Lists that look cut are probed before their end is believed."""
+        start_ms = window.lo_ms if resume_ms is None else resume_ms
+        walk = Walk(Window(start_ms, window.hi_ms), trusted=order_trusted)
+        if not (yield from self._list(walk, walk.window)):
+            return
+        while walk.looks_cut:
+            if not walk.trusted:
+                yield from self._probe_both_ends(walk)
+                return
+            highest_ms = walk.highest_ms or 0
+            if not (yield from self._list(walk, Window(highest_ms, window.hi_ms))):
+                return
+            if walk.news:
+                continue  # it does cut lists: the rest comes list by list
+            if walk.looks_cut and highest_ms + 1 < window.hi_ms:
+                yield from self._list(walk, Window(highest_ms + 1, window.hi_ms))
+                if walk.news:
+                    raise WalkFailed("the server withholds rows of a single millisecond")
+            return
+
+    def _probe_both_ends(self, walk: Walk) -> Iterator[Step]:
+        lowest_ms, highest_ms = walk.lowest_ms or 0, walk.highest_ms or 0
+        for window in (Window(walk.window.lo_ms, lowest_ms + 1), Window(highest_ms, walk.window.hi_ms)):
+            yield from self._list(walk, window)
+            if walk.news:
+                raise WalkFailed("the server cuts lists short")
+
+    def _list(self, walk: Walk, window: Window) -> Generator[Step, None, bool]:
+        """Read one list to the end of its cursors. False: the walk is over, as its last step says."""
+        walk.begin_list()
+        query = {"ql": self._query(window), "limit": str(self.page_size)}
+        cursor: str | None = None
+        while True:
+            page, cursor = self._next(query, cursor)
+            walk.take(page, cursor)
+            if cursor is None:
+                yield Step(page, walk.progress_ms, walk.trusted)
+                return True
+            if self.lower_only and walk.lies_beyond(page, self.passes[0].lag_ms):
+                yield Step(page, walk.progress_ms, walk.trusted, "by_order")
+                return False
+            progress_ms = walk.progress_ms
+            if walk.pages >= PAGES_PER_WALK and progress_ms is not None and progress_ms > walk.window.lo_ms:
+                yield Step(page, progress_ms, walk.trusted, "partial")
+                return False
+            yield Step(page, progress_ms, walk.trusted)
+
+    def _next(self, query: dict[str, str], cursor: str | None) -> tuple[Page, str | None]:
+        try:
+            return self.fetch_page(query if cursor is None else {**query, "cursor": cursor})
+        except RequestRefused as error:
+            if cursor is not None:
+                raise WalkFailed(f"the server refused its own cursor: {error}") from error
+            raise
+
+    def _query(self, window: Window) -> str:
+        if self.lower_only:
+            return f"select * where timestamp > {window.lo_ms - 1}"
+        return f"select * where timestamp > {window.lo_ms - 1} and timestamp < {window.hi_ms} order by timestamp asc"
+
+
+_FAR = f"select * where timestamp > {2**53}"

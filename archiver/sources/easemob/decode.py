@@ -1,0 +1,141 @@
+"""An Easemob record to the archive's message: pure, and shared by every way of reading records.
+
+Shapes of records and bodies: the provider's pages on message history and callbacks (2014 to 2024). Users control
+nearly every value, so no key is relied upon, and what a column cannot hold is substituted and marked as lossy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any
+
+from archiver.model import Message, Reject
+from archiver.sources.easemob import bodies as body_columns
+from archiver.sources.easemob.columns import INDEXED_BYTES, Columns
+from archiver.sources.easemob.slices import Slice
+
+_INT64 = range(-(2**63), 2**63)
+_DIGITS = re.compile(r"-?[0-9]{1,19}")
+# Only these escapes can put a NUL or half a surrogate pair into a text; a record without them is plainly storable.
+_SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+
+
+def decode(piece: Slice, position: int) -> Message | Reject:
+    """Read one record. `position` is its place in its page."""
+    raw = piece.text.encode()
+    try:
+        return _message(piece, raw, position)
+    except _Unreadable as error:
+        return Reject(raw, str(error), position)
+    except RecursionError:
+        return Reject(raw, "nested too deep", position)
+
+
+class _Unreadable(Exception):
+    """Says, without any of the record's text, what keeps a record from being a message."""
+
+
+def _message(piece: Slice, raw: bytes, position: int) -> Message:
+    record = piece.value
+    if piece.problem:
+        raise _Unreadable(piece.problem)
+    if not isinstance(record, dict):
+        raise _Unreadable("the record is not an object")
+    msg_id, timestamp_ms = _msg_id(record.get("msg_id")), _timestamp_ms(record.get("timestamp"))
+
+    columns = Columns(clean=_SUSPICIOUS.search(piece.text) is None)
+    payload = record.get("payload")
+    if not isinstance(payload, dict):
+        columns.lossy |= payload is not None
+        payload = {}
+    sender, recipient = _party(payload, record, "from"), _party(payload, record, "to")
+    chat_type, direction = record.get("chat_type"), record.get("direction")
+    elements = _elements(payload.get("bodies"), columns)
+    ext = payload.get("ext")
+    digest = _digest(timestamp_ms, sender, recipient, chat_type, elements, ext)
+
+    return Message(
+        msg_id,
+        timestamp_ms,
+        columns.indexed(sender),
+        columns.indexed(recipient),
+        columns.indexed(_conversation(chat_type, sender, recipient)),
+        columns.indexed(chat_type),
+        columns.indexed(direction),
+        tuple(body_columns.read(element, columns) for element in elements),
+        columns.json(ext),
+        raw,
+        digest,
+        columns.lossy,
+        position,
+    )
+
+
+def _msg_id(value: Any) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str):
+        raise _Unreadable("msg_id is missing" if value is None else "msg_id is neither text nor an integer")
+    try:
+        size = len(value.encode())
+    except UnicodeEncodeError:
+        raise _Unreadable("msg_id holds half a surrogate pair") from None
+    if not 1 <= size <= INDEXED_BYTES:
+        raise _Unreadable(f"msg_id has {size} bytes, not 1 to {INDEXED_BYTES}")
+    if "\0" in value:
+        raise _Unreadable("msg_id holds U+0000")
+    return value
+
+
+def _timestamp_ms(value: Any) -> int:
+    if (isinstance(value, str) and _DIGITS.fullmatch(value)) or (isinstance(value, float) and value.is_integer()):
+        value = int(value)
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise _Unreadable("timestamp is missing" if value is None else "timestamp is not a whole number")
+    if value not in _INT64:
+        raise _Unreadable("timestamp is beyond 64 bits")
+    return value
+
+
+def _party(payload: dict[str, Any], record: dict[str, Any], key: str) -> str | None:
+    """The provider calls the outer from and to internal (documentation of 2024-10): payload's come first."""
+    for value in (payload.get(key), record.get(key)):
+        if isinstance(value, str) and value:
+            return value
+    return None
+
+
+def _conversation(chat_type: Any, sender: str | None, recipient: str | None) -> str | None:
+    if chat_type in ("groupchat", "chatroom"):
+        return recipient
+    if sender is None or recipient is None:
+        return None
+    return "|".join(sorted((sender.lower(), recipient.lower())))  # user ids are case-insensitive
+
+
+def _elements(value: Any, columns: Columns) -> list[Any]:
+    if isinstance(value, list):
+        return value
+    if value is None:
+        return []
+    columns.lossy = True
+    return [value]
+
+
+def _digest(timestamp_ms: int, *content: Any) -> bytes:
+    """SHA-256 over the content in one canonical form, so that both sources give one digest for one message."""
+    *parties, elements, ext = content
+    canonical = json.dumps(
+        [timestamp_ms, *parties, elements, None if ext == {} else ext], sort_keys=True, separators=(",", ":")
+    )
+    return hashlib.sha256(canonical.encode()).digest()
+
+
+def page_sha256(raws: list[bytes]) -> str:
+    """The hex digest of a page: over the raw bytes of its records, in their order."""
+    whole = hashlib.sha256()
+    for raw in raws:
+        whole.update(raw)
+    return whole.hexdigest()

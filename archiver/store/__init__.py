@@ -1,0 +1,1 @@
+"""Everything that speaks SQL. Functions take a transaction: the use case decides what commits together."""

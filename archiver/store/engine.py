@@ -1,0 +1,163 @@
+"""Connections and transactions on SQLite and PostgreSQL, and the border where drivers' errors become ours.
+
+A transaction that writes is opened as one (`BEGIN IMMEDIATE` on SQLite, where a reader that turns writer fails at
+once), and after any error it is rolled back whole: SQLite ends a transaction silently when the disk is full, and
+whoever went on would commit a watermark over nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from archiver.errors import DatabaseUnavailable
+from archiver.store.schema import page_ids
+
+_SQLITE_NOW = sa.text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)")
+_POSTGRES_NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
+
+
+class Tx:
+    """One open transaction, with the database's own clock."""
+
+    __slots__ = ("_clock", "conn", "postgres")
+
+    def __init__(self, conn: sa.Connection, clock: Callable[[], int] | None) -> None:
+        self.conn = conn
+        self.postgres = conn.dialect.name == "postgresql"
+        self._clock = clock
+
+    def now_ms(self) -> int:
+        """The database's clock: the only one that leases go by."""
+        if self._clock is not None:
+            return self._clock()
+        return int(self.conn.execute(_POSTGRES_NOW if self.postgres else _SQLITE_NOW).scalar_one())
+
+    def next_page_id(self) -> int:
+        if self.postgres:
+            return int(self.conn.execute(page_ids).scalar_one())
+        return int(self.conn.exec_driver_sql("SELECT coalesce(max(id), 0) + 1 FROM pages").scalar_one())
+
+    def among(self, column: sa.ColumnElement[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
+        """`column` is one of many texts, bound as one parameter: a thousand of them plan and parse like one."""
+        if self.postgres:
+            return column == sa.any_(sa.bindparam(None, list(values), sa.ARRAY(sa.Text)))
+        each = sa.func.json_each(json.dumps(values)).table_valued("value")
+        return column.in_(sa.select(each.c.value))
+
+    def append(self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Add many rows in the driver's fastest way: COPY on PostgreSQL, one prepared statement on SQLite.
+
+        JSON columns take JSON text, instants ISO 8601 text, on both.
+        """
+        names = ", ".join(f'"{name}"' for name in columns)
+        cursor = self.conn.connection.cursor()
+        try:
+            if self.postgres:
+                with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
+                    for row in rows:
+                        copy.write_row(row)
+            else:
+                marks = ", ".join("?" * len(columns))
+                cursor.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608 - our own names
+        except self.conn.dialect.loaded_dbapi.Error as error:
+            # Raised as SQLAlchemy would, so that there is one kind of database error to handle.
+            raise DBAPIError.instance(
+                f"append to {table.name}", None, error, self.conn.dialect.loaded_dbapi.Error, hide_parameters=True
+            ) from None
+        finally:
+            cursor.close()
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        with self.conn.begin_nested():
+            yield
+
+
+class Store:
+    """The archive's database. `clock` replaces the database's clock, for simulated time in tests."""
+
+    def __init__(self, engine: sa.Engine, clock: Callable[[], int] | None = None) -> None:
+        self.engine = engine
+        self._clock = clock
+
+    @contextmanager
+    def write(self) -> Iterator[Tx]:
+        """One transaction: committed at the end of the block, rolled back whole by any error in it."""
+        with _translated(), self.engine.connect() as conn, conn.execution_options(archiver_begin="IMMEDIATE").begin():
+            yield Tx(conn, self._clock)
+
+    @contextmanager
+    def read(self) -> Iterator[Tx]:
+        """One consistent snapshot for reading."""
+        isolation: Mapping[str, Any] = {}
+        if self.engine.dialect.name == "postgresql":
+            isolation = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        with _translated(), self.engine.connect() as conn, conn.execution_options(**isolation).begin():
+            yield Tx(conn, self._clock)
+
+    def dispose(self) -> None:
+        self.engine.dispose()
+
+
+def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
+    """Open the database at an SQLAlchemy URL; nothing is created but an empty SQLite file."""
+    if url.startswith("sqlite"):
+        engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": 30})
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    else:
+        engine = sa.create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10}, pool_size=16
+        )
+    return Store(engine, clock)
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # or the driver begins transactions by itself, and late
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=16384"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(conn: sa.Connection) -> None:
+    conn.exec_driver_sql(f"BEGIN {conn.get_execution_options().get('archiver_begin', '')}")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise DatabaseUnavailable(describe(error)) from None
+
+
+def describe(error: SQLAlchemyError) -> str:
+    """What went wrong, without any value: SQLAlchemy prints rows, and PostgreSQL's DETAIL line quotes chat text."""
+    cause = getattr(error, "orig", None)
+    if cause is None:
+        return f"database error: {type(error).__name__}"
+    state = getattr(cause, "sqlstate", None)
+    if state is None:  # SQLite, or no connection: these messages name files, hosts and columns, never values
+        return f"database error: {' '.join(str(cause).split())}"
+    diag = cause.diag
+    names = [name for name in (diag.table_name, diag.column_name, diag.constraint_name) if name]
+    return f"database error: {type(cause).__name__} ({state}){' in ' + ', '.join(names) if names else ''}"
+
+
+def is_data_error(error: SQLAlchemyError) -> bool:
+    """The database refused a value, not the connection or the transaction: the same row would fail again."""
+    cause = getattr(error, "orig", None)
+    state = getattr(cause, "sqlstate", None) or ""
+    # 22: data exception; 54: a limit of the program, such as an index row too large
+    return state[:2] in ("22", "54") or type(cause).__name__ in ("DataError", "OverflowError")
+
+
+def is_duplicate(error: SQLAlchemyError) -> bool:
+    """Another writer stored the same key first."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == "23505"

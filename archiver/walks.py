@@ -1,0 +1,89 @@
+"""What one walk over pages has seen, and what it may conclude from that. Pure: it is told pages, and knows no request.
+
+Servers of this kind have been seen to sort otherwise than asked, to cut lists silently, to answer a cursor with the
+first page, and to send the same cursor for ever. So order is verified, never assumed; every loop is bounded; and a
+walk that cannot trust its end fails instead of ending.
+"""
+
+from __future__ import annotations
+
+from archiver.errors import WalkFailed
+from archiver.model import Page, Window
+
+EMPTY_PAGES_IN_A_ROW = 50
+KNOWN_PAGES_IN_A_ROW = 3
+SHORTEST_SUSPICIOUS_PAGE = 10
+
+
+class Walk:
+    """One walk over `window`, made of one or more lists. `trusted`: whether the server's order was found good so far."""
+
+    def __init__(self, window: Window, *, trusted: bool) -> None:
+        self.window = window
+        self.trusted = trusted
+        self.highest_ms: int | None = None
+        self.lowest_ms: int | None = None
+        self.pages = 0
+        self.news = 0
+        """Rows of this list that no earlier page of this walk had."""
+        self._seen: set[str] = set()
+        self._longest = self._last = 0
+        self.begin_list()
+
+    def begin_list(self) -> None:
+        """A new list begins: cursors belong to one list only."""
+        self.news = self._empty = self._known = 0
+        self._cursors: set[str] = set()
+
+    @property
+    def progress_ms(self) -> int | None:
+        """Every row of the window stamped before this has been seen; None while order is not trusted."""
+        return self.highest_ms if self.trusted else None
+
+    @property
+    def looks_cut(self) -> bool:
+        """The list ended with a page as long as any other: so does one that was cut off silently."""
+        return self.highest_ms is not None and self._last >= max(self._longest, SHORTEST_SUSPICIOUS_PAGE)
+
+    def take(self, page: Page, cursor: str | None) -> None:
+        """Take in one page. Raises WalkFailed where going on would not end."""
+        news = 0
+        for message in page.messages:
+            if message.msg_id not in self._seen:
+                self._seen.add(message.msg_id)
+                self._see(message.timestamp_ms)
+                news += 1
+        self.pages += 1
+        self.news += news
+        self._last = page.received
+        self._longest = max(self._longest, page.received)
+        self._empty = 0 if page.received else self._empty + 1
+        self._known = self._known + 1 if page.messages and not news else 0
+        if cursor is not None:
+            self._check_bounds(cursor)
+
+    def _see(self, timestamp_ms: int) -> None:
+        if not self.window.lo_ms <= timestamp_ms < self.window.hi_ms:
+            return
+        if self.highest_ms is None or self.lowest_ms is None:
+            self.highest_ms = self.lowest_ms = timestamp_ms
+        elif timestamp_ms >= self.highest_ms:
+            self.highest_ms = timestamp_ms
+        else:
+            self.trusted = False
+            self.lowest_ms = min(self.lowest_ms, timestamp_ms)
+
+    def _check_bounds(self, cursor: str) -> None:
+        if cursor in self._cursors:
+            raise WalkFailed("the server sent a cursor for the second time in one list")
+        self._cursors.add(cursor)
+        if self._known >= KNOWN_PAGES_IN_A_ROW:
+            raise WalkFailed(f"{KNOWN_PAGES_IN_A_ROW} pages in a row brought only rows of earlier pages of this walk")
+        if self._empty > EMPTY_PAGES_IN_A_ROW:
+            raise WalkFailed(f"more than {EMPTY_PAGES_IN_A_ROW} empty pages in a row")
+
+    def lies_beyond(self, page: Page, margin_ms: int) -> bool:
+        """Whether this page proves that the rest of an ordered list lies behind the window."""
+        edge_ms = self.window.hi_ms + margin_ms
+        readable = bool(page.messages) and not page.rejects
+        return self.trusted and readable and all(message.timestamp_ms >= edge_ms for message in page.messages)

@@ -1,0 +1,94 @@
+"""The arithmetic of windows: when one may close, how wide the next one is, and what a set of them proves. Pure.
+
+A window is half-open, `[lo_ms, hi_ms)`, in server time. It may close only when the first request of its walk ran at
+`hi + lag + EPS_MS` or later: whatever the server shows within `lag` of its stamp was visible to the whole walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from archiver.model import DAY_MS, MINUTE_MS, Window
+
+EPS_MS = 2_000
+"""Covers the differences between the clocks of the provider's nodes."""
+
+TOLERATED_SKEW_MS = 5 * MINUTE_MS
+"""A server clock further ahead of the database's than this is not believed."""
+
+PAGES_AIMED_AT = 10
+PAGES_PER_WALK = 20
+"""After this many pages the part already walked is closed, and the rest goes on as a window of its own."""
+
+
+def trusted_now(server_ms: int, database_ms: int) -> int:
+    """The instant that planning and closing go by: the server's, unless it runs ahead of the database's clock.
+
+    A second clock may delay, never advance: an answer stamped a day ahead counts as the database's own time.
+    """
+    return server_ms if server_ms <= database_ms + TOLERATED_SKEW_MS else database_ms
+
+
+def due_until(now_ms: int, lag_ms: int) -> int:
+    """The latest end that a window with this lag may have, to be walked now."""
+    return now_ms - lag_ms - EPS_MS
+
+
+def settled(walk0_ms: int, hi_ms: int, lag_ms: int) -> bool:
+    """Whether a walk whose first request ran at `walk0_ms` may close a window that ends at `hi_ms`."""
+    return hi_ms <= due_until(walk0_ms, lag_ms)
+
+
+def next_span(span_ms: int, pages: int, longest_ms: int = DAY_MS) -> int:
+    """How wide the next window is, after one of `span_ms` that took so many pages: about ten pages' worth.
+
+    Grows and shrinks at most fourfold at once, so an idle quarter costs a hundred requests and a burst is cut small.
+    """
+    wanted = span_ms * PAGES_AIMED_AT // max(pages, 1)
+    return max(1, min(max(wanted, span_ms // 4), span_ms * 4, longest_ms))
+
+
+def cut(from_ms: int, until_ms: int, span_ms: int, most: int) -> list[Window]:
+    """At most `most` windows, each `span_ms` wide or less, that tile `[from_ms, until_ms)` from its start."""
+    windows = []
+    while from_ms < until_ms and len(windows) < most:
+        hi_ms = min(from_ms + span_ms, until_ms)
+        windows.append(Window(from_ms, hi_ms))
+        from_ms = hi_ms
+    return windows
+
+
+def cut_back(from_ms: int, until_ms: int, span_ms: int, most: int) -> list[Window]:
+    """Like `cut`, from the end of `[from_ms, until_ms)` backwards: a backfill grows away from what is stored."""
+    windows = []
+    while from_ms < until_ms and len(windows) < most:
+        lo_ms = max(until_ms - span_ms, from_ms)
+        windows.append(Window(lo_ms, until_ms))
+        until_ms = lo_ms
+    return windows
+
+
+def halves(window: Window) -> tuple[Window, Window] | None:
+    """Both halves of a window; None for a single millisecond."""
+    middle = (window.lo_ms + window.hi_ms) // 2
+    if middle == window.lo_ms:
+        return None
+    return Window(window.lo_ms, middle), Window(middle, window.hi_ms)
+
+
+def reach(until_ms: int, above: Iterable[Window]) -> int:
+    """How far the contiguous run of these windows (ascending by `lo_ms`) goes up from `until_ms`."""
+    for window in above:
+        if window.lo_ms != until_ms:
+            break
+        until_ms = window.hi_ms
+    return until_ms
+
+
+def reach_back(from_ms: int, below: Iterable[Window]) -> int:
+    """How far the contiguous run of these windows (descending by `hi_ms`) goes down from `from_ms`."""
+    for window in below:
+        if window.hi_ms != from_ms:
+            break
+        from_ms = window.lo_ms
+    return from_ms
