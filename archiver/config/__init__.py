@@ -1,0 +1,25 @@
+"""The configuration: a TOML file, overlaid by the environment, understood as a whole or refused with every problem.
+
+Nothing here reads the clock or the process's environment; both come in as arguments.
+"""
+
+from archiver.config.reading import DEFAULT_PATH, load
+from archiver.config.settings import App, Attachments, Database, Http, Schedule, Settings, describe, example
+from archiver.config.values import Rate, duration_text, parse_duration, parse_time
+
+__all__ = [
+    "DEFAULT_PATH",
+    "App",
+    "Attachments",
+    "Database",
+    "Http",
+    "Rate",
+    "Schedule",
+    "Settings",
+    "describe",
+    "duration_text",
+    "example",
+    "load",
+    "parse_duration",
+    "parse_time",
+]

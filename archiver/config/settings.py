@@ -1,0 +1,197 @@
+"""The settings, section by section; each field is checked on its own and against those above it.
+
+Keys lose their unit in TOML and gain it in Python (`settle` there, `settle_ms` here), so that no number is read in the
+wrong one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+)
+
+from archiver.config import values
+from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
+
+Time = Annotated[int, PlainValidator(values.parse_time)]
+Duration = Annotated[int, PlainValidator(values.parse_duration)]
+SomeTime = Annotated[int, PlainValidator(values.some_time)]
+Name = Annotated[str, AfterValidator(values.key_part)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        alias_generator=lambda name: name.removesuffix("_ms"),
+    )
+
+
+class Database(Section):
+    url: Annotated[SecretStr, PlainValidator(values.database_url)] = SecretStr("sqlite:///archive.db")
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """With the password: for the engine alone."""
+        return self.url.get_secret_value()
+
+    @property
+    def safe_url(self) -> str:
+        """For people: `***` where a password stands, be it before the host or among the parameters."""
+        text = re.sub(r"(?<=//)([^:/@]*):.*@", r"\1:***@", self.sqlalchemy_url)
+        return re.sub(r"(?i)([?&][a-z_]*pass[a-z_]*=)[^&]*", r"\1***", text)
+
+
+class Schedule(Section):
+    every_ms: SomeTime = MINUTE_MS
+    lease_ms: SomeTime = 3 * MINUTE_MS
+
+
+class Http(Section):
+    deadline_ms: SomeTime = 60 * SECOND_MS
+
+
+class Attachments(Section):
+    store: Annotated[str, AfterValidator(values.store_url)]
+
+
+class App(Section):
+    """One app read through one source. Order matters: a field is checked against those above it."""
+
+    org: Name
+    app: Name
+    app_id: Name | None = None
+    base_url: Annotated[str, AfterValidator(values.base_url)] = "https://a1.easemob.com"
+    path_prefix: Annotated[str, AfterValidator(values.path_prefix)] = "/{org}/{app}"
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr
+    source: Literal["cursor", "hourly"] = "cursor"
+    start_ms: Time
+    page_size: Annotated[int, PlainValidator(values.whole(1, 1000))] = 1000
+    retention_ms: Annotated[int | None, PlainValidator(values.time_or_none)] = None
+    settle_ms: Duration
+    audits_ms: Annotated[tuple[int, ...], PlainValidator(values.parse_lags)]
+    early_ms: Annotated[int | None, PlainValidator(values.time_or_none)] = None
+    rate: Annotated[values.Rate, PlainValidator(values.parse_rate)]
+    workers: Annotated[int, PlainValidator(values.whole(1, 64))] = 1
+    dialect: Literal["both", "lower_only"] = "both"
+    hour_utc_offset_ms: Annotated[int, PlainValidator(values.parse_offset)] = 8 * HOUR_MS
+    give_up_ms: SomeTime = 30 * SECOND_MS
+    send_api: Literal["2014", "current"] = "2014"
+
+    @property
+    def name(self) -> str:
+        return f"{self.org}#{self.app}"
+
+    @property
+    def prefix(self) -> str:
+        """What stands before `/token` and `/chatmessages` in every path of this app."""
+        return self.path_prefix.format(org=self.org, app=self.app, app_id=self.app_id)
+
+    @field_validator("client_secret")
+    @classmethod
+    def _client_secret_says_something(cls, value: SecretStr) -> SecretStr:
+        if value.get_secret_value().strip():
+            return value
+        raise ValueError("is empty")
+
+    @field_validator("path_prefix")
+    @classmethod
+    def _path_prefix_can_be_filled(cls, value: str, info: ValidationInfo) -> str:
+        if "{app_id}" in value and info.data.get("app_id") is None:
+            raise ValueError(f"{value!r} needs app_id; write it as the console shows it")
+        return value
+
+    @field_validator("settle_ms", "audits_ms")
+    @classmethod
+    def _lags_end_before_the_retention(
+        cls, value: int | tuple[int, ...], info: ValidationInfo
+    ) -> int | tuple[int, ...]:
+        """A look that comes when the provider has dropped the records sees an empty range."""
+        retention, settle, text = info.data.get("retention_ms"), info.data.get("settle_ms"), values.duration_text
+        for lag in value if isinstance(value, tuple) else (value,):
+            if retention is not None and lag >= retention:
+                raise ValueError(f"{text(lag)} is not below retention ({text(retention)}); shorten it")
+            if isinstance(value, tuple) and settle is not None and lag <= settle:
+                raise ValueError(f"{text(lag)} does not exceed settle ({text(settle)}); lengthen it, or write []")
+        return value
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database: Database
+    schedule: Schedule
+    http: Http
+    apps: tuple[App, ...]
+    attachments: Attachments | None = None
+    warnings: tuple[str, ...] = ()
+
+    def secrets(self) -> Iterator[str]:
+        """What must never be logged; wiring hands it to `logs.keep_secret`."""
+        yield from (app.client_secret.get_secret_value() for app in self.apps)
+        if match := re.search(r"//[^:/@]*:(.+)@", self.database.sqlalchemy_url):
+            yield match[1]
+        yield from re.findall(r"(?i)[?&][a-z_]*pass[a-z_]*=([^&]+)", self.database.sqlalchemy_url)
+
+
+def describe(settings: Settings) -> dict[str, Any]:
+    """Everything that was understood, in the words of the file, secrets as `***`."""
+    told: dict[str, Any] = {
+        "database": {"url": settings.database.safe_url},
+        "schedule": _told(settings.schedule),
+        "http": _told(settings.http),
+        "apps": [_told(app) for app in settings.apps],
+    }
+    if settings.attachments:
+        told["attachments"] = _told(settings.attachments)
+    return told
+
+
+def _told(section: Section) -> dict[str, Any]:
+    return {
+        field.alias or name: _value_text(field.alias or name, getattr(section, name))
+        for name, field in type(section).model_fields.items()
+    }
+
+
+def _value_text(key: str, value: object) -> object:
+    match key, value:
+        case "start", int(ms):
+            return values.time_text(ms)
+        case "hour_utc_offset", int(ms):
+            return values.offset_text(ms)
+        case _, SecretStr():
+            return "***"
+        case "early", None:
+            return "off"
+        case _, tuple():
+            return [values.duration_text(lag) for lag in value]
+        case (("page_size" | "workers"), _):
+            return value
+        case _, int(ms):
+            return values.duration_text(ms)
+        case _, values.Rate():
+            return str(value)
+        case _:
+            return value
+
+
+def example() -> str:
+    """What `archiver init` writes. It lies beside the package in the tree, and inside it in a wheel."""
+    here = Path(__file__).parent.parent
+    inside, beside = here / "config.example.toml", here.parent / "config.example.toml"
+    return (inside if inside.exists() else beside).read_text(encoding="utf-8")

@@ -1,0 +1,175 @@
+"""Texts of the configuration as values: times, durations, rates, URLs; a ValueError says what is wrong and the remedy."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+_UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_PERIODS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CENTURY_MS, _YEAR_10000_MS, _SECONDS_SIZED = 36_525 * 86_400_000, 253_402_300_800_000, 100_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` requests in any `period_ms`."""
+
+    count: int
+    period_ms: int
+
+    def __str__(self) -> str:
+        return f"{self.count}/{next(unit for unit, ms in reversed(_PERIODS.items()) if ms == self.period_ms)}"
+
+
+def parse_time(value: object) -> int:
+    """ISO 8601 with a zone, or an integer, as milliseconds since 1970; ValueError says what is wrong."""
+    if isinstance(value, str):
+        text = value.strip()
+        try:
+            value = int(text) if re.fullmatch(r"-?[0-9]{1,19}", text) else datetime.fromisoformat(text.upper())
+        except ValueError:
+            raise ValueError(f"{text!r} is not a time; write it as 2026-11-01T00:00:00Z") from None
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        value = (value - _EPOCH) // timedelta(milliseconds=1)
+    elif isinstance(value, date):
+        raise ValueError(f"{value} has no zone; write it as 2026-11-01T00:00:00Z or 2026-11-01T08:00:00+08:00")
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"{value!r} is not a time; write it as 2026-11-01T00:00:00Z")  # noqa: TRY004 - one kind for all
+    if 0 < value < _SECONDS_SIZED:
+        raise ValueError(f"{value} looks like seconds, but integers count milliseconds; did you mean {value}000?")
+    if not 0 <= value < _YEAR_10000_MS:
+        raise ValueError(f"{value} ms lies outside the years 1970 to 9999")
+    return value
+
+
+def parse_duration(value: object) -> int:
+    """ "500ms", "90s", "2m", "1h" or "3d", in milliseconds; ValueError says what is wrong."""
+    match = re.fullmatch(r"([0-9]{1,15})\s*(ms|s|m|h|d)", value.strip()) if isinstance(value, str) else None
+    if not match:
+        raise ValueError(f'{value!r} is not a duration; write a number with its unit, as "90s", "2m", "1h" or "3d"')
+    amount = int(match[1]) * _UNITS[match[2]]
+    if amount > _CENTURY_MS:
+        raise ValueError(f"{value!r} is more than a hundred years")
+    return amount
+
+
+def duration_text(ms: int) -> str:
+    """The shortest text that `parse_duration` reads as `ms`."""
+    unit = next(unit for unit in reversed(_UNITS) if ms % _UNITS[unit] == 0) if ms else "s"
+    return f"{ms // _UNITS[unit]}{unit}"
+
+
+def time_text(ms: int) -> str:
+    """ISO 8601 in UTC, with as many decimals as needed: the text that `parse_time` reads as `ms`."""
+    instant = _EPOCH + timedelta(milliseconds=ms)
+    return instant.isoformat(timespec="milliseconds" if ms % 1000 else "seconds").replace("+00:00", "Z")
+
+
+def offset_text(ms: int) -> str:
+    return f"{'-' if ms < 0 else '+'}{abs(ms) // 3_600_000:02}:{abs(ms) // 60_000 % 60:02}"
+
+
+def some_time(value: object) -> int:
+    if amount := parse_duration(value):
+        return amount
+    raise ValueError("must be longer than nothing")
+
+
+def parse_rate(value: object) -> Rate:
+    match = re.fullmatch(r"([1-9][0-9]{0,5})\s*/\s*(s|min|m|h)", value.strip()) if isinstance(value, str) else None
+    if not match:
+        raise ValueError(f'{value!r} is not a rate; write it as "1/s", "10/min" or "100/h"')
+    return Rate(int(match[1]), _PERIODS[match[2]])
+
+
+def time_or_none(value: object) -> int | None:
+    """A duration; None where it is absent or "off"."""
+    return None if value is None or value == "off" else some_time(value)
+
+
+def parse_lags(value: object) -> tuple[int, ...]:
+    if isinstance(value, str):  # by environment: JSON, or parted by commas
+        value = json.loads(value) if value.lstrip().startswith("[") else [part for part in value.split(",") if part]
+    if isinstance(value, list):
+        return tuple(sorted({some_time(lag) for lag in value}))
+    raise ValueError(f'{value!r} is not a list of durations; write it as ["1h", "24h"], or [] for none')
+
+
+def parse_offset(value: object) -> int:
+    match = re.fullmatch(r"([+-])([01][0-9]):([0-5][0-9])", value) if isinstance(value, str) else None
+    if not match:
+        raise ValueError(f'{value!r} is not an offset from UTC; write it as "+08:00"')
+    return (int(match[2]) * 60 + int(match[3])) * (60_000 if match[1] == "+" else -60_000)
+
+
+def whole(low: int, high: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        number = int(value) if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value) else value
+        if isinstance(number, int) and not isinstance(number, bool) and low <= number <= high:
+            return number
+        raise ValueError(f"{value!r} is not a whole number from {low} to {high}")
+
+    return parse
+
+
+def key_part(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}", value):
+        return value
+    raise ValueError(f"{value!r} is not a name as the console shows it: letters, digits, '-', '_' and '.'")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def base_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        host, _port = parts.hostname or "", parts.port
+    except ValueError:
+        raise ValueError("is not a URL; write it as https://a1.easemob.com") from None
+    if "@" in parts.netloc or "?" in value or "#" in value:
+        raise ValueError("must be host and port alone, without user, query or fragment; write https://a1.easemob.com")
+    if not re.fullmatch(r"[A-Za-z]+://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~-]+)*/?", value) or not host:
+        raise ValueError("is not a URL; write it as https://a1.easemob.com")
+    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
+        raise ValueError(f"{value!r} would send the credentials unencrypted; write https://{parts.netloc}")
+    return value.rstrip("/")
+
+
+def path_prefix(value: str) -> str:
+    bare = re.sub(r"\{(org|app|app_id)\}", "x", value)
+    if re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*", bare):
+        return value
+    raise ValueError(f'{value!r} is not a path of {{org}}, {{app}} and {{app_id}}; write it as "/{{org}}/{{app}}"')
+
+
+def database_url(value: object) -> SecretStr:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    if not isinstance(text, str) or not text.isprintable() or "://" not in text:
+        raise ValueError("is not a database URL; write sqlite:///archive.db or postgresql://user@host/database")
+    scheme, rest = text.split("://", 1)
+    if scheme == "sqlite":
+        if not rest.startswith("/") or rest.split("?")[0] in ("/", "/:memory:"):
+            raise ValueError("names no file; write sqlite:///archive.db, or sqlite:////var/lib/archiver/archive.db")
+        return SecretStr(text)
+    if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
+        return SecretStr(f"postgresql+psycopg://{rest}")
+    raise ValueError(f"{scheme!r} is not supported; write sqlite:///archive.db or postgresql://user@host/database")
+
+
+def store_url(value: str) -> str:
+    if re.fullmatch(r"file:///[^?#\x00-\x1f]*|s3://[a-z0-9][a-z0-9.-]{1,62}(/[^?#\x00-\x1f]*)?", value):
+        return value
+    raise ValueError(f"{value!r} is no store; write file:///var/lib/archiver/attachments or s3://bucket/prefix")
