@@ -1,4 +1,4 @@
-"""Texts of the configuration as values: times, durations, rates, URLs; a ValueError says what is wrong and the remedy."""
+"""Texts of the configuration as values: times, durations, rates, URLs; a ValueError says what is wrong and what helps."""
 
 from __future__ import annotations
 

@@ -69,9 +69,9 @@ def test_section_defaults(tmp_path: Path) -> None:
 
 def test_the_example_loads_and_holds_the_defaults(tmp_path: Path) -> None:
     settings = load(tmp_path, config.example())
-    credentials = {"org", "app", "client_id"}
-    assert settings.apps[0].model_dump(exclude=credentials) == app(tmp_path).model_dump(exclude=credentials)
-    assert settings.model_dump(exclude={"apps"}) == load(tmp_path, APP).model_dump(exclude={"apps"})
+    ours, defaults = dict(settings.apps[0]), dict(app(tmp_path))
+    assert {key for key, value in ours.items() if value != defaults[key]} == {"org", "app", "client_id"}
+    assert settings.model_copy(update={"apps": ()}) == load(tmp_path, APP).model_copy(update={"apps": ()})
 
 
 def test_every_key_is_in_the_example() -> None:
