@@ -79,6 +79,13 @@ class TryAgainLater(ArchiverError):
 class ProviderUnavailable(TryAgainLater):
     """The service could not be reached, or answered with an error that passes."""
 
+    def __init__(
+        self, message: str | None = None, *, retry_after_s: float | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
+        """How long the service asked to be left alone; None where it did not say."""
+
 
 class AnswerUnusable(ProviderUnavailable):
     """The service answered, but not with what the call returns."""

@@ -1,4 +1,4 @@
-"""Texts of the configuration as values: times, durations, rates, URLs; a ValueError says what is wrong and what helps."""
+"""Texts of the configuration as values; a ValueError says what is wrong, and how to write it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,88 @@
+"""What came back, and what it means: an answer, an error that passes, or one that stays."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from archiver.errors import AnswerUnusable, ProviderUnavailable, QuotaExceeded, RequestRefused
+
+_ERROR_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, whole. `where` is host and path, for messages; `date_ms` is the Date header."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+    date_ms: int | None = None
+    where: str = ""
+
+
+class Passing(ProviderUnavailable):
+    """A failure that another attempt may not see. `unsent`: the service certainly did nothing."""
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None, unsent: bool = False) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.unsent = unsent
+
+
+def envelope(answer: Answer) -> dict[str, Any]:
+    """The JSON object of an answer, read as UTF-8 whatever charset it claims; AnswerUnusable if there is none."""
+    try:
+        found = json.loads(answer.body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise AnswerUnusable(f"{answer.where}: the answer is not whole JSON") from None
+    if not isinstance(found, dict):
+        raise AnswerUnusable(f"{answer.where}: the answer is not a JSON object")
+    return found
+
+
+def refusal(answer: Answer) -> Exception:
+    """What an unexpected status means."""
+    code = _error_code(answer.body)
+    told = f"{answer.where} answered {answer.status}{f' ({code})' if code else ''}"
+    if answer.status == 429 and code == "resource_limited":
+        return QuotaExceeded(f"{told}: the quota of the plan is used up", hint="waiting does not help; raise the plan")
+    if answer.status in (408, 425, 429) or answer.status >= 500:
+        return Passing(told, retry_after_s=_retry_after_s(answer), unsent=answer.status in (425, 429))
+    if answer.status < 300:
+        return AnswerUnusable(told)
+    hint = "redirects are not followed; is base_url right?" if answer.status < 400 else None
+    return RequestRefused(told, status=answer.status, code=code, hint=hint)
+
+
+def _error_code(body: bytes) -> str:
+    """The `error` of an error answer, if it is a plain token; nothing else of a body may be quoted."""
+    if len(body) > _ERROR_BYTES:
+        return ""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    code = found.get("error") if isinstance(found, dict) else None
+    return code if isinstance(code, str) and re.fullmatch(r"[a-z0-9_]{1,64}", code) else ""
+
+
+def _retry_after_s(answer: Answer) -> float | None:
+    """Retry-After in seconds; None where it is absent or makes no sense. A date counts from the answer's own."""
+    text = answer.headers.get("Retry-After", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
+        return float(text)
+    until_ms = http_date_ms(text)
+    if until_ms is None or answer.date_ms is None:
+        return None
+    return max(0.0, (until_ms - answer.date_ms) / 1000)
+
+
+def http_date_ms(text: str) -> int | None:
+    try:
+        return int(parsedate_to_datetime(text).timestamp() * 1000)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
