@@ -4,6 +4,44 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import TYPE_CHECKING
+
+from archiver.sandbox.tokens import refusal
+from archiver.sandbox.wire import Answer, Request
+
+if TYPE_CHECKING:
+    from archiver.sandbox.service import Service
+
+DAY_MS = 86_400_000
+
+
+def fetch_file(service: Service, request: Request, rest: list[str]) -> Answer:
+    """`GET /chatfiles/{uuid}`. A token is checked where one is sent, and needed where files are restricted."""
+    faults = service.faults
+    if request.method != "GET" or len(rest) != 2:
+        return service.not_found(request)
+    if (faults.file_restricted or "authorization" in request.headers) and (refused := refusal(service, request)):
+        return refused
+    stamp = service.shelf.files.get(rest[1])
+    if stamp is None or service.hits("file_missing", request):
+        return service.error(request, 404, "entity_not_found", "file may not exists")
+    if faults.file_kept_days and service.true_ms() > stamp + faults.file_kept_days * DAY_MS:
+        return service.error(request, 404, "file_expired", f"file {rest[1]} is expired")
+    uuid = int(rest[1].replace("-", ""), 16)
+    secret = request.headers.get("share-secret") or request.query.get("share-secret")
+    if faults.file_restricted and secret != file_secret(uuid):
+        return service.error(request, 403, "forbidden_op", "share-secret is missing or wrong")
+    if faults.file_redirect:
+        where = faults.redirect_to or service.files_url
+        return Answer(302, headers={"Location": f"{where}/chatfiles/{rest[1]}"})
+    return Answer(200, file_content(uuid), "application/octet-stream")
+
+
+def redirected_file(service: Service, request: Request, segments: list[str]) -> Answer:
+    """The same file on the other host, which knows no token and no secret."""
+    if len(segments) != 2 or segments[1] not in service.shelf.files:
+        return service.error(request, 404, "entity_not_found", "file may not exists")
+    return Answer(200, file_content(int(segments[1].replace("-", ""), 16)), "application/octet-stream")
 
 
 def file_secret(uuid: int) -> str:

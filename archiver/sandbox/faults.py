@@ -134,6 +134,7 @@ class Faults:
     file_kept_days: Annotated[float, "days an attachment is kept, then 404 file_expired; 0: for ever"] = 7.0
     file_missing: Annotated[Rate, "404 entity_not_found for an attachment that exists"] = 0.0
     send_refused: Annotated[bool, "sending is refused with 403, reach limit"] = False
+    send_delay_ms: Annotated[int, "a sent message can be read so much later than it is stamped"] = 0
     presence_form: Annotated[str, "answer of users/{u}/status: seed or modern"] = "seed"
 
     def __post_init__(self) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import random
-import threading
 import time
 import uuid
 from collections import deque
@@ -12,8 +11,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from archiver.sandbox.faults import Dice, Faults
+from archiver.sandbox.phrases import NAMES
 from archiver.sandbox.shelf import Shelf, render
 from archiver.sandbox.tokens import Tokens
+from archiver.sandbox.trouble import Recent
 from archiver.sandbox.wire import Answer, Request
 
 EXCEPTIONS = {
@@ -60,9 +61,9 @@ class Service:
         self.shelf = Shelf()
         self.dice = Dice(seed)
         self.tokens = Tokens(seed)
-        self.online: set[str] = set()
-        """Users that presence calls online."""
-        self.lock = threading.Lock()
+        self.recent = Recent()
+        self.online = {name.lower() for name in NAMES[::3]}
+        """Users that presence calls online, in lower case; all others are offline."""
         self._log: deque[Logged] = deque(maxlen=200_000)
 
     @property

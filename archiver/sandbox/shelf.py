@@ -8,11 +8,12 @@ import re
 import threading
 import zlib
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 _UUID_EPOCH_MS = 12_219_292_800_000
+_FILE = re.compile(rb"/chatfiles/([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
 _UUID_TEXT = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-1[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 Key = tuple[int, int, int]
@@ -92,6 +93,10 @@ class Index:
         self.rows.insert(bisect_left(self.keys, self.key(row)), row)
         insort(self.keys, self.key(row))
 
+    def remove(self, row: Stored) -> None:
+        at = bisect_left(self.keys, self.key(row))
+        del self.rows[at], self.keys[at]
+
     def between(self, low: Key | None, high: Key | None) -> range:
         """The positions of [low, high)."""
         start = 0 if low is None else bisect_left(self.keys, low)
@@ -111,6 +116,8 @@ class Shelf:
             self.by_uuid = Index(lambda row: row.uuid_key)
             self._uuids: set[int] = set()
             self._serials = itertools.count()
+            self.files: dict[str, int] = {}
+            """Every attachment that a record points to, and the timestamp of that record."""
 
     def load(self, rows: list[Stored]) -> None:
         """Take over many rows at once, in place of what was there."""
@@ -118,6 +125,8 @@ class Shelf:
             self.clear()
             self.by_time, self.by_uuid = Index(lambda row: row.key, rows), Index(lambda row: row.uuid_key, rows)
             self._uuids.update(row.uuid for row in rows)
+            for row in rows:
+                self._find_files(row)
 
     def add(
         self, record: dict[str, Any] | bytes, timestamp_ms: int | None, visible_ms: int | None, now_ms: int
@@ -131,16 +140,33 @@ class Shelf:
             self._uuids.add(uuid)
             self.by_time.add(row)
             self.by_uuid.add(row)
+            self._find_files(row)
         return row
+
+    def remove(self, row: Stored) -> None:
+        """Forget a record and its attachments, as a recall does."""
+        with self.lock:
+            self.by_time.remove(row)
+            self.by_uuid.remove(row)
+            for found in _FILE.findall(row.raw):
+                self.files.pop(found.decode(), None)
+
+    def serial(self) -> int:
+        """A number that no other message has."""
+        return next(self._serials)
+
+    def _find_files(self, row: Stored) -> None:
+        for found in _FILE.findall(row.raw):
+            self.files[found.decode()] = row.timestamp_ms
 
     def all(self) -> list[Stored]:
         with self.lock:
             return list(self.by_time.rows)
 
-    def within(self, lo_ms: int, hi_ms: int) -> Iterator[Stored]:
+    def within(self, lo_ms: int, hi_ms: int) -> list[Stored]:
         with self.lock:
             positions = self.by_time.between((lo_ms, 0, 0), (hi_ms, 0, 0))
-            return iter(self.by_time.rows[positions.start : positions.stop])
+            return self.by_time.rows[positions.start : positions.stop]
 
     def _uuid(self, record: dict[str, Any], now_ms: int) -> int:
         text = record.get("uuid")

@@ -9,6 +9,7 @@ import contextlib
 import socket
 import socketserver
 import struct
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -60,6 +61,8 @@ class Answer:
     pause_s: float = 0.0
     """How long a hang lasts, or the pause between the pieces of a dripping body."""
     pieces: int = 1
+    delay_s: float = 0.0
+    """How long everything waits before the first byte."""
     now_ms: int | None = None
     """The time of the Date header; None: no such header."""
 
@@ -101,8 +104,6 @@ class Listener(socketserver.ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that went away are no news; anything else is a mistake in here and shows its traceback."""
-        import sys
-
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -151,6 +152,8 @@ class Connection(socketserver.StreamRequestHandler):
 
     def write(self, request: Request, answer: Answer, keep: bool) -> bool:
         """Send an answer; False where the connection is spent."""
+        if answer.delay_s:
+            self.server.stopping.wait(answer.delay_s)
         if answer.broken == "reset":
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self.rfile.close()
