@@ -80,7 +80,7 @@ class Listener(socketserver.ThreadingTCPServer):
         self.stopping = threading.Event()
         self.open: set[socket.socket] = set()
         self.lock = threading.Lock()
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.02,), name=f"sandbox-{host}")
+        self._thread = threading.Thread(target=self._serve, name=f"sandbox-{host}")
         super().__init__(("127.0.0.1", port), Connection)
 
     @property
@@ -94,13 +94,18 @@ class Listener(socketserver.ThreadingTCPServer):
         """Close everything and wait until all threads have ended."""
         self.stopping.set()
         if self._thread.is_alive():
-            self.shutdown()
+            with contextlib.suppress(OSError):
+                socket.create_connection(self.server_address[:2]).close()  # wakes the accept
             self._thread.join()
         with self.lock:
             for connection in self.open:
                 with contextlib.suppress(OSError):
                     connection.shutdown(socket.SHUT_RDWR)
         self.server_close()
+
+    def _serve(self) -> None:
+        while not self.stopping.is_set():
+            self.handle_request()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients that went away are no news; anything else is a mistake in here and shows its traceback."""
