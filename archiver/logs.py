@@ -25,7 +25,7 @@ _renewed: deque[str] = deque(maxlen=256)
 
 
 def keep_secret(value: str, *, renewed: bool = False) -> None:
-    """Show `***` for `value` from now on. Of renewed ones (tokens) only the latest are remembered: a daemon runs long."""
+    """Show `***` for `value` from now on. Of renewed ones (tokens) only the latest are kept: a daemon runs long."""
     for form in {value, quote(value, safe=""), json.dumps(value)[1:-1], repr(value)[1:-1]}:
         if len(form) < _SHORTEST_SECRET:
             continue  # it would shred every line, and nobody's secret is that short
