@@ -103,6 +103,8 @@ class Tally:
     bodies: int = 0
     late: int = 0
     worst_lateness_ms: int | None = None
+    outside: int = 0
+    """Records stamped outside the window whose walk brought them; they are true all the same."""
 
     @property
     def received(self) -> int:
@@ -118,6 +120,7 @@ class Tally:
             self.bodies + other.bodies,
             self.late + other.late,
             max(lateness, default=None),
+            self.outside + other.outside,
         )
 
 
@@ -126,15 +129,15 @@ class Step:
     """One page of a walk, with what the walk knows after it. A walk that ends without an error came to its end.
 
     `progress_ms`: every row of the window stamped before it has been seen; None while the server's order cannot be
-    trusted, as `ordered` says. `end` of the last step: "exhausted" when the provider had no more, "by_order" when
-    rows beyond the window proved the rest to lie behind it, "partial" when the walk stopped at `progress_ms` because
-    it had grown long.
+    trusted, as `ordered` says. `end`: "" while more may come; "exhausted" when the provider had no more; "by_order"
+    when rows beyond the window proved the rest to lie behind it; "partial" when the walk stopped at `progress_ms`
+    because it had grown long.
     """
 
     page: Page
     progress_ms: int | None
     ordered: bool
-    end: str = "exhausted"
+    end: str = ""
 
 
 @dataclass(frozen=True, slots=True)

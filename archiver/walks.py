@@ -16,7 +16,7 @@ SHORTEST_SUSPICIOUS_PAGE = 10
 
 
 class Walk:
-    """One walk over `window`, made of one or more lists. `trusted`: whether the server's order was found good so far."""
+    """One walk over `window`, made of one or more lists. `trusted`: the server's order was found good so far."""
 
     def __init__(self, window: Window, *, trusted: bool) -> None:
         self.window = window

@@ -50,7 +50,7 @@ def next_span(span_ms: int, pages: int, longest_ms: int = DAY_MS) -> int:
 
 def cut(from_ms: int, until_ms: int, span_ms: int, most: int) -> list[Window]:
     """At most `most` windows, each `span_ms` wide or less, that tile `[from_ms, until_ms)` from its start."""
-    windows = []
+    windows: list[Window] = []
     while from_ms < until_ms and len(windows) < most:
         hi_ms = min(from_ms + span_ms, until_ms)
         windows.append(Window(from_ms, hi_ms))
@@ -60,7 +60,7 @@ def cut(from_ms: int, until_ms: int, span_ms: int, most: int) -> list[Window]:
 
 def cut_back(from_ms: int, until_ms: int, span_ms: int, most: int) -> list[Window]:
     """Like `cut`, from the end of `[from_ms, until_ms)` backwards: a backfill grows away from what is stored."""
-    windows = []
+    windows: list[Window] = []
     while from_ms < until_ms and len(windows) < most:
         lo_ms = max(until_ms - span_ms, from_ms)
         windows.append(Window(lo_ms, until_ms))

@@ -14,6 +14,8 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from archiver.errors import DatabaseUnavailable
@@ -51,12 +53,17 @@ class Tx:
         each = sa.func.json_each(json.dumps(values)).table_valued("value")
         return column.in_(sa.select(each.c.value))
 
+    def insert(self, table: sa.Table) -> Insert:
+        """An INSERT that can say ON CONFLICT, which both databases know in the same words."""
+        return (postgresql.insert if self.postgres else sqlite.insert)(table)  # type: ignore[return-value]
+
     def append(self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
         """Add many rows in the driver's fastest way: COPY on PostgreSQL, one prepared statement on SQLite.
 
         JSON columns take JSON text, instants ISO 8601 text, on both.
         """
         names = ", ".join(f'"{name}"' for name in columns)
+        dbapi = self.conn.dialect.loaded_dbapi
         cursor = self.conn.connection.cursor()
         try:
             if self.postgres:
@@ -66,10 +73,11 @@ class Tx:
             else:
                 marks = ", ".join("?" * len(columns))
                 cursor.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608 - our own names
-        except self.conn.dialect.loaded_dbapi.Error as error:
+        except (dbapi.Error, UnicodeError, OverflowError) as error:
             # Raised as SQLAlchemy would, so that there is one kind of database error to handle.
+            cause = error if isinstance(error, dbapi.Error) else dbapi.DataError(type(error).__name__)
             raise DBAPIError.instance(
-                f"append to {table.name}", None, error, self.conn.dialect.loaded_dbapi.Error, hide_parameters=True
+                f"append to {table.name}", None, cause, dbapi.Error, hide_parameters=True
             ) from None
         finally:
             cursor.close()

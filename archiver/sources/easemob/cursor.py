@@ -82,7 +82,7 @@ class CursorSource:
 
     def fetch_now(self) -> int:
         """The server's time, from the answer to a query that no message can match."""
-        page, _ = self.fetch_page({"ql": self._query(Window(0, 1)) if not self.lower_only else _FAR, "limit": "1"})
+        page, _ = self.fetch_page({"ql": self._query(Window(1, 2)) if not self.lower_only else _FAR, "limit": "1"})
         if page.server_ms is None:
             raise AnswerUnusable("the answer does not tell the server's time")
         return page.server_ms
@@ -91,41 +91,41 @@ class CursorSource:
         """Read one window; see `Source.walk`. Lists that look cut are probed before their end is believed."""
         start_ms = window.lo_ms if resume_ms is None else resume_ms
         walk = Walk(Window(start_ms, window.hi_ms), trusted=order_trusted)
-        if not (yield from self._list(walk, walk.window)):
-            return
-        while walk.looks_cut:
-            if not walk.trusted:
-                yield from self._probe_both_ends(walk)
-                return
+        looks_cut = yield from self._list(walk, walk.window)
+        while looks_cut and walk.trusted:
             highest_ms = walk.highest_ms or 0
-            if not (yield from self._list(walk, Window(highest_ms, window.hi_ms))):
-                return
+            looks_cut = yield from self._list(walk, Window(highest_ms, window.hi_ms))
             if walk.news:
                 continue  # it does cut lists: the rest comes list by list
-            if walk.looks_cut and highest_ms + 1 < window.hi_ms:
-                yield from self._list(walk, Window(highest_ms + 1, window.hi_ms))
+            if looks_cut and highest_ms + 1 < window.hi_ms:
+                yield from self._list(walk, Window(highest_ms + 1, window.hi_ms), final=False)
                 if walk.news:
                     raise WalkFailed("the server withholds rows of a single millisecond")
             return
+        if looks_cut:
+            yield from self._probe_both_ends(walk)
 
     def _probe_both_ends(self, walk: Walk) -> Iterator[Step]:
         lowest_ms, highest_ms = walk.lowest_ms or 0, walk.highest_ms or 0
         for window in (Window(walk.window.lo_ms, lowest_ms + 1), Window(highest_ms, walk.window.hi_ms)):
-            yield from self._list(walk, window)
+            yield from self._list(walk, window, final=False)
             if walk.news:
                 raise WalkFailed("the server cuts lists short")
 
-    def _list(self, walk: Walk, window: Window) -> Generator[Step, None, bool]:
-        """Read one list to the end of its cursors. False: the walk is over, as its last step says."""
+    def _list(self, walk: Walk, window: Window, *, final: bool = True) -> Generator[Step, None, bool]:
+        """Read one list to the end of its cursors. True: that end is not to be believed yet.
+
+        Unless `final`, the walk is not over even where the list ends well.
+        """
         walk.begin_list()
         query = {"ql": self._query(window), "limit": str(self.page_size)}
-        cursor: str | None = None
+        page, cursor = self._next(query)
         while True:
-            page, cursor = self._next(query, cursor)
             walk.take(page, cursor)
             if cursor is None:
-                yield Step(page, walk.progress_ms, walk.trusted)
-                return True
+                over = final and not walk.looks_cut
+                yield Step(page, walk.progress_ms, walk.trusted, "exhausted" if over else "")
+                return walk.looks_cut
             if self.lower_only and walk.lies_beyond(page, self.passes[0].lag_ms):
                 yield Step(page, walk.progress_ms, walk.trusted, "by_order")
                 return False
@@ -134,8 +134,9 @@ class CursorSource:
                 yield Step(page, progress_ms, walk.trusted, "partial")
                 return False
             yield Step(page, progress_ms, walk.trusted)
+            page, cursor = self._next(query, cursor)
 
-    def _next(self, query: dict[str, str], cursor: str | None) -> tuple[Page, str | None]:
+    def _next(self, query: dict[str, str], cursor: str | None = None) -> tuple[Page, str | None]:
         try:
             return self.fetch_page(query if cursor is None else {**query, "cursor": cursor})
         except RequestRefused as error:

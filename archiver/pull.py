@@ -1,0 +1,293 @@
+"""Pulls what is due: plan windows, claim them one by one, walk each, commit each page.
+
+Every page is one transaction: its rows, its fates, the window's progress and, with the last page, the watermark.
+Whatever fails rolls back whole and is claimed again; the database is the only state. What is due is fixed by the
+server's first answer, so that a pull ends.
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from threading import Event, Lock
+from typing import Protocol
+
+from archiver import planning
+from archiver.errors import (
+    EXIT_DONE,
+    EXIT_INCOMPLETE,
+    EXIT_LATER,
+    EXIT_REFUSED,
+    ArchiverError,
+    CredentialsRefused,
+    DatabaseUnavailable,
+    LeaseLost,
+    RequestRefused,
+    Stopped,
+    TryAgainLater,
+    UsageError,
+    WalkFailed,
+)
+from archiver.model import SECOND_MS, Source, Tally
+from archiver.store import apps, leases, runs, watermarks, windows
+from archiver.store.apps import Key
+from archiver.store.engine import Store, Tx
+from archiver.store.windows import Claim, Terms, Wanted
+from archiver.walker import Ground, Walker
+from archiver.windows import TOLERATED_SKEW_MS, due_until, trusted_now
+
+log = logging.getLogger("archiver.pull")
+
+FAILURES_IN_A_ROW = 2
+"""So many windows in a row that the provider did not answer for, and the pull ends; the next one tries again."""
+
+SPLITS_IN_A_ROW = 40
+"""A single bad millisecond in a day is found by 27 halvings; a server that fails everywhere must not shred the plan."""
+
+
+class Watcher(Protocol):
+    """Is told how a pull goes on; the progress bar is one."""
+
+    def begun(self, complete_until_ms: int, due_ms: int) -> None: ...
+
+    def stored(self, tally: Tally) -> None: ...
+
+    def moved(self, complete_until_ms: int) -> None: ...
+
+
+class Silent:
+    """Nobody watches."""
+
+    def begun(self, complete_until_ms: int, due_ms: int) -> None: ...
+
+    def stored(self, tally: Tally) -> None: ...
+
+    def moved(self, complete_until_ms: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How to pull. `patient`: respect the back-off of failed windows, as the daemon does and one shot does not."""
+
+    command: str = "pull"
+    origin_ms: int = 0
+    workers: int = 1
+    lease_ms: int = 180 * SECOND_MS
+    patient: bool = False
+    retry_stuck: bool = False
+    live: bool = True
+    backfill: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How a pull ended: its exit code, why, and what it did."""
+
+    exit_code: int = EXIT_DONE
+    reason: str | None = None
+    tally: Tally = field(default_factory=Tally)
+    pages: int = 0
+
+
+class Pull:
+    """One pull of one source. `requests`: where the source's HTTP client counts its answers by status."""
+
+    def __init__(
+        self,
+        store: Store,
+        source: Source,
+        manner: Manner,
+        *,
+        stop: Event,
+        requests: dict[str, int] | None = None,
+        watcher: Watcher | None = None,
+    ) -> None:
+        self.store, self.source, self.manner, self.stop = store, source, manner, stop
+        self.outcome = Outcome()
+        self._requests = {} if requests is None else requests
+        self._watcher = watcher or Silent()
+        self._owner = leases.me()
+        self._lock = Lock()
+        self._tried: set[int] = set()
+        self._failures = self._splits = 0
+        self._skew_ms: int | None = None
+        self._due_ms: int | None = None
+        self._origin_ms = 0
+        self._wanted: list[Wanted] = []
+        self._key: Key
+        self._ground: Ground
+
+    def run(self) -> Outcome:
+        """Walk all that is due. Raises usage errors; whatever else happens is in the outcome."""
+        with self.store.write() as tx:
+            self._key = self._register(tx)
+            run_id = runs.start(tx, self._key, self.manner.command, self._owner)
+        longest = max((each.number for each in self.source.passes if each.number > 1), default=None)
+        self._ground = Ground(
+            self.store,
+            self.source,
+            run_id,
+            self.manner.lease_ms,
+            longest,
+            self.stop,
+            self._count,
+            self._watcher.moved,
+        )
+        broken: ArchiverError | None = None
+        try:
+            self._begin()
+            self._work_all()
+        except (TryAgainLater, CredentialsRefused, RequestRefused) as error:
+            broken = error
+        except UsageError as error:
+            self._end_run("failed", str(error))
+            raise
+        self._conclude(broken)
+        return self.outcome
+
+    def _register(self, tx: Tx) -> Key:
+        source = self.source
+        key = apps.register(
+            tx,
+            source.app,
+            source.kind,
+            self.manner.origin_ms,
+            settle_ms=source.passes[0].lag_ms,
+            retention_ms=source.retention_ms,
+        )
+        for each in source.passes:
+            windows.set_lag(tx, key, each.number, each.lag_ms)
+        return key
+
+    def _begin(self) -> None:
+        """Ask the server for its time, and fix by it what is due."""
+        server_ms = self.source.fetch_now()
+        with self.store.write() as tx:
+            database_ms = tx.now_ms()
+            self._skew_ms = server_ms - database_ms
+            apps.note_skew(tx, self._key, self._skew_ms)
+            self._origin_ms = apps.lock(tx, self._key).origin_ms
+            complete_until_ms = watermarks.lock(tx, self._key).complete_until_ms
+        if abs(self._skew_ms) > TOLERATED_SKEW_MS:
+            fields = {"app": self.source.app, "source": self.source.kind, "skew_seconds": self._skew_ms // SECOND_MS}
+            log.error("the server's clock and the database's differ", extra={"fields": fields})
+        now_ms = trusted_now(server_ms, database_ms)
+        self._due_ms = due_until(now_ms, self.source.passes[0].lag_ms)
+        first_pass_first = sorted(self.source.passes, key=lambda each: (each.number != 1, each.number))
+        live = [Wanted(each.number, windows.LIVE, due_until(now_ms, each.lag_ms)) for each in first_pass_first]
+        back = [Wanted(1, windows.BACKFILL, self._due_ms)]
+        self._wanted = live * self.manner.live + back * self.manner.backfill
+        self._watcher.begun(complete_until_ms, self._due_ms)
+
+    def _work_all(self) -> None:
+        if self.manner.workers == 1:
+            self._work()
+            return
+        with ThreadPoolExecutor(self.manner.workers, thread_name_prefix="walk") as pool:
+            for done in [pool.submit(self._work) for _ in range(self.manner.workers)]:
+                done.result()
+
+    def _work(self) -> None:
+        while not self.stop.is_set() and self._failures < FAILURES_IN_A_ROW:
+            claim, trusted = self._claim_next()
+            if claim is None:
+                return
+            self._walk(Walker(self._ground, claim, trusted=trusted))
+
+    def _claim_next(self) -> tuple[Claim | None, bool]:
+        with self.store.write() as tx:
+            remembered = apps.lock(tx, self._key)
+            planning.plan(tx, self._key, self.source, remembered, self._wanted, ahead=2 * self.manner.workers)
+            terms = Terms(
+                self._owner,
+                self.manner.lease_ms,
+                dead=leases.dead(windows.owners(tx, self._key)),
+                tried=frozenset(self._tried),
+                patient=self.manner.patient,
+                retry_stuck=self.manner.retry_stuck,
+            )
+            for wanted in self._wanted:
+                claim = windows.claim(tx, self._key, wanted, terms)
+                if claim is not None:
+                    return claim, remembered.order_trusted
+        return None, remembered.order_trusted
+
+    def _walk(self, walker: Walker) -> None:
+        try:
+            walker.walk()
+            self._failures = self._splits = 0
+        except LeaseLost:
+            log.warning("a window went to another process; nothing of its page was stored")
+        except DatabaseUnavailable:
+            with suppress(TryAgainLater):  # or its lease runs out
+                walker.give_back(Stopped(), may_split=False)
+            self._failures = FAILURES_IN_A_ROW  # the other workers end, too
+            raise
+        except (TryAgainLater, RequestRefused) as error:
+            self._give_back(walker, error)
+        except CredentialsRefused as error:
+            self._give_back(walker, error)
+            self._failures = FAILURES_IN_A_ROW
+            raise
+
+    def _give_back(self, walker: Walker, error: ArchiverError) -> None:
+        self.outcome.reason = str(error)
+        if isinstance(error, WalkFailed):
+            self._splits += 1
+        elif not isinstance(error, Stopped):
+            self._failures += 1
+        again = walker.give_back(error, may_split=self._splits <= SPLITS_IN_A_ROW)
+        if not again:
+            self._tried.add(walker.claim.id)
+        if not isinstance(error, Stopped):
+            fields = {"app": self.source.app, "source": self.source.kind, "lo_ms": walker.claim.window.lo_ms}
+            log.warning("a window could not be walked: %s", error, extra={"fields": fields})
+
+    def _count(self, tally: Tally) -> None:
+        with self._lock:
+            self.outcome.tally += tally
+            self.outcome.pages += 1
+        self._watcher.stored(tally)
+
+    def _conclude(self, broken: ArchiverError | None) -> None:
+        """The exit code, from what the database says and what broke the pull off."""
+        outcome = self.outcome
+        try:
+            with self.store.read() as tx:
+                hole = windows.unaccepted_hole(tx, self._key)
+                left = self._left(tx)
+        except DatabaseUnavailable as error:
+            broken, hole, left = broken or error, False, True
+        if isinstance(broken, CredentialsRefused):
+            outcome.exit_code = EXIT_REFUSED
+        elif hole:
+            outcome.exit_code = EXIT_INCOMPLETE
+        elif broken is not None or left:
+            outcome.exit_code = EXIT_LATER
+        if broken is not None:
+            outcome.reason = str(broken)
+        elif hole:
+            outcome.reason = "there is a hole that nobody has accepted: archiver coverage"
+        elif left:
+            outcome.reason = outcome.reason or "windows that are due are held by another process"
+        else:
+            outcome.reason = None
+        words = {EXIT_DONE: "done", EXIT_REFUSED: "refused", EXIT_INCOMPLETE: "incomplete", EXIT_LATER: "unfinished"}
+        self._end_run(words[outcome.exit_code], outcome.reason)
+
+    def _left(self, tx: Tx) -> bool:
+        """Whether anything that this pull was for has not been closed."""
+        if self._due_ms is None:
+            return True
+        if self.manner.live:
+            planned = windows.planned(tx, self._key, 1)
+            short = self._due_ms > (self._origin_ms if planned is None else planned.hi_ms)
+            if short or windows.is_open(tx, self._key, windows.LIVE, self._due_ms):
+                return True
+        return self.manner.command == "backfill" and windows.is_open(tx, self._key, windows.BACKFILL, self._due_ms)
+
+    def _end_run(self, outcome: str, reason: str | None) -> None:
+        with suppress(TryAgainLater), self.store.write() as tx:
+            runs.end(tx, self._ground.run_id, outcome, reason=reason, requests=self._requests, skew_ms=self._skew_ms)

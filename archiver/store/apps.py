@@ -1,0 +1,138 @@
+"""Apps and their sources: who is archived, since when, and what is remembered about the provider."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.errors import WrongApplication
+from archiver.store.engine import Tx
+from archiver.store.schema import apps, sources, watermarks
+
+
+class Key(NamedTuple):
+    """One way of reading one app."""
+
+    app_id: int
+    source: str
+
+
+class Remembered(NamedTuple):
+    """What the archive remembers about a source. `origin_ms` never moves."""
+
+    origin_ms: int
+    backfill_from_ms: int | None
+    order_trusted: bool
+
+
+def register(tx: Tx, app: str, source: str, origin_ms: int, *, settle_ms: int, retention_ms: int | None) -> Key:
+    """The key of an app's source; the first time, its rows are made and its origin is fixed for good."""
+    app_id = tx.conn.scalar(sa.select(apps.c.id).where(apps.c.name == app))
+    if app_id is None:
+        app_id = _add_app(tx, app)
+    key = Key(app_id, source)
+    changed = tx.conn.execute(
+        sources.update()
+        .where(_is(sources, key))
+        .values(settle_ms=settle_ms, retention_ms=retention_ms)
+        .returning(sources.c.app_id)
+    ).first()
+    if changed is None:
+        now_ms = tx.now_ms()
+        tx.conn.execute(
+            sources.insert().values(
+                app_id=app_id,
+                source=source,
+                origin_ms=origin_ms,
+                settle_ms=settle_ms,
+                retention_ms=retention_ms,
+                created_at=now_ms,
+            )
+        )
+        tx.conn.execute(
+            watermarks.insert().values(
+                app_id=app_id,
+                source=source,
+                complete_from_ms=origin_ms,
+                complete_until_ms=origin_ms,
+                audited_until_ms=origin_ms,
+                updated_at=now_ms,
+            )
+        )
+    return key
+
+
+def _add_app(tx: Tx, app: str) -> int:
+    if tx.postgres:  # two first pulls at once: the second waits here, and then finds the row
+        tx.conn.exec_driver_sql("LOCK TABLE apps IN SHARE ROW EXCLUSIVE MODE")
+        found = tx.conn.scalar(sa.select(apps.c.id).where(apps.c.name == app))
+        if found is not None:
+            return int(found)
+    values = {"name": app, "created_at": tx.now_ms()}
+    return int(tx.conn.execute(apps.insert().values(values).returning(apps.c.id)).scalar_one())
+
+
+def find(tx: Tx, app: str, source: str) -> Key | None:
+    """The key of an app's source, if the archive knows it."""
+    row = tx.conn.execute(
+        sa.select(sources.c.app_id).join(apps).where(apps.c.name == app, sources.c.source == source)
+    ).first()
+    return None if row is None else Key(row.app_id, source)
+
+
+def pin(tx: Tx, app: str, application: str) -> None:
+    """Tie an app to the uuid its credentials belong to. Raises WrongApplication when it is tied to another."""
+    row = tx.conn.execute(sa.select(apps.c.id, apps.c.application).where(apps.c.name == app)).first()
+    if row is None:
+        tx.conn.execute(sa.update(apps).where(apps.c.id == _add_app(tx, app)).values(application=application))
+    elif row.application is None:
+        tx.conn.execute(sa.update(apps).where(apps.c.id == row.id).values(application=application))
+    elif row.application != application:
+        raise WrongApplication(
+            f"{app}: the credentials belong to application {application}, but the archive holds {row.application}",
+            hint="use the credentials of the archived app, or a database of its own for the other one",
+        )
+
+
+def lock(tx: Tx, key: Key) -> Remembered:
+    """Hold the source's row to the end of the transaction: planning goes one at a time."""
+    row = tx.conn.execute(
+        sa.select(sources.c.origin_ms, sources.c.backfill_from_ms, sources.c.order_trusted)
+        .where(_is(sources, key))
+        .with_for_update()
+    ).one()
+    return Remembered(*row)
+
+
+def set_backfill(tx: Tx, key: Key, from_ms: int) -> None:
+    """Remember how far back a backfill shall go, so that it can be resumed; it only ever goes further."""
+    tx.conn.execute(sa.update(sources).where(_is(sources, key)).values(backfill_from_ms=from_ms))
+
+
+def note_order(tx: Tx, key: Key, *, ordered: bool, clean_needed: int = 100) -> bool:
+    """Remember what a whole walk showed of the server's order; True when it has just lost our trust.
+
+    Trust comes back after `clean_needed` walks in good order.
+    """
+    row = tx.conn.execute(
+        sa.select(sources.c.order_trusted, sources.c.clean_walks).where(_is(sources, key)).with_for_update()
+    ).one()
+    if row.order_trusted and ordered:
+        return False
+    clean_walks = row.clean_walks + 1 if ordered else 0
+    tx.conn.execute(
+        sa.update(sources)
+        .where(_is(sources, key))
+        .values(clean_walks=clean_walks, order_trusted=ordered and clean_walks >= clean_needed)
+    )
+    return bool(row.order_trusted) and not ordered
+
+
+def note_skew(tx: Tx, key: Key, skew_ms: int) -> None:
+    """Remember how far the provider's clock is ahead of the database's."""
+    tx.conn.execute(sa.update(sources).where(_is(sources, key)).values(skew_ms=skew_ms))
+
+
+def _is(table: sa.Table, key: Key) -> sa.ColumnElement[bool]:
+    return sa.and_(table.c.app_id == key.app_id, table.c.source == key.source)

@@ -1,0 +1,162 @@
+"""The record's way into SQL: each record of a page becomes new, known, changed or quarantined, in one transaction.
+
+The first copy of a message is never altered; other content under the same id is a revision. Rows are written in key
+order, or two writers deadlock. Keys are looked up first and what is new is then appended by COPY: this takes a
+third of the server's work of a staging table with ON CONFLICT, and another writer's same row, found by its unique
+violation, only costs the savepoint and one more look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from archiver.model import DAY_MS, Message, Reject
+from archiver.store.engine import Tx, is_data_error, is_duplicate
+from archiver.store.schema import attachments, iso, message_bodies, message_revisions, messages
+
+_ATTACHMENT = ("app_id", "msg_id", "position", "kind", "url", "declared_length", "expires_at")
+_ATTACHMENT_KEPT_MS = 7 * DAY_MS  # by default, says the provider's page on file storage
+_RACES = 10
+
+
+class Origin(NamedTuple):
+    """Where records come from: whose they are, which page brought them, and when."""
+
+    app_id: int
+    page_id: int
+    archived_ms: int
+
+
+class Stored(NamedTuple):
+    """What became of the readable records of a page; `refused` are those that the database would not take."""
+
+    new: list[Message]
+    changed: list[Message]
+    known: int
+    refused: list[Reject]
+
+    @property
+    def bodies(self) -> int:
+        return sum(len(message.bodies) for message in self.new)
+
+
+def insert(tx: Tx, origin: Origin, batch: Sequence[Message]) -> Stored:
+    """Store what is new of a batch, note what differs from what is stored, and count the rest as known."""
+    first: dict[str, Message] = {}
+    again = [message for message in batch if first.setdefault(message.msg_id, message) is not message]
+    refused: list[Message] = []
+    new, digests = _insert_new(tx, origin, [first[msg_id] for msg_id in sorted(first)], refused)
+    digests.update((message.msg_id, message.digest) for message in new)
+    stored_now = {message.msg_id for message in new}
+    seen = [message for message in first.values() if message.msg_id not in stored_now] + again
+    refused += [message for message in again if message.msg_id not in digests]
+    differing = [message for message in seen if digests.get(message.msg_id, message.digest) != message.digest]
+    changed = _insert_revisions(tx, origin, differing)
+    known = len(batch) - len(new) - len(changed) - len(refused)
+    rejects = [Reject(message.raw, "the database refused it", message.position) for message in refused]
+    return Stored(new, changed, known, rejects)
+
+
+def _insert_new(
+    tx: Tx, origin: Origin, sorted_batch: list[Message], refused: list[Message]
+) -> tuple[list[Message], dict[str, bytes]]:
+    """Append what the archive does not have; also gives the digests of what it has."""
+    for _ in range(_RACES):
+        digests = _digests(tx, origin.app_id, [message.msg_id for message in sorted_batch])
+        fresh = [message for message in sorted_batch if message.msg_id not in digests]
+        tried: list[Message] = []
+        try:
+            return _append(tx, origin, fresh, tried), digests
+        except DBAPIError as error:
+            if not is_duplicate(error):
+                raise
+        finally:
+            refused[:] = tried
+    raise AssertionError("other writers stored rows of this page again and again between look and write")
+
+
+def _digests(tx: Tx, app_id: int, msg_ids: list[str]) -> dict[str, bytes]:
+    query = sa.select(messages.c.msg_id, messages.c.digest).where(
+        messages.c.app_id == app_id, tx.among(messages.c.msg_id, msg_ids)
+    )
+    return {row.msg_id: bytes(row.digest) for row in tx.conn.execute(query)} if msg_ids else {}
+
+
+def _append(tx: Tx, origin: Origin, fresh: list[Message], refused: list[Message]) -> list[Message]:
+    """Append rows under a savepoint; a row the database refuses is found by halving, so that its neighbours stay."""
+    if not fresh:
+        return []
+    try:
+        with tx.savepoint():
+            _append_rows(tx, origin, fresh)
+    except DBAPIError as error:
+        if not is_data_error(error):
+            raise
+        if len(fresh) == 1:
+            refused += fresh
+            return []
+        middle = len(fresh) // 2
+        return _append(tx, origin, fresh[:middle], refused) + _append(tx, origin, fresh[middle:], refused)
+    return fresh
+
+
+def _append_rows(tx: Tx, origin: Origin, fresh: list[Message]) -> None:
+    app_id, page_id, archived_ms = origin
+    archived_at = iso(archived_ms)
+    # In the order of the tables' columns.
+    rows = [
+        (
+            *(app_id, m.msg_id, m.timestamp_ms, iso(m.timestamp_ms)),
+            *(m.sender, m.recipient, m.conversation, m.chat_type, m.direction, m.ext, m.raw, m.digest, m.lossy),
+            *(page_id, m.position, archived_at),
+        )
+        for m in fresh
+    ]
+    tx.append(messages, messages.columns.keys(), rows)
+    bodies = [(app_id, m.msg_id, at, *body) for m in fresh for at, body in enumerate(m.bodies)]
+    if bodies:
+        tx.append(message_bodies, message_bodies.columns.keys(), bodies)
+    files = [
+        (app_id, m.msg_id, at, kind, url, length, iso(m.timestamp_ms + _ATTACHMENT_KEPT_MS))
+        for m in fresh
+        for at, body in enumerate(m.bodies)
+        for kind, url, length in (("file", body.url, body.file_length), ("thumbnail", body.thumb_url, None))
+        if url
+    ]
+    if files:
+        tx.append(attachments, _ATTACHMENT, files)
+
+
+def _insert_revisions(tx: Tx, origin: Origin, differing: list[Message]) -> list[Message]:
+    """Keep content that a known id did not have before, once per content; what was seen before is known."""
+    if not differing:
+        return []
+    r = message_revisions.c
+    query = sa.select(r.msg_id, r.revision, r.digest).where(
+        r.app_id == origin.app_id, tx.among(r.msg_id, sorted({message.msg_id for message in differing}))
+    )
+    contents: dict[str, set[bytes]] = {}
+    last: dict[str, int] = {}
+    for row in tx.conn.execute(query):
+        contents.setdefault(row.msg_id, set()).add(bytes(row.digest))
+        last[row.msg_id] = max(last.get(row.msg_id, 0), row.revision)
+    changed = []
+    rows = []
+    seen_at = iso(origin.archived_ms)
+    for m in sorted(differing, key=lambda message: message.msg_id):
+        known = contents.setdefault(m.msg_id, set())
+        if m.digest in known:
+            continue
+        known.add(m.digest)
+        last[m.msg_id] = revision = last.get(m.msg_id, 0) + 1
+        rows.append(
+            (origin.app_id, m.msg_id, revision, m.timestamp_ms, m.raw, m.digest, seen_at, origin.page_id, m.position)
+        )
+        changed.append(m)
+    if rows:
+        tx.append(message_revisions, message_revisions.columns.keys(), rows)
+    return changed

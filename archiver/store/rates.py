@@ -1,0 +1,34 @@
+"""The rate budget that every process on one database shares: the last turns of a group, in one row."""
+
+from __future__ import annotations
+
+import json
+
+import sqlalchemy as sa
+
+from archiver.store.engine import Store
+from archiver.store.schema import rate_budgets
+
+_REMEMBERED = 20
+
+
+def take_turn(store: Store, group: str, count: int, period_ms: int) -> int:
+    """Book the next free turn of `group`, which has `count` turns in any `period_ms`; gives the ms to wait for it.
+
+    Up to 20 turns of a period may be taken at once, as the provider counts them; a higher rate is spaced evenly.
+    """
+    if count > _REMEMBERED:
+        count, period_ms = 1, max(1, period_ms // count)
+    row = rate_budgets.c
+    with store.write() as tx:
+        tx.conn.execute(tx.insert(rate_budgets).values(rate_group=group).on_conflict_do_nothing())
+        now_ms = tx.now_ms()
+        text = tx.conn.execute(sa.select(row.turns).where(row.rate_group == group).with_for_update()).scalar_one()
+        turns = [int(turn) for turn in json.loads(text)][-count:]
+        # A clock set back must not bar the group for as long as it was set back.
+        turns = [min(turn, now_ms + period_ms * 100) for turn in turns]
+        turn_ms = max(now_ms, turns[0] + period_ms) if len(turns) == count else now_ms
+        tx.conn.execute(
+            rate_budgets.update().where(row.rate_group == group).values(turns=json.dumps([*turns, turn_ms][-count:]))
+        )
+    return turn_ms - now_ms

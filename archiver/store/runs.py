@@ -1,0 +1,63 @@
+"""The record of runs: one row from start to end; a row without an end whose process is gone was a crash."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from archiver import __version__
+from archiver.model import Tally
+from archiver.store import leases
+from archiver.store.apps import Key
+from archiver.store.engine import Tx
+from archiver.store.schema import FATES, runs
+
+r = runs.c
+_SILENT_MS = 15 * 60_000
+
+
+def start(tx: Tx, key: Key, command: str, owner: str) -> int:
+    """Open the row of a run; runs that died before are marked as crashed."""
+    now_ms = tx.now_ms()
+    query = sa.select(r.id, r.owner, r.heartbeat_at).where(
+        r.app_id == key.app_id, r.source == key.source, r.ended_at.is_(None)
+    )
+    for row in tx.conn.execute(query).all():
+        if row.heartbeat_at < now_ms - _SILENT_MS or leases.dead([row.owner]):
+            tx.conn.execute(runs.update().where(r.id == row.id).values(outcome="crashed", ended_at=row.heartbeat_at))
+    values = {"app_id": key.app_id, "source": key.source, "command": command, "program": __version__, "owner": owner}
+    statement = runs.insert().values(**values, started_at=now_ms, heartbeat_at=now_ms)
+    return int(tx.conn.execute(statement.returning(r.id)).scalar_one())
+
+
+def advance(tx: Tx, run_id: int, tally: Tally, *, pages: int = 0, windows: int = 0) -> None:
+    """Count what the run has done, in the transaction that did it."""
+    counters = {name: r[name] + getattr(tally, name) for name in FATES}
+    tx.conn.execute(
+        runs.update()
+        .where(r.id == run_id)
+        .values(**counters, pages=r.pages + pages, windows=r.windows + windows, heartbeat_at=tx.now_ms())
+    )
+
+
+def end(
+    tx: Tx, run_id: int, outcome: str, *, reason: str | None, requests: Mapping[str, int], skew_ms: int | None
+) -> None:
+    """Close the row of a run. `requests`: how many answers came with each status ("error": none came)."""
+    now_ms = tx.now_ms()
+    retries = sum(count for status, count in requests.items() if status not in ("200", "404"))
+    tx.conn.execute(
+        runs.update()
+        .where(r.id == run_id)
+        .values(
+            outcome=outcome,
+            reason=reason,
+            requests=json.dumps(dict(sorted(requests.items()))),
+            retries=retries,
+            skew_ms=skew_ms,
+            ended_at=now_ms,
+            heartbeat_at=now_ms,
+        )
+    )

@@ -1,0 +1,284 @@
+"""The rows of `windows`: planned, claimed, fenced, ended. One row is the unit of progress, retry and proof.
+
+A claim is a compare-and-swap that raises the row's fence; every later write names the fence it holds. A process that
+was paused, or taken for dead, finds another fence and rolls back. Leases go by the database's clock alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.errors import LeaseLost
+from archiver.model import Tally, Window
+from archiver.store.apps import Key
+from archiver.store.engine import Tx
+from archiver.store.schema import FATES, OPEN_STATES, windows
+
+w = windows.c
+LIVE, BACKFILL, AUDIT = "live", "backfill", "audit"
+
+
+class Claim(NamedTuple):
+    """A window that this process holds, as long as `fence` is the row's."""
+
+    id: int
+    key: Key
+    number: int
+    """The pass: 0 early, 1 moves the watermark, 2 and up are audits."""
+    cause: str
+    window: Window
+    lag_ms: int
+    fence: int
+    attempts: int
+    walk0_ms: int | None
+    progress_ms: int | None
+
+    def covers(self, timestamp_ms: int) -> bool:
+        return self.window.lo_ms <= timestamp_ms < self.window.hi_ms
+
+
+class Wanted(NamedTuple):
+    """Which windows to claim: those of one pass and cause that end at `due_ms` or before."""
+
+    number: int
+    cause: str
+    due_ms: int
+
+
+class Terms(NamedTuple):
+    """Who claims, for how long, whom he takes for dead, and what he has tried already."""
+
+    owner: str
+    lease_ms: int
+    dead: Collection[str] = ()
+    tried: Collection[int] = ()
+    patient: bool = True
+    """Respect the back-off of windows that failed before; a one-shot pull does not."""
+    retry_stuck: bool = False
+
+
+def _of(key: Key, number: int) -> sa.ColumnElement[bool]:
+    return sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == number)
+
+
+def planned(tx: Tx, key: Key, number: int) -> Window | None:
+    """What is planned of a pass, from its first window to its last; None before its first window."""
+    query = sa.select(w.lo_ms, w.hi_ms).where(_of(key, number)).limit(1)
+    first = tx.conn.execute(query.order_by(w.lo_ms)).first()
+    last = tx.conn.execute(query.order_by(w.lo_ms.desc())).first()
+    return None if first is None or last is None else Window(first.lo_ms, last.hi_ms)
+
+
+def last_walked(tx: Tx, key: Key, number: int, cause: str) -> tuple[int, int] | None:
+    """Span (ms) and pages of the newest window closed in this pass, or the furthest back for a backfill."""
+    order = w.lo_ms if cause == BACKFILL else w.lo_ms.desc()
+    query = sa.select(w.hi_ms - w.lo_ms, w.pages).where(_of(key, number), w.cause == cause, w.state == "closed")
+    row = tx.conn.execute(query.order_by(order).limit(1)).first()
+    return None if row is None else (row[0], row[1])
+
+
+def waiting(tx: Tx, key: Key, number: int, cause: str) -> int:
+    """How many windows of a pass are planned and not held by anybody."""
+    query = sa.select(sa.func.count()).where(_of(key, number), w.cause == cause, w.state == "pending")
+    return int(tx.conn.execute(query).scalar_one())
+
+
+def plan(
+    tx: Tx, key: Key, number: int, cause: str, lag_ms: int, ranges: Sequence[Window], *, state: str = "pending"
+) -> None:
+    """Add windows. The caller holds the source's row and sees to it that they touch what is planned."""
+    now_ms = tx.now_ms()
+    rows = [
+        {
+            "app_id": key.app_id,
+            "source": key.source,
+            "pass": number,
+            "cause": cause,
+            "lo_ms": lo_ms,
+            "hi_ms": hi_ms,
+            "lag_ms": lag_ms,
+            "state": state,
+            "created_at": now_ms,
+        }
+        for lo_ms, hi_ms in ranges
+    ]
+    if rows:
+        tx.conn.execute(windows.insert(), rows)
+
+
+def claim(tx: Tx, key: Key, wanted: Wanted, terms: Terms) -> Claim | None:
+    """Take the next window to walk, if there is one: the most endangered first, a backfill's newest first."""
+    now_ms = tx.now_ms()
+    query = (
+        sa.select(w.id)
+        .where(_of(key, wanted.number), w.cause == wanted.cause, w.hi_ms <= wanted.due_ms, _claimable(now_ms, terms))
+        .order_by(w.hi_ms.desc() if wanted.cause == BACKFILL else w.lo_ms)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if terms.tried:
+        query = query.where(w.id.not_in(terms.tried))
+    found = tx.conn.scalar(query)
+    if found is None:
+        return None
+    row = tx.conn.execute(
+        windows.update()
+        .where(w.id == found)
+        .values(
+            state="leased",
+            reason=None,
+            fence=w.fence + 1,
+            owner=terms.owner,
+            lease_until=now_ms + terms.lease_ms,
+            attempts=w.attempts + 1,
+        )
+        .returning(windows)
+    ).one()
+    return _claim(key, row)
+
+
+def _claimable(now_ms: int, terms: Terms) -> sa.ColumnElement[bool]:
+    rested = sa.or_(w.next_attempt_at.is_(None), w.next_attempt_at <= now_ms)
+    free = w.lease_until < now_ms
+    if terms.dead:
+        free = sa.or_(free, w.owner.in_(terms.dead))
+    return sa.or_(
+        w.state == "pending" if not terms.patient else sa.and_(w.state == "pending", rested),
+        sa.and_(w.state == "leased", free),
+        sa.and_(w.state.in_(("stuck", "not_ready")), sa.true() if terms.retry_stuck else rested),
+    )
+
+
+def _claim(key: Key, row: Any) -> Claim:
+    return Claim(
+        row.id,
+        key,
+        row._mapping["pass"],
+        row.cause,
+        Window(row.lo_ms, row.hi_ms),
+        row.lag_ms,
+        row.fence,
+        row.attempts,
+        row.walk0_ms,
+        row.progress_ms,
+    )
+
+
+def owners(tx: Tx, key: Key) -> list[str]:
+    """Who holds windows of this source now."""
+    query = sa.select(w.owner).distinct().where(w.app_id == key.app_id, w.source == key.source, w.state == "leased")
+    return [row.owner for row in tx.conn.execute(query)]
+
+
+def hold(tx: Tx, claim: Claim) -> None:
+    """Lock the claimed row to the end of the transaction. Raises LeaseLost unless it is still ours: the fence."""
+    query = sa.select(w.id).where(w.id == claim.id, w.fence == claim.fence, w.state == "leased").with_for_update()
+    if tx.conn.execute(query).first() is None:
+        raise LeaseLost
+
+
+def advance(
+    tx: Tx, claim: Claim, tally: Tally, *, walk0_ms: int, progress_ms: int | None, lease_ms: int, pages: int = 1
+) -> None:
+    """Count a stored page, renew the lease and remember how far the walk is. The caller holds the row."""
+    counters = {name: w[name] + getattr(tally, name) for name in (*FATES, "outside", "bodies", "late")}
+    worst_ms = sa.case(
+        (sa.or_(w.worst_lateness_ms.is_(None), w.worst_lateness_ms < tally.worst_lateness_ms), tally.worst_lateness_ms),
+        else_=w.worst_lateness_ms,
+    )
+    tx.conn.execute(
+        windows.update()
+        .where(w.id == claim.id)
+        .values(
+            **counters,
+            worst_lateness_ms=w.worst_lateness_ms if tally.worst_lateness_ms is None else worst_ms,
+            pages=w.pages + pages,
+            walk0_ms=walk0_ms,
+            progress_ms=progress_ms,
+            lease_until=tx.now_ms() + lease_ms,
+        )
+    )
+
+
+def end(tx: Tx, claim: Claim, state: str, *, reason: str | None = None, **values: object) -> None:
+    """Give the window up in its new state; whoever still holds it by an older fence has lost it."""
+    tx.conn.execute(
+        windows.update()
+        .where(w.id == claim.id)
+        .values(state=state, reason=reason, owner=None, lease_until=None, fence=w.fence + 1, **values)
+    )
+
+
+def close(tx: Tx, claim: Claim, *, by_order: bool) -> None:
+    """Close a window that was walked to its end. The caller moves the watermark in the same transaction."""
+    end(tx, claim, "closed", by_order=by_order, progress_ms=None, closed_at=tx.now_ms(), next_attempt_at=None)
+
+
+def retry(tx: Tx, claim: Claim, reason: str, *, at_ms: int | None, keep_progress: bool, state: str = "pending") -> None:
+    """Put a window back that could not be walked to its end; `at_ms`: not before, by the database's clock."""
+    forgotten = {} if keep_progress else {"progress_ms": None, "walk0_ms": None}
+    end(tx, claim, state, reason=reason, next_attempt_at=at_ms, **forgotten)
+
+
+def split(tx: Tx, claim: Claim, at_ms: int) -> Claim:
+    """Cut a held window in two at `at_ms`; gives the lower part, still held, while the upper part waits."""
+    tx.conn.execute(windows.update().where(w.id == claim.id).values(hi_ms=at_ms))
+    upper = Window(at_ms, claim.window.hi_ms)
+    plan(tx, claim.key, claim.number, claim.cause, claim.lag_ms, [upper])
+    return claim._replace(window=Window(claim.window.lo_ms, at_ms))
+
+
+def forget_progress(tx: Tx, key: Key) -> None:
+    """Order is not trusted any more: nothing of this source may be resumed in the middle."""
+    tx.conn.execute(
+        windows.update()
+        .where(w.app_id == key.app_id, w.source == key.source, w.state == "pending", w.progress_ms.is_not(None))
+        .values(progress_ms=None, walk0_ms=None)
+    )
+
+
+def reopen_by_order(tx: Tx, key: Key, *, since_ms: int) -> int:
+    """Reopen what was closed on the strength of the server's order; what is older than retention stays, unproven.
+
+    Gives how many windows of pass 1 were reopened: the watermark falls, and the caller says so.
+    """
+    closed_by_order = sa.and_(w.app_id == key.app_id, w.source == key.source, w.by_order, w.state == "closed")
+    tx.conn.execute(windows.update().where(closed_by_order, w.hi_ms <= since_ms).values(unproven=True))
+    reopened = tx.conn.execute(
+        windows.update()
+        .where(closed_by_order, w.hi_ms > since_ms)
+        .values(
+            state="pending",
+            reason="closed by an order that proved false",
+            by_order=False,
+            fence=w.fence + 1,
+            walk0_ms=None,
+            closed_at=None,
+            next_attempt_at=None,
+        )
+        .returning(w["pass"])
+    ).all()
+    return sum(1 for row in reopened if row[0] == 1)
+
+
+def set_lag(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
+    """A changed setting governs the windows that are not closed yet; closed ones keep theirs."""
+    stale = sa.and_(_of(key, number), w.state.in_(OPEN_STATES), w.lag_ms != lag_ms, w.cause != AUDIT)
+    tx.conn.execute(windows.update().where(stale).values(lag_ms=lag_ms))
+
+
+def is_open(tx: Tx, key: Key, cause: str, due_ms: int) -> bool:
+    """Whether a window of pass 1 that is due has not been closed, nor found stuck or lost."""
+    query = sa.select(w.id).where(
+        _of(key, 1), w.cause == cause, w.hi_ms <= due_ms, w.state.in_(("pending", "leased", "not_ready"))
+    )
+    return tx.conn.execute(query.limit(1)).first() is not None
+
+
+def unaccepted_hole(tx: Tx, key: Key) -> bool:
+    """Whether a window of pass 1 is lost or stuck, and nobody has accepted that."""
+    query = sa.select(w.id).where(_of(key, 1), w.state.in_(("stuck", "expired")))
+    return tx.conn.execute(query.limit(1)).first() is not None

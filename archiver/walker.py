@@ -1,0 +1,165 @@
+"""Walks one claimed window: one transaction a page, and the window's end in whatever way it came."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Event
+
+from archiver.errors import ArchiverError, ProviderUnavailable, RequestRefused, Stopped, TryAgainLater, WalkFailed
+from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS, Source, Step, Tally
+from archiver.store import apps, pages, runs, watermarks, windows
+from archiver.store.engine import Store, Tx
+from archiver.store.windows import Claim
+from archiver.windows import halves, settled, trusted_now
+
+log = logging.getLogger("archiver.pull")
+
+_ATTEMPTS_BEFORE_SPLIT = 3
+_FIRST_BACKOFF_MS, _LONGEST_BACKOFF_MS = 5 * SECOND_MS, MINUTE_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """What all walks of one pull have in common."""
+
+    store: Store
+    source: Source
+    run_id: int
+    lease_ms: int
+    longest_audit: int | None
+    stop: Event
+    count: Callable[[Tally], None]
+    """Told about each stored page."""
+    moved: Callable[[int], None]
+    """Told where the watermark is after a window was closed."""
+
+
+class Walker:
+    """One walk: what it has committed so far is known here, to be resumed from or thrown away at its end."""
+
+    def __init__(self, ground: Ground, claim: Claim, *, trusted: bool) -> None:
+        self.ground, self.claim, self.trusted = ground, claim, trusted
+        sound = claim.walk0_ms is not None and settled(claim.walk0_ms, claim.window.hi_ms, claim.lag_ms)
+        # Progress counts only while order is trusted, and only from a walk that began late enough to close.
+        self.resume_ms = claim.progress_ms if trusted and sound else None
+        self.walk0_ms = claim.walk0_ms if self.resume_ms is not None else None
+        self.progress_ms = self.resume_ms
+        self.ended = False
+
+    def walk(self) -> None:
+        """Walk to the end and close, or raise what kept the walk from it; the window is still held then."""
+        ground, ordered = self.ground, True
+        steps = ground.source.walk(self.claim.window, resume_ms=self.resume_ms, order_trusted=self.trusted)
+        for step in steps:
+            self._commit(step)
+            ordered = step.ordered
+            if step.end:
+                break
+            if ground.stop.is_set():
+                raise Stopped
+        if not self._settled():
+            raise TryAgainLater("the server's clock says that this window was walked too early")
+        if not self.ended:
+            with ground.store.write() as tx:
+                windows.hold(tx, self.claim)
+                ground.moved(self._end(tx, "exhausted"))
+        if not (ordered and self.trusted):
+            self._note_order(ordered)
+
+    def _commit(self, step: Step) -> None:
+        mark_ms = None
+        with self.ground.store.write() as tx:
+            windows.hold(tx, self.claim)
+            if self.walk0_ms is None:
+                self.walk0_ms = self._walk0(tx, step)
+            tally = pages.insert(tx, self.claim, step.page, self.walk0_ms)
+            windows.advance(
+                tx,
+                self.claim,
+                tally,
+                walk0_ms=self.walk0_ms,
+                progress_ms=step.progress_ms,
+                lease_ms=self.ground.lease_ms,
+            )
+            runs.advance(tx, self.ground.run_id, tally, pages=1, windows=1 if step.end else 0)
+            if step.end and self._settled():
+                mark_ms = self._end(tx, step.end, step.progress_ms)
+        self.progress_ms = step.progress_ms
+        self._report(tally)
+        self.ground.count(tally)
+        if mark_ms is not None:
+            self.ground.moved(mark_ms)
+
+    def _walk0(self, tx: Tx, step: Step) -> int:
+        """When this walk began, by the server's clock as far as it is believed."""
+        if step.page.server_ms is None:
+            raise WalkFailed("the answer does not tell the server's time")
+        return trusted_now(step.page.server_ms, tx.now_ms())
+
+    def _settled(self) -> bool:
+        return self.walk0_ms is not None and settled(self.walk0_ms, self.claim.window.hi_ms, self.claim.lag_ms)
+
+    def _end(self, tx: Tx, how: str, progress_ms: int | None = None) -> int:
+        """Close what this walk proves; gives the watermark. The caller holds the window."""
+        self.ended = True
+        claim, key = self.claim, self.claim.key
+        if how == "partial" and progress_ms is not None:
+            claim = windows.split(tx, claim, progress_ms)
+        held = watermarks.lock(tx, key)
+        windows.close(tx, claim, by_order=how != "exhausted")
+        mark = watermarks.move(tx, key, held, longest_audit=self.ground.longest_audit)
+        return mark.complete_until_ms
+
+    def _report(self, tally: Tally) -> None:
+        app, source = self.ground.source.app, self.ground.source.kind
+        if tally.late:
+            fields = {"app": app, "source": source, "late": tally.late, "worst_lateness_ms": tally.worst_lateness_ms}
+            log.error("late arrivals: messages came into a range that was closed", extra={"fields": fields})
+        if tally.changed:
+            fields = {"app": app, "source": source, "changed": tally.changed}
+            log.error("revisions: known messages came with other content", extra={"fields": fields})
+        if tally.quarantined:
+            fields = {"app": app, "source": source, "quarantined": tally.quarantined}
+            log.warning("quarantined: records that could not be read", extra={"fields": fields})
+
+    def _note_order(self, ordered: bool) -> None:
+        """Remember how the server sorted; what was closed on the strength of its order is looked at again."""
+        ground, key = self.ground, self.claim.key
+        with ground.store.write() as tx:
+            if not apps.note_order(tx, key, ordered=ordered):
+                return
+            held = watermarks.lock(tx, key)
+            retention_ms = ground.source.retention_ms
+            since_ms = 0 if retention_ms is None else tx.now_ms() - retention_ms
+            windows.forget_progress(tx, key)
+            reopened = windows.reopen_by_order(tx, key, since_ms=since_ms)
+            mark = watermarks.recompute(tx, key, held)
+        fields = {"app": ground.source.app, "reopened": reopened, "complete_until_ms": mark.complete_until_ms}
+        log.error("the server's order is not trusted any more", extra={"fields": fields})
+
+    def give_back(self, error: ArchiverError, *, may_split: bool) -> bool:
+        """Put the window back after `error`; True when the same pull may claim it, or its parts, again."""
+        advanced = self.progress_ms is not None and self.progress_ms != self.resume_ms and self.trusted
+        walked = isinstance(error, WalkFailed)
+        refused = isinstance(error, ProviderUnavailable | RequestRefused)
+        poisoned = walked or (refused and self.claim.attempts >= _ATTEMPTS_BEFORE_SPLIT)
+        parts = halves(self.claim.window)
+        with self.ground.store.write() as tx:
+            windows.hold(tx, self.claim)
+            now_ms = tx.now_ms()
+            backoff_ms = min(_FIRST_BACKOFF_MS * 2 ** min(self.claim.attempts - 1, 8), _LONGEST_BACKOFF_MS)
+            if advanced or not poisoned or (parts is not None and not may_split):
+                again = walked and advanced
+                at_ms = None if again or isinstance(error, Stopped) else now_ms + backoff_ms
+                windows.retry(tx, self.claim, str(error), at_ms=at_ms, keep_progress=self.progress_ms is not None)
+                return again
+            if parts is not None:
+                lower = windows.split(tx, self.claim, parts[1].lo_ms)
+                windows.retry(tx, lower, str(error), at_ms=None, keep_progress=False)
+                return True
+            windows.retry(tx, self.claim, str(error), at_ms=now_ms + HOUR_MS, keep_progress=False, state="stuck")
+        fields = {"app": self.ground.source.app, "source": self.ground.source.kind, "lo_ms": self.claim.window.lo_ms}
+        log.error("stuck: a single millisecond cannot be walked", extra={"fields": fields})
+        return False
