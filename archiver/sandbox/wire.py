@@ -84,8 +84,12 @@ class Listener(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", port), Connection)
 
     @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+    @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         self._thread.start()
@@ -95,7 +99,7 @@ class Listener(socketserver.ThreadingTCPServer):
         self.stopping.set()
         if self._thread.is_alive():
             with contextlib.suppress(OSError):
-                socket.create_connection(self.server_address[:2]).close()  # wakes the accept
+                socket.create_connection(("127.0.0.1", self.port)).close()  # wakes the accept
             self._thread.join()
         with self.lock:
             for connection in self.open:
