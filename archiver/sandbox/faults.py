@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import random
+import re
 import threading
 from dataclasses import dataclass, fields
 from typing import Annotated, NamedTuple, get_type_hints
@@ -138,6 +139,8 @@ class Faults:
     presence_form: Annotated[str, "answer of users/{u}/status: seed or modern"] = "seed"
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[+-]\d\d:\d\d", self.hour_zone):
+            raise UsageError(f"hour_zone is an offset like +08:00, not {self.hour_zone!r}")
         choices = {
             "unauthorized_form": ("expired", "oauth", "bare"),
             "over_rate": ("503", "503_text", "429"),
