@@ -26,11 +26,23 @@ class Answer:
 
 
 class Passing(ProviderUnavailable):
-    """A failure that another attempt may not see. `unsent`: the service certainly did nothing."""
+    """A failure that another attempt may not see; it never leaves this package.
 
-    def __init__(self, message: str, *, retry_after_s: float | None = None, unsent: bool = False) -> None:
+    `unsent`: the service certainly did nothing. `unusable`: it answered, but not with what the call returns.
+    """
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, unsent: bool = False, unusable: bool = False
+    ) -> None:
         super().__init__(message, retry_after_s=retry_after_s)
-        self.unsent = unsent
+        self.unsent, self.unusable = unsent, unusable
+
+    def given_up(self, outcome: str = "") -> ProviderUnavailable:
+        """The same for those who do not repeat."""
+        later = "" if self.retry_after_s is None else f"try again in {self.retry_after_s:.0f} s"
+        text = "; ".join(part for part in (str(self), outcome, later) if part)
+        kind = AnswerUnusable if self.unusable else ProviderUnavailable
+        return kind(text, retry_after_s=self.retry_after_s)
 
 
 def envelope(answer: Answer) -> dict[str, Any]:

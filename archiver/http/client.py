@@ -13,18 +13,19 @@ import time
 from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Self
+from typing import Self, TypedDict, TypeVar, Unpack
 from urllib.parse import unquote
 
 import requests
 import tenacity
 
 from archiver import __version__
-from archiver.errors import AnswerUnusable, ProviderUnavailable, Stopped, UsageError
+from archiver.errors import AnswerUnusable, Stopped, UsageError
 from archiver.http.answers import Answer, Passing, http_date_ms, refusal
 from archiver.http.wire import FAILURES, Adapter, Deadline, inflate, is_unsent, read, reason
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _FIRST_WAIT_S = 0.5
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"archiver/{__version__}"}
@@ -40,6 +41,23 @@ class Limits:
     give_up_s: float = 30
     longest_wait_s: float = 10
     byte_limit: int = 64 * 1024 * 1024
+
+
+class Options(TypedDict, total=False):
+    """What a single call may set.
+
+    With `retry=False` there is one attempt, and its error says whether the service may have done what was asked. No
+    attempt begins later than `give_up_s` after the first, and none lasts beyond `within_s`; neither counts the wait for
+    the first turn. A status in `expect` is an answer, not an error.
+    """
+
+    params: Mapping[str, str] | None
+    json: object
+    headers: Mapping[str, str]
+    retry: bool
+    expect: Collection[int]
+    give_up_s: float | None
+    within_s: float | None
 
 
 class Client:
@@ -74,30 +92,16 @@ class Client:
     def close(self) -> None:
         self._adapter.close()
 
-    def fetch(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        json: object = None,
-        headers: Mapping[str, str] | None = None,
-        retry: bool = True,
-        expect: Collection[int] = (200,),
-        give_up_s: float | None = None,
-        within_s: float | None = None,
-    ) -> Answer:
-        """The answer, if its status is expected; else RequestRefused, QuotaExceeded, ProviderUnavailable or Stopped.
+    def fetch(self, method: str, path: str, **options: Unpack[Options]) -> Answer:
+        """The answer, if its status is expected; else RequestRefused, QuotaExceeded, ProviderUnavailable or Stopped."""
+        return self.fetch_as(lambda answer: answer, method, path, **options)
 
-        No attempt begins later than `give_up_s` after the first; all of them end `within_s`. With `retry=False` there
-        is one attempt, and an error that says whether the service may have done what was asked.
-        """
-        request = requests.Request(method, self._url(path), {**_HEADERS, **(headers or {})}, params=params, json=json)
-        call = _Call(request.prepare(), self.base_url.partition("://")[2] + path, expect, not retry, within_s)
-        if not retry:
-            return self._once(call)
-        bounds = [self.limits.give_up_s if give_up_s is None else give_up_s, within_s]
-        give_up = min(bound for bound in bounds if bound is not None)
+    def fetch_as(self, read_answer: Callable[[Answer], T], method: str, path: str, **options: Unpack[Options]) -> T:
+        """What `read_answer` makes of the answer. Its AnswerUnusable is an answer damaged on the way: asked again."""
+        call = self._prepared(method, path, options)
+        if call.once:
+            return self._once(call, read_answer)
+        give_up = min(self.limits.give_up_s if (asked := options.get("give_up_s")) is None else asked, call.within_s)
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Passing),
             wait=self._wait,
@@ -107,10 +111,24 @@ class Client:
             reraise=True,
         )
         try:
-            return retrying(self._attempt, call)
+            found: T = retrying(self._attempt, call, read_answer)
         except Passing as error:
-            later = "" if error.retry_after_s is None else f"; it asks to be left alone for {error.retry_after_s:.0f} s"
-            raise ProviderUnavailable(f"{error}{later}", retry_after_s=error.retry_after_s) from None
+            raise error.given_up() from None
+        return found
+
+    def _prepared(self, method: str, path: str, options: Options) -> _Call:
+        headers = {**_HEADERS, **options.get("headers", {})}
+        request = requests.Request(
+            method, self._url(path), headers, params=options.get("params"), json=options.get("json")
+        )
+        within_s = options.get("within_s")
+        return _Call(
+            request.prepare(),
+            self.base_url.partition("://")[2] + path,
+            options.get("expect", (200,)),
+            not options.get("retry", True),
+            float("inf") if within_s is None else within_s,
+        )
 
     def _url(self, path: str) -> str:
         """Only what lies below the base URL: neither `@host` nor `..` may lead the credentials elsewhere."""
@@ -119,31 +137,36 @@ class Client:
             raise UsageError(f"{path!r} is not a path below {self.base_url}")
         return self.base_url + path
 
-    def _once(self, call: _Call) -> Answer:
+    def _once(self, call: _Call, read_answer: Callable[[Answer], T]) -> T:
         try:
-            return self._attempt(call)
+            return self._attempt(call, read_answer)
         except Passing as error:
-            outcome = "nothing was done" if error.unsent else "the outcome is unknown: it may have been done"
-            raise ProviderUnavailable(f"{error}; {outcome}", retry_after_s=error.retry_after_s) from None
+            raise error.given_up("nothing was done" if error.unsent else "it is unknown whether it was done") from None
 
-    def _attempt(self, call: _Call) -> Answer:
+    def _attempt(self, call: _Call, read_answer: Callable[[Answer], T]) -> T:
+        answer = self._answer(call)
+        self._heard(answer.status)
+        if answer.status not in call.expect:
+            raise refusal(answer)
+        try:
+            return read_answer(answer)
+        except AnswerUnusable as error:
+            text = str(error)
+            raise Passing(text if text.startswith(call.where) else f"{call.where}: {text}", unusable=True) from None
+
+    def _answer(self, call: _Call) -> Answer:
         self._refuse_when_stopped()
         if self._take_turn:
             self._take_turn(self._stop)
             self._refuse_when_stopped()
-        seconds = call.seconds_left(self._clock(), self.limits.deadline_s)
         try:
-            answer = self._exchange(call, seconds)
+            return self._exchange(call, call.seconds_left(self._clock(), self.limits.deadline_s))
         except AnswerUnusable as error:
             self._heard("error")
             raise AnswerUnusable(f"{call.where}: {error}") from None
         except FAILURES as error:
             self._heard("error")
             raise Passing(f"{call.where}: {reason(error)}", unsent=is_unsent(error)) from None
-        self._heard(answer.status)
-        if answer.status in call.expect:
-            return answer
-        raise refusal(answer)
 
     def _exchange(self, call: _Call, seconds: float) -> Answer:
         # What must not be done twice goes out on a connection of its own: one from the pool may be closing already,
@@ -192,7 +215,7 @@ class _Call:
     where: str
     expect: Collection[int]
     once: bool
-    within_s: float | None
+    within_s: float
     began: float | None = None
 
     def spent(self, now: float) -> float:
@@ -200,7 +223,7 @@ class _Call:
 
     def seconds_left(self, now: float, deadline_s: float) -> float:
         self.began = now if self.began is None else self.began
-        return deadline_s if self.within_s is None else max(0.01, min(deadline_s, self.within_s - self.spent(now)))
+        return max(0.01, min(deadline_s, self.within_s - self.spent(now)))
 
 
 def _passing(state: tenacity.RetryCallState) -> Passing:

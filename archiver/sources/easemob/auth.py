@@ -11,17 +11,18 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypeVar, Unpack
 
 from pydantic import SecretStr
 
 from archiver import logs
 from archiver.errors import AnswerUnusable, CredentialsRefused, ProviderUnavailable, RequestRefused, TryAgainLater
-from archiver.http import Answer, Client, envelope
+from archiver.http import Answer, Client, Options, envelope
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _SPACING_S, _MARGIN_S, _MARGIN_SHARE = 60.0, 60.0, 0.05
 _ABOUT_THE_TOKEN = ("", "unauthorized", "auth_bad_access_token", "expired_token", "forbidden")
@@ -59,37 +60,20 @@ class Tokens:
         self._refused = False
         self._failures = 0
 
-    def fetch(
-        self,
-        method: str,
-        path: str,
-        *,
-        params: Mapping[str, str] | None = None,
-        json: object = None,
-        retry: bool = True,
-        expect: Collection[int] = (200,),
-        give_up_s: float | None = None,
-        within_s: float | None = None,
-    ) -> Answer:
+    def fetch(self, method: str, path: str, **options: Unpack[Options]) -> Answer:
         """See `Client.fetch`; raises CredentialsRefused and WrongApplication besides. `path` begins with a slash."""
-        ends_at = None if within_s is None else self._clock() + within_s
+        return self.fetch_as(lambda answer: answer, method, path, **options)
 
-        def bounds() -> dict[str, Any]:
-            left = None if ends_at is None else max(0.01, ends_at - self._clock())
-            return {"give_up_s": give_up_s, "within_s": left}
-
-        def call(token: _Token) -> Answer:
-            headers = {"Authorization": f"Bearer {token.text}"}
-            options: dict[str, Any] = {"params": params, "json": json, "retry": retry, "expect": expect, **bounds()}
-            answer = self._client.fetch(method, self._prefix + path, headers=headers, **options)
-            token.worked, self._refused = True, False
-            return answer
-
+    def fetch_as(self, read_answer: Callable[[Answer], T], method: str, path: str, **options: Unpack[Options]) -> T:
+        """See `Client.fetch_as`."""
+        bounds = _Bounds(options, self._clock)
         refused: RequestRefused | None = None
         for _ in range(2):
             token = self._usable_token(bounds)
+            headers = {**options.get("headers", {}), "Authorization": f"Bearer {token.text}"}
+            call: Options = {**options, **bounds.left(), "headers": headers}
             try:
-                return call(token)
+                found = self._client.fetch_as(read_answer, method, self._prefix + path, **call)
             except RequestRefused as error:
                 if not _is_about_the_token(error):
                     raise
@@ -97,9 +81,13 @@ class Tokens:
                 token.worked = token.worked and refused is None
                 self._drop(token, error)
                 refused = error
+            else:
+                token.worked = True
+                self._refused = self._refused and self._token is not token
+                return found
         raise _storm(refused)
 
-    def _usable_token(self, bounds: Callable[[], dict[str, Any]]) -> _Token:
+    def _usable_token(self, bounds: _Bounds) -> _Token:
         failures = self._failures
         with self._lock:
             if self._token and not self._is_over(self._token):
@@ -107,7 +95,7 @@ class Tokens:
             if self._failures != failures:  # while we waited; not one give-up time after the other for each thread
                 raise ProviderUnavailable("the token could not be renewed just now")
             try:
-                self._token = self._fetch_token(bounds())
+                self._token = self._fetch_token(bounds.left())
             except TryAgainLater:
                 self._failures += 1
                 raise
@@ -128,18 +116,19 @@ class Tokens:
     def _is_over(self, token: _Token) -> bool:
         return token.renew_at is not None and self._clock() >= token.renew_at
 
-    def _fetch_token(self, bounds: Mapping[str, Any]) -> _Token:
+    def _fetch_token(self, bounds: Options) -> _Token:
         wait = self._asked_at + _SPACING_S - self._clock()
         if self._refused and wait > 0:
             raise CredentialsRefused(f"The service refused our credentials; not asked again for {wait:.0f} s.")
         began = self._clock()
-        asked = {
+        credentials = {
             "grant_type": "client_credentials",
             "client_id": self._client_id,
             "client_secret": self._client_secret.get_secret_value(),
         }
+        call: Options = {**bounds, "json": credentials}
         try:
-            answer = self._client.fetch("POST", f"{self._prefix}/token", json=asked, **bounds)
+            given = self._client.fetch_as(_understood, "POST", f"{self._prefix}/token", **call)
         except RequestRefused as error:
             if error.status not in (400, 401, 403, 404):
                 raise
@@ -147,11 +136,24 @@ class Tokens:
             hint = "check org, app and base_url" if error.status == 404 else "check client_id and client_secret"
             raise CredentialsRefused(f"{error}: the service refused our credentials", hint=hint) from None
         self._asked_at = self._clock()
-        text, seconds, application = _understood(answer)
+        text, seconds, application = given
         logs.keep_secret(text, renewed=True)
         if self._pin:
             self._pin(application)
         return _Token(text, began + seconds - min(_MARGIN_S, seconds * _MARGIN_SHARE) if seconds else None)
+
+
+class _Bounds:
+    """What is left of a call's time for each of the requests it takes."""
+
+    def __init__(self, options: Options, clock: Callable[[], float]) -> None:
+        self._give_up_s, self._clock = options.get("give_up_s"), clock
+        within_s = options.get("within_s")
+        self._ends_at = None if within_s is None else clock() + within_s
+
+    def left(self) -> Options:
+        within_s = None if self._ends_at is None else max(0.01, self._ends_at - self._clock())
+        return {"give_up_s": self._give_up_s, "within_s": within_s}
 
 
 def _storm(error: RequestRefused | None) -> CredentialsRefused:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from archiver.errors import AnswerUnusable
-from archiver.http import envelope
+from archiver.http import Answer, envelope
 from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.messages import path_segment
 
@@ -19,7 +19,10 @@ def fetch_presence(api: Tokens, users: Iterable[str]) -> list[tuple[str, State]]
 
 
 def _fetch_state(api: Tokens, user: str) -> State:
-    answer = api.fetch("GET", f"/users/{path_segment(user)}/status")
+    return api.fetch_as(lambda answer: _read_state(answer, user), "GET", f"/users/{path_segment(user)}/status")
+
+
+def _read_state(answer: Answer, user: str) -> State:
     match _state(envelope(answer).get("data"), user):
         case "online":
             return "online"
