@@ -8,6 +8,7 @@ import ssl
 import threading
 import zlib
 from collections.abc import Iterator
+from http.client import HTTPException
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,8 +23,8 @@ from archiver.errors import AnswerUnusable
 log = logging.getLogger(__name__)
 
 _PIECE, _POOL = 1 << 16, 64
-FAILURES = (urllib3_errors.HTTPError, OSError)
-"""All that a request can raise; requests' own errors are OSErrors."""
+FAILURES = (urllib3_errors.HTTPError, HTTPException, OSError, ValueError)
+"""All that a request can raise: requests' own errors are OSErrors; a negative chunk size ends in a ValueError."""
 
 
 class Broken(OSError):
