@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from archiver.errors import UsageError
 from archiver.model import DAY_MS, Pass, Source, Window
-from archiver.store import windows
+from archiver.store import apps, watermarks, windows
 from archiver.store.apps import Key, Remembered
 from archiver.store.engine import Tx
-from archiver.store.windows import BACKFILL, LIVE, Wanted
+from archiver.store.schema import iso
+from archiver.store.windows import AUDIT, BACKFILL, LIVE, Wanted
 from archiver.windows import cut, cut_back, next_span
 
 
@@ -77,3 +79,29 @@ def _planned_until(tx: Tx, key: Key, number: int, origin_ms: int) -> int:
 def _span(tx: Tx, key: Key, number: int, cause: str, first_ms: int) -> int:
     walked = windows.last_walked(tx, key, number, cause)
     return first_ms if walked is None else next_span(*walked)
+
+
+def want_backfill(tx: Tx, key: Key, from_ms: int, to_ms: int | None) -> None:
+    """Remember how far back a backfill shall go. Raises UsageError for a range that would leave a gap."""
+    remembered = apps.lock(tx, key)
+    planned = windows.planned(tx, key, 1)
+    edge_ms = remembered.origin_ms if planned is None else min(planned.lo_ms, remembered.origin_ms)
+    if to_ms is not None and to_ms < edge_ms:
+        raise UsageError(f"--to would leave a gap before {iso(edge_ms)}", hint=f"--to {iso(edge_ms)}, or none")
+    if remembered.backfill_from_ms is None or from_ms < remembered.backfill_from_ms:
+        apps.set_backfill(tx, key, from_ms)
+
+
+def plan_audit(tx: Tx, key: Key, window: Window) -> int:
+    """Plan another look at a closed range, as a pass of its own, and give its number.
+
+    Raises UsageError for a range that is not closed as a whole.
+    """
+    apps.lock(tx, key)
+    mark = watermarks.lock(tx, key)
+    if not mark.complete_from_ms <= window.lo_ms < window.hi_ms <= mark.complete_until_ms:
+        closed = f"from {iso(mark.complete_from_ms)} to {iso(mark.complete_until_ms)}"
+        raise UsageError(f"an audit looks at what is closed: {closed}", hint="archiver status")
+    number = windows.next_audit(tx, key)
+    windows.plan(tx, key, number, AUDIT, 0, cut(window.lo_ms, window.hi_ms, DAY_MS, window.hi_ms - window.lo_ms))
+    return number

@@ -79,6 +79,8 @@ class Manner:
     retry_stuck: bool = False
     live: bool = True
     backfill: bool = False
+    audit: int | None = None
+    """The pass number of an audit that was asked for: only that is walked."""
 
 
 @dataclass(slots=True)
@@ -179,6 +181,8 @@ class Pull:
         live = [Wanted(each.number, windows.LIVE, due_until(now_ms, each.lag_ms)) for each in first_pass_first]
         back = [Wanted(1, windows.BACKFILL, self._due_ms)]
         self._wanted = live * self.manner.live + back * self.manner.backfill
+        if self.manner.audit is not None:
+            self._wanted = [Wanted(self.manner.audit, windows.AUDIT, self._due_ms)]
         self._watcher.begun(complete_until_ms, self._due_ms)
 
     def _work_all(self) -> None:
@@ -256,7 +260,7 @@ class Pull:
         outcome = self.outcome
         try:
             with self.store.read() as tx:
-                hole = windows.unaccepted_hole(tx, self._key)
+                hole = self.manner.audit is None and windows.unaccepted_hole(tx, self._key)
                 left = self._left(tx)
         except DatabaseUnavailable as error:
             broken, hole, left = broken or error, False, True
@@ -283,10 +287,10 @@ class Pull:
             return True
         if self.manner.live:
             planned = windows.planned(tx, self._key, 1)
-            short = self._due_ms > (self._origin_ms if planned is None else planned.hi_ms)
-            if short or windows.is_open(tx, self._key, windows.LIVE, self._due_ms):
+            if self._due_ms > (self._origin_ms if planned is None else planned.hi_ms):
                 return True
-        return self.manner.command == "backfill" and windows.is_open(tx, self._key, windows.BACKFILL, self._due_ms)
+            return windows.is_open(tx, self._key, Wanted(1, windows.LIVE, self._due_ms))
+        return any(windows.is_open(tx, self._key, wanted) for wanted in self._wanted)
 
     def _end_run(self, outcome: str, reason: str | None) -> None:
         with suppress(TryAgainLater), self.store.write() as tx:

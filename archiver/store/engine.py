@@ -17,6 +17,7 @@ from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from archiver.errors import DatabaseUnavailable
 from archiver.store.schema import page_ids
@@ -141,7 +142,7 @@ def _begin_sqlite(conn: sa.Connection) -> None:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except SQLAlchemyError as error:
+    except (DBAPIError, PoolTimeout) as error:
         raise DatabaseUnavailable(describe(error)) from None
 
 

@@ -180,27 +180,16 @@ def hold(tx: Tx, claim: Claim) -> None:
         raise LeaseLost
 
 
-def advance(
-    tx: Tx, claim: Claim, tally: Tally, *, walk0_ms: int, progress_ms: int | None, lease_ms: int, pages: int = 1
-) -> None:
+def advance(tx: Tx, claim: Claim, tally: Tally, *, walk0_ms: int, progress_ms: int | None, lease_ms: int) -> None:
     """Count a stored page, renew the lease and remember how far the walk is. The caller holds the row."""
-    counters = {name: w[name] + getattr(tally, name) for name in (*FATES, "outside", "bodies", "late")}
-    worst_ms = sa.case(
-        (sa.or_(w.worst_lateness_ms.is_(None), w.worst_lateness_ms < tally.worst_lateness_ms), tally.worst_lateness_ms),
-        else_=w.worst_lateness_ms,
-    )
-    tx.conn.execute(
-        windows.update()
-        .where(w.id == claim.id)
-        .values(
-            **counters,
-            worst_lateness_ms=w.worst_lateness_ms if tally.worst_lateness_ms is None else worst_ms,
-            pages=w.pages + pages,
-            walk0_ms=walk0_ms,
-            progress_ms=progress_ms,
-            lease_until=tx.now_ms() + lease_ms,
+    values: dict[str, Any] = {name: w[name] + getattr(tally, name) for name in (*FATES, "outside", "bodies", "late")}
+    if tally.worst_lateness_ms is not None:
+        worst_ms = sa.func.coalesce(w.worst_lateness_ms, tally.worst_lateness_ms)
+        values["worst_lateness_ms"] = sa.case(
+            (worst_ms < tally.worst_lateness_ms, tally.worst_lateness_ms), else_=worst_ms
         )
-    )
+    values |= {"walk0_ms": walk0_ms, "progress_ms": progress_ms, "lease_until": tx.now_ms() + lease_ms}
+    tx.conn.execute(windows.update().where(w.id == claim.id).values(pages=w.pages + 1, **values))
 
 
 def end(tx: Tx, claim: Claim, state: str, *, reason: str | None = None, **values: object) -> None:
@@ -270,15 +259,51 @@ def set_lag(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
     tx.conn.execute(windows.update().where(stale).values(lag_ms=lag_ms))
 
 
-def is_open(tx: Tx, key: Key, cause: str, due_ms: int) -> bool:
-    """Whether a window of pass 1 that is due has not been closed, nor found stuck or lost."""
+def is_open(tx: Tx, key: Key, wanted: Wanted) -> bool:
+    """Whether a window of this kind has neither been closed, nor found stuck or lost."""
+    states = ("pending", "leased", "not_ready")
     query = sa.select(w.id).where(
-        _of(key, 1), w.cause == cause, w.hi_ms <= due_ms, w.state.in_(("pending", "leased", "not_ready"))
+        _of(key, wanted.number), w.cause == wanted.cause, w.hi_ms <= wanted.due_ms, w.state.in_(states)
     )
     return tx.conn.execute(query.limit(1)).first() is not None
+
+
+def next_audit(tx: Tx, key: Key) -> int:
+    """A pass number of its own for an audit that somebody asked for: far above those of the configuration."""
+    query = sa.select(sa.func.max(w["pass"])).where(w.app_id == key.app_id, w.source == key.source, w.cause == AUDIT)
+    return int(tx.conn.scalar(query) or 999) + 1
 
 
 def unaccepted_hole(tx: Tx, key: Key) -> bool:
     """Whether a window of pass 1 is lost or stuck, and nobody has accepted that."""
     query = sa.select(w.id).where(_of(key, 1), w.state.in_(("stuck", "expired")))
     return tx.conn.execute(query.limit(1)).first() is not None
+
+
+def _lost_in(key: Key, window: Window) -> sa.ColumnElement[bool]:
+    overlaps = sa.and_(w.lo_ms < window.hi_ms, w.hi_ms > window.lo_ms)
+    return sa.and_(_of(key, 1), w.state.in_(("expired", "stuck")), overlaps)
+
+
+def lost(tx: Tx, key: Key, window: Window) -> list[Window]:
+    """What pass 1 has lost or cannot walk, as far as it touches a range."""
+    query = sa.select(w.lo_ms, w.hi_ms).where(_lost_in(key, window)).order_by(w.lo_ms)
+    return [Window(row.lo_ms, row.hi_ms) for row in tx.conn.execute(query)]
+
+
+def accept(tx: Tx, key: Key, window: Window, *, reason: str, who: str) -> int:
+    """Accept what is lost or stuck in a range; gives how many windows that were."""
+    accepted = tx.conn.execute(
+        windows.update()
+        .where(_lost_in(key, window))
+        .values(
+            state="accepted",
+            reason=reason,
+            accepted_by=who,
+            accepted_at=tx.now_ms(),
+            fence=w.fence + 1,
+            next_attempt_at=None,
+        )
+        .returning(w.id)
+    )
+    return len(accepted.all())

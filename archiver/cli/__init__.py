@@ -1,0 +1,123 @@
+"""The command line: arguments to one call to one exit code. Modules load when their command runs, not before."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from archiver import __version__
+from archiver.errors import EXIT_FAILED, EXIT_LATER, ArchiverError
+
+_COMMANDS = {
+    "audit": "pulling",
+    "backfill": "pulling",
+    "check-config": "setup",
+    "coverage": "reporting",
+    "demo": "demo",
+    "init": "setup",
+    "migrate": "setup",
+    "presence": "provider",
+    "pull": "pulling",
+    "quarantine": "reporting",
+    "run": "pulling",
+    "sandbox": "sandbox",
+    "send": "provider",
+    "status": "reporting",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module only when that command, or its help, is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        module = _COMMANDS.get(cmd_name)
+        if module is None:
+            return None
+        found = importlib.import_module(f"archiver.cli.{module}")
+        return getattr(found, cmd_name.replace("-", "_"))  # type: ignore[no-any-return]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, _ABOUT[name]) for name in self.list_commands(ctx)])
+
+
+_ABOUT = {
+    "audit": "walk a closed range again",
+    "backfill": "extend the archive backwards",
+    "check-config": "show what was understood of the configuration",
+    "coverage": "windows and holes; accept a loss",
+    "demo": "archive a stand-in chat app into SQLite and query it",
+    "init": "write a commented config.toml",
+    "migrate": "create or upgrade the schema",
+    "presence": "ask whether users are online",
+    "pull": "archive everything that is due, once (for cron)",
+    "quarantine": "records that could not be read",
+    "run": "archive on a schedule until told to stop",
+    "sandbox": "run the stand-in Easemob server",
+    "send": "send a message to a user or a group",
+    "status": "how the archive stands",
+}
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="archiver", message="%(prog)s %(version)s")
+@click.option(
+    "--config",
+    "config_path",
+    metavar="PATH",
+    envvar="ARCHIVER_CONFIG",
+    default="config.toml",
+    show_default=True,
+    help="The configuration file (environment: ARCHIVER_CONFIG).",
+)
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("-v", "--verbose", count=True, help="Tell more: -v what happens, -vv how.")
+@click.pass_context
+def cli(ctx: click.Context, config_path: str, log_format: str, verbose: int) -> None:
+    """Archives the messages of Easemob / Agora Chat apps into SQL, and proves what it has.
+
+    \b
+    Example:
+      archiver init && archiver migrate && archiver pull && archiver status
+    """
+    ctx.obj = {"config": config_path, "log_format": log_format, "verbose": verbose}
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command and leave with its exit code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command; every error becomes its exit code and a line or two that name the remedy."""
+    try:
+        code: Any = cli.main(args=arguments, prog_name="archiver", standalone_mode=False)
+    except ArchiverError as error:
+        _tell(str(error), error.hint)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        _tell("interrupted; what was committed stays, the rest is pulled again", None)
+        return EXIT_LATER
+    except BrokenPipeError:
+        sys.stderr.close()  # nobody reads on; the interpreter must not complain about that
+        return EXIT_FAILED
+    return code if isinstance(code, int) else 0
+
+
+def _tell(message: str, hint: str | None) -> None:
+    from archiver import logs
+
+    for line in message.splitlines():
+        print(f"archiver: {logs.visible(logs.redacted(line))}", file=sys.stderr)
+    if hint:
+        print(f"  try: {logs.visible(logs.redacted(hint))}", file=sys.stderr)

@@ -1,0 +1,76 @@
+"""What every command shares: settings, log, store, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from types import FrameType
+from typing import Any
+
+import click
+
+from archiver import logs, wiring
+from archiver.config import Settings, load, parse_time
+from archiver.store.engine import Store
+
+
+def settings(ctx: click.Context) -> Settings:
+    """Read the configuration, and begin to log as the options say."""
+    begin_log(ctx)
+    found = load(Path(ctx.find_root().obj["config"]), os.environ)
+    for secret in found.secrets():
+        logs.keep_secret(secret)
+    for warning in found.warnings:
+        click.echo(f"warning: {logs.visible(warning)}", err=True)
+    return found
+
+
+def begin_log(ctx: click.Context, verbosity: int = -1) -> None:
+    """Log to standard error; `verbosity` is what the command itself would tell, -v adds to it."""
+    options = ctx.find_root().obj
+    logs.configure(options["log_format"], verbosity + options["verbose"], sys.stderr)
+
+
+@contextmanager
+def archive(ctx: click.Context, *, at_head: bool = True) -> Iterator[tuple[Settings, Store]]:
+    """The settings and the open database of this command."""
+    found = settings(ctx)
+    with wiring.opened(found, at_head=at_head) as store:
+        yield found, store
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Event]:
+    """An event that SIGTERM and SIGINT set; a second one of them ends the process at once."""
+    stop = Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Instant(click.ParamType[int]):
+    """A point in time, as milliseconds."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        try:
+            return value if isinstance(value, int) else parse_time(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+INSTANT = Instant()

@@ -1,0 +1,126 @@
+"""`demo`: the whole way in one command, from a stand-in chat app to rows that SQL finds."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+import click
+
+from archiver import status as standing
+from archiver import wiring
+from archiver.cli import common, show
+from archiver.cli.pulling import pull_watched
+from archiver.cli.reporting import print_status
+from archiver.config import load
+from archiver.errors import ArchiverError
+from archiver.store import migrate
+from archiver.store.ask import ask
+
+_PORT = 8420
+
+_QUERIES = {
+    "Who wrote what, newest first": """\
+SELECT substr(sent_at, 1, 19) AS sent_at, sender, recipient, body_type, text
+FROM messages_readable WHERE text <> '' ORDER BY sent_at DESC LIMIT 5""",
+    "The busiest conversations": """\
+SELECT conversation, chat_type, messages, senders, substr(last_sent_at, 1, 16) AS last
+FROM conversations ORDER BY messages DESC LIMIT 5""",
+    "Bodies a day, by type": """\
+SELECT substr(sent_at, 1, 10) AS day, body_type, count(*) AS bodies
+FROM messages_readable GROUP BY 1, 2 ORDER BY 1, 3 DESC LIMIT 8""",
+}
+
+_CONFIG = """\
+# The demonstration's configuration. Its server is gone; start it again with
+#   archiver sandbox --port {port} --messages {messages}
+# and then: archiver --config {path} pull
+[database]
+url = "sqlite:///{database}"
+
+[[apps]]
+org = "{org}"
+app = "{app}"
+base_url = "{base_url}"
+client_id = "{client_id}"
+client_secret_file = "{secret}"
+start = {start}
+rate = "100/s"
+"""
+
+
+@click.command()
+@click.option("--directory", default="demo", show_default=True, help="Where the archive and its config are left.")
+@click.option("--messages", type=click.IntRange(1, 1_000_000), default=2000, show_default=True)
+@click.pass_context
+def demo(ctx: click.Context, directory: str, messages: int) -> int:
+    """Archive a stand-in chat app into SQLite, show status and three queries.
+
+    It needs nothing but this program, and leaves the database and a
+    configuration behind to try things on.
+
+    \b
+    Example:
+      archiver demo --directory /tmp/demo --messages 20000
+    """
+    from archiver.sandbox import Sandbox
+
+    common.begin_log(ctx)
+    place = Path(directory)
+    path = _prepare(place)
+    with Sandbox(messages, port=_free_port()) as server, common.stop_on_signals() as stop:
+        show.console().print(f"A stand-in Easemob server with {messages:,} messages: {server.base_url}", soft_wrap=True)
+        path.write_text(_config(place, path, server, messages), encoding="utf-8")
+        settings = load(path, {})
+        with wiring.opened(settings, at_head=False) as store:
+            migrate.upgrade(store)
+            code = pull_watched(settings, store, None, stop, command="pull")
+            configured = [standing.Configured(app.name, app.source, app.start_ms) for app in settings.apps]
+            for entry in standing.report(store, configured, every_ms=settings.schedule.every_ms)["apps"]:
+                print_status(entry)
+            for title, sql in _QUERIES.items():
+                columns, rows = ask(store, sql)
+                click.echo(f"\n{title}\n\n{sql};\n")
+                show.table("", columns, rows)
+    database = place / "archive.db"
+    click.echo(f"\nThe archive is {database}, its configuration {path}. Look on with:")
+    click.echo(f"  sqlite3 {database} .schema")
+    click.echo(f"  archiver --config {path} status")
+    return code
+
+
+def _prepare(place: Path) -> Path:
+    """The path of the configuration to write. Raises ArchiverError rather than overwrite an archive."""
+    if (place / "archive.db").exists():
+        raise ArchiverError(
+            f"{place / 'archive.db'} exists, and an archive is never overwritten", hint="--directory NEW"
+        )
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ArchiverError(f"{place} cannot be made: {error.strerror}") from None
+    return place / "config.toml"
+
+
+def _config(place: Path, path: Path, server: Any, messages: int) -> str:
+    secret = place.absolute() / "client-secret"
+    descriptor = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(server.client_secret)
+    told = server.announcement()
+    database = place.absolute() / "archive.db"
+    port = told["base_url"].rpartition(":")[2]
+    return _CONFIG.format(path=path, database=database, secret=secret, port=port, messages=messages, **told)
+
+
+def _free_port() -> int:
+    """The port that the configuration left behind can name again; another one where it is taken."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", _PORT))
+        except OSError:
+            return 0
+    return _PORT

@@ -1,0 +1,96 @@
+"""`send` and `presence`: the provider's other calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+from archiver import logs, wiring
+from archiver.cli import common
+from archiver.errors import EXIT_DONE, UsageError
+from archiver.wiring import Line
+
+_APP = click.option("--app", "name", metavar="NAME", help="Which app, where several are configured.")
+
+
+@contextmanager
+def _line(ctx: click.Context, name: str | None) -> Iterator[Line]:
+    with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
+        apps = wiring.chosen(settings, name)
+        if len({app.name for app in apps}) > 1:
+            raise UsageError("several apps are configured", hint=f"--app {apps[0].name}")
+        with wiring.line_to(apps[0], settings, store, stop) as line:
+            yield line
+
+
+@click.group()
+def send() -> None:
+    """Send a text message; an unknown outcome is reported, never retried.
+
+    \b
+    Example:
+      archiver send user zhangsan "你好"
+      archiver send group 184524748161025 "meeting at ten"
+    """
+
+
+@send.command("user")
+@click.argument("user")
+@click.argument("text")
+@_APP
+@click.pass_context
+def send_to_user(ctx: click.Context, user: str, text: str, name: str | None) -> int:
+    """Send TEXT to USER.
+
+    \b
+    Example:
+      archiver send user zhangsan "你好"
+    """
+    from archiver.sources.easemob import messages
+
+    with _line(ctx, name) as line:
+        return _sent(messages.send_user(line.tokens, user, text, form=line.app.send_api))
+
+
+@send.command("group")
+@click.argument("group_id", metavar="ID")
+@click.argument("text")
+@_APP
+@click.pass_context
+def send_to_group(ctx: click.Context, group_id: str, text: str, name: str | None) -> int:
+    """Send TEXT to the group with this ID.
+
+    \b
+    Example:
+      archiver send group 184524748161025 "meeting at ten"
+    """
+    from archiver.sources.easemob import messages
+
+    with _line(ctx, name) as line:
+        return _sent(messages.send_group(line.tokens, group_id, text, form=line.app.send_api))
+
+
+def _sent(msg_id: str | None) -> int:
+    click.echo(f"sent{'' if msg_id is None else ' as ' + logs.visible(msg_id)}")
+    return EXIT_DONE
+
+
+@click.command()
+@click.argument("users", metavar="USER...", nargs=-1, required=True)
+@_APP
+@click.pass_context
+def presence(ctx: click.Context, users: tuple[str, ...], name: str | None) -> int:
+    """Ask whether users are online: one line "USER online" or "USER offline" each.
+
+    \b
+    Example:
+      archiver presence zhangsan lisi
+    """
+    from archiver.sources.easemob.presence import fetch_presence
+
+    with _line(ctx, name) as line:
+        for user, state in fetch_presence(line.tokens, users):
+            click.echo(f"{logs.visible(user)} {state}")
+    return EXIT_DONE

@@ -1,0 +1,107 @@
+"""`pull`, `run`, `backfill`, `audit`: the commands that read from the provider."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from threading import Event
+from typing import Any
+
+import click
+
+from archiver import wiring
+from archiver.cli import common
+from archiver.cli.common import INSTANT
+from archiver.config import App, Settings
+from archiver.model import Window
+from archiver.store.engine import Store
+
+_APP = click.option("--app", "name", metavar="NAME", help='Only this app, as "org#app" or "app".')
+
+
+@click.command()
+@_APP
+@click.option("--retry-stuck", is_flag=True, help="Also try windows again that were found stuck.")
+@click.pass_context
+def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
+    """Archive everything that is due now, once, and end: the command for cron.
+
+    \b
+    Exit codes: 0 all due windows are closed; 75 try again later; 3 the archive
+    has a hole that nobody has accepted; 4 credentials refused; 2 configuration.
+
+    \b
+    Example:
+      */5 * * * *  archiver --config /etc/archiver/config.toml pull
+    """
+    with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
+        return pull_watched(settings, store, name, stop, command="pull", retry_stuck=retry_stuck)
+
+
+def pull_watched(settings: Settings, store: Store, name: str | None, stop: Event, **ways: Any) -> int:
+    """Pull with a progress bar for each app, one below the other."""
+    from archiver.cli.show import Bar
+
+    with ExitStack() as bars:
+
+        def watcher(app: App) -> Bar:
+            bars.close()
+            return bars.enter_context(Bar(_title(app)))
+
+        return wiring.pull_each(settings, store, name, stop=stop, watcher=watcher, **ways)
+
+
+def _title(app: App) -> str:
+    return app.name if app.source == "cursor" else f"{app.name} {app.source}"
+
+
+@click.command()
+@click.pass_context
+def run(ctx: click.Context) -> int:
+    """Archive on a schedule until SIGTERM or SIGINT: the command for a service.
+
+    \b
+    Example:
+      archiver --log-format json run
+    """
+    from archiver import schedule
+
+    with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
+        common.begin_log(ctx, 0)
+        return schedule.run(settings, store, stop)
+
+
+@click.command()
+@click.option("--from", "from_ms", type=INSTANT, required=True, help="How far back, inclusive.")
+@click.option("--to", "to_ms", type=INSTANT, help="Up to where; by default to where the archive begins.")
+@_APP
+@click.option("--workers", type=click.IntRange(1, 64), help="Windows walked at once.")
+@click.pass_context
+def backfill(ctx: click.Context, from_ms: int, to_ms: int | None, name: str | None, workers: int | None) -> int:
+    """Extend the archive backwards; a backfill that was interrupted goes on where it was.
+
+    \b
+    Example:
+      archiver backfill --from 2026-01-01T00:00:00+08:00
+    """
+    ways: dict[str, Any] = {"live": False, "backfill": True}
+    if workers is not None:
+        ways["workers"] = workers
+    with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
+        wiring.plan_backfill(settings, store, name, from_ms, to_ms)
+        return pull_watched(settings, store, name, stop, command="backfill", **ways)
+
+
+@click.command()
+@click.option("--from", "from_ms", type=INSTANT, required=True)
+@click.option("--to", "to_ms", type=INSTANT, required=True)
+@_APP
+@click.pass_context
+def audit(ctx: click.Context, from_ms: int, to_ms: int, name: str | None) -> int:
+    """Walk a closed range again; what was missing is stored, reported and exits 3.
+
+    \b
+    Example:
+      archiver audit --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z
+    """
+    with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
+        return wiring.audit_each(settings, store, name, Window(from_ms, to_ms), stop=stop)

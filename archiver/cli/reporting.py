@@ -1,0 +1,216 @@
+"""`status`, `coverage`, `quarantine`: what the archive has, and what it has not."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import sys
+from typing import Any
+
+import click
+
+from archiver import review
+from archiver import status as standing
+from archiver.cli import common, show
+from archiver.cli.common import INSTANT
+from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
+from archiver.model import Window
+from archiver.store.quarantine import Entry
+
+_FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+
+
+@click.command()
+@_FORMAT
+@click.pass_context
+def status(ctx: click.Context, form: str) -> int:
+    """How the archive stands, from the database alone. Exits 3 if there is an unaccepted hole.
+
+    \b
+    Example:
+      archiver status --format json
+    """
+    with common.archive(ctx) as (settings, store):
+        configured = [standing.Configured(app.name, app.source, app.start_ms) for app in settings.apps]
+        report = standing.report(store, configured, every_ms=settings.schedule.every_ms)
+    if form == "json":
+        click.echo(json.dumps(report))
+    else:
+        for entry in report["apps"]:
+            print_status(entry)
+    return EXIT_INCOMPLETE if standing.has_hole(report["apps"]) else EXIT_DONE
+
+
+def print_status(entry: dict[str, Any]) -> None:
+    """One source, as a table of facts and the claim in words."""
+    run = entry["last_run"]
+    windows = ", ".join(f"{count} {state}" for state, count in entry["windows"].items() if count) or "none yet"
+    rows = [
+        ("complete", f"{show.instant(entry['complete_from_ms'])} to {show.instant(entry['complete_until_ms'])} UTC"),
+        ("audited until", f"{show.instant(entry['audited_until_ms'])} UTC"),
+        ("lag / overdue", f"{_length(entry['lag_seconds'])} / {_length(entry['overdue_seconds'])}"),
+        ("newest message", f"{_length(entry['freshness_seconds'])} ago" if entry["freshness_seconds"] else "-"),
+        ("time to loss", _length(entry["time_to_loss_seconds"])),
+        ("messages / bodies", f"{entry['messages']:,} / {entry['bodies']:,}"),
+        ("quarantined", f"{entry['quarantined']:,}"),
+        ("revisions", f"{entry['revisions']:,}"),
+        ("late arrivals", _late(entry)),
+        ("server's order", "trusted" if entry["order_trusted"] else "NOT TRUSTED"),
+        ("windows", windows),
+        ("holes", "; ".join(map(_hole, entry["holes"])) or "none"),
+        ("last run", f"{run['outcome']} at {run['ended_at']}" if run else "never"),
+    ]
+    title = f"{entry['app']} ({entry['source']}{'' if entry['configured'] else ', not configured'})"
+    show.table(title, ("", ""), rows)
+    show.console().print(standing.claim_in_words(entry), style="italic")
+
+
+def _length(seconds: float | None) -> str:
+    return show.length(None if seconds is None else seconds * 1000)
+
+
+def _late(entry: dict[str, Any]) -> str:
+    worst_ms = entry["worst_lateness_ms"]
+    return f"{entry['late_arrivals']:,}" + (f", the worst {show.length(worst_ms)}" if worst_ms is not None else "")
+
+
+def _hole(hole: dict[str, Any]) -> str:
+    told = f"{show.instant(hole['lo_ms'])} to {show.instant(hole['hi_ms'])} {hole['state']}"
+    return told + (f" ({hole['reason']})" if hole["reason"] else "")
+
+
+@click.group(invoke_without_command=True)
+@_FORMAT
+@click.pass_context
+def coverage(ctx: click.Context, form: str) -> int | None:
+    """All windows and holes. Exits 3 if there is an unaccepted hole.
+
+    \b
+    Example:
+      archiver coverage
+      archiver coverage accept --from 2026-11-01T00:00:00Z \\
+          --to 2026-11-01T01:00:00Z --reason "provider outage, ticket 42"
+    """
+    if ctx.invoked_subcommand is not None:
+        return None
+    with common.archive(ctx) as (_, store):
+        report = standing.coverage(store)
+    if form == "json":
+        click.echo(json.dumps(report))
+    else:
+        for entry in report["apps"]:
+            _print_coverage(entry)
+    return EXIT_INCOMPLETE if standing.has_hole(report["apps"]) else EXIT_DONE
+
+
+def _print_coverage(entry: dict[str, Any]) -> None:
+    rows = [
+        (
+            each["pass"] if each["cause"] != "audit" else f"audit {each['pass']}",
+            show.instant(each["lo_ms"]),
+            show.instant(each["hi_ms"]),
+            each["state"] + (f" ({each['reason']})" if each["reason"] else ""),
+            f"{each['windows']:,}",
+            f"{each['received']:,}",
+        )
+        for each in entry["windows"]
+    ]
+    title = f"{entry['app']} ({entry['source']})"
+    show.table(title, ("pass", "from (UTC)", "to (UTC)", "state", "windows", "received"), rows)
+    show.console().print("holes: " + ("; ".join(map(_hole, entry["holes"])) or "none"))
+
+
+@coverage.command()
+@click.option("--from", "from_ms", type=INSTANT, required=True)
+@click.option("--to", "to_ms", type=INSTANT, required=True)
+@click.option("--reason", required=True, help="Why the loss is accepted; kept for the auditor.")
+@click.option("--app", "name", metavar="NAME", help="Only this app.")
+@click.pass_context
+def accept(ctx: click.Context, from_ms: int, to_ms: int, reason: str, name: str | None) -> int:
+    """Accept what is lost within a range: the watermark goes on, the hole stays listed.
+
+    \b
+    Example:
+      archiver coverage accept --from 2026-11-01T00:00:00Z \\
+          --to 2026-11-01T01:00:00Z --reason "provider outage, ticket 42"
+    """
+    with common.archive(ctx) as (_, store):
+        count = review.accept(store, Window(from_ms, to_ms), reason, getpass.getuser(), app=name)
+    click.echo(f"{count} window{'' if count == 1 else 's'} accepted")
+    return EXIT_DONE
+
+
+@click.group()
+def quarantine() -> None:
+    """Records that could not be read: list them, show one, read them again.
+
+    \b
+    Example:
+      archiver quarantine list
+      archiver quarantine requeue
+    """
+
+
+@quarantine.command("list")
+@click.option("--all", "everything", is_flag=True, help="Also those that were settled.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@click.pass_context
+def list_entries(ctx: click.Context, *, everything: bool, form: str) -> int:
+    """List records that could not be read.
+
+    \b
+    Example:
+      archiver quarantine list --format json
+    """
+    with common.archive(ctx) as (_, store):
+        found = review.quarantined(store, unresolved=not everything)
+    if form == "json":
+        click.echo(json.dumps([_entry(each) for each in found]))
+    else:
+        columns = ("id", "app", "reason", "bytes", "seen", "first seen (UTC)")
+        rows = [(e.id, e.app, e.reason, e.size, e.seen, show.instant(e.seen_at_ms)) for e in found]
+        show.table("", columns, rows)
+    return EXIT_DONE
+
+
+def _entry(each: Entry) -> dict[str, Any]:
+    return {name: value for name, value in each._asdict().items() if name != "raw"}
+
+
+@quarantine.command("show")
+@click.argument("number", metavar="ID", type=int)
+@click.option("--raw", is_flag=True, help="Only the record's bytes, exactly as received.")
+@click.pass_context
+def show_entry(ctx: click.Context, number: int, *, raw: bool) -> int:
+    """Show one record with its bytes.
+
+    \b
+    Example:
+      archiver quarantine show 7 --raw > record.json
+    """
+    with common.archive(ctx) as (_, store):
+        (entry,) = review.quarantined(store, [number], unresolved=False)
+    if raw:
+        sys.stdout.buffer.write(entry.raw)
+    else:
+        told = {**_entry(entry), "raw": entry.raw.decode(errors="backslashreplace")}
+        show.table("", ("", ""), told.items())
+    return EXIT_DONE
+
+
+@quarantine.command()
+@click.argument("numbers", metavar="[ID]...", type=int, nargs=-1)
+@click.pass_context
+def requeue(ctx: click.Context, numbers: tuple[int, ...]) -> int:
+    """Read stored records again, offline; what can be read now moves to the messages.
+
+    \b
+    Example:
+      archiver quarantine requeue 7 8
+    """
+    from archiver.sources.easemob.build import decode_stored
+
+    with common.archive(ctx) as (_, store):
+        done = review.requeue(store, decode_stored, numbers)
+    click.echo(f"{done.resolved} of {done.looked_at} records can be read now")
+    return EXIT_DONE

@@ -1,0 +1,45 @@
+"""`sandbox`: the stand-in Easemob server in the foreground."""
+
+from __future__ import annotations
+
+import json
+
+import click
+
+from archiver.cli import common
+from archiver.errors import EXIT_DONE
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0: any free port.")
+@click.option("--messages", type=click.IntRange(0), default=2000, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same messages.")
+@click.option("--fault", "faults", metavar="NAME=RATE", multiple=True, help="Misbehave; --list-faults tells how.")
+@click.option("--list-faults", is_flag=True, help="List the faults and end.")
+@click.pass_context
+def sandbox(
+    ctx: click.Context, port: int, messages: int, seed: int, faults: tuple[str, ...], *, list_faults: bool
+) -> int:
+    """Run a stand-in Easemob server on the loopback address, with made-up chats.
+
+    Its first line of output is its address and credentials, as JSON. It ends
+    with SIGTERM or Ctrl-C.
+
+    \b
+    Example:
+      archiver sandbox --port 8420 --fault http_500=0.1 --fault order_ignored
+    """
+    from archiver.sandbox import Faults, Sandbox
+
+    common.begin_log(ctx)
+    if list_faults:
+        for fault in Faults.described():
+            click.echo(f"{fault[0]:24} {fault[3]}")
+        return EXIT_DONE
+    with (
+        common.stop_on_signals() as stop,
+        Sandbox(messages, seed, port=port, faults=Faults.parse(list(faults))) as server,
+    ):
+        click.echo(json.dumps(server.announcement()))
+        stop.wait()
+    return EXIT_DONE

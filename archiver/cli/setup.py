@@ -1,0 +1,78 @@
+"""`init`, `check-config`, `migrate`: what is done before the first pull."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from archiver import config, logs
+from archiver.cli import common
+from archiver.errors import ArchiverError
+
+
+@click.command()
+@click.pass_context
+def init(ctx: click.Context) -> None:
+    """Write a commented config.toml; an existing file is never overwritten.
+
+    \b
+    Example:
+      archiver --config /etc/archiver/config.toml init
+    """
+    path = Path(ctx.find_root().obj["config"])
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(config.example())
+    except FileExistsError:
+        raise ArchiverError(f"{path} exists, and is left as it is") from None
+    except OSError as error:
+        raise ArchiverError(f"{path} cannot be written: {error.strerror}") from None
+    path.chmod(0o600)
+    click.echo(f"{path} written; fill in your app, then: archiver check-config")
+
+
+@click.command("check-config")
+@click.pass_context
+def check_config(ctx: click.Context) -> None:
+    """Show what was understood of the configuration, with secrets as ***; all problems at once.
+
+    \b
+    Example:
+      archiver check-config
+    """
+    told = config.describe(common.settings(ctx))
+    for section, values in told.items():
+        for number, each in enumerate(values if isinstance(values, list) else [values]):
+            click.echo(f"[{section}]" if isinstance(values, dict) else f"[[{section}]]  # {number}")
+            for key, value in each.items():
+                if value is not None:
+                    click.echo(f"  {key} = {logs.visible(_text(value))}")
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_text, value)) + "]"
+    return str(value)
+
+
+@click.command()
+@click.option("--roles", is_flag=True, help="Also create the roles of PostgreSQL.")
+@click.pass_context
+def migrate(ctx: click.Context, *, roles: bool) -> None:
+    """Create the schema of the archive, or upgrade it to the one this program works with.
+
+    \b
+    Example:
+      archiver migrate
+    """
+    from archiver.store import migrate as schema
+    from archiver.store import roles as grants
+
+    with common.archive(ctx, at_head=False) as (_, store):
+        before = schema.current(store)
+        schema.upgrade(store)
+        if roles:
+            grants.create(store)
+    told = "already" if before == schema.HEAD else "now"
+    click.echo(f"the schema is {told} at {schema.HEAD}{'; roles are in place' if roles else ''}")

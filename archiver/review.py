@@ -1,0 +1,88 @@
+"""What people decide about the record: quarantine looked through and requeued, losses accepted. Nothing is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from archiver.errors import UsageError
+from archiver.model import Message, Reject, Window
+from archiver.store import messages, quarantine, standing, watermarks, windows
+from archiver.store.engine import Store
+from archiver.store.quarantine import Entry
+
+Decode = Callable[[bytes, int], Message | Reject]
+"""Reads a record's stored bytes; the second argument is its place in its page."""
+
+_BATCH = 500
+
+
+class Requeued(NamedTuple):
+    """How many records were looked at again, and how many of them are settled now."""
+
+    looked_at: int
+    resolved: int
+
+
+def quarantined(store: Store, ids: Sequence[int] = (), *, unresolved: bool = True, most: int = 1000) -> list[Entry]:
+    """Records that could not be read. Raises UsageError for an id that is not there."""
+    with store.read() as tx:
+        found = quarantine.entries(tx, ids=list(ids) or None, unresolved=unresolved, most=most)
+    missing = set(ids) - {entry.id for entry in found}
+    if missing:
+        raise UsageError(f"not in quarantine: {', '.join(map(str, sorted(missing)))}", hint="archiver quarantine list")
+    return found
+
+
+def requeue(store: Store, decode: Decode, ids: Sequence[int] = ()) -> Requeued:
+    """Read stored records again, offline; what can be read moves into `messages` with its first page."""
+    if ids:
+        quarantined(store, ids, unresolved=False)
+    looked_at = resolved = after = 0
+    while True:
+        with store.read() as tx:
+            batch = quarantine.entries(tx, ids=list(ids) or None, unresolved=True, after=after, most=_BATCH)
+        if not batch:
+            return Requeued(looked_at, resolved)
+        for entry in batch:
+            resolved += _requeue_one(store, decode, entry)
+        looked_at += len(batch)
+        after = batch[-1].id
+
+
+def _requeue_one(store: Store, decode: Decode, entry: Entry) -> bool:
+    record = decode(entry.raw, entry.position)
+    with store.write() as tx:
+        if not quarantine.lock(tx, entry):
+            return False
+        if isinstance(record, Reject):
+            quarantine.explain(tx, entry, record.reason)
+            return False
+        stored = messages.insert(tx, messages.Origin(entry.app_id, entry.page_id, tx.now_ms()), [record])
+        if stored.refused:
+            quarantine.explain(tx, entry, stored.refused[0].reason)
+            return False
+        quarantine.resolve(tx, entry, stored)
+    return True
+
+
+def accept(store: Store, window: Window, reason: str, who: str, *, app: str | None = None) -> int:
+    """Accept what is lost or stuck within a range, so that the watermark goes on; gives how many windows that were.
+
+    The holes stay in every claim. Raises UsageError when a hole is cut by the range, or none lies in it.
+    """
+    accepted = 0
+    with store.write() as tx:
+        for each in standing.read(tx):
+            if app not in (None, each.app):
+                continue
+            lost = windows.lost(tx, each.key, window)
+            for lo_ms, hi_ms in lost:
+                if lo_ms < window.lo_ms or hi_ms > window.hi_ms:
+                    raise UsageError(f"the range cuts the hole from {lo_ms} to {hi_ms}; give its whole range")
+            held = watermarks.lock(tx, each.key)
+            accepted += windows.accept(tx, each.key, window, reason=reason, who=who)
+            watermarks.move(tx, each.key, held, longest_audit=None)
+        if not accepted:
+            raise UsageError("no hole lies in this range", hint="archiver coverage lists them")
+    return accepted

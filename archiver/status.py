@@ -1,0 +1,153 @@
+"""How the archive stands: the claim in the protocol's words, and what an operator looks at; all from the database."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from archiver.model import SECOND_MS
+from archiver.store import standing
+from archiver.store.engine import Store, Tx
+from archiver.store.schema import STATES, iso
+from archiver.store.standing import Hole, Standing
+from archiver.windows import EPS_MS, trusted_now
+
+Entry = dict[str, Any]
+
+
+class Configured:
+    """What the configuration says of a source: enough to show it before its first pull."""
+
+    def __init__(self, app: str, source: str, start_ms: int) -> None:
+        self.app, self.source, self.start_ms = app, source, start_ms
+
+
+def report(store: Store, configured: Sequence[Configured], *, every_ms: int) -> Mapping[str, list[Entry]]:
+    """The content of `status --format json`: one entry an app and source, configured or only in the database."""
+    names = {(each.app, each.source): each for each in configured}
+    with store.read() as tx:
+        now_ms = tx.now_ms()
+        known = {(each.app, each.key.source): each for each in standing.read(tx)}
+        entries = [_entry(tx, each, now_ms, every_ms, configured=name in names) for name, each in known.items()]
+        entries += [_unknown(each, now_ms, every_ms) for name, each in names.items() if name not in known]
+    return {"apps": sorted(entries, key=lambda entry: (entry["app"], entry["source"]))}
+
+
+def has_hole(entries: Sequence[Entry]) -> bool:
+    """Whether any entry has a hole that nobody has accepted."""
+    return any(hole["state"] != "accepted" for entry in entries for hole in entry["holes"])
+
+
+def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bool) -> Entry:
+    app_id = each.key.app_id
+    counts, of_source = standing.app_counts(tx, app_id), standing.source_counts(tx, each.key)
+    server_ms = trusted_now(now_ms + (each.skew_ms or 0), now_ms)
+    newest_ms = standing.newest_ms(tx, app_id, server_ms) if counts["messages"] else None
+    lag_ms = server_ms - each.complete_until_ms
+    retention_ms = each.retention_ms
+    return {
+        "app": each.app,
+        "source": each.key.source,
+        "configured": configured,
+        **_times(each.complete_from_ms, each.complete_until_ms, each.audited_until_ms),
+        "lag_seconds": _seconds(lag_ms),
+        "overdue_seconds": _seconds(max(0, lag_ms - each.settle_ms - EPS_MS - every_ms)),
+        "freshness_seconds": None if newest_ms is None else _seconds(server_ms - newest_ms),
+        "time_to_loss_seconds": None if retention_ms is None else _seconds(retention_ms - lag_ms),
+        **counts,
+        **of_source,
+        "order_trusted": each.order_trusted,
+        "clock_skew_ms": each.skew_ms,
+        "windows": standing.states(tx, each.key),
+        "holes": [hole_entry(hole) for hole in standing.holes(tx, each.key)],
+        "attachments": standing.attachment_counts(tx, app_id),
+        "last_run": standing.last_run(tx, each.key),
+    }
+
+
+def _unknown(each: Configured, now_ms: int, every_ms: int) -> Entry:
+    """A source that was never pulled: the claim is empty, and stands at its start."""
+    lag_ms = max(0, now_ms - each.start_ms)
+    return {
+        "app": each.app,
+        "source": each.source,
+        "configured": True,
+        **_times(each.start_ms, each.start_ms, each.start_ms),
+        "lag_seconds": _seconds(lag_ms),
+        "overdue_seconds": _seconds(max(0, lag_ms - EPS_MS - every_ms)),
+        **dict.fromkeys(("freshness_seconds", "time_to_loss_seconds")),
+        **dict.fromkeys(("messages", "bodies", "revisions", "late_arrivals"), 0),
+        "worst_lateness_ms": None,
+        "quarantined": 0,
+        "order_trusted": True,
+        "clock_skew_ms": None,
+        "windows": {state: 0 for state in STATES if state != "skipped"},
+        "holes": [],
+        "attachments": dict.fromkeys(("pending", "stored", "failed", "gone", "refused", "foreign"), 0),
+        "last_run": None,
+    }
+
+
+def _times(from_ms: int, until_ms: int, audited_ms: int) -> Entry:
+    return {
+        "complete_from_ms": from_ms,
+        "complete_until_ms": until_ms,
+        "complete_from": iso(from_ms),
+        "complete_until": iso(until_ms),
+        "audited_until_ms": audited_ms,
+    }
+
+
+def hole_entry(hole: Hole) -> Entry:
+    """A hole as `status` and `coverage` tell it."""
+    return {"lo_ms": hole.window.lo_ms, "hi_ms": hole.window.hi_ms, "state": hole.state, "reason": hole.reason}
+
+
+def coverage(store: Store) -> Mapping[str, list[Entry]]:
+    """The content of `coverage --format json`: every window, neighbours in the same state drawn together."""
+    with store.read() as tx:
+        return {"apps": [_coverage_entry(tx, each) for each in standing.read(tx)]}
+
+
+def _coverage_entry(tx: Tx, each: Standing) -> Entry:
+    return {
+        "app": each.app,
+        "source": each.key.source,
+        **_times(each.complete_from_ms, each.complete_until_ms, each.audited_until_ms),
+        "holes": [hole_entry(hole) for hole in standing.holes(tx, each.key)],
+        "windows": [
+            {
+                "pass": stretch.number,
+                "cause": stretch.cause,
+                "state": stretch.state,
+                "lo_ms": stretch.window.lo_ms,
+                "hi_ms": stretch.window.hi_ms,
+                "windows": stretch.windows,
+                "received": stretch.received,
+                "reason": stretch.reason,
+            }
+            for stretch in standing.stretches(tx, each.key)
+        ],
+    }
+
+
+def claim_in_words(entry: Entry) -> str:
+    """What may be claimed, in the protocol's words; nothing is claimed that was not walked."""
+    until = entry["complete_until"]
+    if entry["complete_from_ms"] == entry["complete_until_ms"]:
+        return f"Nothing is claimed yet: the archive of {entry['app']} begins at {entry['complete_from']}."
+    accepted = sum(1 for hole in entry["holes"] if hole["state"] == "accepted")
+    presumed = entry["windows"]["presumed_empty"]
+    words = (
+        f"Complete from {entry['complete_from']} to {until}: every message stamped in this range that the server made "
+        f"visible within the settling time is stored, or listed in quarantine"
+    )
+    if accepted or presumed:
+        words += f", except the holes listed ({accepted} accepted, {presumed} hours presumed empty)"
+    words += f". Audited up to {iso(entry['audited_until_ms'])}. Late arrivals observed: {entry['late_arrivals']}"
+    worst_ms = entry["worst_lateness_ms"]
+    return words + (f", the worst {worst_ms / SECOND_MS:.1f} s." if worst_ms is not None else ".")
+
+
+def _seconds(ms: int) -> float:
+    return round(ms / SECOND_MS, 3)

@@ -1,0 +1,169 @@
+"""How the archive stands, from the windows' own counters: nothing here counts a big table."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.model import Window
+from archiver.store.apps import Key
+from archiver.store.engine import Tx
+from archiver.store.schema import (
+    STATES,
+    apps,
+    attachments,
+    iso,
+    messages,
+    quarantine,
+    runs,
+    sources,
+    watermarks,
+    windows,
+)
+
+w = windows.c
+_HOLES = ("expired", "stuck", "accepted")
+
+
+class Hole(NamedTuple):
+    """A range of which the archive does not have what it should, or of which nobody knows."""
+
+    window: Window
+    state: str
+    reason: str | None
+
+
+class Standing(NamedTuple):
+    """One source of one app, as its rows say. Instants in ms; counters as in `windows`."""
+
+    key: Key
+    app: str
+    origin_ms: int
+    settle_ms: int
+    retention_ms: int | None
+    order_trusted: bool
+    skew_ms: int | None
+    complete_from_ms: int
+    complete_until_ms: int
+    audited_until_ms: int
+
+
+def read(tx: Tx) -> list[Standing]:
+    """Every source that the database knows."""
+    s, m = sources.c, watermarks.c
+    query = (
+        sa.select(s.app_id, s.source, apps.c.name, s.origin_ms, s.settle_ms, s.retention_ms, s.order_trusted, s.skew_ms)
+        .add_columns(m.complete_from_ms, m.complete_until_ms, m.audited_until_ms)
+        .select_from(sources.join(apps).join(watermarks, sa.and_(m.app_id == s.app_id, m.source == s.source)))
+        .order_by(apps.c.name, s.source)
+    )
+    return [Standing(Key(row[0], row[1]), *row[2:]) for row in tx.conn.execute(query)]
+
+
+def states(tx: Tx, key: Key) -> dict[str, int]:
+    """How many windows of pass 1 are in each state."""
+    query = sa.select(w.state, sa.func.count()).where(_first_pass(key)).group_by(w.state)
+    found = {row[0]: int(row[1]) for row in tx.conn.execute(query)}
+    return {state: found.get(state, 0) for state in STATES if state != "skipped"}
+
+
+def app_counts(tx: Tx, app_id: int) -> dict[str, int]:
+    """Messages, bodies and revisions of an app, whichever source brought them."""
+    query = sa.select(
+        sa.func.coalesce(sa.func.sum(w.new + w.requeued), 0).label("messages"),
+        sa.func.coalesce(sa.func.sum(w.bodies + w.requeued_bodies), 0).label("bodies"),
+        sa.func.coalesce(sa.func.sum(w.changed + w.requeued_changed), 0).label("revisions"),
+    ).where(w.app_id == app_id)
+    return {name: int(value) for name, value in tx.conn.execute(query).one()._mapping.items()}
+
+
+def source_counts(tx: Tx, key: Key) -> dict[str, int | None]:
+    """Late arrivals, the worst lateness (ms) and what is in quarantine, of one source."""
+    late = sa.select(sa.func.coalesce(sa.func.sum(w.late), 0), sa.func.max(w.worst_lateness_ms)).where(
+        w.app_id == key.app_id, w.source == key.source
+    )
+    count, worst_ms = tx.conn.execute(late).one()
+    q = quarantine.c
+    waiting = sa.select(sa.func.count()).where(q.app_id == key.app_id, q.source == key.source, q.resolved_at.is_(None))
+    return {
+        "late_arrivals": int(count),
+        "worst_lateness_ms": worst_ms,
+        "quarantined": int(tx.conn.execute(waiting).scalar_one()),
+    }
+
+
+def attachment_counts(tx: Tx, app_id: int) -> dict[str, int]:
+    """How many attachments of an app are in each state."""
+    a = attachments.c
+    query = sa.select(a.state, sa.func.count()).where(a.app_id == app_id).group_by(a.state)
+    found = {row[0]: int(row[1]) for row in tx.conn.execute(query)}
+    return {state: found.get(state, 0) for state in ("pending", "stored", "failed", "gone", "refused", "foreign")}
+
+
+def newest_ms(tx: Tx, app_id: int, now_ms: int) -> int | None:
+    """The newest stamp of an app's messages that is not in the future."""
+    query = sa.select(messages.c.timestamp_ms).where(messages.c.app_id == app_id, messages.c.sent_at <= now_ms)
+    return tx.conn.scalar(query.order_by(messages.c.sent_at.desc()).limit(1))
+
+
+def holes(tx: Tx, key: Key) -> list[Hole]:
+    """What pass 1 has lost, cannot walk or has had accepted, and what no row covers; in order of time."""
+    query = sa.select(w.lo_ms, w.hi_ms, w.state, w.reason).where(_first_pass(key), w.state.in_(_HOLES))
+    found = [Hole(Window(row.lo_ms, row.hi_ms), row.state, row.reason) for row in tx.conn.execute(query)]
+    before = sa.func.lag(w.hi_ms).over(order_by=w.lo_ms).label("before_ms")
+    tiles = sa.select(before, w.lo_ms).where(_first_pass(key)).subquery()
+    gaps = tx.conn.execute(sa.select(tiles).where(tiles.c.before_ms < tiles.c.lo_ms))
+    found += [Hole(Window(row.before_ms, row.lo_ms), "uncovered", "no window covers this range") for row in gaps]
+    return sorted(found)
+
+
+def last_run(tx: Tx, key: Key) -> dict[str, Any] | None:
+    """Outcome and end of the newest run that has ended."""
+    r = runs.c
+    query = sa.select(r.outcome, r.ended_at).where(
+        r.app_id == key.app_id, r.source == key.source, r.ended_at.is_not(None)
+    )
+    row = tx.conn.execute(query.order_by(r.id.desc()).limit(1)).first()
+    return None if row is None else {"outcome": row.outcome, "ended_at": iso(row.ended_at)}
+
+
+class Stretch(NamedTuple):
+    """Neighbouring windows of one pass in one state, told as one."""
+
+    number: int
+    cause: str
+    state: str
+    window: Window
+    windows: int
+    received: int
+    reason: str | None
+
+
+def stretches(tx: Tx, key: Key) -> list[Stretch]:
+    """All windows of a source, neighbours in the same state drawn together."""
+    query = (
+        sa.select(w["pass"], w.cause, w.state, w.lo_ms, w.hi_ms, w.received, w.reason)
+        .where(w.app_id == key.app_id, w.source == key.source)
+        .order_by(w["pass"], w.lo_ms)
+    )
+    drawn: list[Stretch] = []
+    for number, cause, state, lo_ms, hi_ms, received, reason in tx.conn.execute(query):
+        last = drawn[-1] if drawn else None
+        if last and (last.number, last.cause, last.state, last.reason, last.window.hi_ms) == (
+            number,
+            cause,
+            state,
+            reason,
+            lo_ms,
+        ):
+            drawn[-1] = last._replace(
+                window=Window(last.window.lo_ms, hi_ms), windows=last.windows + 1, received=last.received + received
+            )
+        else:
+            drawn.append(Stretch(number, cause, state, Window(lo_ms, hi_ms), 1, received, reason))
+    return drawn
+
+
+def _first_pass(key: Key) -> sa.ColumnElement[bool]:
+    return sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == 1)

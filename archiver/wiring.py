@@ -1,0 +1,191 @@
+"""Puts the parts together; the one module that knows them all, and the only one that reads the clock."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Event, Lock
+
+from archiver import logs, planning
+from archiver.config import App, Settings
+from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, ConfigurationError
+from archiver.http import Client, Limits
+from archiver.model import SECOND_MS, Source, Window
+from archiver.pull import Manner, Outcome, Pull, Watcher
+from archiver.sources.easemob.auth import Tokens
+from archiver.sources.easemob.build import build
+from archiver.store import apps, migrate, rates
+from archiver.store.apps import Key
+from archiver.store.engine import Store, Tx, open_store
+
+log = logging.getLogger("archiver.wiring")
+
+_GRAVITY = (4, 2, 1, 3, 75, 0)
+"""Several apps or reasons: which exit code comes first."""
+
+
+@contextmanager
+def opened(settings: Settings, *, at_head: bool = True) -> Iterator[Store]:
+    """The archive's database; unless told otherwise only with the schema that this program works with."""
+    for secret in settings.secrets():
+        logs.keep_secret(secret)
+    store = open_store(settings.database.sqlalchemy_url)
+    try:
+        if at_head:
+            migrate.check(store)
+        yield store
+    finally:
+        store.dispose()
+
+
+@dataclass(slots=True)
+class Line:
+    """The connection to one app's provider: its client, its tokens, and the count of its answers by status."""
+
+    app: App
+    client: Client
+    tokens: Tokens
+    requests: dict[str, int]
+
+    def source(self) -> Source:
+        return build(self.app, self.tokens)
+
+
+@contextmanager
+def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator[Line]:
+    """Open the way to an app's provider. Its rate budget and its pinned application live in the store."""
+    requests: dict[str, int] = {}
+    lock = Lock()
+
+    def heard(status: int | str) -> None:
+        with lock:
+            requests[str(status)] = requests.get(str(status), 0) + 1
+
+    def take_turn(stop: Event) -> None:
+        wait_ms = rates.take_turn(store, _rate_group(app), app.rate.count, app.rate.period_ms)
+        if wait_ms:
+            stop.wait(wait_ms / SECOND_MS)
+
+    def pin(application: str) -> None:
+        with store.write() as tx:
+            apps.pin(tx, app.name, application)
+
+    limits = Limits(deadline_s=settings.http.deadline_ms / SECOND_MS, give_up_s=app.give_up_ms / SECOND_MS)
+    with Client(app.base_url, stop=stop, limits=limits, take_turn=take_turn, heard=heard) as client:
+        tokens = Tokens(client, app.prefix, app.client_id, app.client_secret, pin=pin)
+        yield Line(app, client, tokens, requests)
+
+
+def _rate_group(app: App) -> str:
+    """The provider counts queries by address, and hourly files by app key."""
+    host = app.base_url.partition("://")[2]
+    return f"{host} {app.name} hourly" if app.source == "hourly" else host
+
+
+def chosen(settings: Settings, name: str | None) -> list[App]:
+    """The configured apps, or those of one name ("org#app", or its second half)."""
+    found = [app for app in settings.apps if name in (None, app.name, app.app)]
+    if not found:
+        known = ", ".join(sorted({app.name for app in settings.apps})) or "none"
+        raise ConfigurationError(f"no app named {name!r} is configured; there is: {known}")
+    return found
+
+
+def manner(app: App, settings: Settings, **ways: object) -> Manner:
+    """How to pull an app, by its settings and the command's ways."""
+    return Manner(
+        origin_ms=app.start_ms,
+        workers=app.workers,
+        lease_ms=settings.schedule.lease_ms,
+        **ways,  # type: ignore[arg-type]
+    )
+
+
+def pull_each(
+    settings: Settings,
+    store: Store,
+    name: str | None,
+    *,
+    stop: Event,
+    watcher: Callable[[App], Watcher] | None = None,
+    **ways: object,
+) -> int:
+    """Pull every chosen app, whatever becomes of the others; gives the gravest exit code."""
+    codes = [EXIT_DONE]
+    for app in chosen(settings, name):
+        with line_to(app, settings, store, stop) as line:
+            codes.append(_pull_one(line, settings, store, stop, watcher, ways))
+        if stop.is_set():
+            break
+    return min(codes, key=_GRAVITY.index)
+
+
+def _pull_one(
+    line: Line,
+    settings: Settings,
+    store: Store,
+    stop: Event,
+    watcher: Callable[[App], Watcher] | None,
+    ways: dict[str, object],
+) -> int:
+    app = line.app
+    try:
+        outcome = pull(line, settings, store, stop=stop, watcher=watcher(app) if watcher else None, **ways)
+    except ArchiverError as error:
+        log.error("%s: %s", app.name, error)
+        return error.exit_code
+    tell(app, outcome)
+    return outcome.exit_code
+
+
+def pull(
+    line: Line, settings: Settings, store: Store, *, stop: Event, watcher: Watcher | None = None, **ways: object
+) -> Outcome:
+    """One pull of one app."""
+    line.requests.clear()
+    how = manner(line.app, settings, **ways)
+    return Pull(store, line.source(), how, stop=stop, requests=line.requests, watcher=watcher).run()
+
+
+def tell(app: App, outcome: Outcome) -> None:
+    """One line of log about a pull that ended."""
+    tally = outcome.tally
+    fields = {
+        "app": app.name,
+        "source": app.source,
+        "pages": outcome.pages,
+        "new": tally.new,
+        "known": tally.known,
+        "changed": tally.changed,
+        "quarantined": tally.quarantined,
+    }
+    if outcome.exit_code == EXIT_DONE:
+        log.info("pulled all that was due", extra={"fields": fields})
+    else:
+        log.error("not all that was due was pulled: %s", outcome.reason, extra={"fields": fields})
+
+
+def plan_backfill(settings: Settings, store: Store, name: str | None, from_ms: int, to_ms: int | None) -> None:
+    """Remember how far back the chosen apps' archives shall go."""
+    for app in chosen(settings, name):
+        with store.write() as tx:
+            planning.want_backfill(tx, _registered(tx, app), from_ms, to_ms)
+
+
+def audit_each(settings: Settings, store: Store, name: str | None, window: Window, *, stop: Event) -> int:
+    """Walk a closed range of the chosen apps again; 3 if anything was missing."""
+    codes = [EXIT_DONE]
+    for app in chosen(settings, name):
+        with store.write() as tx:
+            number = planning.plan_audit(tx, _registered(tx, app), window)
+        with line_to(app, settings, store, stop) as line:
+            outcome = pull(line, settings, store, stop=stop, command="audit", live=False, audit=number)
+        tell(app, outcome)
+        codes.append(EXIT_INCOMPLETE if outcome.tally.late else outcome.exit_code)
+    return min(codes, key=_GRAVITY.index)
+
+
+def _registered(tx: Tx, app: App) -> Key:
+    return apps.register(tx, app.name, app.source, app.start_ms, settle_ms=app.settle_ms, retention_ms=app.retention_ms)
