@@ -15,6 +15,7 @@ ArchiverError                    1   failed
    ├─ DatabaseUnavailable
    ├─ LeaseLost
    ├─ WalkFailed
+   ├─ HourMissing
    └─ Stopped
 """
 
@@ -105,6 +106,15 @@ class LeaseLost(TryAgainLater):
 
 class WalkFailed(TryAgainLater):
     """A walk did not come to an end that can be trusted; nothing was closed."""
+
+
+class HourMissing(TryAgainLater):
+    """The service has no file for this hour: it is too early, too late, or the hour was never stored."""
+
+    def __init__(self, message: str | None = None, *, server_ms: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.server_ms = server_ms
+        """When the service said so, by its own clock: the hour's age decides what it means."""
 
 
 class Stopped(TryAgainLater):

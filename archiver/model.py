@@ -131,13 +131,14 @@ class Step:
     `progress_ms`: every row of the window stamped before it has been seen; None while the server's order cannot be
     trusted, as `ordered` says. `end`: "" while more may come; "exhausted" when the provider had no more; "by_order"
     when rows beyond the window proved the rest to lie behind it; "partial" when the walk stopped at `progress_ms`
-    because it had grown long.
+    because it had grown long. `file_sha256`: the hex digest of the file the page was read from, as it was downloaded.
     """
 
     page: Page
     progress_ms: int | None
     ordered: bool
     end: str = ""
+    file_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
