@@ -2,5 +2,16 @@
 
 from archiver.http.answers import Answer, envelope
 from archiver.http.client import Client, Limits, Options
+from archiver.http.download import Downloaded, DownloadLimits, SignedLink, download
 
-__all__ = ["Answer", "Client", "Limits", "Options", "envelope"]
+__all__ = [
+    "Answer",
+    "Client",
+    "DownloadLimits",
+    "Downloaded",
+    "Limits",
+    "Options",
+    "SignedLink",
+    "download",
+    "envelope",
+]

@@ -23,6 +23,9 @@ from archiver.errors import AnswerUnusable
 log = logging.getLogger(__name__)
 
 _PIECE, _POOL = 1 << 16, 64
+for _quotes_urls in ("urllib3.connection", "urllib3.connectionpool"):
+    # Even a warning about a header quotes the query, which may be a credential; what matters is in our own errors.
+    logging.getLogger(_quotes_urls).addFilter(lambda _: False)
 FAILURES = (urllib3_errors.HTTPError, HTTPException, OSError, ValueError)
 """All that a request can raise: requests' own errors are OSErrors; a negative chunk size ends in a ValueError."""
 
@@ -39,6 +42,7 @@ class Deadline:
     """
 
     at_work = threading.local()
+    told = "not finished within"
 
     def __init__(self, seconds: float) -> None:
         self._seconds, self._over = seconds, False
@@ -60,7 +64,7 @@ class Deadline:
         for twin in twins:
             twin.close()
         if over:  # even without an error: headers that end early look like an answer without a body
-            raise Broken(f"not finished within {self._seconds:g} s")
+            raise Broken(f"{self.told} {self._seconds:g} s")
 
     @classmethod
     def watch_this(cls, connection: socket.socket | None) -> None:

@@ -44,7 +44,7 @@ class Tx:
 
     def next_page_id(self) -> int:
         if self.postgres:
-            return int(self.conn.execute(page_ids).scalar_one())
+            return int(self.conn.scalar(page_ids))
         return int(self.conn.exec_driver_sql("SELECT coalesce(max(id), 0) + 1 FROM pages").scalar_one())
 
     def among(self, column: sa.ColumnElement[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:

@@ -1,0 +1,201 @@
+"""A file behind a signed link, to a temporary file of the caller's.
+
+Whoever has a signed link can read the file: it is a credential, so its text is in no log, no error and no repr. The
+storage host is somebody else: it gets nothing but the link, and its redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import IO
+
+import requests
+
+from archiver import __version__
+from archiver.errors import AnswerUnusable, ProviderUnavailable, RequestRefused, Stopped, TryAgainLater, WalkFailed
+from archiver.http.wire import FAILURES, Adapter, Broken, Deadline, reason
+
+Progress = Callable[[int], None]
+"""Told how many bytes were worked through since it was told last; may raise to put an end to it."""
+
+_PIECE = 1 << 16
+_ERROR_BYTES = 1 << 13
+_HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"archiver/{__version__}"}
+_NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
+_PATH = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*"
+_LINK = re.compile(
+    rf"https?://(?P<host>{_NAME}(?:\.{_NAME})*)(?::(?P<port>[0-9]{{1,5}}))?/{_PATH}(?:\?(?:{_PATH}|\?)*)?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedLink:
+    """Where a file can be fetched without other credentials; AnswerUnusable unless it is plainly that.
+
+    No user, no fragment, no backslash, nothing that two readers could understand in two ways. Plain http is accepted
+    here alone: the provider hands out such links (all of its published examples).
+    """
+
+    url: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        found = _LINK.fullmatch(self.url)
+        if found is None or not 0 < int(found["port"] or 1) < 65536 or len(self.url) > _ERROR_BYTES:
+            raise AnswerUnusable("the link to the file is no plain http or https address")
+
+    @property
+    def host(self) -> str:
+        """What may be told of it."""
+        found = _LINK.fullmatch(self.url)
+        return found["host"] if found else ""
+
+
+@dataclass(frozen=True, slots=True)
+class DownloadLimits:
+    """Bounds of one download. It stalls when for `stall_s` less than 64 KiB came, or not the end of the file."""
+
+    connect_s: float = 5
+    stall_s: float = 20
+    total_s: float = 3600
+    byte_limit: int = 8 << 30
+    progress_bytes: int = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Downloaded:
+    """What came: `framed` says whether the answer told where its end is, so that one cut short was noticed."""
+
+    size: int
+    sha256: str
+    framed: bool
+
+
+class _Pace(Deadline):
+    """A deadline that begins anew as long as enough has come since it began."""
+
+    told = "hardly anything came for"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self._moved = False
+
+    def moved(self) -> None:
+        self._moved = True
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        with self._lock:
+            self._moved = False
+        super().__exit__(kind, error, _)
+
+    def _cut(self) -> None:
+        with self._lock:
+            if self._moved:
+                self._moved = False
+                self._timer = threading.Timer(self._seconds, self._cut)
+                self._timer.daemon = True
+                self._timer.start()
+                return
+        super()._cut()
+
+
+def download(
+    link: SignedLink,
+    into: IO[bytes],
+    *,
+    stop: threading.Event,
+    limits: DownloadLimits | None = None,
+    progress: Progress = lambda _: None,
+    verify: bool | str = True,
+    clock: Callable[[], float] = time.monotonic,
+) -> Downloaded:
+    """Append the file's bytes, as they come over the wire, to `into`; one attempt.
+
+    `progress` is called by arriving bytes, never by time: a download that stands still renews nobody's lease.
+    Raises ProviderUnavailable, RequestRefused (a redirect), WalkFailed (larger than the limit), Stopped.
+    """
+    limits = limits or DownloadLimits()
+    whole, size, told = hashlib.sha256(), 0, 0
+    pieces = _Pieces(link, limits, verify, clock)
+    with closing(pieces.fetch()) as arriving:
+        for piece in arriving:
+            size += len(piece)
+            if size > limits.byte_limit:
+                raise _too_large(link, limits)
+            whole.update(piece)
+            _write(into, piece)
+            if stop.is_set():
+                raise Stopped
+            if size - told >= limits.progress_bytes:
+                progress(size - told)
+                told = size
+                pieces.pace.moved()
+    return Downloaded(size, whole.hexdigest(), pieces.framed)
+
+
+def _write(into: IO[bytes], piece: bytes) -> None:
+    try:
+        into.write(piece)
+    except OSError as error:
+        raise TryAgainLater(f"a temporary file cannot be written: {error.strerror}") from error
+
+
+class _Pieces:
+    """The bytes of one answer as they arrive. Only in here do the network's errors arise."""
+
+    def __init__(
+        self, link: SignedLink, limits: DownloadLimits, verify: bool | str, clock: Callable[[], float]
+    ) -> None:
+        self._link, self._limits, self._verify, self._clock = link, limits, verify, clock
+        self.pace = _Pace(limits.stall_s)
+        self.framed = False
+
+    def fetch(self) -> Iterator[bytes]:
+        try:
+            with closing(Adapter()) as adapter, self.pace:
+                yield from self._arriving(adapter)
+            return
+        except FAILURES as error:
+            failure = reason(error)
+        # Out here, where no other error hangs on it: those of the libraries quote the link.
+        raise ProviderUnavailable(f"{self._link.host}: {failure}")
+
+    def _arriving(self, adapter: Adapter) -> Iterator[bytes]:
+        limits, ends_at, recent = self._limits, self._clock() + self._limits.total_s, 0
+        request = requests.Request("GET", self._link.url, _HEADERS).prepare()
+        timeout = (limits.connect_s, limits.stall_s)
+        with closing(adapter.send(request, stream=True, timeout=timeout, verify=self._verify)) as response:
+            if response.status_code != 200:
+                raise self._refusal(response)
+            length = response.headers.get("Content-Length", "")
+            self.framed = bool(length) or response.raw.chunked
+            if length.isdecimal() and int(length) > limits.byte_limit:
+                raise _too_large(self._link, limits)
+            while piece := response.raw.read1(_PIECE, decode_content=False):
+                recent += len(piece)
+                if recent >= _PIECE:
+                    recent = 0
+                    self.pace.moved()
+                if self._clock() > ends_at:
+                    raise Broken(f"not finished within {limits.total_s:g} s")
+                yield piece
+
+    def _refusal(self, response: requests.Response) -> Exception:
+        """The storage's errors are XML with a `Code` (AccessDenied: the link is too old); no more is quoted."""
+        status = response.status_code
+        body = b"" if status < 400 else response.raw.read(_ERROR_BYTES, decode_content=False)
+        code = re.search(rb"<Code>([A-Za-z]{1,64})</Code>", body)
+        told = f"{self._link.host} answered {status}{f' ({code[1].decode()})' if code else ''}"
+        if 300 <= status < 400:
+            return RequestRefused(f"{told}: a redirected file is not fetched", status=status)
+        return ProviderUnavailable(told)
+
+
+def _too_large(link: SignedLink, limits: DownloadLimits) -> WalkFailed:
+    return WalkFailed(f"{link.host}: the file is larger than {limits.byte_limit} bytes")
