@@ -40,7 +40,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if session.config.getoption("--no-skips") and _skipped and not hasattr(session.config, "workerinput"):
-        print("\nskipped, and nothing may be skipped here:", *_skipped, sep="\n  ")
+        print("\nskipped, and nothing may be skipped here:", *_skipped, sep="\n  ")  # noqa: T201 - for who reads the run
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
@@ -132,7 +132,7 @@ def _own_server() -> Iterator[str]:
             "max_connections": "60",
         }
         told = " ".join(f"-c {name}='{value}'" for name, value in options.items())
-        control = [binaries / "pg_ctl", "-D", data, "-w", "-l", place / "log", "-o", told]
+        control = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(place / "log"), "-o", told]
         subprocess.run([*control, "start"], **{**own, "capture_output": False, "stdout": subprocess.DEVNULL})
         try:
             yield f"postgresql://postgres@/postgres?host={place}"

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from types import FrameType
 from typing import Any
 
@@ -50,7 +50,8 @@ def stop_on_signals() -> Iterator[Event]:
     stop = Event()
 
     def ask(number: int, _frame: FrameType | None) -> None:
-        stop.set()
+        # Not here: the main thread may hold the event's lock at this very moment, and would wait for itself.
+        Thread(target=stop.set).start()
         signal.signal(number, signal.SIG_DFL)
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ class Archive:
                 app_id,
                 source,
             )
-            assert all(before[1] == after[0] for before, after in zip(rows, rows[1:], strict=False)), rows
+            assert all(before[1] == after[0] for before, after in pairwise(rows)), rows
             tiling = {row[0]: row[1] for row in rows if row[2] in ("closed", "presumed_empty", "accepted")}
             reach = origin
             while reach in tiling:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from archiver.model import Body
 from tests.conftest import Database
 from tests.flow.conftest import MakeArchive
 
@@ -28,7 +29,7 @@ BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "img": (
         {"type": "img", **FILE, "size": {"width": 746, "height": 1325}, "thumb": URL + "1", "thumb_secret": "t"},
-        {"type": "img", **FILE_ROW, "width": 746, "height": 1325, "thumb_url": URL + "1", "thumb_secret": "t"},
+        {"type": "img", **FILE, "width": 746, "height": 1325, "thumb_url": URL + "1", "thumb_secret": "t"},
     ),
     "img of 2015": (
         {"type": "img", "filename": "1.png", "secret": "", "url": URL},
@@ -42,12 +43,12 @@ BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
         {"type": "loc", "addr": "a", "lat": "39.9", "lng": "-116.3"},
         {"type": "loc", "addr": "a", "lat": 39.9, "lng": -116.3},
     ),
-    "audio": ({"type": "audio", **FILE, "length": 3}, {"type": "audio", **FILE_ROW, "duration": 3}),
+    "audio": ({"type": "audio", **FILE, "length": 3}, {"type": "audio", **FILE, "duration": 3}),
     "video": (
         {"type": "video", **FILE, "length": 10, "size": {"width": 1, "height": 2}, "thumb": URL, "thumb_secret": "s"},
-        {"type": "video", **FILE_ROW, "duration": 10, "width": 1, "height": 2, "thumb_url": URL, "thumb_secret": "s"},
+        {"type": "video", **FILE, "duration": 10, "width": 1, "height": 2, "thumb_url": URL, "thumb_secret": "s"},
     ),
-    "file": ({"type": "file", **FILE}, {"type": "file", **FILE_ROW}),
+    "file": ({"type": "file", **FILE}, {"type": "file", **FILE}),
     "cmd": ({"type": "cmd", "action": "run"}, {"type": "cmd", "text": "run"}),
     "custom with a list": (
         {"type": "custom", "customEvent": "gift", "customExts": [{"name": "花"}, {"count": 3}]},
@@ -69,7 +70,7 @@ BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
         },
         {
             "type": "combine",
-            **FILE_ROW,
+            **FILE,
             "text": "Chat of A and B\nA: hi",
             "extra": {
                 "subType": "sub_combine",
@@ -82,7 +83,12 @@ BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
     ),
     "combine as the history page prints it": (
         {"combineLevel": 1, **FILE, "subType": "sub_combine", "title": "T"},
-        {"type": "combine", **FILE_ROW, "text": "T", "extra": {"combineLevel": 1, "subType": "sub_combine", "title": "T"}},
+        {
+            "type": "combine",
+            **FILE,
+            "text": "T",
+            "extra": {"combineLevel": 1, "subType": "sub_combine", "title": "T"},
+        },
     ),
     "unknown type": ({"type": "hologram", "x": [1]}, {"type": "hologram", "extra": {"x": [1]}}),
     "no type": ({"x": None}, {"type": "unknown", "extra": {"x": None}}),
@@ -90,23 +96,7 @@ BODIES: dict[str, tuple[Any, dict[str, Any]]] = {
     "null instead of an object": (None, {"type": "unknown", "extra": None}),
 }  # fmt: skip
 
-COLUMNS = [
-    "type",
-    "text",
-    "url",
-    "filename",
-    "secret",
-    "file_length",
-    "duration",
-    "width",
-    "height",
-    "thumb_url",
-    "thumb_secret",
-    "lat",
-    "lng",
-    "addr",
-    "extra",
-]
+COLUMNS = Body._fields
 
 
 @pytest.fixture

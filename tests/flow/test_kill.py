@@ -1,0 +1,108 @@
+"""`kill -9` in the middle of a pull, then `pull` again at once: nothing lost, nothing twice, never a false claim."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.conftest import Database
+from tests.flow.conftest import DAY, Archive, MakeArchive
+
+
+def never_ahead(archive: Archive) -> None:
+    """Whatever the claim covers is there."""
+    from_ms, until_ms = archive.database.rows("SELECT complete_from_ms, complete_until_ms FROM watermarks")[0]
+    stored = {row[0] for row in archive.database.rows("SELECT msg_id FROM messages")}
+    claimed = {row.msg_id for row in archive.server.records if from_ms <= row.timestamp_ms < until_ms}
+    assert claimed <= stored
+
+
+@pytest.fixture
+def start(database: Database) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts the program as a process of its own; what still lives at the end is killed."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def begin(archive: Archive, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "archiver", "--config", str(archive.config), *arguments]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return running[-1]
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def wait_for_pages(archive: Archive, pages: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while archive.count("pages") < pages and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.full)])
+def test_kill_and_pull_again(
+    database: Database, make_archive: MakeArchive, start: Callable[..., subprocess.Popen[bytes]], kills: int
+) -> None:
+    archive = make_archive(database, messages=3000, span_ms=DAY)
+    archive.server.faults.latency_ms = 20
+    archive.write_config(page_size=max(10, 3000 // (kills * 12)))
+    draw = random.Random(kills)
+    for _ in range(kills):
+        process = start(archive, "pull")
+        wait_for_pages(archive, archive.count("pages") + draw.randrange(1, 6), process)
+        time.sleep(draw.random() * 0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        never_ahead(archive)
+    archive.server.faults.latency_ms = 0
+    assert archive("pull") == 0
+    stored = archive.database.rows("SELECT msg_id, raw FROM messages")
+    assert {msg_id: bytes(raw) for msg_id, raw in stored} == {row.msg_id: row.raw for row in archive.server.records}
+    crashed = archive.database.value("SELECT count(*) FROM runs WHERE outcome = 'crashed'")
+    assert crashed >= kills - 1, "a run that died is shown as crashed"
+    archive.check_sums()
+
+
+def test_sigterm_ends_the_daemon_within_a_page(
+    database: Database, make_archive: MakeArchive, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    archive = make_archive(database, messages=2000, span_ms=DAY)
+    archive.server.faults.latency_ms = 100
+    archive.write_config(page_size=10)
+    process = start(archive, "run")
+    wait_for_pages(archive, 3, process)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+    assert archive.count("messages") < 2000
+    archive.server.faults.latency_ms = 0
+    archive.write_config(page_size=1000)
+    assert archive("pull") == 0
+    assert archive.count("messages") == 2000
+    archive.check_sums()
+
+
+def test_the_daemon_goes_on_while_the_server_sends_new_messages(
+    database: Database, make_archive: MakeArchive, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    archive = make_archive(database, messages=50, span_ms=DAY)
+    archive.write_config(settle="1s")
+    text = archive.config.read_text()
+    archive.config.write_text(f'[schedule]\nevery = "1s"\n{text}')
+    process = start(archive, "run")
+    wait_for_pages(archive, 1, process)
+    record = {"msg_id": "fresh", "timestamp": archive.server.now_ms(), "from": "a", "to": "b", "chat_type": "chat"}
+    archive.server.add(record)
+    deadline = time.monotonic() + 30
+    while archive.count("messages") < 51:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    archive.check_sums()
