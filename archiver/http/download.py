@@ -10,7 +10,7 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -26,12 +26,12 @@ Progress = Callable[[int], None]
 """Told how many bytes were worked through since it was told last; may raise to put an end to it."""
 
 _PIECE = 1 << 16
-_ERROR_BYTES = 1 << 13
+_ERROR_BYTES = _LINK_CHARS = 1 << 13
 _HEADERS = {"Accept": "*/*", "Accept-Encoding": "identity", "User-Agent": f"archiver/{__version__}"}
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?"
-_PATH = r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2})*"
+_CHAR = r"[A-Za-z0-9._~!$&'()*+,;=:@/-]|%[0-9A-Fa-f]{2}"
 _LINK = re.compile(
-    rf"https?://(?P<host>{_NAME}(?:\.{_NAME})*)(?::(?P<port>[0-9]{{1,5}}))?/{_PATH}(?:\?(?:{_PATH}|\?)*)?"
+    rf"https?://(?P<host>{_NAME}(?:\.{_NAME})*)(?::(?P<port>[0-9]{{1,5}}))?/(?:{_CHAR})*(?:\?(?:{_CHAR}|\?)*)?"
 )
 
 
@@ -46,8 +46,8 @@ class SignedLink:
     url: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        found = _LINK.fullmatch(self.url)
-        if found is None or not 0 < int(found["port"] or 1) < 65536 or len(self.url) > _ERROR_BYTES:
+        found = _LINK.fullmatch(self.url) if len(self.url) <= _LINK_CHARS else None
+        if found is None or not 0 < int(found["port"] or 1) < 65536:
             raise AnswerUnusable("the link to the file is no plain http or https address")
 
     @property
@@ -129,19 +129,20 @@ def download(
             if size > limits.byte_limit:
                 raise _too_large(link, limits)
             whole.update(piece)
-            _write(into, piece)
+            _kept(into.write, piece)
             if stop.is_set():
                 raise Stopped
             if size - told >= limits.progress_bytes:
                 progress(size - told)
                 told = size
                 pieces.pace.moved()
+    _kept(into.flush)
     return Downloaded(size, whole.hexdigest(), pieces.framed)
 
 
-def _write(into: IO[bytes], piece: bytes) -> None:
+def _kept(act: Callable[..., object], *pieces: bytes) -> None:
     try:
-        into.write(piece)
+        act(*pieces)
     except OSError as error:
         raise TryAgainLater(f"a temporary file cannot be written: {error.strerror}") from error
 
@@ -156,17 +157,18 @@ class _Pieces:
         self.pace = _Pace(limits.stall_s)
         self.framed = False
 
-    def fetch(self) -> Iterator[bytes]:
+    def fetch(self) -> Generator[bytes, None, None]:
         try:
             with closing(Adapter()) as adapter, self.pace:
                 yield from self._arriving(adapter)
-            return
         except FAILURES as error:
             failure = reason(error)
+        else:
+            return
         # Out here, where no other error hangs on it: those of the libraries quote the link.
         raise ProviderUnavailable(f"{self._link.host}: {failure}")
 
-    def _arriving(self, adapter: Adapter) -> Iterator[bytes]:
+    def _arriving(self, adapter: Adapter) -> Generator[bytes, None, None]:
         limits, ends_at, recent = self._limits, self._clock() + self._limits.total_s, 0
         request = requests.Request("GET", self._link.url, _HEADERS).prepare()
         timeout = (limits.connect_s, limits.stall_s)

@@ -42,9 +42,9 @@ def hour_name(lo_ms: int, offset_ms: int) -> str:
 class ZoneCheck:
     """Gathers proof that the hours are not those of the configured zone: reading on would file away the wrong hours.
 
-    Proof is that all messages of at least two files, at least twenty of them, are stamped the same whole number of hours
-    beside their file's hour, so that an existing zone would put all of them right. A single message within its hour
-    refutes it for good. Not counted at all: what is stamped close to the border of any hour, as a file holds what
+    Proof is that all messages of at least two files, at least twenty of them, are stamped the same whole number of
+    hours beside their file's hour, so that an existing zone would put all of them right. A single message within its
+    hour refutes it for good. Not counted at all: what is stamped close to the border of any hour, as a file holds what
     *arrived* in its hour and 07:59:59.9 may lie in file 08, and what no zone explains, such as imported history.
     """
 

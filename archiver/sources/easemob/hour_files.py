@@ -1,0 +1,197 @@
+"""A downloaded hourly file to pages of records, in bounded memory whatever its size.
+
+The provider documents gzip with one JSON object a line. Whether the bytes arrive packed, in one member or several,
+with a byte order mark, CR LF, blank lines or without any newline is told nowhere, or was seen: all are read. A packed
+file ends with a trailer, so one cut short is noticed although its HTTP length fits.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from json.decoder import JSONDecoder
+from typing import IO, NamedTuple, Protocol
+
+from archiver.errors import AnswerUnusable, WalkFailed
+from archiver.model import Message, Page, Reject
+from archiver.sources.easemob.decode import decode, page_sha256
+from archiver.sources.easemob.slices import Slice, split_objects
+
+INFLATED_LIMIT, LINE_LIMIT = 64 << 30, 32 << 20
+
+_MAGIC, _LAYERS = b"\x1f\x8b", 3
+_BLOCK, _GLUED, _PAGE_BYTES, _TOLD = 1 << 18, 1 << 20, 8 << 20, 64 << 20
+_SPACE = b" \t\r\n"
+_raw_decode = JSONDecoder().raw_decode
+_next_object = re.compile(r"[ \t\r\n]*(?=\{)").match
+
+
+class Unreadable(NamedTuple):
+    """Bytes that are no record, as received, and why."""
+
+    raw: bytes
+    problem: str
+
+
+class _Stream(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, at: int, /) -> int: ...
+
+
+def verify(
+    file: IO[bytes], *, framed: bool, limit: int = INFLATED_LIMIT, progress: Callable[[int], None] = lambda _: None
+) -> None:
+    """Read a file to its trailer before any record of it is believed. AnswerUnusable; WalkFailed beyond the limit.
+
+    The text is thrown away, and inflated again to be read: that costs 1.5 s a GB, as much as writing a second temporary
+    file and reading that, and needs no room for a text ten times as large as the file. `framed`: see `Downloaded`.
+    """
+    size = told = 0
+    try:
+        stream, packed = _open(file)
+        begins = stream.read(4).removeprefix(codecs.BOM_UTF8)[:1]
+        stream.seek(0)
+        while block := stream.read(_BLOCK):
+            size += len(block)
+            if size > limit:
+                raise WalkFailed(f"the file inflates to more than {limit} bytes")
+            if size - told >= _TOLD:
+                progress(size - told)
+                told = size
+    except EOFError:
+        raise AnswerUnusable("the file was cut off") from None
+    except (zlib.error, gzip.BadGzipFile):
+        raise AnswerUnusable("the file is damaged") from None
+    if not packed and not (framed and begins == b"{"):  # a gateway's page instead of the file, or half of a text
+        raise AnswerUnusable("the file is neither packed nor plainly whole")
+
+
+def read_pages(
+    file: IO[bytes], *, page_size: int, server_ms: int | None, line_limit: int = LINE_LIMIT
+) -> Iterator[Page]:
+    """The records of a verified file, in pages of at most `page_size`, or fewer where they are large.
+
+    Raises WalkFailed for a line beyond the limit, and AnswerUnusable where an unpacked file proves to be cut or none.
+    """
+    stream, packed = _open(file)
+    believed = packed
+    records: list[Message | Reject] = []
+    size = 0
+    for piece in _records(stream, packed, line_limit):
+        if len(records) == page_size or size >= _PAGE_BYTES:
+            yield _page(records, server_ms, believed)
+            believed, records, size = True, [], 0
+        position = len(records)
+        record = decode(piece, position) if isinstance(piece, Slice) else Reject(*piece, position)
+        records.append(record)
+        size += len(record.raw)
+    if records:
+        yield _page(records, server_ms, believed)
+
+
+def _page(records: list[Message | Reject], server_ms: int | None, believed: bool) -> Page:
+    messages = tuple(record for record in records if isinstance(record, Message))
+    if not messages and not believed:
+        raise AnswerUnusable("the file is not packed, and no record in it can be read")
+    rejects = tuple(record for record in records if isinstance(record, Reject))
+    return Page(messages, rejects, server_ms, page_sha256([record.raw for record in records]))
+
+
+def _open(file: IO[bytes]) -> tuple[_Stream, bool]:
+    """The text of a file, and whether it was packed: its first bytes decide, whatever a header said of them."""
+    file.seek(0)
+    stream: _Stream = file
+    packed = False
+    for _ in range(_LAYERS):  # several where a gateway packs what is packed
+        head = stream.read(2)
+        stream.seek(0)
+        if head != _MAGIC:
+            break
+        stream, packed = gzip.GzipFile(fileobj=stream, mode="rb"), True
+    return stream, packed
+
+
+def _records(stream: _Stream, packed: bool, line_limit: int) -> Iterator[Slice | Unreadable]:
+    """All records of a text in their order, one or more of them on a line."""
+    for line in _lines(stream, packed, line_limit):
+        try:
+            text = line.decode()
+        except UnicodeDecodeError:
+            yield Unreadable(line, "not UTF-8")
+            continue
+        try:
+            value, end = _raw_decode(text)
+        except (ValueError, RecursionError):
+            end = -1
+        if end == len(text):
+            yield Slice(text, value)
+        else:
+            yield from _odd_line(text)
+
+
+def _odd_line(text: str) -> Iterator[Slice | Unreadable]:
+    """Several records, or something that is none. What cannot be read is one piece, unless records stand beside it."""
+    pieces: list[Slice] = []
+    at = 0
+    try:
+        for piece in split_objects(text):
+            if not piece.text.startswith("{"):
+                break
+            pieces.append(piece)
+            at = text.index(piece.text, at) + len(piece.text)
+    except ValueError:
+        pass  # the rest has no end
+    rest = text[at:].strip()
+    if any(not piece.problem for piece in pieces) or (len(pieces) == 1 and not rest):
+        yield from pieces
+        if rest:
+            yield Unreadable(text[at:].encode(), "not valid JSON")
+    elif text.strip():
+        yield Unreadable(text.encode(), "not valid JSON")
+
+
+def _lines(stream: _Stream, packed: bool, limit: int) -> Iterator[bytes]:
+    """The lines of a text without their ends, and without the empty ones.
+
+    A text without newlines comes in runs of whole objects, so that not its size is limited but that of a record.
+    """
+    rest, look_at = bytearray(), _GLUED
+    block = stream.read(_BLOCK).removeprefix(codecs.BOM_UTF8)
+    while block:
+        first, *others = block.split(b"\n")
+        rest += first
+        if others:
+            others.insert(0, bytes(rest))
+            rest, look_at = bytearray(others.pop()), _GLUED
+            for line in others:
+                if line and (line := line.removesuffix(b"\r")):
+                    yield line
+        elif len(rest) >= look_at:
+            if size := _whole_objects(rest):
+                yield bytes(rest[:size])
+                del rest[:size]
+            look_at = max(_GLUED, 2 * len(rest))  # whoever looks too often reads one long record many times
+        if len(rest) > limit:
+            raise WalkFailed(f"a record of the file is larger than {limit} bytes")
+        block = stream.read(_BLOCK)
+    if not packed and _whole_objects(rest) < len(rest.rstrip(_SPACE)):
+        raise AnswerUnusable("the file ends within a record")
+    yield bytes(rest.removesuffix(b"\r"))
+
+
+def _whole_objects(data: bytes | bytearray) -> int:
+    """How many bytes of JSON objects, one behind the other, `data` begins with."""
+    at = 0
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(data)  # it may end within a character
+        while found := _next_object(text, at):
+            at = _raw_decode(text, found.end())[1]
+    except UnicodeDecodeError:
+        return 0
+    except (ValueError, RecursionError):
+        pass
+    return len(text[:at].encode())

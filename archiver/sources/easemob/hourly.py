@@ -1,0 +1,184 @@
+"""Reads messages by hour: a signed link to an hour's file, the file, its records.
+
+The link is asked for under the token, at most ten times a minute; the file lies on another host, which gets nothing
+but the link. Order says nothing here: an hour has been read when its files have been read to their end.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import chain
+from typing import IO, NamedTuple
+
+from archiver.errors import AnswerUnusable, HourMissing, ProviderUnavailable, RequestRefused, TryAgainLater
+from archiver.http import Answer, Downloaded, SignedLink, envelope
+from archiver.http.answers import refusal
+from archiver.http.download import Progress
+from archiver.model import HOUR_MS, Json, Page, Pass, Step, Window
+from archiver.sources.easemob import hour_files
+from archiver.sources.easemob.cursor import server_time
+from archiver.sources.easemob.decode import page_sha256
+from archiver.sources.easemob.hours import hour_name, hour_of
+
+log = logging.getLogger(__name__)
+
+ANSWERS = (200, 400, 404)
+"""The statuses that say something about an hour."""
+
+_ATTEMPTS, _PATIENCE_S, _MOST_FILES = 3, 30.0, 100
+
+
+@dataclass(frozen=True, slots=True)
+class HourAnswer:
+    """What the service says of an hour: links to its files, none where nobody wrote, or that the file is missing."""
+
+    links: tuple[SignedLink, ...]
+    missing: bool
+    server_ms: int | None
+
+
+def read_answer(answer: Answer) -> HourAnswer:
+    """An answer of `chatmessages/{hour}`. Raises AnswerUnusable, or RequestRefused where it is not about the hour.
+
+    200 with a list of urls; 404 storage_object_not_found: no messages in that hour; 400 illegal_argument: expired *or*
+    not stored yet, in the same words (the provider's pages on message history, their error table).
+    """
+    try:
+        found = envelope(answer)
+    except AnswerUnusable:
+        if answer.status == 200:
+            raise
+        raise refusal(answer) from None
+    server_ms = server_time(found, answer.date_ms)
+    match answer.status, found.get("error"):
+        case 200, _:
+            return HourAnswer(_links(found), False, server_ms)
+        case 404, "storage_object_not_found":
+            return HourAnswer((), False, server_ms)
+        case 400, "illegal_argument" if "not supported" not in str(found.get("error_description")):
+            return HourAnswer((), True, server_ms)
+        case 400, "illegal_argument":
+            hint = "ask the provider to switch the files of message history on"
+            told = f"{answer.where}: hourly files are not supported for this app"
+            raise RequestRefused(told, status=400, code="illegal_argument", hint=hint)
+    raise refusal(answer)
+
+
+def _links(found: Json) -> tuple[SignedLink, ...]:
+    data = found.get("data")
+    if not isinstance(data, list) or not 0 < len(data) <= _MOST_FILES:
+        raise AnswerUnusable("the answer has no list of links")
+    urls = [each.get("url") if isinstance(each, dict) else None for each in data]
+    return tuple(SignedLink(url if isinstance(url, str) else "") for url in urls)
+
+
+class _File(NamedTuple):
+    """A file that was downloaded and read to its trailer."""
+
+    bytes: IO[bytes]
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class HourlySource:
+    """One app read by hourly files. `offset_ms`: the zone of the hours, east of UTC.
+
+    `clock_ms` only chooses the hour that `fetch_now` asks about; whatever it says, the answer tells the server's time.
+    """
+
+    app: str
+    passes: tuple[Pass, ...]
+    retention_ms: int | None
+    page_size: int
+    offset_ms: int
+    fetch_link: Callable[[str], HourAnswer]
+    download: Callable[[SignedLink, IO[bytes], Progress], Downloaded]
+    clock_ms: Callable[[], int]
+    clock: Callable[[], float] = time.monotonic
+    inflated_limit: int = hour_files.INFLATED_LIMIT
+    kind: str = "hourly"
+
+    def fetch_now(self) -> int:
+        """The server's time, from what it says of a recent hour. It counts as one of ten requests a minute."""
+        recent = hour_of(self.clock_ms() - 2 * HOUR_MS, self.offset_ms)
+        server_ms = self.fetch_link(hour_name(recent.lo_ms, self.offset_ms)).server_ms
+        if server_ms is None:
+            raise AnswerUnusable("the answer does not tell the server's time")
+        return server_ms
+
+    def walk(
+        self,
+        window: Window,
+        *,
+        resume_ms: int | None = None,  # noqa: ARG002 - a file has no middle to begin at
+        order_trusted: bool = True,  # noqa: ARG002 - nothing here depends on order
+        progress: Progress = lambda _: None,
+    ) -> Iterator[Step]:
+        """Read one hour; see `Source.walk`. ValueError unless the window is exactly one hour of the zone.
+
+        `progress` is called as bytes arrive and are verified, so that the caller may renew its lease before the first
+        page. Raises HourMissing besides; an hour without messages is one empty page.
+        """
+        if window != hour_of(window.lo_ms, self.offset_ms):
+            raise ValueError(f"{window} is no hour of the zone")
+        return self._walk(hour_name(window.lo_ms, self.offset_ms), progress)
+
+    def _walk(self, hour: str, progress: Progress) -> Iterator[Step]:
+        with ExitStack() as stack:
+            files, server_ms = self._fetch_files(hour, stack, progress)
+            sha256 = files[-1].sha256 if files else None
+            last = Step(Page((), (), server_ms, page_sha256([])), None, True, "", sha256)
+            for number, step in enumerate(chain.from_iterable(self._read(file, server_ms) for file in files)):
+                if number:
+                    yield last
+                last = step
+            yield Step(last.page, None, True, "exhausted", last.file_sha256)
+
+    def _read(self, file: _File, server_ms: int | None) -> Iterator[Step]:
+        for page in hour_files.read_pages(file.bytes, page_size=self.page_size, server_ms=server_ms):
+            yield Step(page, None, True, "", file.sha256)
+
+    def _fetch_files(self, hour: str, stack: ExitStack, progress: Progress) -> tuple[list[_File], int | None]:
+        """All files of an hour, whole, before any record of them is believed; a fresh link for each attempt.
+
+        None begins when bytes have been missing for long: whoever waits for us is told so instead.
+        """
+        heard_at = self.clock()
+
+        def heard(size: int) -> None:
+            nonlocal heard_at
+            progress(size)
+            heard_at = self.clock()
+
+        for attempt in range(1, _ATTEMPTS + 1):
+            answer = self.fetch_link(hour)
+            if answer.missing:
+                raise HourMissing(f"the service has no file for the hour {hour}", server_ms=answer.server_ms)
+            if attempt > 1 and not answer.links:
+                raise AnswerUnusable(f"the file of the hour {hour} was there and is gone")
+            heard_at = self.clock()
+            with ExitStack() as files:
+                try:
+                    found = [self._fetch_file(link, files, heard) for link in answer.links]
+                except ProviderUnavailable as error:
+                    if attempt == _ATTEMPTS or self.clock() - heard_at > _PATIENCE_S:
+                        raise ProviderUnavailable(f"the file of the hour {hour} was not to be had: {error}") from None
+                    log.info("%s; a fresh link is asked for", error)
+                    continue
+                stack.push(files.pop_all())
+                return found, answer.server_ms
+        raise AssertionError
+
+    def _fetch_file(self, link: SignedLink, stack: ExitStack, progress: Progress) -> _File:
+        try:
+            file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
+        except OSError as error:
+            raise TryAgainLater(f"a temporary file cannot be made: {error.strerror}") from error
+        got = self.download(link, file, progress)
+        hour_files.verify(file, framed=got.framed, limit=self.inflated_limit, progress=progress)
+        return _File(file, got.sha256)
