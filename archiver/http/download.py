@@ -171,7 +171,7 @@ class _Pieces:
     def _arriving(self, adapter: Adapter) -> Generator[bytes, None, None]:
         limits, ends_at, recent = self._limits, self._clock() + self._limits.total_s, 0
         request = requests.Request("GET", self._link.url, _HEADERS).prepare()
-        timeout = (limits.connect_s, limits.stall_s)
+        timeout = (limits.connect_s, 3 * limits.stall_s)  # of one read; the pace is cut before
         with closing(adapter.send(request, stream=True, timeout=timeout, verify=self._verify)) as response:
             if response.status_code != 200:
                 raise self._refusal(response)
