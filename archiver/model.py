@@ -5,7 +5,7 @@ All instants are integer milliseconds since 1970-01-01T00:00:00Z, and all ranges
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -168,14 +168,24 @@ class Source(Protocol):
     def retention_ms(self) -> int | None:
         """How long the provider keeps what is read here; None: for ever."""
 
+    @property
+    def hour_offset_ms(self) -> int | None:
+        """Windows are the whole hours of the zone that is so far east of UTC; None: any window will do."""
+
+    def first_contact(self, start_ms: int, now_ms: int) -> int:
+        """From where on this source can be archived when it is asked for the first time at `now_ms`."""
+
     def fetch_now(self) -> int:
         """Ask the provider for its time, in ms."""
 
-    def walk(self, window: Window, *, resume_ms: int | None, order_trusted: bool) -> Iterator[Step]:
+    def walk(
+        self, window: Window, *, resume_ms: int | None, order_trusted: bool, progress: Callable[[int], None]
+    ) -> Iterator[Step]:
         """Read one window, page by page, to its end or to an error.
 
-        With `resume_ms` the walk begins there, inclusive; give it only where order is trusted.
-        Raises WalkFailed, ProviderUnavailable, QuotaExceeded, CredentialsRefused, Stopped.
+        With `resume_ms` the walk begins there, inclusive; give it only where order is trusted. `progress` is told how
+        many bytes have come in where a page takes long, and may raise to end the walk.
+        Raises WalkFailed, HourMissing, ProviderUnavailable, QuotaExceeded, CredentialsRefused, Stopped.
         """
 
 

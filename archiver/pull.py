@@ -23,6 +23,7 @@ from archiver.errors import (
     ArchiverError,
     CredentialsRefused,
     DatabaseUnavailable,
+    HourMissing,
     LeaseLost,
     RequestRefused,
     Stopped,
@@ -30,13 +31,13 @@ from archiver.errors import (
     UsageError,
     WalkFailed,
 )
-from archiver.model import SECOND_MS, Source, Tally
-from archiver.store import apps, leases, runs, watermarks, windows
+from archiver.model import SECOND_MS, Source, Tally, Window
+from archiver.store import apps, hours, leases, runs, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx
 from archiver.store.windows import Claim, Terms, Wanted
 from archiver.walker import Ground, Walker
-from archiver.windows import TOLERATED_SKEW_MS, due_until, trusted_now
+from archiver.windows import TOLERATED_SKEW_MS, due_until, hour_floor, trusted_now
 
 log = logging.getLogger("archiver.pull")
 
@@ -150,15 +151,18 @@ class Pull:
         return self.outcome
 
     def _register(self, tx: Tx) -> Key:
-        source = self.source
+        source, start_ms, now_ms = self.source, self.manner.origin_ms, tx.now_ms()
+        first = apps.find(tx, source.app, source.kind) is None
+        origin_ms = source.first_contact(start_ms, now_ms)
+        settle_ms = _settle_ms(source)
         key = apps.register(
-            tx,
-            source.app,
-            source.kind,
-            self.manner.origin_ms,
-            settle_ms=source.passes[0].lag_ms,
-            retention_ms=source.retention_ms,
+            tx, source.app, source.kind, origin_ms, settle_ms=settle_ms, retention_ms=source.retention_ms
         )
+        if first and start_ms < origin_ms <= now_ms:
+            hours.add_before_first_contact(tx, key, Window(start_ms, origin_ms), settle_ms)
+            watermarks.move(tx, key, watermarks.lock(tx, key), longest_audit=None)
+            fields = {"app": source.app, "source": source.kind, "from_ms": start_ms, "to_ms": origin_ms}
+            log.warning("what the provider kept no longer before the first contact is lost", extra={"fields": fields})
         for each in source.passes:
             windows.set_lag(tx, key, each.number, each.lag_ms)
         return key
@@ -176,7 +180,9 @@ class Pull:
             fields = {"app": self.source.app, "source": self.source.kind, "skew_seconds": self._skew_ms // SECOND_MS}
             log.error("the server's clock and the database's differ", extra={"fields": fields})
         now_ms = trusted_now(server_ms, database_ms)
-        self._due_ms = due_until(now_ms, self.source.passes[0].lag_ms)
+        self._due_ms = due_until(now_ms, _settle_ms(self.source))
+        if self.source.hour_offset_ms is not None:
+            self._due_ms = hour_floor(self._due_ms, self.source.hour_offset_ms)
         first_pass_first = sorted(self.source.passes, key=lambda each: (each.number != 1, each.number))
         live = [Wanted(each.number, windows.LIVE, due_until(now_ms, each.lag_ms)) for each in first_pass_first]
         back = [Wanted(1, windows.BACKFILL, self._due_ms)]
@@ -240,7 +246,7 @@ class Pull:
         self.outcome.reason = str(error)
         if isinstance(error, WalkFailed):
             self._splits += 1
-        elif not isinstance(error, Stopped):
+        elif not isinstance(error, Stopped | HourMissing):
             self._failures += 1
         again = walker.give_back(error, may_split=self._splits <= SPLITS_IN_A_ROW)
         if not again:
@@ -260,6 +266,7 @@ class Pull:
         outcome = self.outcome
         try:
             with self.store.read() as tx:
+                self._watch_loss(tx)
                 hole = self.manner.audit is None and windows.unaccepted_hole(tx, self._key)
                 left = self._left(tx)
         except DatabaseUnavailable as error:
@@ -281,6 +288,22 @@ class Pull:
         words = {EXIT_DONE: "done", EXIT_REFUSED: "refused", EXIT_INCOMPLETE: "incomplete", EXIT_LATER: "unfinished"}
         self._end_run(words[outcome.exit_code], outcome.reason)
 
+    def _watch_loss(self, tx: Tx) -> None:
+        """Alarm while there is time: at half and at 80 % of what the provider keeps."""
+        retention_ms = self.source.retention_ms
+        if retention_ms is None:
+            return
+        lag_ms = tx.now_ms() + (self._skew_ms or 0) - watermarks.read(tx, self._key).complete_until_ms
+        fields = {
+            "app": self.source.app,
+            "source": self.source.kind,
+            "left_seconds": (retention_ms - lag_ms) // SECOND_MS,
+        }
+        if lag_ms > retention_ms * 0.8:
+            log.critical("messages will be lost soon: over 80 % of the retention has gone by", extra={"fields": fields})
+        elif lag_ms > retention_ms * 0.5:
+            log.error("messages are in danger: over half of the retention has gone by", extra={"fields": fields})
+
     def _left(self, tx: Tx) -> bool:
         """Whether anything that this pull was for has not been closed."""
         if self._due_ms is None:
@@ -295,3 +318,7 @@ class Pull:
     def _end_run(self, outcome: str, reason: str | None) -> None:
         with suppress(TryAgainLater), self.store.write() as tx:
             runs.end(tx, self._ground.run_id, outcome, reason=reason, requests=self._requests, skew_ms=self._skew_ms)
+
+
+def _settle_ms(source: Source) -> int:
+    return next(each.lag_ms for each in source.passes if each.number == 1)

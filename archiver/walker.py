@@ -7,17 +7,38 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Event
 
-from archiver.errors import ArchiverError, ProviderUnavailable, RequestRefused, Stopped, TryAgainLater, WalkFailed
+from archiver.errors import (
+    ArchiverError,
+    ConfigurationError,
+    HourMissing,
+    ProviderUnavailable,
+    RequestRefused,
+    Stopped,
+    TryAgainLater,
+    WalkFailed,
+)
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS, Source, Step, Tally
-from archiver.store import apps, pages, runs, watermarks, windows
+from archiver.store import apps, hours, pages, runs, watermarks, windows
 from archiver.store.engine import Store, Tx
 from archiver.store.windows import Claim
-from archiver.windows import halves, settled, trusted_now
+from archiver.windows import (
+    ZONE_FILES,
+    ZONE_MESSAGES,
+    file_shift,
+    halves,
+    hour_shift,
+    missing_hour,
+    offset_text,
+    settled,
+    trusted_now,
+)
 
 log = logging.getLogger("archiver.pull")
 
 _ATTEMPTS_BEFORE_SPLIT = 3
 _FIRST_BACKOFF_MS, _LONGEST_BACKOFF_MS = 5 * SECOND_MS, MINUTE_MS
+_FIRST_MISSING_MS = 5 * MINUTE_MS
+_RENEWAL_BYTES = 16 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +68,16 @@ class Walker:
         self.walk0_ms = claim.walk0_ms if self.resume_ms is not None else None
         self.progress_ms = self.resume_ms
         self.ended = False
+        self._shifts: set[int] = set()
+        self._wrong_zone: ConfigurationError | None = None
+        self._unrenewed = 0
 
     def walk(self) -> None:
         """Walk to the end and close, or raise what kept the walk from it; the window is still held then."""
         ground, ordered = self.ground, True
-        steps = ground.source.walk(self.claim.window, resume_ms=self.resume_ms, order_trusted=self.trusted)
+        steps = ground.source.walk(
+            self.claim.window, resume_ms=self.resume_ms, order_trusted=self.trusted, progress=self._renew
+        )
         for step in steps:
             self._commit(step)
             ordered = step.ordered
@@ -64,7 +90,8 @@ class Walker:
         if not self.ended:
             with ground.store.write() as tx:
                 windows.hold(tx, self.claim)
-                ground.moved(self._end(tx, "exhausted"))
+                mark_ms = self._close(tx, "exhausted", None)
+            ground.moved(mark_ms)
         if not (ordered and self.trusted):
             self._note_order(ordered)
 
@@ -75,6 +102,7 @@ class Walker:
             if self.walk0_ms is None:
                 self.walk0_ms = self._walk0(tx, step)
             tally = pages.insert(tx, self.claim, step.page, self.walk0_ms)
+            self._note_shifts(step)
             windows.advance(
                 tx,
                 self.claim,
@@ -85,12 +113,20 @@ class Walker:
             )
             runs.advance(tx, self.ground.run_id, tally, pages=1, windows=1 if step.end else 0)
             if step.end and self._settled():
-                mark_ms = self._end(tx, step.end, step.progress_ms)
+                mark_ms = self._end(tx, step)
         self.progress_ms = step.progress_ms
         self._report(tally)
         self.ground.count(tally)
         if mark_ms is not None:
             self.ground.moved(mark_ms)
+        if self._wrong_zone is not None:
+            raise self._wrong_zone
+
+    def _note_shifts(self, step: Step) -> None:
+        offset_ms = self.ground.source.hour_offset_ms
+        if offset_ms is not None and 0 not in self._shifts:
+            found = {hour_shift(self.claim.window, each.timestamp_ms, offset_ms) for each in step.page.messages}
+            self._shifts |= {hours for hours in found if hours is not None}
 
     def _walk0(self, tx: Tx, step: Step) -> int:
         """When this walk began, by the server's clock as far as it is believed."""
@@ -101,16 +137,58 @@ class Walker:
     def _settled(self) -> bool:
         return self.walk0_ms is not None and settled(self.walk0_ms, self.claim.window.hi_ms, self.claim.lag_ms)
 
-    def _end(self, tx: Tx, how: str, progress_ms: int | None = None) -> int:
-        """Close what this walk proves; gives the watermark. The caller holds the window."""
+    def _end(self, tx: Tx, step: Step) -> int | None:
+        """End the window as far as this walk proves it; gives the watermark. The caller holds the window."""
+        if self.ground.source.hour_offset_ms is None:
+            return self._close(tx, step.end, step.progress_ms)
+        return self._end_hour(tx, step)
+
+    def _close(self, tx: Tx, how: str, progress_ms: int | None) -> int:
         self.ended = True
         claim, key = self.claim, self.claim.key
         if how == "partial" and progress_ms is not None:
             claim = windows.split(tx, claim, progress_ms)
         held = watermarks.lock(tx, key)
         windows.close(tx, claim, by_order=how != "exhausted")
-        mark = watermarks.move(tx, key, held, longest_audit=self.ground.longest_audit)
-        return mark.complete_until_ms
+        return watermarks.move(tx, key, held, longest_audit=self.ground.longest_audit).complete_until_ms
+
+    def _end_hour(self, tx: Tx, step: Step) -> int | None:
+        """The hour's file has been read; the hour itself closes together with the reading of its neighbour."""
+        self.ended = True
+        claim, key = self.claim, self.claim.key
+        if claim.number == 0:  # an early look claims nothing, so it need not wait for its neighbour
+            windows.close(tx, claim, by_order=False, walked_at=tx.now_ms(), file_sha256=step.file_sha256)
+            return None
+        hours.walked(tx, claim, file_sha256=step.file_sha256, shift_hours=file_shift(self._shifts))
+        held = watermarks.lock(tx, key)
+        self._wrong_zone = self._proof_of_wrong_zone(tx)
+        if self._wrong_zone is not None:
+            hours.reopen(tx, key)
+            return watermarks.recompute(tx, key, held).complete_until_ms
+        hours.close(tx, key, claim.number)
+        return watermarks.move(tx, key, held, longest_audit=self.ground.longest_audit).complete_until_ms
+
+    def _proof_of_wrong_zone(self, tx: Tx) -> ConfigurationError | None:
+        found = hours.shifted(tx, self.claim.key)
+        if found is None or found.files < ZONE_FILES or found.messages < ZONE_MESSAGES:
+            return None
+        offset_ms = self.ground.source.hour_offset_ms or 0
+        return ConfigurationError(
+            f"{self.ground.source.app}: the hours are not those of hour_utc_offset: {found.messages} messages in"
+            f" {found.files} files are all stamped {found.hours:+d} h beside their file's hour",
+            hint=f'hour_utc_offset = "{offset_text(offset_ms - found.hours * HOUR_MS)}"',
+        )
+
+    def _renew(self, size: int) -> None:
+        """A long file renews the lease by what has come in, never by a timer: a stuck walk loses it."""
+        self._unrenewed += size
+        if self.ground.stop.is_set():
+            raise Stopped
+        if self._unrenewed >= _RENEWAL_BYTES:
+            self._unrenewed = 0
+            with self.ground.store.write() as tx:
+                windows.hold(tx, self.claim)
+                windows.renew(tx, self.claim, self.ground.lease_ms)
 
     def _report(self, tally: Tally) -> None:
         app, source = self.ground.source.app, self.ground.source.kind
@@ -141,16 +219,20 @@ class Walker:
 
     def give_back(self, error: ArchiverError, *, may_split: bool) -> bool:
         """Put the window back after `error`; True when the same pull may claim it, or its parts, again."""
+        if isinstance(error, HourMissing):
+            self._give_back_missing(error)
+            return False
         advanced = self.progress_ms is not None and self.progress_ms != self.resume_ms and self.trusted
         walked = isinstance(error, WalkFailed)
         refused = isinstance(error, ProviderUnavailable | RequestRefused)
         poisoned = walked or (refused and self.claim.attempts >= _ATTEMPTS_BEFORE_SPLIT)
-        parts = halves(self.claim.window)
+        parts = None if self.ground.source.hour_offset_ms is not None else halves(self.claim.window)
+        whole = self.ground.source.hour_offset_ms is not None or (parts is not None and not may_split)
         with self.ground.store.write() as tx:
             windows.hold(tx, self.claim)
             now_ms = tx.now_ms()
             backoff_ms = min(_FIRST_BACKOFF_MS * 2 ** min(self.claim.attempts - 1, 8), _LONGEST_BACKOFF_MS)
-            if advanced or not poisoned or (parts is not None and not may_split):
+            if advanced or not poisoned or whole:
                 again = walked and advanced
                 at_ms = None if again or isinstance(error, Stopped) else now_ms + backoff_ms
                 windows.retry(tx, self.claim, str(error), at_ms=at_ms, keep_progress=self.progress_ms is not None)
@@ -163,3 +245,28 @@ class Walker:
         fields = {"app": self.ground.source.app, "source": self.ground.source.kind, "lo_ms": self.claim.window.lo_ms}
         log.error("stuck: a single millisecond cannot be walked", extra={"fields": fields})
         return False
+
+    def _give_back_missing(self, error: HourMissing) -> None:
+        """Say what the missing of a file means for its hour, by the hour's age."""
+        claim, key, source = self.claim, self.claim.key, self.ground.source
+        with self.ground.store.write() as tx:
+            windows.hold(tx, claim)
+            now_ms = tx.now_ms()
+            age_ms = trusted_now(now_ms if error.server_ms is None else error.server_ms, now_ms) - claim.window.hi_ms
+            state = missing_hour(
+                age_ms,
+                number=claim.number,
+                retention_ms=source.retention_ms,
+                presumed=age_ms >= claim.lag_ms and hours.presumed_empty(tx, claim),
+            )
+            if state == "not_ready":
+                backoff_ms = min(_FIRST_MISSING_MS * 2 ** min(claim.attempts - 1, 8), HOUR_MS)
+                windows.retry(tx, claim, str(error), at_ms=now_ms + backoff_ms, keep_progress=False, state=state)
+                return
+            held = watermarks.lock(tx, key)
+            windows.end(tx, claim, state, reason=str(error), closed_at=now_ms)
+            hours.close(tx, key, claim.number)
+            watermarks.move(tx, key, held, longest_audit=self.ground.longest_audit)
+        if state == "expired":
+            fields = {"app": source.app, "source": source.kind, **claim.window._asdict()}
+            log.error("expired: an hour was lost before it was archived", extra={"fields": fields})

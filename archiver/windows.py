@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from archiver.model import DAY_MS, MINUTE_MS, Window
+from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Window
 
 EPS_MS = 2_000
 """Covers the differences between the clocks of the provider's nodes."""
@@ -92,3 +92,49 @@ def reach_back(from_ms: int, below: Iterable[Window]) -> int:
             break
         from_ms = window.lo_ms
     return from_ms
+
+
+ZONES_MS = range(-12 * HOUR_MS, 14 * HOUR_MS + 1)
+ZONE_FILES, ZONE_MESSAGES = 2, 20
+_BORDER_MS = 5 * MINUTE_MS
+
+
+def hour_floor(timestamp_ms: int, offset_ms: int) -> int:
+    """The last full hour of a zone at an instant."""
+    return (timestamp_ms + offset_ms) // HOUR_MS * HOUR_MS - offset_ms
+
+
+def hour_shift(hour: Window, timestamp_ms: int, offset_ms: int) -> int | None:
+    """By how many hours a message lies beside the hour whose file it came in, if a zone could explain that; 0: in it.
+
+    None for what says nothing: close to the border of any hour, as a file holds what *arrived* in its hour and
+    07:59:59.9 may lie in file 08; and what no zone on earth explains, such as imported history.
+    """
+    hours, beside_ms = divmod(timestamp_ms - hour.lo_ms, HOUR_MS)
+    if not _BORDER_MS <= beside_ms < HOUR_MS - _BORDER_MS:
+        return None
+    return hours if offset_ms - hours * HOUR_MS in ZONES_MS else None
+
+
+def file_shift(shifts: set[int]) -> int | None:
+    """What one file says of the zone: 0: it is right; None: nothing; else all its messages are shifted by as much."""
+    if not shifts:
+        return None
+    return shifts.copy().pop() if len(shifts) == 1 else 0
+
+
+def missing_hour(age_ms: int, *, number: int, retention_ms: int | None, presumed: bool) -> str:
+    """The state of an hour that the provider has no file for, by the age of its end.
+
+    The provider says the same of a file that is too old and of one that is not there yet: age decides. `presumed`:
+    it was asked for often enough, long after its pass's lag, and later hours have files.
+    """
+    if retention_ms is not None and age_ms > retention_ms:
+        return "expired" if number == 1 else "skipped"
+    return "presumed_empty" if presumed and number == 1 else "not_ready"
+
+
+def offset_text(offset_ms: int) -> str:
+    """An offset as the configuration writes it: "+08:00"."""
+    hours, minutes = divmod(abs(offset_ms) // MINUTE_MS, 60)
+    return f"{'-' if offset_ms < 0 else '+'}{hours:02d}:{minutes:02d}"

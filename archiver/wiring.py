@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Lock
+from typing import IO
 
 from archiver import logs, planning
 from archiver.config import App, Settings
-from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, ConfigurationError
-from archiver.http import Client, Limits
+from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, ConfigurationError, UsageError
+from archiver.http import Client, Downloaded, Limits, SignedLink, download
+from archiver.http.download import Progress
 from archiver.model import SECOND_MS, Source, Window
 from archiver.pull import Manner, Outcome, Pull, Watcher
 from archiver.sources.easemob.auth import Tokens
@@ -48,9 +51,7 @@ class Line:
     client: Client
     tokens: Tokens
     requests: dict[str, int]
-
-    def source(self) -> Source:
-        return build(self.app, self.tokens)
+    source: Source
 
 
 @contextmanager
@@ -72,10 +73,14 @@ def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
         with store.write() as tx:
             apps.pin(tx, app.name, application)
 
+    def fetch_file(link: SignedLink, into: IO[bytes], progress: Progress) -> Downloaded:
+        return download(link, into, stop=stop, progress=progress)
+
     limits = Limits(deadline_s=settings.http.deadline_ms / SECOND_MS, give_up_s=app.give_up_ms / SECOND_MS)
     with Client(app.base_url, stop=stop, limits=limits, take_turn=take_turn, heard=heard) as client:
         tokens = Tokens(client, app.prefix, app.client_id, app.client_secret, pin=pin)
-        yield Line(app, client, tokens, requests)
+        source = build(app, tokens, download=fetch_file, clock_ms=lambda: time.time_ns() // 1_000_000)
+        yield Line(app, client, tokens, requests, source)
 
 
 def _rate_group(app: App) -> str:
@@ -146,7 +151,7 @@ def pull(
     """One pull of one app."""
     line.requests.clear()
     how = manner(line.app, settings, **ways)
-    return Pull(store, line.source(), how, stop=stop, requests=line.requests, watcher=watcher).run()
+    return Pull(store, line.source, how, stop=stop, requests=line.requests, watcher=watcher).run()
 
 
 def tell(app: App, outcome: Outcome) -> None:
@@ -179,7 +184,10 @@ def audit_each(settings: Settings, store: Store, name: str | None, window: Windo
     codes = [EXIT_DONE]
     for app in chosen(settings, name):
         with store.write() as tx:
-            number = planning.plan_audit(tx, _registered(tx, app), window)
+            key = apps.find(tx, app.name, app.source)
+            if key is None:
+                raise UsageError(f"{app.name}: nothing has been archived yet", hint="archiver pull")
+            number = planning.plan_audit(tx, key, window)
         with line_to(app, settings, store, stop) as line:
             outcome = pull(line, settings, store, stop=stop, command="audit", live=False, audit=number)
         tell(app, outcome)

@@ -34,6 +34,12 @@ def lock(tx: Tx, key: Key) -> Watermark:
     return Watermark(*tx.conn.execute(query.with_for_update()).one())
 
 
+def read(tx: Tx, key: Key) -> Watermark:
+    """The watermark as it stands."""
+    query = sa.select(m.complete_from_ms, m.complete_until_ms, m.audited_until_ms).where(_is(key))
+    return Watermark(*tx.conn.execute(query).one())
+
+
 def move(tx: Tx, key: Key, held: Watermark, *, longest_audit: int | None) -> Watermark:
     """Extend a held watermark over what is closed now; it only grows. `longest_audit`: that audit's pass number."""
     moved = Watermark(

@@ -82,7 +82,9 @@ def last_walked(tx: Tx, key: Key, number: int, cause: str) -> tuple[int, int] | 
 
 def waiting(tx: Tx, key: Key, number: int, cause: str) -> int:
     """How many windows of a pass are planned and not held by anybody."""
-    query = sa.select(sa.func.count()).where(_of(key, number), w.cause == cause, w.state == "pending")
+    query = sa.select(sa.func.count()).where(
+        _of(key, number), w.cause == cause, w.state == "pending", w.walked_at.is_(None)
+    )
     return int(tx.conn.execute(query).scalar_one())
 
 
@@ -145,10 +147,11 @@ def _claimable(now_ms: int, terms: Terms) -> sa.ColumnElement[bool]:
     free = w.lease_until < now_ms
     if terms.dead:
         free = sa.or_(free, w.owner.in_(terms.dead))
+    waits = sa.and_(w.state.in_(("pending", "not_ready")), w.walked_at.is_(None))
     return sa.or_(
-        w.state == "pending" if not terms.patient else sa.and_(w.state == "pending", rested),
+        sa.and_(waits, rested) if terms.patient else waits,
         sa.and_(w.state == "leased", free),
-        sa.and_(w.state.in_(("stuck", "not_ready")), sa.true() if terms.retry_stuck else rested),
+        sa.and_(w.state == "stuck", sa.true() if terms.retry_stuck else rested),
     )
 
 
@@ -192,6 +195,11 @@ def advance(tx: Tx, claim: Claim, tally: Tally, *, walk0_ms: int, progress_ms: i
     tx.conn.execute(windows.update().where(w.id == claim.id).values(pages=w.pages + 1, **values))
 
 
+def renew(tx: Tx, claim: Claim, lease_ms: int) -> None:
+    """Lengthen the lease of a window that the caller holds."""
+    tx.conn.execute(windows.update().where(w.id == claim.id).values(lease_until=tx.now_ms() + lease_ms))
+
+
 def end(tx: Tx, claim: Claim, state: str, *, reason: str | None = None, **values: object) -> None:
     """Give the window up in its new state; whoever still holds it by an older fence has lost it."""
     tx.conn.execute(
@@ -201,9 +209,10 @@ def end(tx: Tx, claim: Claim, state: str, *, reason: str | None = None, **values
     )
 
 
-def close(tx: Tx, claim: Claim, *, by_order: bool) -> None:
+def close(tx: Tx, claim: Claim, *, by_order: bool, **values: object) -> None:
     """Close a window that was walked to its end. The caller moves the watermark in the same transaction."""
-    end(tx, claim, "closed", by_order=by_order, progress_ms=None, closed_at=tx.now_ms(), next_attempt_at=None)
+    now_ms = tx.now_ms()
+    end(tx, claim, "closed", by_order=by_order, progress_ms=None, closed_at=now_ms, next_attempt_at=None, **values)
 
 
 def retry(tx: Tx, claim: Claim, reason: str, *, at_ms: int | None, keep_progress: bool, state: str = "pending") -> None:
@@ -218,6 +227,12 @@ def split(tx: Tx, claim: Claim, at_ms: int) -> Claim:
     upper = Window(at_ms, claim.window.hi_ms)
     plan(tx, claim.key, claim.number, claim.cause, claim.lag_ms, [upper])
     return claim._replace(window=Window(claim.window.lo_ms, at_ms))
+
+
+def skip_pending(tx: Tx, key: Key, number: int, until_ms: int) -> None:
+    """Give up a pass's windows that nobody has walked yet, where another pass is due."""
+    idle = sa.and_(_of(key, number), w.state.in_(("pending", "not_ready")), w.hi_ms <= until_ms)
+    tx.conn.execute(windows.update().where(idle).values(state="skipped", reason="a later pass is due"))
 
 
 def forget_progress(tx: Tx, key: Key) -> None:
@@ -262,8 +277,9 @@ def set_lag(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
 def is_open(tx: Tx, key: Key, wanted: Wanted) -> bool:
     """Whether a window of this kind has neither been closed, nor found stuck or lost."""
     states = ("pending", "leased", "not_ready")
+    wants_walk = sa.and_(w.state.in_(states), w.walked_at.is_(None))
     query = sa.select(w.id).where(
-        _of(key, wanted.number), w.cause == wanted.cause, w.hi_ms <= wanted.due_ms, w.state.in_(states)
+        _of(key, wanted.number), w.cause == wanted.cause, w.hi_ms <= wanted.due_ms, wants_walk
     )
     return tx.conn.execute(query.limit(1)).first() is not None
 

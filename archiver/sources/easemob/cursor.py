@@ -79,6 +79,11 @@ class CursorSource:
     lower_only: bool
     fetch_page: FetchPage
     kind: str = "cursor"
+    hour_offset_ms: int | None = None
+
+    def first_contact(self, start_ms: int, now_ms: int) -> int:  # noqa: ARG002 - queries reach back for ever
+        """See `Source.first_contact`."""
+        return start_ms
 
     def fetch_now(self) -> int:
         """The server's time, from the answer to a query that no message can match."""
@@ -87,7 +92,14 @@ class CursorSource:
             raise AnswerUnusable("the answer does not tell the server's time")
         return page.server_ms
 
-    def walk(self, window: Window, *, resume_ms: int | None, order_trusted: bool) -> Iterator[Step]:
+    def walk(
+        self,
+        window: Window,
+        *,
+        resume_ms: int | None,
+        order_trusted: bool,
+        progress: Callable[[int], None] = lambda _: None,  # noqa: ARG002 - each page renews the lease
+    ) -> Iterator[Step]:
         """Read one window; see `Source.walk`. Lists that look cut are probed before their end is believed."""
         start_ms = window.lo_ms if resume_ms is None else resume_ms
         walk = Walk(Window(start_ms, window.hi_ms), trusted=order_trusted)

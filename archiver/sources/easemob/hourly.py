@@ -23,7 +23,7 @@ from archiver.model import HOUR_MS, Json, Page, Pass, Step, Window
 from archiver.sources.easemob import hour_files
 from archiver.sources.easemob.cursor import server_time
 from archiver.sources.easemob.decode import page_sha256
-from archiver.sources.easemob.hours import hour_name, hour_of
+from archiver.sources.easemob.hours import first_hour, hour_name, hour_of
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ class _File(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HourlySource:
-    """One app read by hourly files. `offset_ms`: the zone of the hours, east of UTC.
+    """One app read by hourly files, named by the hours of a zone that is `offset_ms` east of UTC.
 
     `clock_ms` only chooses the hour that `fetch_now` asks about; whatever it says, the answer tells the server's time.
     """
@@ -102,6 +102,16 @@ class HourlySource:
     clock: Callable[[], float] = time.monotonic
     inflated_limit: int = hour_files.INFLATED_LIMIT
     kind: str = "hourly"
+
+    @property
+    def hour_offset_ms(self) -> int:
+        """See `Source.hour_offset_ms`."""
+        return self.offset_ms
+
+    def first_contact(self, start_ms: int, now_ms: int) -> int:
+        """The first whole hour that is wanted and that the provider still keeps."""
+        kept_ms = start_ms if self.retention_ms is None else max(start_ms, now_ms - self.retention_ms)
+        return first_hour(kept_ms, self.offset_ms)
 
     def fetch_now(self) -> int:
         """The server's time, from what it says of a recent hour. It counts as one of ten requests a minute."""
