@@ -1,0 +1,185 @@
+"""The documentation knows every command, setting, table and column, and what it shows works."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import click
+import pytest
+
+import archiver
+from archiver import config, errors
+from archiver.cli import cli
+from archiver.config import App, Attachments, Database, Http, Schedule
+from archiver.config.settings import Section
+from archiver.store.ask import ask
+from archiver.store.engine import Store, open_store
+from archiver.store.migrate import upgrade
+from archiver.store.schema import metadata
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
+README, CHINESE, SQL_PAGE = TEXTS["README.md"], TEXTS["README.zh-CN.md"], TEXTS["docs/sql.md"]
+SECTIONS: tuple[type[Section], ...] = (App, Attachments, Database, Http, Schedule)
+VIEWS = ("messages_readable", "conversations", "daily_counts", "coverage_holes")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command below `group`, with the words that call it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        yield (*path, name), command
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+
+
+COMMANDS = dict(commands(cli))
+STATEMENTS = [
+    pytest.param(sql, id=f"{page}-{number}")
+    for page in ("README.md", "docs/sql.md")
+    for number, sql in enumerate(blocks(TEXTS[page], "sql"), 1)
+]
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    store = open_store(f"sqlite:///{tmp_path_factory.mktemp('docs') / 'archive.db'}")
+    upgrade(store)
+    yield store
+    store.dispose()
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_command_is_documented_and_its_help_has_an_example(words: tuple[str, ...]) -> None:
+    command, call = COMMANDS[words], "archiver " + " ".join(words)
+    assert call in "".join(TEXTS.values())
+    assert "Example:" in (command.help or "")
+    assert call.split()[1] in (command.help or "").partition("Example:")[2]
+
+
+def test_commands_with_a_line_of_their_own_are_in_both_readmes() -> None:
+    for words, command in COMMANDS.items():
+        if not isinstance(command, click.Group) or command.invoke_without_command:
+            call = f"| `archiver {' '.join(words)}` |"
+            assert call in README, call
+            assert call in CHINESE, call
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_calls_that_are_shown_use_options_that_exist(page: str) -> None:
+    for block in blocks(TEXTS[page], "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            if line.startswith("archiver "):
+                check_call(shlex.split(line)[1:])
+
+
+def check_call(arguments: list[str]) -> None:
+    words: tuple[str, ...] = ()
+    options: set[str] = set(cli.get_help_option_names(click.Context(cli)))
+    options.update(name for parameter in cli.params for name in parameter.opts)
+    for argument in arguments:
+        if argument.startswith("-"):
+            assert argument.partition("=")[0] in options, (arguments, argument)
+        elif (*words, argument) in COMMANDS:
+            words = (*words, argument)
+            options.update(name for parameter in COMMANDS[words].params for name in parameter.opts)
+    assert words, arguments
+
+
+def test_every_setting_is_in_the_example() -> None:
+    example = config.example()
+    keys = {field.alias or name for section in SECTIONS for name, field in section.model_fields.items()}
+    for key in keys | {"client_secret_file"}:
+        assert re.search(rf"^(# )?{key} = |`{key}`", example, re.MULTILINE), key
+    for name in ("database", "schedule", "http", "attachments"):
+        assert re.search(rf"^(# )?\[{name}\]$", example, re.MULTILINE), name
+
+
+def test_the_configuration_in_the_readme_is_understood(tmp_path: Path) -> None:
+    (block,) = blocks(README, "toml")
+    file = tmp_path / "config.toml"
+    file.write_text(block, encoding="utf-8")
+    settings = config.load(file, {"ARCHIVER_APPS__0__CLIENT_SECRET": "s3cret"})
+    assert [app.name for app in settings.apps] == ["acme#support"]
+    assert not settings.warnings
+
+
+def test_both_readmes_show_the_same() -> None:
+    for language in ("toml", "sql", "sh"):
+        assert blocks(README, language)
+        assert blocks(README, language) == blocks(CHINESE, language)
+    assert README.count("\n## ") == CHINESE.count("\n## ")
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_relative_link_leads_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[page]):
+        path, _, anchor = target.partition("#")
+        if "://" in path:
+            continue
+        file = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file.read_text(encoding="utf-8")), target
+
+
+def anchors(text: str) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("sql", STATEMENTS)
+def test_every_query_that_is_shown_runs(archive: Store, sql: str) -> None:
+    columns, rows = ask(archive, sql)
+    assert columns
+    assert rows == []  # the archive is empty
+
+
+def section(heading: str) -> str:
+    """What docs/sql.md says under the heading of a table or view."""
+    found = re.search(rf"^### {heading}\n(.*?)(?=^##|\Z)", SQL_PAGE, re.DOTALL | re.MULTILINE)
+    assert found, f"docs/sql.md has no section on {heading}"
+    return found[1]
+
+
+@pytest.mark.parametrize("table", metadata.tables)
+def test_every_table_and_column_is_documented(table: str) -> None:
+    told = section(table)
+    missing = [column.name for column in metadata.tables[table].columns if f"`{column.name}`" not in told]
+    assert missing == []
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_every_view_and_column_is_documented(archive: Store, view: str) -> None:
+    columns, _ = ask(archive, f"SELECT * FROM {view}")
+    told = section(view)
+    assert [column for column in columns if f"`{column}`" not in told] == []
+
+
+def test_no_view_is_forgotten(archive: Store) -> None:
+    _, rows = ask(archive, "SELECT name FROM sqlite_master WHERE type = 'view'")
+    assert {row[0] for row in rows} == set(VIEWS)
+
+
+def test_every_exit_code_is_explained() -> None:
+    codes = [cast(int, value) for name, value in vars(errors).items() if name.startswith("EXIT_")]
+    for code in codes:
+        for page in ("README.md", "README.zh-CN.md", "docs/operations.md"):
+            assert f"\n| {code} | " in TEXTS[page], (page, code)
+
+
+def test_the_changelog_begins_with_this_version() -> None:
+    top = re.search(r"^## \[?([^\]\s]+)", TEXTS["CHANGELOG.md"], re.MULTILINE)
+    assert top
+    assert top[1] in ("Unreleased", archiver.__version__)
