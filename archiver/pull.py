@@ -31,7 +31,7 @@ from archiver.errors import (
     UsageError,
     WalkFailed,
 )
-from archiver.model import SECOND_MS, Source, Tally, Window
+from archiver.model import HOUR_MS, SECOND_MS, Source, Tally, Window
 from archiver.store import apps, hours, leases, runs, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx
@@ -156,7 +156,14 @@ class Pull:
         origin_ms = source.first_contact(start_ms, now_ms)
         settle_ms = _settle_ms(source)
         key = apps.register(
-            tx, source.app, source.kind, origin_ms, settle_ms=settle_ms, retention_ms=source.retention_ms
+            tx,
+            source.app,
+            source.kind,
+            origin_ms,
+            settle_ms=settle_ms,
+            retention_ms=source.retention_ms,
+            # An hour closes when the next one's file is read, and until then the watermark stands at its beginning.
+            grain_ms=0 if source.hour_offset_ms is None else 2 * HOUR_MS,
         )
         if first and start_ms < origin_ms <= now_ms:
             hours.add_before_first_contact(tx, key, Window(start_ms, origin_ms), settle_ms)

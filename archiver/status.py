@@ -51,7 +51,7 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bo
         "configured": configured,
         **_times(each.complete_from_ms, each.complete_until_ms, each.audited_until_ms),
         "lag_seconds": _seconds(lag_ms),
-        "overdue_seconds": _seconds(max(0, lag_ms - each.settle_ms - EPS_MS - every_ms)),
+        "overdue_seconds": _seconds(max(0, lag_ms - each.settle_ms - each.grain_ms - EPS_MS - every_ms)),
         "freshness_seconds": None if newest_ms is None else _seconds(server_ms - newest_ms),
         "time_to_loss_seconds": None if retention_ms is None else _seconds(retention_ms - lag_ms),
         **counts,

@@ -1,9 +1,8 @@
-"""Puts the parts together; the one module that knows them all, and the only one that reads the clock."""
+"""Puts the parts together; the one module that knows them all."""
 
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -76,10 +75,14 @@ def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
     def fetch_file(link: SignedLink, into: IO[bytes], progress: Progress) -> Downloaded:
         return download(link, into, stop=stop, progress=progress)
 
+    def now_ms() -> int:
+        with store.read() as tx:
+            return tx.now_ms()
+
     limits = Limits(deadline_s=settings.http.deadline_ms / SECOND_MS, give_up_s=app.give_up_ms / SECOND_MS)
     with Client(app.base_url, stop=stop, limits=limits, take_turn=take_turn, heard=heard) as client:
         tokens = Tokens(client, app.prefix, app.client_id, app.client_secret, pin=pin)
-        source = build(app, tokens, download=fetch_file, clock_ms=lambda: time.time_ns() // 1_000_000)
+        source = build(app, tokens, download=fetch_file, clock_ms=now_ms)
         yield Line(app, client, tokens, requests, source)
 
 

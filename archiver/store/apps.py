@@ -26,8 +26,13 @@ class Remembered(NamedTuple):
     order_trusted: bool
 
 
-def register(tx: Tx, app: str, source: str, origin_ms: int, *, settle_ms: int, retention_ms: int | None) -> Key:
-    """The key of an app's source; the first time, its rows are made and its origin is fixed for good."""
+def register(
+    tx: Tx, app: str, source: str, origin_ms: int, *, settle_ms: int, retention_ms: int | None, grain_ms: int = 0
+) -> Key:
+    """The key of an app's source; the first time, its rows are made and its origin is fixed for good.
+
+    `grain_ms`: how much further than by `settle_ms` the watermark lags behind when all is well.
+    """
     app_id = tx.conn.scalar(sa.select(apps.c.id).where(apps.c.name == app))
     if app_id is None:
         app_id = _add_app(tx, app)
@@ -35,7 +40,7 @@ def register(tx: Tx, app: str, source: str, origin_ms: int, *, settle_ms: int, r
     changed = tx.conn.execute(
         sources.update()
         .where(_is(sources, key))
-        .values(settle_ms=settle_ms, retention_ms=retention_ms)
+        .values(settle_ms=settle_ms, grain_ms=grain_ms, retention_ms=retention_ms)
         .returning(sources.c.app_id)
     ).first()
     if changed is None:
@@ -46,6 +51,7 @@ def register(tx: Tx, app: str, source: str, origin_ms: int, *, settle_ms: int, r
                 source=source,
                 origin_ms=origin_ms,
                 settle_ms=settle_ms,
+                grain_ms=grain_ms,
                 retention_ms=retention_ms,
                 created_at=now_ms,
             )

@@ -87,6 +87,7 @@ sources = sa.Table(
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("origin_ms", Ms, nullable=False),
     sa.Column("settle_ms", Ms, nullable=False),
+    sa.Column("grain_ms", Ms, nullable=False, server_default="0"),
     sa.Column("retention_ms", Ms),
     sa.Column("backfill_from_ms", Ms),
     sa.Column("order_trusted", sa.Boolean, nullable=False, server_default=sa.true()),

@@ -41,6 +41,7 @@ class Standing(NamedTuple):
     app: str
     origin_ms: int
     settle_ms: int
+    grain_ms: int
     retention_ms: int | None
     order_trusted: bool
     skew_ms: int | None
@@ -53,7 +54,17 @@ def read(tx: Tx) -> list[Standing]:
     """Every source that the database knows."""
     s, m = sources.c, watermarks.c
     query = (
-        sa.select(s.app_id, s.source, apps.c.name, s.origin_ms, s.settle_ms, s.retention_ms, s.order_trusted, s.skew_ms)
+        sa.select(
+            s.app_id,
+            s.source,
+            apps.c.name,
+            s.origin_ms,
+            s.settle_ms,
+            s.grain_ms,
+            s.retention_ms,
+            s.order_trusted,
+            s.skew_ms,
+        )
         .add_columns(m.complete_from_ms, m.complete_until_ms, m.audited_until_ms)
         .select_from(sources.join(apps).join(watermarks, sa.and_(m.app_id == s.app_id, m.source == s.source)))
         .order_by(apps.c.name, s.source)

@@ -200,7 +200,7 @@ def renew(tx: Tx, claim: Claim, lease_ms: int) -> None:
     tx.conn.execute(windows.update().where(w.id == claim.id).values(lease_until=tx.now_ms() + lease_ms))
 
 
-def end(tx: Tx, claim: Claim, state: str, *, reason: str | None = None, **values: object) -> None:
+def end(tx: Tx, claim: Claim, state: str, *, reason: str | None = None, **values: Any) -> None:
     """Give the window up in its new state; whoever still holds it by an older fence has lost it."""
     tx.conn.execute(
         windows.update()
@@ -209,7 +209,7 @@ def end(tx: Tx, claim: Claim, state: str, *, reason: str | None = None, **values
     )
 
 
-def close(tx: Tx, claim: Claim, *, by_order: bool, **values: object) -> None:
+def close(tx: Tx, claim: Claim, *, by_order: bool, **values: Any) -> None:
     """Close a window that was walked to its end. The caller moves the watermark in the same transaction."""
     now_ms = tx.now_ms()
     end(tx, claim, "closed", by_order=by_order, progress_ms=None, closed_at=now_ms, next_attempt_at=None, **values)

@@ -232,6 +232,7 @@ def upgrade() -> None:
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("origin_ms", sa.BigInteger(), nullable=False),
         sa.Column("settle_ms", sa.BigInteger(), nullable=False),
+        sa.Column("grain_ms", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("retention_ms", sa.BigInteger(), nullable=True),
         sa.Column("backfill_from_ms", sa.BigInteger(), nullable=True),
         sa.Column("order_trusted", sa.Boolean(), server_default=sa.true(), nullable=False),

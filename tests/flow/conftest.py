@@ -7,12 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
-from archiver import cli
-from archiver.sandbox import Sandbox
+from archiver import cli, status, wiring
+from archiver.config import Settings, load
+from archiver.pull import Outcome
+from archiver.sandbox import Faults, Sandbox
+from archiver.store.engine import open_store
 from archiver.store.schema import iso
 from tests.conftest import Database
 
@@ -65,43 +69,130 @@ class Archive:
         return self.server.count("/chatmessages")
 
     def check_sums(self) -> None:
-        """The sum rule, counters and watermark: what holds after every test."""
-        for table in ("pages", "windows"):
-            wrong = f"SELECT count(*) FROM {table} WHERE received <> new + known + changed + quarantined"
-            assert self.database.value(wrong) == 0
-        per_window = "SELECT coalesce(sum(received), 0), coalesce(sum(new), 0) FROM "
-        assert self.database.rows(per_window + "pages") == self.database.rows(per_window + "windows")
-        requeued = int(self.database.value("SELECT coalesce(sum(requeued), 0) FROM windows"))
-        assert self.count("messages") == int(self.database.value("SELECT coalesce(sum(new), 0) FROM pages")) + requeued
-        self.check_watermark()
+        check_sums(self.database)
 
-    def check_watermark(self) -> None:
-        """The watermark equals what the windows say, and windows of a pass neither overlap nor leave gaps."""
-        for app_id, source, low, high in self.database.rows(
-            "SELECT app_id, source, complete_from_ms, complete_until_ms FROM watermarks"
-        ):
-            origin = self.database.value(
-                "SELECT origin_ms FROM sources WHERE app_id = ? AND source = ?", app_id, source
-            )
-            rows = self.database.rows(
-                "SELECT lo_ms, hi_ms, state FROM windows WHERE pass = 1 AND app_id = ? AND source = ? ORDER BY lo_ms",
-                app_id,
-                source,
-            )
-            assert all(before[1] == after[0] for before, after in pairwise(rows)), rows
-            tiling = {row[0]: row[1] for row in rows if row[2] in ("closed", "presumed_empty", "accepted")}
-            reach = origin
-            while reach in tiling:
-                reach = tiling[reach]
-            assert reach == high
-            back = {hi: lo for lo, hi in tiling.items()}
-            reach = origin
-            while reach in back:
-                reach = back[reach]
-            assert reach == low
+
+def check_sums(database: Database) -> None:
+    """The sum rule, counters and watermark: what holds after every test."""
+    for table in ("pages", "windows"):
+        wrong = f"SELECT count(*) FROM {table} WHERE received <> new + known + changed + quarantined"
+        assert database.value(wrong) == 0
+    per_window = "SELECT coalesce(sum(received), 0), coalesce(sum(new), 0) FROM "
+    assert database.rows(per_window + "pages") == database.rows(per_window + "windows")
+    requeued = int(database.value("SELECT coalesce(sum(requeued), 0) FROM windows"))
+    new = int(database.value("SELECT coalesce(sum(new), 0) FROM pages"))
+    assert int(database.value("SELECT count(*) FROM messages")) == new + requeued
+    check_watermarks(database)
+
+
+def check_watermarks(database: Database) -> None:
+    """The watermark equals what the windows say, and windows of a pass neither overlap nor leave gaps."""
+    marks = "SELECT app_id, source, complete_from_ms, complete_until_ms FROM watermarks"
+    for app_id, source, low, high in database.rows(marks):
+        origin = database.value("SELECT origin_ms FROM sources WHERE app_id = ? AND source = ?", app_id, source)
+        planned = "SELECT lo_ms, hi_ms, state FROM windows WHERE pass = 1 AND app_id = ? AND source = ? ORDER BY lo_ms"
+        rows = database.rows(planned, app_id, source)
+        assert all(before[1] == after[0] for before, after in pairwise(rows)), rows
+        tiling = {row[0]: row[1] for row in rows if row[2] in ("closed", "presumed_empty", "accepted")}
+        reach = origin
+        while reach in tiling:
+            reach = tiling[reach]
+        assert reach == high
+        back = {hi: lo for lo, hi in tiling.items()}
+        reach = origin
+        while reach in back:
+            reach = back[reach]
+        assert reach == low
 
 
 MakeArchive = Callable[..., Archive]
+
+
+class Waits(Event):
+    """A stop event whose waits cost simulated time only."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._clock.now_ms += int((timeout or 0) * 1000)
+        return self.is_set()
+
+
+class Clock:
+    """Simulated time, for the server and for the database at once."""
+
+    def __init__(self, now_ms: int) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+
+class Simulated:
+    """An archive in simulated time: the parts below the commands, put together as the program does it."""
+
+    def __init__(self, database: Database, server: Sandbox, clock: Clock, **keys: Any) -> None:
+        self.server, self.clock, self.database = server, clock, database
+        self.stop = Waits(clock)
+        self.store = open_store(database.url.replace("postgresql://", "postgresql+psycopg://"), clock)
+        self.keys = {"source": "hourly", "start": iso(server.start_ms), "rate": "10000/s"} | keys
+
+    def settings(self) -> Settings:
+        app = {
+            "org": self.server.org,
+            "app": self.server.app,
+            "base_url": self.server.base_url,
+            "client_id": self.server.client_id,
+            "client_secret": self.server.client_secret,
+        }
+        told = {f"ARCHIVER_APPS__0__{name.upper()}": value for name, value in (app | self.keys).items()}
+        environ = {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
+        return load(Path("config.toml"), environ)
+
+    def pull(self, **ways: Any) -> Outcome:
+        """One pull with a client and a token of its own, as a process would."""
+        settings = self.settings()
+        with wiring.line_to(settings.apps[0], settings, self.store, self.stop) as line:
+            return wiring.pull(line, settings, self.store, stop=self.stop, **ways)
+
+    def status(self) -> dict[str, Any]:
+        (app,) = self.settings().apps
+        configured = [status.Configured(app.name, app.source, app.start_ms)]
+        (entry,) = status.report(self.store, configured, every_ms=60_000)["apps"]
+        return entry
+
+    def served(self) -> set[str]:
+        return {row.msg_id for row in self.server.records}
+
+    def stored(self) -> set[str]:
+        return {row[0] for row in self.database.rows("SELECT msg_id FROM messages")}
+
+    def states(self, number: int = 1) -> list[str]:
+        rows = self.database.rows('SELECT state FROM windows WHERE "pass" = ? ORDER BY lo_ms', number)
+        return [row[0] for row in rows]
+
+
+MakeSimulated = Callable[..., Simulated]
+
+
+@pytest.fixture
+def make_simulated(database: Database) -> Iterator[MakeSimulated]:
+    """Makes archives in simulated time; servers and connections end with the test, and its sums are checked."""
+    with ExitStack() as stack:
+
+        def make(
+            *, now: int, faults: Faults | None = None, on: Database | None = None, server: dict[str, Any], **keys: Any
+        ) -> Simulated:
+            clock = Clock(now)
+            served = stack.enter_context(Sandbox(clock=clock, faults=faults, **server))
+            found = Simulated(on or database, served, clock, **keys)
+            stack.callback(found.store.dispose)
+            return found
+
+        yield make
+        check_sums(database)
 
 
 @pytest.fixture

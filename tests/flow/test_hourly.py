@@ -1,36 +1,165 @@
-"""The hourly source on the whole way: thirty hours with everything that happens to them, on both databases."""
+"""The hourly source on the whole way, in simulated time: hours and everything that happens to them."""
 
 from __future__ import annotations
 
-from tests.conftest import Database
-from tests.flow.conftest import Archive, MakeArchive
+from datetime import UTC, datetime
+
+import pytest
+
+from archiver.errors import ConfigurationError
+from archiver.sandbox import Faults
+from tests.flow.conftest import MakeSimulated, Simulated
 
 HOUR = 3_600_000
+DAY = 24 * HOUR
+NOON = int(datetime(2026, 11, 20, 4, 0, tzinfo=UTC).timestamp() * 1000)
+"""Noon in Beijing."""
 
 
-def hourly(make_archive: MakeArchive, database: Database, hours: int, **options: object) -> Archive:
-    """An archive over hourly files whose messages lie in the past so far that all of them are due."""
-    import time
-
-    now = int(time.time() * 1000)
-    start = (now - (hours + 30) * HOUR) // HOUR * HOUR
-    defaults = {"messages": 600, "start_ms": start, "span_ms": hours * HOUR}
-    archive = make_archive(database, **(defaults | options))
-    archive.settings |= {"source": "hourly", "page_size": 100}
-    return archive
+def make(make_simulated: MakeSimulated, *, hours: int, age: int, messages: int = 600, **options: object) -> Simulated:
+    """`hours` hours with messages, the last of which ended `age` hours before noon."""
+    start = NOON - (age + hours) * HOUR
+    data = {"messages": messages, "start_ms": start, "span_ms": hours * HOUR}
+    return make_simulated(now=NOON, server=data, page_size=100, **options)
 
 
-def stored(archive: Archive) -> set[str]:
-    return {row[0] for row in archive.database.rows("SELECT msg_id FROM messages")}
-
-
-def test_thirty_hours_are_archived_and_closed(database: Database, make_archive: MakeArchive) -> None:
-    archive = hourly(make_archive, database, 30)
-    assert archive("-v", "pull") == 0, archive.errors
-    assert stored(archive) == {row.msg_id for row in archive.server.records}
+def test_thirty_hours_with_quiet_ones_are_archived_and_closed(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=30, age=26, messages=60)
+    quiet = archive.server.start_ms + 7 * HOUR
+    for row in list(archive.server.records):
+        if quiet <= row.timestamp_ms < quiet + 2 * HOUR:
+            archive.server.remove(row)
+    assert archive.pull().exit_code == 0
+    assert archive.stored() == archive.served()
     status = archive.status()
-    assert status["source"] == "hourly"
     assert status["complete_from_ms"] == archive.server.start_ms
-    assert status["complete_until_ms"] >= archive.server.records[-1].timestamp_ms
+    assert status["complete_until_ms"] == NOON - 26 * HOUR, "the last hour that is due waits for the next one's file"
     assert status["holes"] == []
-    archive.check_sums()
+    assert archive.server.count("/chatmessages/", status=404) >= 2
+    raw = {row[0]: bytes(row[1]) for row in archive.database.rows("SELECT msg_id, raw FROM messages")}
+    assert all(b'"direction":"outgoing"' in each for each in raw.values())
+
+
+def test_an_hour_closes_when_the_next_file_has_been_read(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=3, age=24, messages=30)
+    archive.clock.now_ms += 5_000  # the margin between nodes
+    assert archive.pull().exit_code == 0
+    assert archive.states() == ["closed", "closed", "pending"]
+    archive.clock.now_ms += HOUR
+    assert archive.pull().exit_code == 0
+    assert archive.states() == ["closed", "closed", "closed", "pending"]
+    assert archive.pull().tally.received == 0, "nothing is read twice"
+
+
+def test_growth_between_the_passes_is_found(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=3, age=2, messages=90, faults=Faults(hour_growth=0.5))
+    archive.pull()
+    early = archive.stored()
+    assert early < archive.served()
+    assert archive.states(0).count("closed") >= 2
+    assert archive.status()["complete_until_ms"] == archive.server.start_ms, "an early look claims nothing"
+    archive.clock.now_ms += DAY
+    assert archive.pull().exit_code == 0
+    assert archive.stored() == archive.served()
+    assert archive.status()["late_arrivals"] == 0
+
+
+def test_faults_on_the_way_lose_nothing(make_simulated: MakeSimulated) -> None:
+    faults = Faults(hour_cut=0.2, http_429=0.1, http_500=0.1, only="/chatmessages/")
+    faults.hour_members = faults.hour_crlf = faults.hour_blank_lines = True
+    archive = make(make_simulated, hours=30, age=26, faults=faults)
+    for _ in range(30):
+        if archive.pull().exit_code == 0:
+            break
+        archive.clock.now_ms += 60_000
+    assert archive.stored() == archive.served()
+    assert set(archive.states()) <= {"closed", "pending"}
+    assert archive.status()["overdue_seconds"] == 0
+
+
+def test_what_was_lost_before_the_first_contact_is_told_once(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=100, age=26)
+    assert archive.pull().exit_code == 0
+    status = archive.status()
+    (hole,) = status["holes"]
+    assert (hole["state"], hole["reason"]) == ("accepted", "before_first_contact")
+    assert hole["lo_ms"] == archive.server.start_ms
+    assert hole["hi_ms"] == NOON - 72 * HOUR
+    assert archive.server.count("/chatmessages/", status=400) == 0, "it is not probed"
+    assert archive.stored() == {row.msg_id for row in archive.server.records if row.timestamp_ms >= hole["hi_ms"]}
+
+
+def test_an_outage_of_four_days_ends_in_visible_holes(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=30, age=26)
+    assert archive.pull().exit_code == 0
+    archive.clock.now_ms += 4 * DAY
+    dead = archive.status()
+    assert dead["time_to_loss_seconds"] < 0, "a dead archiver is seen from the database alone"
+    assert archive.pull().exit_code == 3
+    status = archive.status()
+    assert {hole["state"] for hole in status["holes"]} == {"expired"}
+    lost = archive.states().count("expired")
+    assert 48 <= lost <= 52
+    from archiver import review
+    from archiver.model import Window
+
+    whole = Window(min(hole["lo_ms"] for hole in status["holes"]), max(hole["hi_ms"] for hole in status["holes"]))
+    assert review.accept(archive.store, whole, "the machine was off", "tester") == lost
+    assert archive.pull().exit_code == 0
+    after = archive.status()
+    assert after["complete_until_ms"] > whole.hi_ms
+    assert {hole["state"] for hole in after["holes"]} == {"accepted"}
+
+
+def test_a_file_that_is_not_ready_is_asked_for_again(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=2, age=26, messages=40)
+    archive.server.faults.hour_delay_min = 60 * 27
+    assert archive.pull().exit_code == 75
+    assert "not_ready" in archive.states()
+    archive.clock.now_ms += 2 * HOUR
+    assert archive.pull().exit_code in (0, 75)
+    archive.clock.now_ms += 2 * HOUR
+    archive.server.faults.hour_delay_min = 0
+    assert archive.pull().exit_code == 0
+    assert archive.stored() == archive.served()
+
+
+def test_a_wrong_zone_is_refused_and_nothing_closes(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=6, age=30, hour_utc_offset="+00:00")
+    with pytest.raises(ConfigurationError, match="hour_utc_offset") as refused:
+        archive.pull()
+    assert refused.value.hint == 'hour_utc_offset = "+08:00"'
+    assert "closed" not in archive.states()
+    assert archive.status()["complete_until_ms"] == archive.status()["complete_from_ms"]
+    archive.keys["hour_utc_offset"] = "+08:00"
+    assert archive.pull().exit_code == 0
+    assert archive.stored() == archive.served()
+
+
+def test_a_backlog_of_72_hours_keeps_to_ten_requests_a_minute(make_simulated: MakeSimulated) -> None:
+    faults = Faults(hour_requests_per_minute=10)
+    archive = make(make_simulated, hours=70, age=1, rate="10/min", faults=faults)
+    began = archive.clock.now_ms
+    assert archive.pull().exit_code == 0
+    links = [each for each in archive.server.requests if "/chatmessages/" in each.path]
+    assert archive.server.count("/chatmessages/", status=429) == 0
+    assert (archive.clock.now_ms - began) // 60_000 >= (len(links) - 10) // 10
+    rows = archive.database.rows('SELECT lo_ms, closed_at FROM windows WHERE "pass" = 1 AND walked_at IS NOT NULL')
+    walked = archive.database.rows(
+        'SELECT lo_ms FROM windows WHERE "pass" = 1 AND walked_at IS NOT NULL ORDER BY walked_at, id'
+    )
+    assert len(rows) == len(walked)
+    assert walked == sorted(walked), "the most endangered hour first"
+
+
+def test_both_sources_share_one_table_without_false_revisions(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=10, age=30)
+    assert archive.pull().exit_code == 0
+    archive.keys |= {"source": "cursor", "audits": []}
+    outcome = archive.pull()
+    assert outcome.exit_code == 0
+    assert (outcome.tally.new, outcome.tally.changed) == (0, 0)
+    assert archive.stored() == archive.served()
+    marks = archive.database.rows("SELECT source, complete_until_ms FROM watermarks ORDER BY source")
+    assert [row[0] for row in marks] == ["cursor", "hourly"]
+    assert marks[0][1] != marks[1][1]
