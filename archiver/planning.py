@@ -104,8 +104,11 @@ def _plan_back(tx: Tx, key: Key, first: Pass, origin_ms: int, from_ms: int, ahea
     windows.plan(tx, key, 1, BACKFILL, first.lag_ms, cut_back(from_ms, until_ms, span_ms, room))
 
 
-def want_backfill(tx: Tx, key: Key, from_ms: int, to_ms: int | None) -> None:
-    """Remember how far back a backfill shall go. Raises UsageError for a range that would leave a gap."""
+def want_backfill(tx: Tx, key: Key, from_ms: int, to_ms: int | None) -> bool:
+    """Remember how far back a backfill shall go; False where the archive reaches back that far already.
+
+    Raises UsageError for a range that would leave a gap.
+    """
     if key.source != "cursor":
         raise UsageError("hourly files reach back no further than the archive does", hint='source = "cursor"')
     remembered = apps.lock(tx, key)
@@ -115,18 +118,23 @@ def want_backfill(tx: Tx, key: Key, from_ms: int, to_ms: int | None) -> None:
         raise UsageError(f"--to would leave a gap before {iso(edge_ms)}", hint=f"--to {iso(edge_ms)}, or none")
     if remembered.backfill_from_ms is None or from_ms < remembered.backfill_from_ms:
         apps.set_backfill(tx, key, from_ms)
+    return from_ms < edge_ms
 
 
-def plan_audit(tx: Tx, key: Key, window: Window) -> int:
-    """Plan another look at a closed range, as a pass of its own, and give its number.
+def plan_audit(tx: Tx, key: Key, window: Window, hour_offset_ms: int | None) -> int:
+    """Plan another look at a closed range, as a pass of its own, and give its number; whole hours where hours count.
 
     Raises UsageError for a range that is not closed as a whole.
     """
+    span_ms = DAY_MS
+    if hour_offset_ms is not None:
+        window = Window(hour_floor(window.lo_ms, hour_offset_ms), -hour_floor(-window.hi_ms, -hour_offset_ms))
+        span_ms = HOUR_MS
     apps.lock(tx, key)
     mark = watermarks.lock(tx, key)
     if not mark.complete_from_ms <= window.lo_ms < window.hi_ms <= mark.complete_until_ms:
         closed = f"from {iso(mark.complete_from_ms)} to {iso(mark.complete_until_ms)}"
         raise UsageError(f"an audit looks at what is closed: {closed}", hint="archiver status")
     number = windows.next_audit(tx, key)
-    windows.plan(tx, key, number, AUDIT, 0, cut(window.lo_ms, window.hi_ms, DAY_MS, window.hi_ms - window.lo_ms))
+    windows.plan(tx, key, number, AUDIT, 0, cut(window.lo_ms, window.hi_ms, span_ms, window.hi_ms - window.lo_ms))
     return number

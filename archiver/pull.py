@@ -90,6 +90,7 @@ class Outcome:
 
     exit_code: int = EXIT_DONE
     reason: str | None = None
+    hint: str | None = None
     tally: Tally = field(default_factory=Tally)
     pages: int = 0
 
@@ -250,7 +251,7 @@ class Pull:
             raise
 
     def _give_back(self, walker: Walker, error: ArchiverError) -> None:
-        self.outcome.reason = str(error)
+        self.outcome.reason, self.outcome.hint = str(error), error.hint
         if isinstance(error, WalkFailed):
             self._splits += 1
         elif not isinstance(error, Stopped | HourMissing):
@@ -285,13 +286,13 @@ class Pull:
         elif broken is not None or left:
             outcome.exit_code = EXIT_LATER
         if broken is not None:
-            outcome.reason = str(broken)
+            outcome.reason, outcome.hint = str(broken), broken.hint
         elif hole:
-            outcome.reason = "there is a hole that nobody has accepted: archiver coverage"
+            outcome.reason, outcome.hint = "there is a hole that nobody has accepted", "archiver coverage"
         elif left:
             outcome.reason = outcome.reason or "windows that are due are held by another process"
         else:
-            outcome.reason = None
+            outcome.reason = outcome.hint = None
         words = {EXIT_DONE: "done", EXIT_REFUSED: "refused", EXIT_INCOMPLETE: "incomplete", EXIT_LATER: "unfinished"}
         self._end_run(words[outcome.exit_code], outcome.reason)
 

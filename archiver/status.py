@@ -50,6 +50,7 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bo
         "source": each.key.source,
         "configured": configured,
         **_times(each.complete_from_ms, each.complete_until_ms, each.audited_until_ms),
+        "origin_ms": each.origin_ms,
         "lag_seconds": _seconds(lag_ms),
         "overdue_seconds": _seconds(max(0, lag_ms - each.settle_ms - each.grain_ms - EPS_MS - every_ms)),
         "freshness_seconds": None if newest_ms is None else _seconds(server_ms - newest_ms),
@@ -73,6 +74,7 @@ def _unknown(each: Configured, now_ms: int, every_ms: int) -> Entry:
         "source": each.source,
         "configured": True,
         **_times(each.start_ms, each.start_ms, each.start_ms),
+        "origin_ms": each.start_ms,
         "lag_seconds": _seconds(lag_ms),
         "overdue_seconds": _seconds(max(0, lag_ms - EPS_MS - every_ms)),
         **dict.fromkeys(("freshness_seconds", "time_to_loss_seconds")),
@@ -144,7 +146,10 @@ def claim_in_words(entry: Entry) -> str:
     )
     if accepted or presumed:
         words += f", except the holes listed ({accepted} accepted, {presumed} hours presumed empty)"
-    words += f". Audited up to {iso(entry['audited_until_ms'])}. Late arrivals observed: {entry['late_arrivals']}"
+    audited_ms = entry["audited_until_ms"]
+    if audited_ms > entry["origin_ms"]:
+        words += f". Audited from {iso(entry['origin_ms'])} up to {iso(audited_ms)}"
+    words += f". Late arrivals observed: {entry['late_arrivals']}"
     worst_ms = entry["worst_lateness_ms"]
     return words + (f", the worst {worst_ms / SECOND_MS:.1f} s." if worst_ms is not None else ".")
 

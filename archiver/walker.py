@@ -20,7 +20,7 @@ from archiver.errors import (
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS, Source, Step, Tally
 from archiver.store import apps, hours, pages, runs, watermarks, windows
 from archiver.store.engine import Store, Tx
-from archiver.store.windows import Claim
+from archiver.store.windows import AUDIT, Claim
 from archiver.windows import (
     ZONE_FILES,
     ZONE_MESSAGES,
@@ -156,7 +156,7 @@ class Walker:
         """The hour's file has been read; the hour itself closes together with the reading of its neighbour."""
         self.ended = True
         claim, key = self.claim, self.claim.key
-        if claim.number == 0:  # an early look claims nothing, so it need not wait for its neighbour
+        if claim.number == 0 or claim.cause == AUDIT:  # claims nothing, so it need not wait for its neighbour
             windows.close(tx, claim, by_order=False, walked_at=tx.now_ms(), file_sha256=step.file_sha256)
             return None
         hours.walked(tx, claim, file_sha256=step.file_sha256, shift_hours=file_shift(self._shifts))

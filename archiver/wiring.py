@@ -172,14 +172,17 @@ def tell(app: App, outcome: Outcome) -> None:
     if outcome.exit_code == EXIT_DONE:
         log.info("pulled all that was due", extra={"fields": fields})
     else:
-        log.error("not all that was due was pulled: %s", outcome.reason, extra={"fields": fields})
+        hint = f" (try: {outcome.hint})" if outcome.hint else ""
+        log.error("not all that was due was pulled: %s%s", outcome.reason, hint, extra={"fields": fields})
 
 
-def plan_backfill(settings: Settings, store: Store, name: str | None, from_ms: int, to_ms: int | None) -> None:
-    """Remember how far back the chosen apps' archives shall go."""
+def plan_backfill(settings: Settings, store: Store, name: str | None, from_ms: int, to_ms: int | None) -> bool:
+    """Remember how far back the chosen apps' archives shall go; False when all of them reach back that far already."""
+    wanted = False
     for app in chosen(settings, name):
         with store.write() as tx:
-            planning.want_backfill(tx, _registered(tx, app), from_ms, to_ms)
+            wanted |= planning.want_backfill(tx, _registered(tx, app), from_ms, to_ms)
+    return wanted
 
 
 def audit_each(settings: Settings, store: Store, name: str | None, window: Window, *, stop: Event) -> int:
@@ -190,7 +193,8 @@ def audit_each(settings: Settings, store: Store, name: str | None, window: Windo
             key = apps.find(tx, app.name, app.source)
             if key is None:
                 raise UsageError(f"{app.name}: nothing has been archived yet", hint="archiver pull")
-            number = planning.plan_audit(tx, key, window)
+            offset_ms = app.hour_utc_offset_ms if app.source == "hourly" else None
+            number = planning.plan_audit(tx, key, window, offset_ms)
         with line_to(app, settings, store, stop) as line:
             outcome = pull(line, settings, store, stop=stop, command="audit", live=False, audit=number)
         tell(app, outcome)

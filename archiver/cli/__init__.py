@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import Any
 
@@ -92,6 +93,9 @@ def cli(ctx: click.Context, config_path: str, log_format: str, verbose: int) -> 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # chat text must not break off a command on an ASCII terminal
     sys.exit(run(sys.argv[1:] if arguments is None else arguments))
 
 

@@ -16,13 +16,15 @@ import click
 
 from archiver import logs, wiring
 from archiver.config import Settings, load, parse_time
+from archiver.errors import UsageError
+from archiver.model import Window
 from archiver.store.engine import Store
 
 
-def settings(ctx: click.Context) -> Settings:
-    """Read the configuration, and begin to log as the options say."""
+def settings(ctx: click.Context, *, offline: bool = False) -> Settings:
+    """Read the configuration, and begin to log as the options say; `offline`: without the clients' secrets."""
     begin_log(ctx)
-    found = load(Path(ctx.find_root().obj["config"]), os.environ)
+    found = load(Path(ctx.find_root().obj["config"]), os.environ, offline=offline)
     for secret in found.secrets():
         logs.keep_secret(secret)
     for warning in found.warnings:
@@ -36,10 +38,15 @@ def begin_log(ctx: click.Context, verbosity: int = -1) -> None:
     logs.configure(options["log_format"], verbosity + options["verbose"], sys.stderr)
 
 
+def plain(ctx: click.Context) -> bool:
+    """Whether people read what is printed beside the log."""
+    return bool(ctx.find_root().obj["log_format"] == "text")
+
+
 @contextmanager
-def archive(ctx: click.Context, *, at_head: bool = True) -> Iterator[tuple[Settings, Store]]:
-    """The settings and the open database of this command."""
-    found = settings(ctx)
+def archive(ctx: click.Context, *, at_head: bool = True, offline: bool = False) -> Iterator[tuple[Settings, Store]]:
+    """The settings and the open database of this command; `offline` for those that read nothing else."""
+    found = settings(ctx, offline=offline)
     with wiring.opened(found, at_head=at_head) as store:
         yield found, store
 
@@ -75,3 +82,10 @@ class Instant(click.ParamType[int]):
 
 
 INSTANT = Instant()
+
+
+def stretch(from_ms: int, to_ms: int) -> Window:
+    """A range given by `--from` and `--to`."""
+    if from_ms >= to_ms:
+        raise UsageError("--from must lie before --to")
+    return Window(from_ms, to_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,20 @@ from archiver.cli.pulling import pull_watched
 from archiver.cli.reporting import print_status
 from archiver.config import load
 from archiver.errors import ArchiverError
+from archiver.model import HOUR_MS
 from archiver.store import migrate
 from archiver.store.ask import ask
+from archiver.store.schema import iso
 
 _PORT = 8420
+_HOURS_BACK = 29
 
 _QUERIES = {
     "Who wrote what, newest first": """\
-SELECT substr(sent_at, 1, 19) AS sent_at, sender, recipient, body_type, text
+SELECT substr(sent_at, 6, 11) AS sent, sender, recipient, body_type, text
 FROM messages_readable WHERE text <> '' ORDER BY sent_at DESC LIMIT 5""",
     "The busiest conversations": """\
-SELECT conversation, chat_type, messages, senders, substr(last_sent_at, 1, 16) AS last
+SELECT conversation, chat_type, messages, senders, substr(last_sent_at, 6, 11) AS last
 FROM conversations ORDER BY messages DESC LIMIT 5""",
     "Bodies a day, by type": """\
 SELECT substr(sent_at, 1, 10) AS day, body_type, count(*) AS bodies
@@ -35,8 +39,8 @@ FROM messages_readable GROUP BY 1, 2 ORDER BY 1, 3 DESC LIMIT 8""",
 
 _CONFIG = """\
 # The demonstration's configuration. Its server is gone; start it again with
-#   archiver sandbox --port {port} --messages {messages}
-# and then: archiver --config {path} pull
+#   {program} sandbox --port {port} --messages {messages}
+# and then: {program} --config {path} pull
 [database]
 url = "sqlite:///{database}"
 
@@ -48,14 +52,25 @@ client_id = "{client_id}"
 client_secret_file = "{secret}"
 start = {start}
 rate = "100/s"
+
+# The same app once more, by the hourly files that the public cloud serves: a few hours, ten requests a minute.
+[[apps]]
+org = "{org}"
+app = "{app}"
+base_url = "{base_url}"
+client_id = "{client_id}"
+client_secret_file = "{secret}"
+source = "hourly"
+start = {hourly_start}
+early = "off"
 """
 
 
 @click.command()
-@click.option("--directory", default="demo", show_default=True, help="Where the archive and its config are left.")
+@click.option("--directory", metavar="DIR", help="Where the archive and its config are left; a new demo folder if not.")
 @click.option("--messages", type=click.IntRange(1, 1_000_000), default=2000, show_default=True)
 @click.pass_context
-def demo(ctx: click.Context, directory: str, messages: int) -> int:
+def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
     """Archive a stand-in chat app into SQLite, show status and three queries.
 
     It needs nothing but this program, and leaves the database and a
@@ -68,8 +83,8 @@ def demo(ctx: click.Context, directory: str, messages: int) -> int:
     from archiver.sandbox import Sandbox
 
     common.begin_log(ctx)
-    place = Path(directory)
-    path = _prepare(place)
+    place = _prepare(directory)
+    path = place / "config.toml"
     with Sandbox(messages, port=_free_port()) as server, common.stop_on_signals() as stop:
         show.console().print(f"A stand-in Easemob server with {messages:,} messages: {server.base_url}", soft_wrap=True)
         path.write_text(_config(place, path, server, messages), encoding="utf-8")
@@ -87,21 +102,31 @@ def demo(ctx: click.Context, directory: str, messages: int) -> int:
     database = place / "archive.db"
     click.echo(f"\nThe archive is {database}, its configuration {path}. Look on with:")
     click.echo(f"  sqlite3 {database} .schema")
-    click.echo(f"  archiver --config {path} status")
+    click.echo(f"  {_program()} --config {path} status")
     return code
 
 
-def _prepare(place: Path) -> Path:
-    """The path of the configuration to write. Raises ArchiverError rather than overwrite an archive."""
-    if (place / "archive.db").exists():
-        raise ArchiverError(
-            f"{place / 'archive.db'} exists, and an archive is never overwritten", hint="--directory NEW"
-        )
+def _program() -> str:
+    """How this program was called: in a checkout it is on nobody's PATH."""
+    called = Path(sys.argv[0])
+    if called.name == "archiver":
+        return str(called) if os.sep in sys.argv[0] else "archiver"
+    python = Path(sys.executable)
+    here = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    return f"{here} -m archiver"
+
+
+def _prepare(directory: str | None) -> Path:
+    """A folder without an archive. Raises ArchiverError rather than overwrite one."""
+    names = [directory] if directory else ["demo", *(f"demo-{number}" for number in range(2, 100))]
+    place = next((Path(name) for name in names if not (Path(name) / "archive.db").exists()), None)
+    if place is None:
+        raise ArchiverError(f"{Path(names[0]) / 'archive.db'} exists, and is not overwritten", hint="--directory NEW")
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ArchiverError(f"{place} cannot be made: {error.strerror}") from None
-    return place / "config.toml"
+    return place
 
 
 def _config(place: Path, path: Path, server: Any, messages: int) -> str:
@@ -112,7 +137,9 @@ def _config(place: Path, path: Path, server: Any, messages: int) -> str:
     told = server.announcement()
     database = place.absolute() / "archive.db"
     port = told["base_url"].rpartition(":")[2]
-    return _CONFIG.format(path=path, database=database, secret=secret, port=port, messages=messages, **told)
+    hourly_start = iso(server.now_ms() // HOUR_MS * HOUR_MS - _HOURS_BACK * HOUR_MS)
+    names = {"path": path, "database": database, "secret": secret, "port": port, "program": _program()}
+    return _CONFIG.format(**names, messages=messages, hourly_start=hourly_start, **told)
 
 
 def _free_port() -> int:

@@ -12,7 +12,7 @@ from archiver import wiring
 from archiver.cli import common
 from archiver.cli.common import INSTANT
 from archiver.config import App, Settings
-from archiver.model import Window
+from archiver.errors import EXIT_DONE
 from archiver.store.engine import Store
 
 _APP = click.option("--app", "name", metavar="NAME", help='Only this app, as "org#app" or "app".')
@@ -34,18 +34,22 @@ def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
       */5 * * * *  archiver --config /etc/archiver/config.toml pull
     """
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
-        return pull_watched(settings, store, name, stop, command="pull", retry_stuck=retry_stuck)
+        return pull_watched(
+            settings, store, name, stop, plain=common.plain(ctx), command="pull", retry_stuck=retry_stuck
+        )
 
 
-def pull_watched(settings: Settings, store: Store, name: str | None, stop: Event, **ways: Any) -> int:
-    """Pull with a progress bar for each app, one below the other."""
+def pull_watched(
+    settings: Settings, store: Store, name: str | None, stop: Event, *, plain: bool = True, **ways: Any
+) -> int:
+    """Pull with a progress bar for each app, one below the other; `plain`: with lines of text off a terminal."""
     from archiver.cli.show import Bar
 
     with ExitStack() as bars:
 
         def watcher(app: App) -> Bar:
             bars.close()
-            return bars.enter_context(Bar(_title(app)))
+            return bars.enter_context(Bar(_title(app), plain=plain))
 
         return wiring.pull_each(settings, store, name, stop=stop, watcher=watcher, **ways)
 
@@ -87,8 +91,9 @@ def backfill(ctx: click.Context, from_ms: int, to_ms: int | None, name: str | No
     if workers is not None:
         ways["workers"] = workers
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
-        wiring.plan_backfill(settings, store, name, from_ms, to_ms)
-        return pull_watched(settings, store, name, stop, command="backfill", **ways)
+        if not wiring.plan_backfill(settings, store, name, from_ms, to_ms):
+            click.echo("the archive reaches back that far already")
+        return pull_watched(settings, store, name, stop, plain=common.plain(ctx), command="backfill", **ways)
 
 
 @click.command()
@@ -104,4 +109,7 @@ def audit(ctx: click.Context, from_ms: int, to_ms: int, name: str | None) -> int
       archiver audit --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z
     """
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
-        return wiring.audit_each(settings, store, name, Window(from_ms, to_ms), stop=stop)
+        code = wiring.audit_each(settings, store, name, common.stretch(from_ms, to_ms), stop=stop)
+    if code == EXIT_DONE:
+        click.echo("nothing was missing")
+    return code

@@ -14,7 +14,6 @@ from archiver import status as standing
 from archiver.cli import common, show
 from archiver.cli.common import INSTANT
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
-from archiver.model import Window
 from archiver.store.quarantine import Entry
 
 _FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -30,7 +29,7 @@ def status(ctx: click.Context, form: str) -> int:
     Example:
       archiver status --format json
     """
-    with common.archive(ctx) as (settings, store):
+    with common.archive(ctx, offline=True) as (settings, store):
         configured = [standing.Configured(app.name, app.source, app.start_ms) for app in settings.apps]
         report = standing.report(store, configured, every_ms=settings.schedule.every_ms)
     if form == "json":
@@ -47,7 +46,7 @@ def print_status(entry: dict[str, Any]) -> None:
     windows = ", ".join(f"{count} {state}" for state, count in entry["windows"].items() if count) or "none yet"
     rows = [
         ("complete", f"{show.instant(entry['complete_from_ms'])} to {show.instant(entry['complete_until_ms'])} UTC"),
-        ("audited until", f"{show.instant(entry['audited_until_ms'])} UTC"),
+        ("audited", f"{show.instant(entry['origin_ms'])} to {show.instant(entry['audited_until_ms'])} UTC"),
         ("lag / overdue", f"{_length(entry['lag_seconds'])} / {_length(entry['overdue_seconds'])}"),
         ("newest message", f"{_length(entry['freshness_seconds'])} ago" if entry["freshness_seconds"] else "-"),
         ("time to loss", _length(entry["time_to_loss_seconds"])),
@@ -93,7 +92,7 @@ def coverage(ctx: click.Context, form: str) -> int | None:
     """
     if ctx.invoked_subcommand is not None:
         return None
-    with common.archive(ctx) as (_, store):
+    with common.archive(ctx, offline=True) as (_, store):
         report = standing.coverage(store)
     if form == "json":
         click.echo(json.dumps(report))
@@ -134,8 +133,8 @@ def accept(ctx: click.Context, from_ms: int, to_ms: int, reason: str, name: str 
       archiver coverage accept --from 2026-11-01T00:00:00Z \\
           --to 2026-11-01T01:00:00Z --reason "provider outage, ticket 42"
     """
-    with common.archive(ctx) as (_, store):
-        count = review.accept(store, Window(from_ms, to_ms), reason, getpass.getuser(), app=name)
+    with common.archive(ctx, offline=True) as (_, store):
+        count = review.accept(store, common.stretch(from_ms, to_ms), reason, getpass.getuser(), app=name)
     click.echo(f"{count} window{'' if count == 1 else 's'} accepted")
     return EXIT_DONE
 
@@ -162,7 +161,7 @@ def list_entries(ctx: click.Context, *, everything: bool, form: str) -> int:
     Example:
       archiver quarantine list --format json
     """
-    with common.archive(ctx) as (_, store):
+    with common.archive(ctx, offline=True) as (_, store):
         found = review.quarantined(store, unresolved=not everything)
     if form == "json":
         click.echo(json.dumps([_entry(each) for each in found]))
@@ -178,7 +177,7 @@ def _entry(each: Entry) -> dict[str, Any]:
 
 
 @quarantine.command("show")
-@click.argument("number", metavar="ID", type=int)
+@click.argument("number", metavar="ID", type=click.IntRange(1, 2**63 - 1))
 @click.option("--raw", is_flag=True, help="Only the record's bytes, exactly as received.")
 @click.pass_context
 def show_entry(ctx: click.Context, number: int, *, raw: bool) -> int:
@@ -188,7 +187,7 @@ def show_entry(ctx: click.Context, number: int, *, raw: bool) -> int:
     Example:
       archiver quarantine show 7 --raw > record.json
     """
-    with common.archive(ctx) as (_, store):
+    with common.archive(ctx, offline=True) as (_, store):
         (entry,) = review.quarantined(store, [number], unresolved=False)
     if raw:
         sys.stdout.buffer.write(entry.raw)
@@ -199,7 +198,7 @@ def show_entry(ctx: click.Context, number: int, *, raw: bool) -> int:
 
 
 @quarantine.command()
-@click.argument("numbers", metavar="[ID]...", type=int, nargs=-1)
+@click.argument("numbers", metavar="[ID]...", type=click.IntRange(1, 2**63 - 1), nargs=-1)
 @click.pass_context
 def requeue(ctx: click.Context, numbers: tuple[int, ...]) -> int:
     """Read stored records again, offline; what can be read now moves to the messages.
@@ -210,7 +209,7 @@ def requeue(ctx: click.Context, numbers: tuple[int, ...]) -> int:
     """
     from archiver.sources.easemob.build import decode_stored
 
-    with common.archive(ctx) as (_, store):
+    with common.archive(ctx, offline=True) as (_, store):
         done = review.requeue(store, decode_stored, numbers)
     click.echo(f"{done.resolved} of {done.looked_at} records can be read now")
     return EXIT_DONE

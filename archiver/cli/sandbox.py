@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import click
 
 from archiver.cli import common
-from archiver.errors import EXIT_DONE
+from archiver.errors import EXIT_DONE, ArchiverError
+
+if TYPE_CHECKING:
+    from archiver.sandbox import Faults, Sandbox
 
 
 @click.command()
@@ -29,7 +33,7 @@ def sandbox(
     Example:
       archiver sandbox --port 8420 --fault http_500=0.1 --fault order_ignored
     """
-    from archiver.sandbox import Faults, Sandbox
+    from archiver.sandbox import Faults
 
     common.begin_log(ctx)
     if list_faults:
@@ -38,8 +42,17 @@ def sandbox(
         return EXIT_DONE
     with (
         common.stop_on_signals() as stop,
-        Sandbox(messages, seed, port=port, faults=Faults.parse(list(faults))) as server,
+        _opened(messages, seed, port, Faults.parse(list(faults))) as server,
     ):
         click.echo(json.dumps(server.announcement()))
         stop.wait()
     return EXIT_DONE
+
+
+def _opened(messages: int, seed: int, port: int, faults: Faults) -> Sandbox:
+    from archiver.sandbox import Sandbox
+
+    try:
+        return Sandbox(messages, seed, port=port, faults=faults)
+    except OSError as error:
+        raise ArchiverError(f"port {port} cannot be opened: {error.strerror}", hint="--port 0") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -47,13 +48,7 @@ def check_config(ctx: click.Context) -> None:
             click.echo(f"[{section}]" if isinstance(values, dict) else f"[[{section}]]  # {number}")
             for key, value in each.items():
                 if value is not None:
-                    click.echo(f"  {key} = {logs.visible(_text(value))}")
-
-
-def _text(value: object) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(map(_text, value)) + "]"
-    return str(value)
+                    click.echo(f"  {key} = {logs.visible(json.dumps(value, ensure_ascii=False))}")
 
 
 @click.command()
@@ -69,7 +64,7 @@ def migrate(ctx: click.Context, *, roles: bool) -> None:
     from archiver.store import migrate as schema
     from archiver.store import roles as grants
 
-    with common.archive(ctx, at_head=False) as (_, store):
+    with common.archive(ctx, at_head=False, offline=True) as (_, store):
         before = schema.current(store)
         schema.upgrade(store)
         if roles:

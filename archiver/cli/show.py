@@ -69,8 +69,8 @@ def length(ms: float | None) -> str:
 class Bar:
     """Follows one pull: messages, rate, and how far the watermark is on its way to what was due."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
+    def __init__(self, name: str, *, plain: bool) -> None:
+        self._name, self._plain = name, plain
         self._lock = Lock()
         self._began = self._told = time.monotonic()
         self._messages = self._from_ms = self._due_ms = self._until_ms = 0
@@ -91,8 +91,6 @@ class Bar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
-        if self._messages and not self._console.is_terminal:
-            self._console.print(self._line(), soft_wrap=True)
 
     def begun(self, complete_until_ms: int, due_ms: int) -> None:
         with self._lock:
@@ -101,7 +99,7 @@ class Bar:
 
     def stored(self, tally: Tally) -> None:
         with self._lock:
-            self._messages += tally.received
+            self._messages += tally.new
             self._show()
 
     def moved(self, complete_until_ms: int) -> None:
@@ -113,13 +111,13 @@ class Bar:
     def _show(self) -> None:
         self._progress.update(self._task, told=self._told_text())
         now = time.monotonic()
-        if not self._console.is_terminal and now - self._told >= _PLAIN_EVERY_S:
+        if self._plain and not self._console.is_terminal and now - self._told >= _PLAIN_EVERY_S:
             self._told = now
             self._console.print(self._line(), soft_wrap=True)
 
     def _told_text(self) -> str:
         rate = self._messages / max(time.monotonic() - self._began, 0.001)
-        return f"{self._messages:,} messages, {rate:,.0f}/s, complete until {instant(self._until_ms)}"
+        return f"{self._messages:,} new messages, {rate:,.0f}/s, complete until {instant(self._until_ms)}"
 
     def _line(self) -> str:
         return f"{self._name}: {self._told_text()}"

@@ -45,8 +45,8 @@ _S = TypeVar("_S", bound=Section)
 class _Draft:
     """A configuration on its way: what was given, which of it by environment, and what is wrong with it so far."""
 
-    def __init__(self, tree: dict[str, Any], folder: Path) -> None:
-        self.tree, self.folder = tree, folder
+    def __init__(self, tree: dict[str, Any], folder: Path, *, offline: bool) -> None:
+        self.tree, self.folder, self.offline = tree, folder, offline
         self.origins: dict[_Path, str] = {}
         self.problems: list[str] = []
         self.warnings: list[str] = []
@@ -100,7 +100,10 @@ class _Draft:
             if (inline in self.origins) == (file in self.origins):
                 self.wrong(file, "stands beside client_secret; keep one of them")
             del given["client_secret" if file in self.origins else "client_secret_file"]
-        if "client_secret_file" in given:
+        if self.offline:
+            given.setdefault("client_secret", "not read")
+            given.pop("client_secret_file", None)
+        elif "client_secret_file" in given:
             given["client_secret"] = self.secret_from(file, given.pop("client_secret_file"))
         elif "client_secret" in given and inline not in self.origins:
             self.warnings.append(f"{_key(inline)}: the secret stands in the file; move it to one that only we can read")
@@ -201,9 +204,12 @@ def _read_file(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
         raise ConfigurationError(f"{path}: is not TOML: {error}") from None
 
 
-def load(path: Path, environ: Mapping[str, str]) -> Settings:
-    """Read the file and lay the environment over it. Raises ConfigurationError with every problem at once."""
-    draft = _Draft(_read_file(path, environ), path.parent)
+def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Settings:
+    """Read the file and lay the environment over it. Raises ConfigurationError with every problem at once.
+
+    `offline`: for what reads the database alone, so that whoever may not read the client's secret can run it.
+    """
+    draft = _Draft(_read_file(path, environ), path.parent, offline=offline)
     draft.overlay(environ)
     draft.tables()
     tree = draft.tree

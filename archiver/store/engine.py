@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,7 +20,7 @@ from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from archiver.errors import DatabaseUnavailable
+from archiver.errors import ConfigurationError, DatabaseUnavailable
 from archiver.store.schema import page_ids
 
 _SQLITE_NOW = sa.text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)")
@@ -118,6 +119,9 @@ class Store:
 def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
     """Open the database at an SQLAlchemy URL; nothing is created but an empty SQLite file."""
     if url.startswith("sqlite"):
+        folder = Path(url.removeprefix("sqlite:///")).parent
+        if not folder.is_dir():
+            raise ConfigurationError(f"[database] url: there is no folder {folder}", hint=f"mkdir -p {folder}")
         engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": 30})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

@@ -1,9 +1,8 @@
 """The record's way into SQL: each record of a page becomes new, known, changed or quarantined, in one transaction.
 
 The first copy of a message is never altered; other content under the same id is a revision. Rows are written in key
-order, or two writers deadlock. Keys are looked up first and what is new is then appended by COPY: this takes a
-third of the server's work of a staging table with ON CONFLICT, and another writer's same row, found by its unique
-violation, only costs the savepoint and one more look.
+order, or two writers deadlock. Keys are looked up first and what is new is then appended by COPY, without a staging
+table; another writer's same row, found by its unique violation, only costs the savepoint and one more look.
 """
 
 from __future__ import annotations

@@ -140,7 +140,7 @@ class Simulated:
         self.keys = {"source": "hourly", "start": iso(server.start_ms), "rate": "10000/s"} | keys
 
     def settings(self) -> Settings:
-        app = {
+        app: dict[str, Any] = {
             "org": self.server.org,
             "app": self.server.app,
             "base_url": self.server.base_url,
@@ -148,7 +148,9 @@ class Simulated:
             "client_secret": self.server.client_secret,
         }
         told = {f"ARCHIVER_APPS__0__{name.upper()}": value for name, value in (app | self.keys).items()}
-        environ = {name: value if isinstance(value, str) else json.dumps(value) for name, value in told.items()}
+        environ = {
+            name: str(value) if not isinstance(value, list) else json.dumps(value) for name, value in told.items()
+        }
         return load(Path("config.toml"), environ)
 
     def pull(self, **ways: Any) -> Outcome:
