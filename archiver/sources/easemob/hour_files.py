@@ -26,7 +26,7 @@ _MAGIC, _LAYERS = b"\x1f\x8b", 3
 _BLOCK, _GLUED, _PAGE_BYTES, _TOLD = 1 << 18, 1 << 20, 8 << 20, 64 << 20
 _SPACE = b" \t\r\n"
 _raw_decode = JSONDecoder().raw_decode
-_next_object = re.compile(r"[ \t\r\n]*(?=\{)").match
+_next_object = re.compile(r"[ \t\r\n]*+(?=\{)").match
 
 
 class Unreadable(NamedTuple):
