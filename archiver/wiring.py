@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from archiver.config import App, Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, ConfigurationError, UsageError
 from archiver.http import Client, Downloaded, Limits, SignedLink, download
 from archiver.http.download import Progress
-from archiver.model import SECOND_MS, Source, Window
-from archiver.pull import Manner, Outcome, Pull, Watcher
+from archiver.model import SECOND_MS, Source, Tally, Window
+from archiver.pull import Manner, Outcome, Pull, Silent, Watcher
 from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.build import build
 from archiver.store import apps, migrate, rates
@@ -26,6 +27,9 @@ log = logging.getLogger("archiver.wiring")
 
 _GRAVITY = (4, 2, 1, 3, 75, 0)
 """Several apps or reasons: which exit code comes first."""
+
+_LONGEST_SILENCE_S = 55.0
+"""One shot ends within a minute of its last progress."""
 
 
 @contextmanager
@@ -42,6 +46,24 @@ def opened(settings: Settings, *, at_head: bool = True) -> Iterator[Store]:
         store.dispose()
 
 
+class Patience:
+    """Lets one shot end within a minute of its last progress, whatever the provider does; the daemon has no such end.
+
+    Waiting for a turn of the rate budget is no silence of the provider's.
+    """
+
+    def __init__(self) -> None:
+        self.ends = False
+        self._since_s = 0.0
+
+    def progress(self, waited_s: float | None = None) -> None:
+        """Begin anew; or, after a wait for a turn, leave that out."""
+        self._since_s = time.monotonic() if waited_s is None else self._since_s + waited_s
+
+    def left_s(self) -> float | None:
+        return max(1.0, _LONGEST_SILENCE_S - (time.monotonic() - self._since_s)) if self.ends else None
+
+
 @dataclass(slots=True)
 class Line:
     """The connection to one app's provider: its client, its tokens, and the count of its answers by status."""
@@ -51,12 +73,14 @@ class Line:
     tokens: Tokens
     requests: dict[str, int]
     source: Source
+    patience: Patience
 
 
 @contextmanager
 def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator[Line]:
     """Open the way to an app's provider. Its rate budget and its pinned application live in the store."""
     requests: dict[str, int] = {}
+    patience = Patience()
     lock = Lock()
 
     def heard(status: int | str) -> None:
@@ -67,6 +91,7 @@ def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
         wait_ms = rates.take_turn(store, _rate_group(app), app.rate.count, app.rate.period_ms)
         if wait_ms:
             stop.wait(wait_ms / SECOND_MS)
+            patience.progress(wait_ms / SECOND_MS)
 
     def pin(application: str) -> None:
         with store.write() as tx:
@@ -82,8 +107,8 @@ def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
     limits = Limits(deadline_s=settings.http.deadline_ms / SECOND_MS, give_up_s=app.give_up_ms / SECOND_MS)
     with Client(app.base_url, stop=stop, limits=limits, take_turn=take_turn, heard=heard) as client:
         tokens = Tokens(client, app.prefix, app.client_id, app.client_secret, pin=pin)
-        source = build(app, tokens, download=fetch_file, clock_ms=now_ms)
-        yield Line(app, client, tokens, requests, source)
+        source = build(app, tokens, download=fetch_file, clock_ms=now_ms, within_s=patience.left_s)
+        yield Line(app, client, tokens, requests, source, patience)
 
 
 def _rate_group(app: App) -> str:
@@ -154,7 +179,28 @@ def pull(
     """One pull of one app."""
     line.requests.clear()
     how = manner(line.app, settings, **ways)
-    return Pull(store, line.source, how, stop=stop, requests=line.requests, watcher=watcher).run()
+    line.patience.ends = not how.patient
+    line.patience.progress()
+    watched = _Impatient(line.patience, watcher or Silent())
+    return Pull(store, line.source, how, stop=stop, requests=line.requests, watcher=watched).run()
+
+
+class _Impatient:
+    """Passes on how a pull goes, and takes each page for progress."""
+
+    def __init__(self, patience: Patience, watcher: Watcher) -> None:
+        self._patience, self._watcher = patience, watcher
+
+    def begun(self, complete_until_ms: int, due_ms: int) -> None:
+        self._patience.progress()
+        self._watcher.begun(complete_until_ms, due_ms)
+
+    def stored(self, tally: Tally) -> None:
+        self._patience.progress()
+        self._watcher.stored(tally)
+
+    def moved(self, complete_until_ms: int) -> None:
+        self._watcher.moved(complete_until_ms)
 
 
 def tell(app: App, outcome: Outcome) -> None:

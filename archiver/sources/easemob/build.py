@@ -19,26 +19,33 @@ Download = Callable[[SignedLink, IO[bytes], Progress], Downloaded]
 """Fetches a file by its signed link, with nothing else sent along."""
 
 
-def build(app: App, tokens: Tokens, *, download: Download, clock_ms: Callable[[], int]) -> Source:
-    """The source that an app's settings ask for."""
+def build(
+    app: App,
+    tokens: Tokens,
+    *,
+    download: Download,
+    clock_ms: Callable[[], int],
+    within_s: Callable[[], float | None],
+) -> Source:
+    """The source that an app's settings ask for. `within_s`: how long the next request may take, with repetitions."""
     later = tuple(Pass(number, lag_ms) for number, lag_ms in enumerate(app.audits_ms, 2))
     passes = (Pass(1, app.settle_ms), *later)
     if app.source == "cursor":
-        return _cursor(app, tokens, passes)
+        return _cursor(app, tokens, passes, within_s)
     if app.early_ms is not None:
         passes = (Pass(0, app.early_ms), *passes)
 
     def fetch_link(hour: str) -> HourAnswer:
-        return tokens.fetch_as(read_answer, "GET", f"/chatmessages/{hour}", expect=ANSWERS)
+        return tokens.fetch_as(read_answer, "GET", f"/chatmessages/{hour}", expect=ANSWERS, within_s=within_s())
 
     return HourlySource(
         app.name, passes, app.retention_ms, app.page_size, app.hour_utc_offset_ms, fetch_link, download, clock_ms
     )
 
 
-def _cursor(app: App, tokens: Tokens, passes: tuple[Pass, ...]) -> Source:
+def _cursor(app: App, tokens: Tokens, passes: tuple[Pass, ...], within_s: Callable[[], float | None]) -> Source:
     def fetch_page(query: dict[str, str]) -> tuple[Page, str | None]:
-        return tokens.fetch_as(read_page, "GET", "/chatmessages", params=query)
+        return tokens.fetch_as(read_page, "GET", "/chatmessages", params=query, within_s=within_s())
 
     return CursorSource(app.name, passes, app.retention_ms, app.page_size, app.dialect == "lower_only", fetch_page)
 
