@@ -22,8 +22,6 @@ from archiver.store import apps, hours, pages, runs, watermarks, windows
 from archiver.store.engine import Store, Tx
 from archiver.store.windows import AUDIT, Claim
 from archiver.windows import (
-    ZONE_FILES,
-    ZONE_MESSAGES,
     file_shift,
     halves,
     hour_shift,
@@ -31,6 +29,7 @@ from archiver.windows import (
     offset_text,
     settled,
     trusted_now,
+    zone_shift,
 )
 
 log = logging.getLogger("archiver.pull")
@@ -169,14 +168,16 @@ class Walker:
         return watermarks.move(tx, key, held, longest_audit=self.ground.longest_audit).complete_until_ms
 
     def _proof_of_wrong_zone(self, tx: Tx) -> ConfigurationError | None:
-        found = hours.shifted(tx, self.claim.key)
-        if found is None or found.files < ZONE_FILES or found.messages < ZONE_MESSAGES:
+        files = hours.shifts(tx, self.claim.key)
+        shift = zone_shift(files)
+        if shift is None:
             return None
         offset_ms = self.ground.source.hour_offset_ms or 0
+        messages = sum(count for _, count in files)
         return ConfigurationError(
-            f"{self.ground.source.app}: the hours are not those of hour_utc_offset: {found.messages} messages in"
-            f" {found.files} files are all stamped {found.hours:+d} h beside their file's hour",
-            hint=f'hour_utc_offset = "{offset_text(offset_ms - found.hours * HOUR_MS)}"',
+            f"{self.ground.source.app}: the hours are not those of hour_utc_offset: all {messages} messages of"
+            f" {len(files)} files are stamped {shift:+d} h beside their file's hour",
+            hint=f'hour_utc_offset = "{offset_text(offset_ms - shift * HOUR_MS)}"',
         )
 
     def _renew(self, size: int) -> None:

@@ -6,7 +6,7 @@ A window is half-open, `[lo_ms, hi_ms)`, in server time. It may close only when 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Window
 
@@ -94,8 +94,8 @@ def reach_back(from_ms: int, below: Iterable[Window]) -> int:
     return from_ms
 
 
-ZONES_MS = range(-12 * HOUR_MS, 14 * HOUR_MS + 1)
-ZONE_FILES, ZONE_MESSAGES = 2, 20
+_ZONES_MS = range(-12 * HOUR_MS, 14 * HOUR_MS + 1)
+_ZONE_FILES, _ZONE_MESSAGES = 2, 20
 _BORDER_MS = 5 * MINUTE_MS
 
 
@@ -113,7 +113,7 @@ def hour_shift(hour: Window, timestamp_ms: int, offset_ms: int) -> int | None:
     hours, beside_ms = divmod(timestamp_ms - hour.lo_ms, HOUR_MS)
     if not _BORDER_MS <= beside_ms < HOUR_MS - _BORDER_MS:
         return None
-    return hours if offset_ms - hours * HOUR_MS in ZONES_MS else None
+    return hours if offset_ms - hours * HOUR_MS in _ZONES_MS else None
 
 
 def file_shift(shifts: set[int]) -> int | None:
@@ -121,6 +121,16 @@ def file_shift(shifts: set[int]) -> int | None:
     if not shifts:
         return None
     return shifts.copy().pop() if len(shifts) == 1 else 0
+
+
+def zone_shift(files: Collection[tuple[int, int]]) -> int | None:
+    """By how many hours the configured zone is wrong, from each file's shift and how many messages show it.
+
+    Proof is that all files agree, at least two of them with at least twenty messages. None: nothing is proven.
+    """
+    shifts = {shift for shift, _ in files}
+    enough = len(files) >= _ZONE_FILES and sum(messages for _, messages in files) >= _ZONE_MESSAGES
+    return shifts.pop() if enough and len(shifts) == 1 and 0 not in shifts else None
 
 
 def missing_hour(age_ms: int, *, number: int, retention_ms: int | None, presumed: bool) -> str:

@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -23,6 +24,8 @@ from archiver.store import migrate
 from archiver.store.engine import open_store
 
 _NOBODY = 65534
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("steady")
 _numbers = count(1)
 
 

@@ -5,8 +5,6 @@ A file holds what arrived in its hour, and 07:59:59.9 may lie in file 08; so one
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import sqlalchemy as sa
 
 from archiver.model import DAY_MS, HOUR_MS, Window
@@ -18,6 +16,7 @@ from archiver.store.windows import LIVE, Claim, end, plan
 w = windows.c
 _GONE = ("closed", "presumed_empty", "expired", "accepted")
 _ASKED_AGAIN_MS = 6 * HOUR_MS
+_FILES_LOOKED_AT = 1_000
 
 
 def add_before_first_contact(tx: Tx, key: Key, window: Window, lag_ms: int) -> None:
@@ -61,27 +60,17 @@ def _zone_is_right(tx: Tx, key: Key) -> bool:
     return tx.conn.execute(query.limit(1)).first() is not None
 
 
-class Shifted(NamedTuple):
-    """What the files that were read say of the zone: how many are shifted by as many hours, with how many messages."""
-
-    hours: int
-    files: int
-    messages: int
-
-
-def shifted(tx: Tx, key: Key) -> Shifted | None:
-    """The shift that all files agree on; None when one file has a message in its own hour, or they disagree."""
+def shifts(tx: Tx, key: Key) -> list[tuple[int, int]]:
+    """What each hour's file says of the zone: its shift in hours, and how many messages came with it."""
+    if _zone_is_right(tx, key):
+        return []
     query = (
-        sa.select(w.shift_hours, w.lo_ms, sa.func.max(w.outside))
+        sa.select(w.shift_hours, sa.func.max(w.outside))
         .where(w.app_id == key.app_id, w.source == key.source, w.shift_hours.is_not(None))
         .group_by(w.shift_hours, w.lo_ms)
-        .limit(1_000)
+        .limit(_FILES_LOOKED_AT)
     )
-    rows = tx.conn.execute(query).all()
-    shifts = {row[0] for row in rows}
-    if len(shifts) != 1 or 0 in shifts or _zone_is_right(tx, key):
-        return None
-    return Shifted(shifts.pop(), len(rows), sum(int(row[2]) for row in rows))
+    return [(int(row[0]), int(row[1])) for row in tx.conn.execute(query)]
 
 
 def reopen(tx: Tx, key: Key) -> int:

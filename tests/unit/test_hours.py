@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.model import HOUR_MS, MINUTE_MS, Window
-from archiver.sources.easemob.hours import ZoneCheck, first_hour, hour_name, hour_of
+from archiver.sources.easemob.hours import first_hour, hour_name, hour_of
+from archiver.windows import file_shift, hour_shift, zone_shift
 
 EIGHT = 8 * HOUR_MS
 instants = st.integers(0, 4_102_444_800_000)  # 1970 .. 2100
@@ -109,13 +110,29 @@ def later(hours: int) -> Window:
     return Window(HOUR.lo_ms + hours * HOUR_MS, HOUR.hi_ms + hours * HOUR_MS)
 
 
+class Files:
+    """The files of a source, with what they say of its zone."""
+
+    def __init__(self, offset_ms: int) -> None:
+        self._offset_ms, self._found = offset_ms, dict[Window, list[int]]()
+
+    def take(self, hour: Window, stamps: list[int]) -> None:
+        shifts = [hour_shift(hour, stamp, self._offset_ms) for stamp in stamps]
+        self._found.setdefault(hour, []).extend(shift for shift in shifts if shift is not None)
+
+    @property
+    def shift_hours(self) -> int | None:
+        told = {hour: file_shift(set(shifts)) for hour, shifts in self._found.items()}
+        return zone_shift([(shift, len(self._found[hour])) for hour, shift in told.items() if shift is not None])
+
+
 def within(hour: Window, count: int = 10) -> list[int]:
     return [hour.lo_ms + 10 * MINUTE_MS + number for number in range(count)]
 
 
 @given(instants, st.integers(-12, 14), st.integers(-12, 14))
 def test_a_wrong_zone_is_proven_and_the_right_one_named(instant: int, configured: int, true: int) -> None:
-    check = ZoneCheck(configured * HOUR_MS)
+    check = Files(configured * HOUR_MS)
     for number in range(2):
         name = hour_name(hour_of(instant + number * HOUR_MS, 0).lo_ms, 0)
         start = int(datetime.strptime(name + "+0000", "%Y%m%d%H%z").timestamp()) * 1000
@@ -123,21 +140,20 @@ def test_a_wrong_zone_is_proven_and_the_right_one_named(instant: int, configured
         actual = Window(start - true * HOUR_MS, start - true * HOUR_MS + HOUR_MS)
         check.take(believed, [actual.lo_ms + minute * MINUTE_MS for minute in range(60)])
     assert check.shift_hours == (None if configured == true else configured - true)
-    assert check.right_offset_ms == (None if configured == true else true * HOUR_MS)
 
 
 def test_a_utc_cluster_read_by_beijing_hours() -> None:
-    check = ZoneCheck(EIGHT)
+    check = Files(EIGHT)
     for number in range(2):
         check.take(later(number), within(later(number + 8)))
-    assert (check.shift_hours, check.right_offset_ms) == (8, 0)
+    assert check.shift_hours == 8
 
 
 def test_proof_takes_two_files_and_twenty_messages() -> None:
-    check = ZoneCheck(EIGHT)
+    check = Files(EIGHT)
     check.take(HOUR, within(later(8), 500))
     assert check.shift_hours is None
-    check = ZoneCheck(EIGHT)
+    check = Files(EIGHT)
     check.take(HOUR, within(later(8), 10))
     check.take(later(1), within(later(9), 9))
     assert check.shift_hours is None
@@ -146,7 +162,7 @@ def test_proof_takes_two_files_and_twenty_messages() -> None:
 
 
 def test_one_message_within_its_hour_refutes_for_good() -> None:
-    check = ZoneCheck(EIGHT)
+    check = Files(EIGHT)
     check.take(HOUR, [*within(later(8)), HOUR.lo_ms + 30 * MINUTE_MS])
     for number in range(1, 9):
         check.take(later(number), within(later(number + 8), 50))
@@ -154,7 +170,7 @@ def test_one_message_within_its_hour_refutes_for_good() -> None:
 
 
 def test_different_shifts_prove_nothing() -> None:
-    check = ZoneCheck(EIGHT)
+    check = Files(EIGHT)
     check.take(HOUR, within(later(8), 30))
     check.take(later(1), within(later(8), 30))
     assert check.shift_hours is None
@@ -162,14 +178,14 @@ def test_different_shifts_prove_nothing() -> None:
 
 def test_messages_just_before_their_file_prove_nothing() -> None:
     """A file holds what arrived in its hour: quiet files may hold nothing but a message of 07:59:59.9."""
-    check = ZoneCheck(EIGHT)
+    check = Files(EIGHT)
     for number in range(100):
         check.take(later(number), [later(number).lo_ms - 1 - second for second in range(200)])
     assert check.shift_hours is None
 
 
 def test_imported_history_proves_nothing() -> None:
-    check = ZoneCheck(EIGHT)
+    check = Files(EIGHT)
     for number in range(5):
         check.take(later(number), within(later(number - 24 * 365), 50))
         check.take(later(number), [0, -1, 2**63 - 1, -(2**63)])
@@ -177,11 +193,11 @@ def test_imported_history_proves_nothing() -> None:
 
 
 def test_border_messages_do_not_hide_a_wrong_zone() -> None:
-    check = ZoneCheck(EIGHT)
+    check = Files(EIGHT)
     for number in range(2):
         wrong = later(number + 8)
         check.take(later(number), [wrong.lo_ms - 100, *within(wrong), wrong.hi_ms + 1500])
-    assert check.right_offset_ms == 0
+    assert check.shift_hours == 8
 
 
 @given(
@@ -191,9 +207,8 @@ def test_border_messages_do_not_hide_a_wrong_zone() -> None:
 )
 def test_a_right_zone_is_never_refused(offset_ms: int, files: list[list[int]], odd: list[tuple[int, int]]) -> None:
     """Messages up to five minutes before their file, or within its hour, and a few that were imported."""
-    check = ZoneCheck(offset_ms)
+    check = Files(offset_ms)
     for number, stamps in enumerate(files):
         hour = later(number)
         check.take(hour, [hour.lo_ms + stamp for stamp in stamps] + [at for place, at in odd if place == number])
     assert check.shift_hours is None
-    assert check.right_offset_ms is None
