@@ -192,6 +192,13 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
             yield found
 
 
+@pytest.fixture
+def postgres_database(postgres: Postgres) -> Iterator[Database]:
+    """A migrated, empty archive on PostgreSQL, for what only a server can show."""
+    with _postgres_database(postgres) as found:
+        yield found
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """A database without any schema, of each kind."""

@@ -30,18 +30,21 @@ _POSTGRES_NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 100
 class Tx:
     """One open transaction, with the database's own clock."""
 
-    __slots__ = ("_clock", "conn", "postgres")
+    __slots__ = ("_clock", "_now_ms", "conn", "postgres")
 
     def __init__(self, conn: sa.Connection, clock: Callable[[], int] | None) -> None:
         self.conn = conn
         self.postgres = conn.dialect.name == "postgresql"
         self._clock = clock
+        self._now_ms: int | None = None
 
     def now_ms(self) -> int:
-        """The database's clock: the only one that leases go by."""
+        """The database's clock: the only one that leases go by. Read once a transaction, as these are short."""
         if self._clock is not None:
             return self._clock()
-        return int(self.conn.execute(_POSTGRES_NOW if self.postgres else _SQLITE_NOW).scalar_one())
+        if self._now_ms is None:
+            self._now_ms = int(self.conn.execute(_POSTGRES_NOW if self.postgres else _SQLITE_NOW).scalar_one())
+        return self._now_ms
 
     def next_page_id(self) -> int:
         if self.postgres:

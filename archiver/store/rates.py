@@ -22,8 +22,8 @@ def take_turn(store: Store, group: str, count: int, period_ms: int) -> int:
     row = rate_budgets.c
     with store.write() as tx:
         tx.conn.execute(tx.insert(rate_budgets).values(rate_group=group).on_conflict_do_nothing())
-        now_ms = tx.now_ms()
         text = tx.conn.execute(sa.select(row.turns).where(row.rate_group == group).with_for_update()).scalar_one()
+        now_ms = tx.now_ms()
         turns = [int(turn) for turn in json.loads(text)][-count:]
         # A clock set back must not bar the group for as long as it was set back.
         turns = [min(turn, now_ms + period_ms * 100) for turn in turns]

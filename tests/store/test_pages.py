@@ -1,0 +1,154 @@
+"""A page's way into the tables: four fates, one transaction, and neighbours that do not hurt each other."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import pytest
+
+from archiver.errors import DatabaseUnavailable, LeaseLost
+from archiver.model import Window
+from archiver.store import pages, windows
+from archiver.store.apps import Key
+from archiver.store.engine import Store
+from archiver.store.messages import Origin, Stored, insert
+from tests.conftest import Database
+from tests.store.conftest import ORIGIN, claimed, open_database, page_of, record
+
+
+def test_each_record_has_one_of_four_fates(store: Store, key: Key, database: Database) -> None:
+    claim = claimed(store, key)
+    with store.write() as tx:
+        first = pages.insert(tx, claim, page_of(record("1"), record("2"), '{"msg_id": "3"}'), ORIGIN)
+    assert (first.new, first.known, first.changed, first.quarantined) == (2, 0, 0, 1)
+    with store.write() as tx:
+        second = pages.insert(tx, claim, page_of(record("1"), record("2", "edited"), '{"msg_id": "3"}'), ORIGIN)
+    assert (second.new, second.known, second.changed, second.quarantined) == (0, 1, 1, 1)
+    with store.write() as tx:
+        third = pages.insert(tx, claim, page_of(record("2", "edited"), record("2")), ORIGIN)
+    assert (third.known, third.changed) == (2, 0), "a content that was seen before is known"
+    assert database.rows("SELECT seen FROM quarantine") == [(2,)]
+    assert database.rows("SELECT revision FROM message_revisions") == [(1,)]
+    sums = database.rows("SELECT received, new + known + changed + quarantined FROM pages")
+    assert all(received == total for received, total in sums)
+
+
+def test_an_id_twice_in_one_page_is_stored_once(store: Store, key: Key, database: Database) -> None:
+    claim = claimed(store, key)
+    with store.write() as tx:
+        tally = pages.insert(tx, claim, page_of(record("1"), record("1"), record("1", "other")), ORIGIN)
+    assert (tally.new, tally.known, tally.changed) == (1, 1, 1)
+    assert database.value("SELECT text FROM message_bodies") == "hello"
+
+
+def test_the_key_order_of_a_record_makes_no_revision(store: Store, key: Key) -> None:
+    claim = claimed(store, key)
+    one = (
+        '{"msg_id":"1","timestamp":5,"from":"a","to":"b","chat_type":"chat",'
+        '"payload":{"bodies":[{"type":"txt","msg":"x"}]}}'
+    )
+    two = (
+        '{"payload":{"to":"b","from":"a","ext":{},"bodies":[{"msg":"x","type":"txt"}]},"direction":"outgoing","uuid":"u",'
+        '"chat_type":"chat","to":"JID","from":"JID","timestamp":"5","msg_id":1}'
+    )
+    with store.write() as tx:
+        tally = pages.insert(tx, claim, page_of(one, two), ORIGIN)
+    assert (tally.new, tally.known, tally.changed) == (1, 1, 0)
+
+
+def test_what_the_database_refuses_is_found_among_its_neighbours(store: Store, key: Key, database: Database) -> None:
+    good = page_of(*(record(f"{at:03}") for at in range(50)))
+    bad = good.messages[17]._replace(timestamp_ms=2**70)
+    messages = (*good.messages[:17], bad, *good.messages[18:])
+    with store.write() as tx:
+        tally = pages.insert(tx, claimed_in(tx, key), replace(good, messages=messages), ORIGIN)
+    assert (tally.new, tally.quarantined) == (49, 1)
+    ((reason, raw),) = database.rows("SELECT reason, raw FROM quarantine")
+    assert reason == "the database refused it"
+    assert bytes(raw) == bad.raw
+
+
+def claimed_in(tx: object, key: Key) -> windows.Claim:
+    """A window of its own inside a transaction that is open already."""
+    window = Window(ORIGIN + 5000, ORIGIN + 6000)
+    windows.plan(tx, key, 1, windows.LIVE, 0, [window])  # type: ignore[arg-type]
+    wanted, terms = windows.Wanted(1, windows.LIVE, window.hi_ms), windows.Terms("me", 60_000)
+    found = windows.claim(tx, key, wanted, terms)  # type: ignore[arg-type]
+    assert found is not None
+    return found
+
+
+def test_nothing_of_a_page_stays_when_its_transaction_breaks(store: Store, key: Key, database: Database) -> None:
+    claim = claimed(store, key)
+
+    def break_off() -> None:
+        with store.write() as tx:
+            pages.insert(tx, claim, page_of(record("1"), "7"), ORIGIN)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        break_off()
+    for table in ("messages", "message_bodies", "quarantine", "pages"):
+        assert database.value(f"SELECT count(*) FROM {table}") == 0
+
+
+def test_late_arrivals_are_what_is_new_in_a_closed_range(store: Store, key: Key, database: Database) -> None:
+    closed = claimed(store, key)
+    with store.write() as tx:
+        windows.close(tx, closed, by_order=False)
+    later = claimed(store, key, Window(ORIGIN + 1000, ORIGIN + 2000))
+    brought = page_of(record("1", stamp=ORIGIN + 999), record("2", stamp=ORIGIN + 1000), record("3", stamp=10**15))
+    with store.write() as tx:
+        tally = pages.insert(tx, later, brought, ORIGIN + 61_000)
+    assert (tally.late, tally.worst_lateness_ms, tally.outside) == (1, 60_001, 2)
+    assert database.rows("SELECT msg_id, lateness_ms FROM late_arrivals") == [("1", 60_001)]
+
+
+def test_a_zombie_is_refused_by_the_fence(store: Store, key: Key) -> None:
+    claim = claimed(store, key)
+    with store.write() as tx:
+        windows.retry(tx, claim, "taken for dead", at_ms=None, keep_progress=False)
+    with pytest.raises(LeaseLost), store.write() as tx:
+        windows.hold(tx, claim)
+
+
+def test_two_writers_of_the_same_rows_agree(postgres_database: Database) -> None:
+    """The second writer finds the keys free, waits for the first one's commit, and looks again."""
+    one, two = open_database(postgres_database), open_database(postgres_database)
+    batch = list(page_of(*(record(f"{at:03}") for at in range(20))).messages)
+    found: list[Stored] = []
+
+    def second() -> None:
+        with two.write() as tx:
+            found.append(insert(tx, Origin(1, 2, ORIGIN), batch))
+
+    thread = threading.Thread(target=second)
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+    with one.write() as tx:
+        first = insert(tx, Origin(1, 1, ORIGIN), batch[:10])
+        thread.start()
+        while postgres_database.value(waiting) == 0:
+            assert thread.is_alive()
+    thread.join()
+    assert len(first.new) == 10
+    assert (len(found[0].new), found[0].known) == (10, 10)
+    assert postgres_database.value("SELECT count(*) FROM messages") == 20
+    one.dispose()
+    two.dispose()
+
+
+def test_errors_of_the_database_quote_no_values(store: Store, key: Key, database: Database) -> None:
+    claim = claimed(store, key)
+    secret = "chat text that nobody may read"
+
+    def store_twice() -> None:
+        with store.write() as tx:
+            pages.insert(tx, claim, page_of(record("1", secret)), ORIGIN)
+            columns = "(app_id, msg_id, position, type, text)"
+            tx.conn.exec_driver_sql(f"INSERT INTO message_bodies {columns} VALUES (1, '1', 0, 'txt', '{secret}')")
+
+    with pytest.raises(DatabaseUnavailable) as refused:
+        store_twice()
+    assert secret not in str(refused.value)
+    assert refused.value.__cause__ is None

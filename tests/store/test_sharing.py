@@ -1,0 +1,72 @@
+"""What processes share through the database: turns of the rate budget, and windows."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from archiver.model import Window
+from archiver.store import leases, rates, watermarks, windows
+from archiver.store.apps import Key
+from archiver.store.engine import Store, open_store
+from archiver.store.windows import LIVE, Terms, Wanted
+from tests.conftest import Database
+from tests.store.conftest import ORIGIN, claimed
+
+
+def test_no_more_turns_in_a_period_than_the_rate_allows(database: Database) -> None:
+    now = [ORIGIN]
+    store = open_store(database.url.replace("postgresql://", "postgresql+psycopg://"), clock=lambda: now[0])
+    taken = []
+    for _ in range(35):
+        now[0] += 700
+        taken.append(now[0] + rates.take_turn(store, "host", 10, 60_000))
+    store.dispose()
+    assert taken == sorted(taken)
+    for at in range(len(taken) - 10):
+        assert taken[at + 10] - taken[at] >= 60_000
+    assert taken[9] - taken[0] == 9 * 700, "turns that are free are taken at once"
+
+
+def test_groups_do_not_wait_for_each_other(store: Store) -> None:
+    assert rates.take_turn(store, "one", 1, 60_000) == 0
+    assert rates.take_turn(store, "two", 1, 60_000) == 0
+    assert rates.take_turn(store, "one", 1, 60_000) > 50_000
+
+
+def test_a_high_rate_is_spaced_evenly(store: Store) -> None:
+    waits = [rates.take_turn(store, "fast", 1000, 1_000) for _ in range(10)]
+    assert all(wait <= 20 for wait in waits)
+
+
+def test_a_process_that_is_gone_is_known_and_one_that_lives_is_not() -> None:
+    program = "from archiver.store import leases; print(leases.me())"
+    gone = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
+    assert leases.dead([gone, leases.me(), "elsewhere - - 1 1", "nonsense"]) == [gone]
+    place, _, started = leases.me().rpartition(" ")
+    assert leases.dead([f"{place} 1"]) == [f"{place} 1"], "the same pid, begun at another time"
+    assert f" {os.getpid()} {started}" in leases.me()
+
+
+def test_a_window_of_a_dead_owner_is_taken_at_once_and_of_a_living_one_after_its_lease(store: Store, key: Key) -> None:
+    claim = claimed(store, key, owner="a dead one")
+    wanted = Wanted(1, LIVE, claim.window.hi_ms)
+    with store.write() as tx:
+        assert windows.claim(tx, key, wanted, Terms("me", 60_000)) is None
+        again = windows.claim(tx, key, wanted, Terms("me", -1, dead=["a dead one"]))
+    assert again is not None
+    assert again.fence == claim.fence + 1
+    with store.write() as tx:
+        assert windows.claim(tx, key, wanted, Terms("somebody", 60_000)) is not None, "its lease has run out"
+
+
+def test_the_watermark_stops_at_the_first_open_window(store: Store, key: Key) -> None:
+    claims = [claimed(store, key, Window(ORIGIN + at * 1000, ORIGIN + (at + 1) * 1000)) for at in range(4)]
+    for at, reached in ((0, 1), (2, 1), (3, 1), (1, 4)):
+        with store.write() as tx:
+            held = watermarks.lock(tx, key)
+            windows.close(tx, claims[at], by_order=False)
+            mark = watermarks.move(tx, key, held, longest_audit=None)
+        assert mark.complete_until_ms == ORIGIN + reached * 1000
+        assert mark.complete_from_ms == ORIGIN
