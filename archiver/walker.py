@@ -163,7 +163,8 @@ class Walker:
         self._wrong_zone = self._proof_of_wrong_zone(tx)
         if self._wrong_zone is not None:
             hours.reopen(tx, key)
-            return watermarks.recompute(tx, key, held).complete_until_ms
+            mark = watermarks.recompute(tx, key, held, longest_audit=self.ground.longest_audit)
+            return mark.complete_until_ms
         hours.close(tx, key, claim.number)
         return watermarks.move(tx, key, held, longest_audit=self.ground.longest_audit).complete_until_ms
 
@@ -214,7 +215,7 @@ class Walker:
             since_ms = 0 if retention_ms is None else tx.now_ms() - retention_ms
             windows.forget_progress(tx, key)
             reopened = windows.reopen_by_order(tx, key, since_ms=since_ms)
-            mark = watermarks.recompute(tx, key, held)
+            mark = watermarks.recompute(tx, key, held, longest_audit=ground.longest_audit)
         fields = {"app": ground.source.app, "reopened": reopened, "complete_until_ms": mark.complete_until_ms}
         log.error("the server's order is not trusted any more", extra={"fields": fields})
 

@@ -52,12 +52,13 @@ def move(tx: Tx, key: Key, held: Watermark, *, longest_audit: int | None) -> Wat
     return moved
 
 
-def recompute(tx: Tx, key: Key, held: Watermark) -> Watermark:
+def recompute(tx: Tx, key: Key, held: Watermark, *, longest_audit: int | None) -> Watermark:
     """Compute a held watermark from the origin again: after a reopening it may be lower than it was."""
     origin_ms = tx.conn.execute(
         sa.select(sources.c.origin_ms).where(sources.c.app_id == key.app_id, sources.c.source == key.source)
     ).scalar_one()
-    fresh = Watermark(_back(tx, key, origin_ms), _up(tx, key, 1, origin_ms), held.audited_until_ms)
+    audited_until_ms = held.audited_until_ms if longest_audit is None else _up(tx, key, longest_audit, origin_ms)
+    fresh = Watermark(_back(tx, key, origin_ms), _up(tx, key, 1, origin_ms), audited_until_ms)
     if fresh != held:
         _save(tx, key, fresh)
     return fresh
