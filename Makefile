@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full check format lock clean
+.PHONY: demo test test-full check format lock clean prove
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -31,6 +31,11 @@ lock: $(VENV)/dev.installed                ## renew both lock files, without ind
 	    --python-version 3.11 pyproject.toml -o requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
 	    --python-version 3.11 pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+
+WORLDS ?= 20000
+FIRST  ?= 0
+prove: $(VENV)/dev.installed               ## the pull protocol in simulated worlds; one again: WORLD=12345 make prove
+	$(BIN)/python -m tests.proof.prove --worlds $(WORLDS) --first $(FIRST) $(if $(WORLD),--world $(WORLD))
 
 clean:
 	rm -rf $(VENV) demo dist

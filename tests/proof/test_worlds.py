@@ -1,0 +1,25 @@
+"""The pull protocol in simulated worlds, by their seeds; a failing one is run again by `WORLD=<seed> make prove`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.proof.oracles import Falsified
+from tests.proof.prove import run
+from tests.proof.world import World
+
+TOGETHER = 20
+SOME, MANY = range(0, 300, TOGETHER), range(300, 2_000, TOGETHER)
+
+
+@pytest.mark.parametrize("first", [*SOME, *(pytest.param(first, marks=pytest.mark.full) for first in MANY)])
+def test_the_oracles_hold_in_worlds(first: int) -> None:
+    falsified = [str(found) for found in run(range(first, first + TOGETHER)) if isinstance(found, Falsified)]
+    assert not falsified
+
+
+def test_a_world_is_made_of_its_seed_alone() -> None:
+    once, again = World(7).run(), World(7).run()
+    assert once.counts == again.counts
+    assert once.clock.now_ms == again.clock.now_ms
+    assert once.oracles.mark == again.oracles.mark
