@@ -13,6 +13,7 @@ ArchiverError                    1   failed
    │  └─ AnswerUnusable
    ├─ QuotaExceeded
    ├─ DatabaseUnavailable
+   │  └─ DiskNearlyFull
    ├─ LeaseLost
    ├─ WalkFailed
    ├─ HourMissing
@@ -98,6 +99,10 @@ class QuotaExceeded(TryAgainLater):
 
 class DatabaseUnavailable(TryAgainLater):
     """The database could not be reached, or did not take what was written."""
+
+
+class DiskNearlyFull(DatabaseUnavailable):
+    """The disk under the database is nearly full; nothing more is begun before it breaks."""
 
 
 class LeaseLost(TryAgainLater):

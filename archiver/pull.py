@@ -23,6 +23,7 @@ from archiver.errors import (
     ArchiverError,
     CredentialsRefused,
     DatabaseUnavailable,
+    DiskNearlyFull,
     HourMissing,
     LeaseLost,
     RequestRefused,
@@ -215,6 +216,7 @@ class Pull:
             self._walk(Walker(self._ground, claim, trusted=trusted))
 
     def _claim_next(self) -> tuple[Claim | None, bool]:
+        self.store.check_disk()
         with self.store.write() as tx:
             remembered = apps.lock(tx, self._key)
             planning.plan(tx, self._key, self.source, remembered, self._wanted, ahead=2 * self.manner.workers)
@@ -285,6 +287,8 @@ class Pull:
             outcome.exit_code = EXIT_INCOMPLETE
         elif broken is not None or left:
             outcome.exit_code = EXIT_LATER
+        if isinstance(broken, DiskNearlyFull):
+            log.critical("%s", broken, extra={"fields": {"app": self.source.app}})
         if broken is not None:
             outcome.reason, outcome.hint = str(broken), broken.hint
         elif hole:

@@ -8,6 +8,7 @@ whoever went on would commit a watermark over nothing.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,11 +21,14 @@ from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from archiver.errors import ConfigurationError, DatabaseUnavailable
+from archiver.errors import ConfigurationError, DatabaseUnavailable, DiskNearlyFull
 from archiver.store.schema import page_ids
 
 _SQLITE_NOW = sa.text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)")
 _POSTGRES_NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
+
+
+_LEAST_FREE, _ENOUGH_FREE = 16 * 2**20, 256 * 2**20
 
 
 class Tx:
@@ -114,6 +118,16 @@ class Store:
             isolation = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         with _translated(), self.engine.connect() as conn, conn.execution_options(**isolation).begin():
             yield Tx(conn, self._clock)
+
+    def check_disk(self) -> None:
+        """Raise DiskNearlyFull while a transaction can still end well; a server's disk is its operator's to watch."""
+        path = self.engine.url.database
+        if self.engine.dialect.name != "sqlite" or not path:
+            return
+        usage = shutil.disk_usage(Path(path).parent)
+        least = max(_LEAST_FREE, min(_ENOUGH_FREE, usage.total // 20))
+        if usage.free < least:
+            raise DiskNearlyFull(f"only {usage.free // 2**20} MiB are free beside {path}; {least // 2**20} are needed")
 
     def dispose(self) -> None:
         self.engine.dispose()
