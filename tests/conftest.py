@@ -10,7 +10,7 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -80,12 +80,17 @@ class Database:
                 pg.execute(sql)
 
 
+Control = Callable[..., None]
+
+
 class Postgres:
     """A server of this run's own, without durability, on a Unix socket."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, control: Control | None = None) -> None:
         self.url = url
         """Of the database `postgres`; the names of others are put in its place."""
+        self.control = control
+        """Stops and starts the server; None for a server that is not ours."""
 
     def of(self, name: str) -> str:
         return self.url.replace("/postgres?", f"/{name}?") if "/postgres?" in self.url else f"{self.url}/{name}"
@@ -113,7 +118,7 @@ def _binaries(place: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _own_server() -> Iterator[str]:
+def _own_server() -> Iterator[Postgres]:
     with tempfile.TemporaryDirectory(prefix="archiver-pg-", dir="/tmp") as directory:
         place = Path(directory)
         place.chmod(0o755)
@@ -136,19 +141,24 @@ def _own_server() -> Iterator[str]:
         }
         told = " ".join(f"-c {name}='{value}'" for name, value in options.items())
         control = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(place / "log"), "-o", told]
-        subprocess.run([*control, "start"], **{**own, "capture_output": False, "stdout": subprocess.DEVNULL})
+
+        def run(*arguments: str) -> None:
+            # Not captured: the server would keep the pipe open.
+            subprocess.run([*control, *arguments], **{**own, "capture_output": False, "stdout": subprocess.DEVNULL})
+
+        run("start")
         try:
-            yield f"postgresql://postgres@/postgres?host={place}"
+            yield Postgres(f"postgresql://postgres@/postgres?host={place}", run)
         finally:
-            subprocess.run([*control, "stop", "-m", "immediate"], **own)
+            run("stop", "-m", "immediate")
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server with the database `archiver_template` in it, migrated."""
     with contextlib.ExitStack() as stack:
-        url = os.environ.get("ARCHIVER_TEST_POSTGRES_URL") or stack.enter_context(_own_server())
-        server = Postgres(url)
+        url = os.environ.get("ARCHIVER_TEST_POSTGRES_URL")
+        server = Postgres(url) if url else stack.enter_context(_own_server())
         template = f"archiver_template_{os.getpid()}"
         server.run(f"CREATE DATABASE {template}")
         _migrate(server.of(template))

@@ -146,7 +146,15 @@ def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
         engine = sa.create_engine(
             url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10}, pool_size=16
         )
+        event.listen(engine, "connect", _prepare_postgres)
     return Store(engine, clock)
+
+
+def _prepare_postgres(connection: Any, _record: Any) -> None:
+    """A process that was stopped in the middle of a transaction must not hold up all others for ever."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
@@ -217,3 +219,19 @@ def archive(database: Database, make_archive: MakeArchive) -> Iterator[Archive]:
     found = make_archive(database, messages=300)
     yield found
     found.check_sums()
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts the program as a process of its own; what still lives at the end is killed."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def begin(archive: Archive, *arguments: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "archiver", "--config", str(archive.config), *arguments]
+        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        return running[-1]
+
+    yield begin
+    for process in running:
+        process.kill()
+        process.communicate()

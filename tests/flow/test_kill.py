@@ -4,57 +4,22 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
 
 import pytest
 
 from tests.conftest import Database
 from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.flow.processes import Start, never_ahead, wait_for_pages
 
 HOUR = 3_600_000
-
-
-def never_ahead(archive: Archive) -> None:
-    """Whatever the claim covers is there."""
-    from_ms, until_ms = archive.database.rows("SELECT complete_from_ms, complete_until_ms FROM watermarks")[0]
-    stored = {row[0] for row in archive.database.rows("SELECT msg_id FROM messages")}
-    claimed = {row.msg_id for row in archive.server.records if from_ms <= row.timestamp_ms < until_ms}
-    assert claimed <= stored
-
-
-@pytest.fixture
-def start(database: Database) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts the program as a process of its own; what still lives at the end is killed."""
-    running: list[subprocess.Popen[bytes]] = []
-
-    def begin(archive: Archive, *arguments: str) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "archiver", "--config", str(archive.config), *arguments]
-        running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
-        return running[-1]
-
-    yield begin
-    for process in running:
-        process.kill()
-        process.communicate()
-
-
-def wait_for_pages(archive: Archive, pages: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
-    while archive.count("pages") < pages and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 KILLS = pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.full)])
 
 
 @KILLS
-def test_kill_in_the_middle_of_queries(
-    database: Database, make_archive: MakeArchive, start: Callable[..., subprocess.Popen[bytes]], kills: int
-) -> None:
+def test_kill_in_the_middle_of_queries(database: Database, make_archive: MakeArchive, start: Start, kills: int) -> None:
     archive = make_archive(database, messages=3000, span_ms=DAY)
     archive.server.faults.latency_ms = 20
     archive.write_config(page_size=max(10, 3000 // (kills * 12)))
@@ -63,7 +28,7 @@ def test_kill_in_the_middle_of_queries(
 
 @KILLS
 def test_kill_in_the_middle_of_hourly_files(
-    database: Database, make_archive: MakeArchive, start: Callable[..., subprocess.Popen[bytes]], kills: int
+    database: Database, make_archive: MakeArchive, start: Start, kills: int
 ) -> None:
     now = int(time.time() * 1000)
     archive = make_archive(database, messages=3000, start_ms=now // HOUR * HOUR - 30 * HOUR, span_ms=2 * HOUR)
@@ -72,7 +37,7 @@ def test_kill_in_the_middle_of_hourly_files(
     kill_and_pull_again(archive, start, kills)
 
 
-def kill_and_pull_again(archive: Archive, start: Callable[..., subprocess.Popen[bytes]], kills: int) -> None:
+def kill_and_pull_again(archive: Archive, start: Start, kills: int) -> None:
     draw = random.Random(kills)
     for _ in range(kills):
         process = start(archive, "pull")
@@ -92,9 +57,7 @@ def kill_and_pull_again(archive: Archive, start: Callable[..., subprocess.Popen[
     archive.check_sums()
 
 
-def test_sigterm_ends_the_daemon_within_a_page(
-    database: Database, make_archive: MakeArchive, start: Callable[..., subprocess.Popen[bytes]]
-) -> None:
+def test_sigterm_ends_the_daemon_within_a_page(database: Database, make_archive: MakeArchive, start: Start) -> None:
     archive = make_archive(database, messages=2000, span_ms=DAY)
     archive.server.faults.latency_ms = 100
     archive.write_config(page_size=10)
@@ -111,7 +74,7 @@ def test_sigterm_ends_the_daemon_within_a_page(
 
 
 def test_the_daemon_goes_on_while_the_server_sends_new_messages(
-    database: Database, make_archive: MakeArchive, start: Callable[..., subprocess.Popen[bytes]]
+    database: Database, make_archive: MakeArchive, start: Start
 ) -> None:
     archive = make_archive(database, messages=50, span_ms=DAY)
     archive.write_config(settle="1s")
