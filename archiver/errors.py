@@ -11,6 +11,7 @@ ArchiverError                    1   failed
 └─ TryAgainLater                75   transient: the same call may succeed later
    ├─ ProviderUnavailable
    │  └─ AnswerUnusable
+   │     └─ AnswerTooLarge
    ├─ QuotaExceeded
    ├─ DatabaseUnavailable
    │  └─ DiskNearlyFull
@@ -91,6 +92,10 @@ class ProviderUnavailable(TryAgainLater):
 
 class AnswerUnusable(ProviderUnavailable):
     """The service answered, but not with what the call returns."""
+
+
+class AnswerTooLarge(AnswerUnusable):
+    """The service answered with more than is read at once; less may be asked for."""
 
 
 class QuotaExceeded(TryAgainLater):

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -58,19 +59,19 @@ def envelope(answer: Answer) -> dict[str, Any]:
 
 def refusal(answer: Answer) -> Exception:
     """What an unexpected status means."""
-    code = _error_code(answer.body)
+    code = error_code(answer.body)
     told = f"{answer.where} answered {answer.status}{f' ({code})' if code else ''}"
     if answer.status == 429 and code == "resource_limited":
         return QuotaExceeded(f"{told}: the quota of the plan is used up", hint="waiting does not help; raise the plan")
     if answer.status in (408, 425, 429) or answer.status >= 500:
-        return Passing(told, retry_after_s=_retry_after_s(answer), unsent=answer.status in (425, 429))
+        return Passing(told, retry_after_s=retry_after_s(answer), unsent=answer.status in (425, 429))
     if answer.status < 300:
         return AnswerUnusable(told)
     hint = "redirects are not followed; is base_url right?" if answer.status < 400 else None
     return RequestRefused(told, status=answer.status, code=code, hint=hint)
 
 
-def _error_code(body: bytes) -> str:
+def error_code(body: bytes) -> str:
     """The `error` of an error answer, if it is a plain token; nothing else of a body may be quoted."""
     if len(body) > _ERROR_BYTES:
         return ""
@@ -82,7 +83,7 @@ def _error_code(body: bytes) -> str:
     return code if isinstance(code, str) and re.fullmatch(r"[a-z0-9_]{1,64}", code) else ""
 
 
-def _retry_after_s(answer: Answer) -> float | None:
+def retry_after_s(answer: Answer) -> float | None:
     """Retry-After in seconds; None where it is absent or makes no sense. A date counts from the answer's own."""
     text = answer.headers.get("Retry-After", "").strip()
     if re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", text):
@@ -95,6 +96,8 @@ def _retry_after_s(answer: Answer) -> float | None:
 
 def http_date_ms(text: str) -> int | None:
     try:
-        return int(parsedate_to_datetime(text).timestamp() * 1000)
+        found = parsedate_to_datetime(text)
+        # One without a zone is meant as GMT like all others, and must not be read as the time of this machine.
+        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -20,9 +20,9 @@ import requests
 import tenacity
 
 from archiver import __version__
-from archiver.errors import AnswerUnusable, Stopped, UsageError
+from archiver.errors import AnswerTooLarge, AnswerUnusable, Stopped, UsageError
 from archiver.http.answers import Answer, Passing, http_date_ms, refusal
-from archiver.http.wire import FAILURES, Adapter, Deadline, inflate, is_unsent, read, reason
+from archiver.http.wire import FAILURES, Adapter, Deadline, is_unsent, read, reason
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -40,7 +40,7 @@ class Limits:
     deadline_s: float = 60
     give_up_s: float = 30
     longest_wait_s: float = 10
-    byte_limit: int = 64 * 1024 * 1024
+    byte_limit: int = 32 * 1024 * 1024
 
 
 class Options(TypedDict, total=False):
@@ -97,7 +97,10 @@ class Client:
         return self.fetch_as(lambda answer: answer, method, path, **options)
 
     def fetch_as(self, read_answer: Callable[[Answer], T], method: str, path: str, **options: Unpack[Options]) -> T:
-        """What `read_answer` makes of the answer. Its AnswerUnusable is an answer damaged on the way: asked again."""
+        """What `read_answer` makes of the answer. Its AnswerUnusable is an answer damaged on the way: asked again.
+
+        Not so AnswerTooLarge: the same question would have the same answer.
+        """
         call = self._prepared(method, path, options)
         if call.once:
             return self._once(call, read_answer)
@@ -150,6 +153,8 @@ class Client:
             raise refusal(answer)
         try:
             return read_answer(answer)
+        except AnswerTooLarge as error:
+            raise AnswerTooLarge(f"{call.where}: {error}") from None
         except AnswerUnusable as error:
             text = str(error)
             raise Passing(text if text.startswith(call.where) else f"{call.where}: {text}", unusable=True) from None
@@ -163,7 +168,7 @@ class Client:
             return self._exchange(call, call.seconds_left(self._clock(), self.limits.deadline_s))
         except AnswerUnusable as error:
             self._heard("error")
-            raise AnswerUnusable(f"{call.where}: {error}") from None
+            raise type(error)(f"{call.where}: {error}") from None
         except FAILURES as error:
             self._heard("error")
             raise Passing(f"{call.where}: {reason(error)}", unsent=is_unsent(error)) from None
@@ -181,7 +186,6 @@ class Client:
             finally:
                 if call.once:
                     adapter.close()
-        body = inflate(body, response.headers.get("Content-Encoding", ""), self.limits.byte_limit)
         date_ms = http_date_ms(response.headers.get("Date", ""))
         return Answer(response.status_code, response.headers, body, date_ms, call.where)
 

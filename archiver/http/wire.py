@@ -18,7 +18,7 @@ from urllib3 import exceptions as urllib3_errors
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
-from archiver.errors import AnswerUnusable
+from archiver.errors import AnswerTooLarge, AnswerUnusable
 
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class _WatchedConnection(HTTPConnection):
         super().putrequest(*args, **options)
 
 
-class _WatchedTLSConnection(_WatchedConnection, HTTPSConnection):
+class WatchedTLSConnection(_WatchedConnection, HTTPSConnection):
     pass
 
 
@@ -111,8 +111,8 @@ class _Pool(HTTPConnectionPool):
     ConnectionCls = _WatchedConnection
 
 
-class _TLSPool(HTTPSConnectionPool):
-    ConnectionCls = _WatchedTLSConnection
+class HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = WatchedTLSConnection
 
 
 class Adapter(HTTPAdapter):
@@ -121,35 +121,57 @@ class Adapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": HTTPSPool}
 
 
 def read(raw: BaseHTTPResponse, byte_limit: int) -> bytes:
-    """The body in bounded pieces, as it came over the wire."""
+    """The body in bounded pieces. We ask for plain bytes; one that comes packed all the same is unpacked as it comes.
+
+    Raises AnswerTooLarge, before a byte is read where the answer itself says so; Broken where a packed one is cut.
+    """
+    unpack = _Unpacking(raw.headers.get("Content-Encoding", ""))
+    length = raw.headers.get("Content-Length", "")
     body = bytearray()
+    if length.isdecimal() and len(length) < 20 and int(length) > byte_limit:
+        raise _too_large(byte_limit)
     while piece := raw.read(_PIECE, decode_content=False):
-        body += piece
-        if len(body) > byte_limit:
-            raise AnswerUnusable(f"the answer is larger than {byte_limit} bytes")
+        for plain in unpack.feed(piece):
+            body += plain
+            if len(body) > byte_limit:
+                raise _too_large(byte_limit)
+    unpack.finish()
     return bytes(body)
 
 
-def inflate(body: bytes, encoding: str, byte_limit: int) -> bytes:
-    """We ask for plain bytes; a server that packs them all the same must do so whole and within the limit."""
-    if encoding.strip().lower() in ("", "identity"):
-        return body
-    if encoding.strip().lower() not in ("gzip", "x-gzip"):
-        raise AnswerUnusable("the answer has an encoding that was not asked for")
-    inflater = zlib.decompressobj(wbits=31)
-    try:
-        plain = inflater.decompress(body, byte_limit + 1)
-    except zlib.error:
-        raise Broken("the packed answer is damaged") from None
-    if len(plain) > byte_limit:
-        raise AnswerUnusable(f"the answer is larger than {byte_limit} bytes")
-    if not inflater.eof:
-        raise Broken("the packed answer was cut off")
-    return plain
+class _Unpacking:
+    """gzip in bounded pieces: a thousandth of what it inflates to may be a bomb."""
+
+    def __init__(self, encoding: str) -> None:
+        encoding = encoding.strip().lower()
+        if encoding not in ("", "identity", "gzip", "x-gzip"):
+            raise AnswerUnusable("the answer has an encoding that was not asked for")
+        self._inflater = zlib.decompressobj(wbits=31) if encoding in ("gzip", "x-gzip") else None
+
+    def feed(self, piece: bytes) -> Iterator[bytes]:
+        if self._inflater is None:
+            yield piece
+            return
+        while piece:
+            if self._inflater.eof:  # another member
+                self._inflater = zlib.decompressobj(wbits=31)
+            try:
+                yield self._inflater.decompress(piece, _PIECE)
+            except zlib.error:
+                raise Broken("the packed answer is damaged") from None
+            piece = self._inflater.unconsumed_tail or self._inflater.unused_data
+
+    def finish(self) -> None:
+        if self._inflater is not None and not self._inflater.eof:
+            raise Broken("the packed answer was cut off")
+
+
+def _too_large(byte_limit: int) -> AnswerTooLarge:
+    return AnswerTooLarge(f"the answer is larger than {byte_limit} bytes")
 
 
 def reason(error: BaseException) -> str:

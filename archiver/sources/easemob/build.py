@@ -13,7 +13,8 @@ from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.cursor import CursorSource, read_page
 from archiver.sources.easemob.decode import decode
 from archiver.sources.easemob.hourly import ANSWERS, HourAnswer, HourlySource, read_answer
-from archiver.sources.easemob.slices import Slice, split_objects
+from archiver.sources.easemob.portions import in_portions
+from archiver.sources.easemob.slices import read_whole
 
 Download = Callable[[SignedLink, IO[bytes], Progress], Downloaded]
 """Fetches a file by its signed link, with nothing else sent along."""
@@ -47,15 +48,16 @@ def _cursor(app: App, tokens: Tokens, passes: tuple[Pass, ...], within_s: Callab
     def fetch_page(query: dict[str, str]) -> tuple[Page, str | None]:
         return tokens.fetch_as(read_page, "GET", "/chatmessages", params=query, within_s=within_s())
 
-    return CursorSource(app.name, passes, app.retention_ms, app.page_size, app.dialect == "lower_only", fetch_page)
+    lower_only = app.dialect == "lower_only"
+    return CursorSource(app.name, passes, app.retention_ms, app.page_size, lower_only, in_portions(fetch_page))
 
 
 def decode_stored(raw: bytes, position: int) -> Message | Reject:
     """Read a record's stored bytes again, for `quarantine requeue`."""
     try:
-        pieces = list(split_objects(raw.decode()))
+        piece = read_whole(raw.decode().strip(" \t\r\n"))
     except ValueError:
-        pieces = []
-    if len(pieces) != 1:
+        piece = None
+    if piece is None:
         return Reject(raw, "not one JSON value in UTF-8", position)
-    return decode(Slice(raw.decode(), pieces[0].value, pieces[0].problem), position)
+    return decode(piece._replace(text=raw.decode()), position)

@@ -75,7 +75,7 @@ def _message(piece: Slice, raw: bytes, position: int) -> Message:
 
 def _msg_id(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+        value = str(value)
     if not isinstance(value, str):
         raise _Unreadable("msg_id is missing" if value is None else "msg_id is neither text nor an integer")
     try:

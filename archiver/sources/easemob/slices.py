@@ -1,8 +1,8 @@
 """Cuts an answer into its envelope and the verbatim text of each record, without serialising anything again.
 
-The standard library decides what is valid JSON. Where one record is beyond it (nested too deep, an integer of five
-thousand digits), a scanner that knows only strings and brackets finds the record's end, so that one record cannot
-take its neighbours with it.
+The standard library decides what is valid JSON. What it cannot bear (100,000 levels, millions of values in a few
+megabytes, an error in each of a million records) is measured first, by a scanner that knows only strings and brackets:
+it finds each record's end in one pass, so that one record can neither take its neighbours with it nor eat the memory.
 """
 
 from __future__ import annotations
@@ -13,13 +13,20 @@ from collections.abc import Iterator
 from json.decoder import JSONDecoder, scanstring  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-from archiver.errors import AnswerUnusable
+from archiver.errors import AnswerTooLarge, AnswerUnusable
 from archiver.model import Json
 
+DEEPEST, MOST_VALUES = 256, 400_000
+"""A record beyond these is not read but quarantined. The depth is our own, not the interpreter's, which depends on who
+calls; databases bear more. A value costs a hundred bytes once it is read, however few it takes in the text."""
+
+_MOST_RECORDS, _MOST_IN_PAGE, _LARGE = 100_000, 500_000, 1 << 20
 _decode = JSONDecoder().raw_decode
-_space = re.compile(r"[ \t\n\r]*").match
-_structure = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
-_scalar = re.compile(r"[^\s,\]}]+")
+_space = re.compile(r"[ \t\n\r]*+").match
+# A string (group 1: the quote that ends it), brackets, or what lies between; possessive, or the way back through a
+# text of 20 MB would cost gigabytes.
+_tokens = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|(?:[^"\[\]{}]++|\[\]|\{\})++|[\[{]++|[\]}]++', re.DOTALL).finditer
+_scalar = re.compile(r"[^\s,\]}]++")
 
 
 class Slice(NamedTuple):
@@ -41,41 +48,132 @@ def read_text(body: bytes) -> str:
 def split_envelope(body: bytes, key: str) -> tuple[Json, list[Slice] | None]:
     """Split the answer `{..., key: [record, ...], ...}`; the slices are None where `key` is missing or no list.
 
-    Raises AnswerUnusable unless the whole body is one JSON object with `key` at most once.
+    Raises AnswerUnusable unless the whole body is one JSON object with `key` at most once, and AnswerTooLarge where
+    it holds more than is read at once.
     """
     text = read_text(body)
-    envelope: Json = {}
-    slices: list[Slice] | None = None
+    reader = _Reader(text)
     try:
-        at = _expect(text, 0, "{")
-        if text.startswith("}", at):
-            return envelope, None
-        while True:
-            name, at = _name(text, at)
-            if name == key and text.startswith("[", at):
-                if slices is not None:
-                    raise AnswerUnusable(f"the answer has two lists named {key}")
-                slices, at = _elements(text, at)
-            else:
-                envelope[name], at = _decode(text, at)
-            at = _space(text, at).end()  # type: ignore[union-attr]
-            if text.startswith("}", at):
-                break
-            at = _expect(text, at, ",")
-        if _space(text, at + 1).end() != len(text):  # type: ignore[union-attr]
+        envelope, slices, at = _members(reader, key)
+        if _space(text, at).end() != len(text):  # type: ignore[union-attr]
             raise AnswerUnusable("the answer goes on behind its end")
-    except (ValueError, IndexError, RecursionError, StopIteration):
+    except (ValueError, IndexError, RecursionError):
         raise AnswerUnusable("the answer is not the JSON object that was asked for") from None
     return envelope, slices
 
 
 def split_objects(text: str) -> Iterator[Slice]:
     """The records of a line, or of several lines: JSON values one behind the other, whatever lies between them."""
+    reader = _Reader(text)
     at = _space(text, 0).end()  # type: ignore[union-attr]
     while at < len(text):
-        piece, at = _one(text, at)
+        piece, at = reader.read(at)
         yield piece
         at = _space(text, at).end()  # type: ignore[union-attr]
+
+
+def read_whole(text: str) -> Slice | None:
+    """The one value that is the whole text; None where it is something else."""
+    try:
+        piece, end = _Reader(text).read(0)
+    except ValueError:
+        return None
+    return piece if end == len(text) else None
+
+
+class _Reader:
+    """Reads the values of one text. `measured`: how many they were, as far as they were counted."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.values = 0
+        self._careful = len(text) > _LARGE
+
+    def read(self, at: int) -> tuple[Slice, int]:
+        """One value and its end. Raises ValueError where none begins, or none ends."""
+        text = self.text
+        if not self._careful:
+            try:
+                value, end = _decode(text, at)
+            except (ValueError, RecursionError):
+                # Each error of the library looks through all that lies before it; so from now on it sees one record.
+                self._careful = True
+            else:
+                if text.count("[", at, end) + text.count("{", at, end) <= DEEPEST:
+                    return Slice(text[at:end], value), end
+        end, values, depth = _measure(text, at)
+        piece = text[at:end]
+        if depth > DEEPEST:
+            return Slice(piece, None, "nested too deep"), end
+        if values > MOST_VALUES:
+            return Slice(piece, None, "more values than are read"), end
+        self.values += values
+        return _read_measured(piece), end
+
+
+def _read_measured(piece: str) -> Slice:
+    try:
+        value, end = _decode(piece)
+    except json.JSONDecodeError:
+        return Slice(piece, None, "not valid JSON")
+    except ValueError:  # CPython refuses integers of more than 4,300 digits
+        return Slice(piece, None, "a number too long to read")
+    return Slice(piece, value) if end == len(piece) else Slice(piece, None, "not valid JSON")
+
+
+def _measure(text: str, at: int) -> tuple[int, int, int]:
+    """Where a value ends, how many values it holds, and how deep. Raises ValueError where it does not end."""
+    if text[at] not in '[{"':
+        found = _scalar.match(text, at)
+        if found is None:
+            raise ValueError("value")
+        return found.end(), 1, 0
+    depth = deepest = 0
+    values = 1
+    for found in _tokens(text, at):
+        start, end = found.span()
+        first = text[start]
+        if first == '"':
+            if not found[1]:
+                break
+            if depth == 0:
+                return end, values, 0
+        elif first in "[{":
+            depth += end - start
+            values += end - start
+            deepest = max(deepest, depth)
+        elif first in "]}":
+            if end - start >= depth:
+                return start + depth, values, deepest
+            depth -= end - start
+        else:
+            values += text.count(",", start, end)
+    raise ValueError("unfinished")
+
+
+def _members(reader: _Reader, key: str) -> tuple[Json, list[Slice] | None, int]:
+    """The members of the object that is the text, those of the list under `key` apart, and where it ends."""
+    text = reader.text
+    envelope: Json = {}
+    slices: list[Slice] | None = None
+    at = _expect(text, 0, "{")
+    if text.startswith("}", at):
+        return envelope, None, at + 1
+    while True:
+        name, at = _name(text, at)
+        if name == key and text.startswith("[", at):
+            if slices is not None:
+                raise AnswerUnusable(f"the answer has two lists named {key}")
+            slices, at = _elements(reader, at)
+        else:
+            piece, at = reader.read(at)
+            if piece.problem:
+                raise ValueError(name)
+            envelope[name] = piece.value
+        at = _space(text, at).end()  # type: ignore[union-attr]
+        if text.startswith("}", at):
+            return envelope, slices, at + 1
+        at = _expect(text, at, ",")
 
 
 def _expect(text: str, at: int, mark: str) -> int:
@@ -92,45 +190,18 @@ def _name(text: str, at: int) -> tuple[str, int]:
     return name, _expect(text, at, ":")
 
 
-def _elements(text: str, at: int) -> tuple[list[Slice], int]:
+def _elements(reader: _Reader, at: int) -> tuple[list[Slice], int]:
+    text = reader.text
     slices: list[Slice] = []
     at = _space(text, at + 1).end()  # type: ignore[union-attr]
     if text.startswith("]", at):
         return slices, at + 1
     while True:
-        piece, at = _one(text, at)
+        piece, at = reader.read(at)
         slices.append(piece)
+        if len(slices) > _MOST_RECORDS or reader.values > _MOST_IN_PAGE:
+            raise AnswerTooLarge("the answer holds more than is read at once")
         at = _space(text, at).end()  # type: ignore[union-attr]
         if text.startswith("]", at):
             return slices, at + 1
         at = _expect(text, at, ",")
-
-
-def _one(text: str, at: int) -> tuple[Slice, int]:
-    try:
-        value, end = _decode(text, at)
-        return Slice(text[at:end], value), end
-    except RecursionError:
-        problem = "nested too deep"
-    except json.JSONDecodeError:
-        problem = "not valid JSON"
-    except ValueError:  # CPython refuses integers of more than 4,300 digits
-        problem = "a number too long to read"
-    end = _end_of_value(text, at)
-    return Slice(text[at:end], None, problem), end
-
-
-def _end_of_value(text: str, at: int) -> int:
-    """Where a value ends, by its brackets and strings alone. Raises ValueError where it does not."""
-    if text[at] not in '[{"':
-        found = _scalar.match(text, at)
-        if found is None:
-            raise ValueError("value")
-        return found.end()
-    depth = 0
-    for found in _structure.finditer(text, at):
-        mark = found.group()
-        depth += 1 if mark in "[{" else -1 if mark in "]}" else 0
-        if depth == 0:
-            return found.end()
-    raise ValueError("unfinished")
