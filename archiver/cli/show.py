@@ -10,7 +10,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -77,9 +77,8 @@ class Bar:
         self._console = Console(stderr=True, highlight=False)
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=10),
             TextColumn("{task.fields[told]}"),
-            TimeElapsedColumn(),
             console=self._console,
             disable=not self._console.is_terminal,
         )
@@ -109,15 +108,15 @@ class Bar:
             self._show()
 
     def _show(self) -> None:
-        self._progress.update(self._task, told=self._told_text())
+        self._progress.update(self._task, told=f"{self._rate()}, until {instant(self._until_ms)[5:16]}")
         now = time.monotonic()
         if self._plain and not self._console.is_terminal and now - self._told >= _PLAIN_EVERY_S:
             self._told = now
             self._console.print(self._line(), soft_wrap=True)
 
-    def _told_text(self) -> str:
+    def _rate(self) -> str:
         rate = self._messages / max(time.monotonic() - self._began, 0.001)
-        return f"{self._messages:,} new messages, {rate:,.0f}/s, complete until {instant(self._until_ms)}"
+        return f"{self._messages:,} new, {rate:,.0f}/s"
 
     def _line(self) -> str:
-        return f"{self._name}: {self._told_text()}"
+        return f"{self._name}: {self._rate()}, complete until {instant(self._until_ms)} UTC"
