@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
+import requests
 
+from archiver import review, walker, wiring
 from archiver.errors import ConfigurationError
+from archiver.http import DownloadLimits, download
+from archiver.model import Window
 from archiver.sandbox import Faults
+from archiver.sources.easemob.hours import hour_name
+from archiver.store import windows
+from archiver.store.engine import Tx
+from archiver.store.windows import Claim
 from tests.flow.conftest import MakeSimulated, Simulated
 
 HOUR = 3_600_000
@@ -100,9 +111,6 @@ def test_an_outage_of_four_days_ends_in_visible_holes(make_simulated: MakeSimula
     assert {hole["state"] for hole in status["holes"]} == {"expired"}
     lost = archive.states().count("expired")
     assert 48 <= lost <= 52
-    from archiver import review
-    from archiver.model import Window
-
     whole = Window(min(hole["lo_ms"] for hole in status["holes"]), max(hole["hi_ms"] for hole in status["holes"]))
     assert review.accept(archive.store, whole, "the machine was off", "tester") == lost
     assert archive.pull().exit_code == 0
@@ -163,3 +171,92 @@ def test_both_sources_share_one_table_without_false_revisions(make_simulated: Ma
     marks = archive.database.rows("SELECT source, complete_until_ms FROM watermarks ORDER BY source")
     assert [row[0] for row in marks] == ["cursor", "hourly"]
     assert marks[0][1] != marks[1][1]
+
+
+def lines_of(archive: Simulated, name: str) -> set[bytes]:
+    """The lines of an hour's file, fetched as anybody would."""
+    server = archive.server
+    token = {"grant_type": "client_credentials", "client_id": server.client_id, "client_secret": server.client_secret}
+    bearer = requests.post(f"{server.home}/token", json=token, timeout=10).json()["access_token"]
+    headers = {"Authorization": f"Bearer {bearer}"}
+    link = requests.get(f"{server.home}/chatmessages/{name}", headers=headers, timeout=10).json()["data"][0]["url"]
+    return set(gzip.decompress(requests.get(link, timeout=10).content).splitlines())
+
+
+def test_the_bytes_of_each_line_are_kept(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=2, age=26, messages=80)
+    assert archive.pull().exit_code == 0
+    hours = [hour_name(archive.server.start_ms + at * HOUR, 8 * HOUR) for at in range(2)]
+    served = lines_of(archive, hours[0]) | lines_of(archive, hours[1])
+    assert {bytes(row[0]) for row in archive.database.rows("SELECT raw FROM messages")} == served
+
+
+def test_an_hour_the_provider_never_stored_is_presumed_empty_after_a_while(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=40, age=26, messages=400)
+    missing = archive.server.start_ms + 10 * HOUR
+    archive.server.faults.hour_unstored = hour_name(missing, 8 * HOUR)
+    lost = {row.msg_id for row in archive.server.records if missing <= row.timestamp_ms < missing + HOUR}
+    states = []
+    for _ in range(8):
+        archive.pull()
+        states.append(archive.states())
+        archive.clock.now_ms += 4 * HOUR
+    assert "not_ready" in states[0]
+    assert states[0][10] == "not_ready"
+    if "presumed_empty" in states[-1]:
+        assert states[-1][10] == "presumed_empty"
+        status = archive.status()
+        assert status["windows"]["presumed_empty"] == 1
+        assert status["complete_until_ms"] > missing + HOUR
+    else:
+        assert states[-1][10] == "expired"
+    assert archive.served() - archive.stored() == lost
+
+
+def test_a_daemon_that_was_dead_for_sixty_hours_is_seen(
+    make_simulated: MakeSimulated, caplog: pytest.LogCaptureFixture
+) -> None:
+    archive = make(make_simulated, hours=3, age=26, messages=30)
+    archive.pull()
+    assert "retention" not in caplog.text
+    archive.clock.now_ms += 14 * HOUR
+    archive.server.faults.http_500 = 1.0
+    archive.server.faults.only = "/chatmessages/"
+    archive.keys["give_up"] = "100ms"
+    archive.pull()
+    assert "over half of the retention" in caplog.text
+    archive.clock.now_ms += 46 * HOUR
+    status = archive.status()
+    assert status["overdue_seconds"] > 50 * 3600
+    assert status["time_to_loss_seconds"] < 0
+    archive.pull()
+    assert "over 80 % of the retention" in caplog.text
+
+
+def test_a_long_download_renews_the_lease_by_what_comes_in(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=1, age=26, messages=300)
+    leases = []
+    renew = windows.renew
+
+    def noted(tx: Tx, claim: Claim, lease_ms: int) -> None:
+        leases.append(claim.id)
+        renew(tx, claim, lease_ms)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(walker, "_RENEWAL_BYTES", 1)
+        patch.setattr(wiring, "download", partial(download, limits=DownloadLimits(progress_bytes=1)))
+        patch.setattr(windows, "renew", noted)
+        assert archive.pull().exit_code == 0
+    assert leases
+
+
+def test_a_run_is_recorded_with_what_it_did(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=3, age=26, messages=30, early="off", audits=[])
+    archive.pull()
+    query = "SELECT outcome, windows, pages, received, new, requests, retries, skew_ms, ended_at FROM runs"
+    ((outcome, walked, pages, received, new, answers, retries, skew_ms, ended_at),) = archive.database.rows(query)
+    assert (outcome, received, new, retries) == ("done", 30, 30, 0)
+    assert (walked, pages) == (4, 4)
+    assert json.loads(answers)["200"] >= 4
+    assert abs(skew_ms) < 1000
+    assert ended_at is not None
