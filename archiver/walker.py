@@ -67,6 +67,7 @@ class Walker:
         self.walk0_ms = claim.walk0_ms if self.resume_ms is not None else None
         self.progress_ms = self.resume_ms
         self.ended = False
+        self._rows = 0
         self._shifts: set[int] = set()
         self._wrong_zone: ConfigurationError | None = None
         self._unrenewed = 0
@@ -91,7 +92,7 @@ class Walker:
                 windows.hold(tx, self.claim)
                 mark_ms = self._close(tx, "exhausted", None)
             ground.moved(mark_ms)
-        if not (ordered and self.trusted):
+        if not ordered or (not self.trusted and self._rows > 1):  # a single row is always in order
             self._note_order(ordered)
 
     def _commit(self, step: Step) -> None:
@@ -114,6 +115,7 @@ class Walker:
             if step.end and self._settled():
                 mark_ms = self._end(tx, step)
         self.progress_ms = step.progress_ms
+        self._rows += tally.received - tally.outside
         self._report(tally)
         self.ground.count(tally)
         if mark_ms is not None:
@@ -148,7 +150,11 @@ class Walker:
         if how == "partial" and progress_ms is not None:
             claim = windows.split(tx, claim, progress_ms)
         held = watermarks.lock(tx, key)
-        windows.close(tx, claim, by_order=how != "exhausted")
+        # A resumed walk, too, has not seen what the order alone puts before its beginning.
+        by_order = how != "exhausted" or self.resume_ms is not None
+        if by_order and not apps.order_trusted(tx, key):  # asked under the lock that a reopening takes
+            raise TryAgainLater("the server's order lost our trust during this walk")
+        windows.close(tx, claim, by_order=by_order)
         return watermarks.move(tx, key, held, longest_audit=self.ground.longest_audit).complete_until_ms
 
     def _end_hour(self, tx: Tx, step: Step) -> int | None:

@@ -20,7 +20,9 @@ class Walk:
 
     def __init__(self, window: Window, *, trusted: bool) -> None:
         self.window = window
-        self.trusted = trusted
+        self.ordered = True
+        """The rows of this walk came in ascending order."""
+        self._trusted = trusted
         self.highest_ms: int | None = None
         self.lowest_ms: int | None = None
         self.pages = 0
@@ -34,6 +36,11 @@ class Walk:
         """A new list begins: cursors belong to one list only."""
         self.news = self._empty = self._known = 0
         self._cursors: set[str] = set()
+
+    @property
+    def trusted(self) -> bool:
+        """The server's order was found good so far, and in this walk."""
+        return self._trusted and self.ordered
 
     @property
     def progress_ms(self) -> int | None:
@@ -70,7 +77,7 @@ class Walk:
         elif timestamp_ms >= self.highest_ms:
             self.highest_ms = timestamp_ms
         else:
-            self.trusted = False
+            self.ordered = False
             self.lowest_ms = min(self.lowest_ms, timestamp_ms)
 
     def _check_bounds(self, cursor: str) -> None:

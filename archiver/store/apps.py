@@ -87,6 +87,11 @@ def find(tx: Tx, app: str, source: str) -> Key | None:
     return None if row is None else Key(row.app_id, source)
 
 
+def find_app(tx: Tx, app: str) -> int | None:
+    """The number of an app, if the archive knows it."""
+    return tx.conn.scalar(sa.select(apps.c.id).where(apps.c.name == app))
+
+
 def pin(tx: Tx, app: str, application: str) -> None:
     """Tie an app to the uuid its credentials belong to. Raises WrongApplication when it is tied to another."""
     row = tx.conn.execute(sa.select(apps.c.id, apps.c.application).where(apps.c.name == app)).first()
@@ -114,6 +119,11 @@ def lock(tx: Tx, key: Key) -> Remembered:
 def set_backfill(tx: Tx, key: Key, from_ms: int) -> None:
     """Remember how far back a backfill shall go, so that it can be resumed; it only ever goes further."""
     tx.conn.execute(sa.update(sources).where(_is(sources, key)).values(backfill_from_ms=from_ms))
+
+
+def order_trusted(tx: Tx, key: Key) -> bool:
+    """Whether the server's order is trusted now."""
+    return bool(tx.conn.scalar(sa.select(sources.c.order_trusted).where(_is(sources, key))))
 
 
 def note_order(tx: Tx, key: Key, *, ordered: bool, clean_needed: int = 100) -> bool:

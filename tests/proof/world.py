@@ -55,15 +55,15 @@ class Plan:
     """What a world is made of; drawn from its seed, or set by a test."""
 
     nature: Nature
-    trouble: Trouble
-    mishaps: Mishaps
-    page_size: int
-    settle_ms: int
-    audits_ms: tuple[int, ...]
-    span_ms: int
-    every_ms: tuple[int, ...]
-    pulls: int
-    messages: int
+    trouble: Trouble = field(default_factory=Trouble)
+    mishaps: Mishaps = field(default_factory=Mishaps)
+    page_size: int = 10
+    settle_ms: int = SECOND_MS
+    audits_ms: tuple[int, ...] = ()
+    span_ms: int = HOUR_MS
+    every_ms: tuple[int, ...] = (10 * MINUTE_MS,)
+    pulls: int = 2
+    messages: int = 0
     database_offset_ms: int = 0
     client_offset_ms: int = 0
     node_ms: int = 0
@@ -266,7 +266,7 @@ class World:
         return outcome
 
     def run(self) -> World:
-        with self._surroundings():
+        with self.surroundings():
             plan = self.plan
             for number in range(plan.pulls):
                 self.clock.now_ms += self.draw.choice(plan.every_ms)
@@ -322,7 +322,7 @@ class World:
             self.oracles.fail("O5", f"{lacking}; the last pull: {outcome and outcome.reason}")
 
     @contextmanager
-    def _surroundings(self) -> Iterator[None]:
+    def surroundings(self) -> Iterator[None]:
         """Owners are simulated processes, and the product's log goes to the oracles."""
         log = logging.getLogger("archiver.pull")
         was = leases.me, leases.dead, log.propagate, log.level
@@ -424,15 +424,15 @@ def make_records(draw: random.Random, plan: Plan) -> list[Record]:
         lateness_ms = min(lateness_ms, settle_ms)
         if draw.random() < plan.late_share:
             lateness_ms = settle_ms + draw.randrange(1, int(1.3 * max(plan.audits_ms, default=HOUR_MS)))
-        records.append(_record(draw, number, stamp_ms, sent_ms + lateness_ms, lateness_ms))
+        records.append(make_record(draw, number, stamp_ms, sent_ms + lateness_ms, lateness_ms))
     for odd_ms in (10 * YEARS_MS, -10 * YEARS_MS):
         if draw.random() < 0.3:
             sent_ms = START_MS + draw.randrange(plan.span_ms)
-            records.append(_record(draw, len(records), sent_ms + odd_ms, sent_ms, 0))
+            records.append(make_record(draw, len(records), sent_ms + odd_ms, sent_ms, 0))
     return records
 
 
-def _record(draw: random.Random, number: int, stamp_ms: int, visible_ms: int, lateness_ms: int) -> Record:
+def make_record(draw: random.Random, number: int, stamp_ms: int, visible_ms: int, lateness_ms: int) -> Record:
     msg_id = f"{draw.getrandbits(40):x}-{number}"
     readable, edited_ms = draw.random() > 0.02, 0
     body: dict[str, object] = {"msg_id": msg_id, "timestamp": stamp_ms, "from": "a", "to": "b", "chat_type": "chat"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from archiver.errors import AnswerUnusable, RequestRefused, WalkFailed
-from archiver.model import Json, Message, Page, Pass, Reject, Step, Window
+from archiver.model import DAY_MS, Json, Message, Page, Pass, Reject, Step, Window
 from archiver.sources.easemob.decode import decode, page_sha256
 from archiver.sources.easemob.slices import Slice, split_envelope
 from archiver.walks import Walk
@@ -109,13 +109,20 @@ class CursorSource:
             looks_cut = yield from self._list(walk, Window(highest_ms, window.hi_ms))
             if walk.news:
                 continue  # it does cut lists: the rest comes list by list
-            if looks_cut and highest_ms + 1 < window.hi_ms:
-                yield from self._list(walk, Window(highest_ms + 1, window.hi_ms), final=False)
-                if walk.news:
-                    raise WalkFailed("the server withholds rows of a single millisecond")
+            if looks_cut:
+                yield from self._probe_millisecond(walk, highest_ms)
             return
         if looks_cut:
             yield from self._probe_both_ends(walk)
+
+    def _probe_millisecond(self, walk: Walk, at_ms: int) -> Iterator[Step]:
+        """One millisecond fills a list that looks cut; it is if it hides what follows, in the window or behind it."""
+        until_ms = max(walk.window.hi_ms, at_ms + 1 + DAY_MS)
+        yield from self._list(walk, Window(at_ms, until_ms), final=False)
+        if not walk.news:
+            yield from self._list(walk, Window(at_ms + 1, until_ms), final=False)
+            if walk.news:
+                raise WalkFailed("the server withholds rows of a single millisecond")
 
     def _probe_both_ends(self, walk: Walk) -> Iterator[Step]:
         lowest_ms, highest_ms = walk.lowest_ms or 0, walk.highest_ms or 0
@@ -127,25 +134,28 @@ class CursorSource:
     def _list(self, walk: Walk, window: Window, *, final: bool = True) -> Generator[Step, None, bool]:
         """Read one list to the end of its cursors. True: that end is not to be believed yet.
 
-        Unless `final`, the walk is not over even where the list ends well.
+        Unless `final`, the list only probes what others have shown: it ends nothing, proves no progress, and is left
+        at the first page that holds what none of them had.
         """
         walk.begin_list()
         query = {"ql": self._query(window), "limit": str(self.page_size)}
         page, cursor = self._next(query)
         while True:
             walk.take(page, cursor)
+            progress_ms = walk.progress_ms if final else None
             if cursor is None:
                 over = final and not walk.looks_cut
-                yield Step(page, walk.progress_ms, walk.trusted, "exhausted" if over else "")
+                yield Step(page, progress_ms, walk.ordered, "exhausted" if over else "")
                 return walk.looks_cut
-            if self.lower_only and walk.lies_beyond(page, self.passes[0].lag_ms):
-                yield Step(page, walk.progress_ms, walk.trusted, "by_order")
+            if final and self.lower_only and walk.lies_beyond(page, self.passes[0].lag_ms):
+                yield Step(page, progress_ms, walk.ordered, "by_order")
                 return False
-            progress_ms = walk.progress_ms
             if walk.pages >= PAGES_PER_WALK and progress_ms is not None and progress_ms > walk.window.lo_ms:
-                yield Step(page, progress_ms, walk.trusted, "partial")
+                yield Step(page, progress_ms, walk.ordered, "partial")
                 return False
-            yield Step(page, progress_ms, walk.trusted)
+            yield Step(page, progress_ms, walk.ordered)
+            if walk.news and not final:
+                return True
             page, cursor = self._next(query, cursor)
 
     def _next(self, query: dict[str, str], cursor: str | None = None) -> tuple[Page, str | None]:
