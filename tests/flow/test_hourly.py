@@ -191,26 +191,26 @@ def test_the_bytes_of_each_line_are_kept(make_simulated: MakeSimulated) -> None:
     assert {bytes(row[0]) for row in archive.database.rows("SELECT raw FROM messages")} == served
 
 
-def test_an_hour_the_provider_never_stored_is_presumed_empty_after_a_while(make_simulated: MakeSimulated) -> None:
-    archive = make(make_simulated, hours=40, age=26, messages=400)
-    missing = archive.server.start_ms + 10 * HOUR
+@pytest.mark.parametrize(("age", "end"), [(26, "presumed_empty"), (50, "expired")])
+def test_an_hour_the_provider_never_stored(make_simulated: MakeSimulated, age: int, end: str) -> None:
+    """Presumed empty when later hours have had files for a day; lost when the retention goes by before that."""
+    archive = make(make_simulated, hours=10, age=age, messages=100)
+    missing = archive.server.start_ms + 7 * HOUR
     archive.server.faults.hour_unstored = hour_name(missing, 8 * HOUR)
-    lost = {row.msg_id for row in archive.server.records if missing <= row.timestamp_ms < missing + HOUR}
     states = []
     for _ in range(8):
         archive.pull()
-        states.append(archive.states())
+        states.append(archive.states()[7])
         archive.clock.now_ms += 4 * HOUR
-    assert "not_ready" in states[0]
-    assert states[0][10] == "not_ready"
-    if "presumed_empty" in states[-1]:
-        assert states[-1][10] == "presumed_empty"
-        status = archive.status()
-        assert status["windows"]["presumed_empty"] == 1
-        assert status["complete_until_ms"] > missing + HOUR
-    else:
-        assert states[-1][10] == "expired"
+    assert states[0] == "not_ready"
+    assert states[-1] == end
+    assert archive.status()["windows"][end] == 1
+    lost = {row.msg_id for row in archive.server.records if missing <= row.timestamp_ms < missing + HOUR}
     assert archive.served() - archive.stored() == lost
+    if end == "presumed_empty":
+        assert archive.status()["complete_until_ms"] > missing + HOUR
+    else:
+        assert archive.status()["complete_until_ms"] == missing
 
 
 def test_a_daemon_that_was_dead_for_sixty_hours_is_seen(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import time
@@ -15,7 +16,9 @@ from tests.flow.processes import Start, never_ahead, wait_for_pages
 HOUR = 3_600_000
 
 
-KILLS = pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.full)])
+PROVE = int(os.environ.get("ARCHIVER_PROVE_KILLS", "0"))
+"""`make prove` sets it: so many kills more, in a run of hours."""
+KILLS = pytest.mark.parametrize("kills", [PROVE] if PROVE else [5, pytest.param(20, marks=pytest.mark.full)])
 
 
 @KILLS

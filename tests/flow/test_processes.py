@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sqlite3
 import time
@@ -78,7 +79,7 @@ def test_a_zombie_that_wakes_up_is_refused(database: Database, make_archive: Mak
     all_stored(archive)
 
 
-@pytest.mark.parametrize("crashes", [2])
+@pytest.mark.parametrize("crashes", [20 if os.environ.get("ARCHIVER_PROVE_KILLS") else 2])
 @pytest.mark.full
 def test_a_database_that_dies_loses_no_truth(
     postgres: Postgres, postgres_database: Database, make_archive: MakeArchive, start: Start, crashes: int
