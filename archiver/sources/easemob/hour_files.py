@@ -12,20 +12,25 @@ import gzip
 import re
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import islice
 from json.decoder import JSONDecoder
 from typing import IO, NamedTuple, Protocol
 
 from archiver.errors import AnswerUnusable, WalkFailed
 from archiver.model import Message, Page, Reject
 from archiver.sources.easemob.decode import decode, page_sha256
-from archiver.sources.easemob.slices import Slice, split_objects
+from archiver.sources.easemob.slices import Slice, read_whole, split_objects
 
-INFLATED_LIMIT, LINE_LIMIT = 64 << 30, 32 << 20
+INFLATED_LIMIT, LINE_LIMIT = 64 << 30, 24 << 20
 
 _MAGIC, _LAYERS = b"\x1f\x8b", 3
 _BLOCK, _GLUED, _PAGE_BYTES, _TOLD = 1 << 18, 1 << 20, 8 << 20, 64 << 20
+_MOST_PIECES = 50_000
+_BODY_COSTS = 64
+"""At least, in memory, however few bytes it takes in the text."""
 _SPACE = b" \t\r\n"
 _raw_decode = JSONDecoder().raw_decode
+_begins_object = re.compile(rb"[ \t\r\n]*+\{").match
 _next_object = re.compile(r"[ \t\r\n]*+(?=\{)").match
 
 
@@ -89,6 +94,7 @@ def read_pages(
         record = decode(piece, position) if isinstance(piece, Slice) else Reject(*piece, position)
         records.append(record)
         size += len(record.raw)
+        size += _BODY_COSTS * len(record.bodies) if isinstance(record, Message) else 0
     if records:
         yield _page(records, server_ms, believed)
 
@@ -123,35 +129,42 @@ def _records(stream: _Stream, packed: bool, line_limit: int) -> Iterator[Slice |
         except UnicodeDecodeError:
             yield Unreadable(line, "not UTF-8")
             continue
-        try:
-            value, end = _raw_decode(text)
-        except (ValueError, RecursionError):
-            end = -1
-        if end == len(text):
-            yield Slice(text, value)
+        whole = read_whole(text)
+        if whole is not None and not whole.problem:
+            yield whole
         else:
             yield from _odd_line(text)
 
 
 def _odd_line(text: str) -> Iterator[Slice | Unreadable]:
     """Several records, or something that is none. What cannot be read is one piece, unless records stand beside it."""
+    while text:
+        pieces, rest = _objects(text)
+        if not (any(not piece.problem for piece in pieces) or (len(pieces) == 1 and not rest.strip())):
+            if text.strip():
+                yield Unreadable(text.encode(), "not valid JSON")
+            return
+        yield from pieces
+        if len(pieces) < _MOST_PIECES:
+            if rest.strip():
+                yield Unreadable(rest.encode(), "not valid JSON")
+            return
+        text = rest
+
+
+def _objects(text: str) -> tuple[list[Slice], str]:
+    """The objects that a text begins with, up to a bounded number, and the rest of it."""
     pieces: list[Slice] = []
     at = 0
     try:
-        for piece in split_objects(text):
+        for piece in islice(split_objects(text), _MOST_PIECES):
             if not piece.text.startswith("{"):
                 break
             pieces.append(piece)
             at = text.index(piece.text, at) + len(piece.text)
     except ValueError:
         pass  # the rest has no end
-    rest = text[at:].strip()
-    if any(not piece.problem for piece in pieces) or (len(pieces) == 1 and not rest):
-        yield from pieces
-        if rest:
-            yield Unreadable(text[at:].encode(), "not valid JSON")
-    elif text.strip():
-        yield Unreadable(text.encode(), "not valid JSON")
+    return pieces, text[at:]
 
 
 def _lines(stream: _Stream, packed: bool, limit: int) -> Iterator[bytes]:
@@ -186,8 +199,10 @@ def _lines(stream: _Stream, packed: bool, limit: int) -> Iterator[bytes]:
 def _whole_objects(data: bytes | bytearray) -> int:
     """How many bytes of JSON objects, one behind the other, `data` begins with."""
     at = 0
+    if not _begins_object(data):
+        return 0
     try:
-        text = codecs.getincrementaldecoder("utf-8")().decode(data)  # it may end within a character
+        text, _ = codecs.utf_8_decode(data, "strict", False)  # it may end within a character
         while found := _next_object(text, at):
             at = _raw_decode(text, found.end())[1]
     except UnicodeDecodeError:

@@ -123,7 +123,7 @@ def _read_measured(piece: str) -> Slice:
 
 def _measure(text: str, at: int) -> tuple[int, int, int]:
     """Where a value ends, how many values it holds, and how deep. Raises ValueError where it does not end."""
-    if text[at] not in '[{"':
+    if text[at : at + 1] not in ("[", "{", '"'):
         found = _scalar.match(text, at)
         if found is None:
             raise ValueError("value")
