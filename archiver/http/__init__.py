@@ -3,6 +3,8 @@
 from archiver.http.answers import Answer, envelope
 from archiver.http.client import Client, Limits, Options
 from archiver.http.download import Downloaded, DownloadLimits, SignedLink, download
+from archiver.http.public import public_adapter
+from archiver.http.transfer import Transfer, transfer
 
 __all__ = [
     "Answer",
@@ -12,6 +14,9 @@ __all__ = [
     "Limits",
     "Options",
     "SignedLink",
+    "Transfer",
     "download",
     "envelope",
+    "public_adapter",
+    "transfer",
 ]

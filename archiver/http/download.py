@@ -10,7 +10,7 @@ import hashlib
 import re
 import threading
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -121,13 +121,19 @@ def download(
     Raises ProviderUnavailable, RequestRefused (a redirect), WalkFailed (larger than the limit), Stopped.
     """
     limits = limits or DownloadLimits()
+    return keep(Pieces(link, limits, verify, clock), into, limits, stop=stop, progress=progress)
+
+
+def keep(
+    pieces: Pieces, into: IO[bytes], limits: DownloadLimits, *, stop: threading.Event, progress: Progress
+) -> Downloaded:
+    """Write what arrives to `into`, within its limits."""
     whole, size, told = hashlib.sha256(), 0, 0
-    pieces = _Pieces(link, limits, verify, clock)
     with closing(pieces.fetch()) as arriving:
         for piece in arriving:
             size += len(piece)
             if size > limits.byte_limit:
-                raise _too_large(link, limits)
+                raise _too_large(pieces.link, limits)
             whole.update(piece)
             _kept(into.write, piece)
             if stop.is_set():
@@ -147,38 +153,43 @@ def _kept(act: Callable[..., object], *pieces: bytes) -> None:
         raise TryAgainLater(f"a temporary file cannot be written: {error.strerror}") from error
 
 
-class _Pieces:
+class Pieces:
     """The bytes of one answer as they arrive. Only in here do the network's errors arise."""
+
+    adapter: Callable[[], Adapter] = Adapter
+    headers: Mapping[str, str] = _HEADERS
 
     def __init__(
         self, link: SignedLink, limits: DownloadLimits, verify: bool | str, clock: Callable[[], float]
     ) -> None:
-        self._link, self._limits, self._verify, self._clock = link, limits, verify, clock
+        self.link, self._limits, self._verify, self._clock = link, limits, verify, clock
         self.pace = _Pace(limits.stall_s)
         self.framed = False
 
     def fetch(self) -> Generator[bytes, None, None]:
         try:
-            with closing(Adapter()) as adapter, self.pace:
+            with closing(self.adapter()) as adapter, self.pace:
                 yield from self._arriving(adapter)
         except FAILURES as error:
             failure = reason(error)
         else:
             return
         # Out here, where no other error hangs on it: those of the libraries quote the link.
-        raise ProviderUnavailable(f"{self._link.host}: {failure}")
+        raise ProviderUnavailable(f"{self.link.host}: {failure}")
 
     def _arriving(self, adapter: Adapter) -> Generator[bytes, None, None]:
         limits, ends_at, recent = self._limits, self._clock() + self._limits.total_s, 0
-        request = requests.Request("GET", self._link.url, _HEADERS).prepare()
+        request = requests.Request("GET", self.link.url, dict(self.headers)).prepare()
         timeout = (limits.connect_s, 3 * limits.stall_s)  # of one read; the pace is cut before
         with closing(adapter.send(request, stream=True, timeout=timeout, verify=self._verify)) as response:
             if response.status_code != 200:
-                raise self._refusal(response)
+                self.refuse(response)
+                return
+            self.accept(response)
             length = response.headers.get("Content-Length", "")
             self.framed = bool(length) or response.raw.chunked
             if length.isdecimal() and int(length) > limits.byte_limit:
-                raise _too_large(self._link, limits)
+                raise _too_large(self.link, limits)
             while piece := response.raw.read1(_PIECE, decode_content=False):
                 recent += len(piece)
                 if recent >= _PIECE:
@@ -188,15 +199,18 @@ class _Pieces:
                     raise Broken(f"not finished within {limits.total_s:g} s")
                 yield piece
 
-    def _refusal(self, response: requests.Response) -> Exception:
+    def accept(self, response: requests.Response) -> None:
+        """Look at the head of a file that comes."""
+
+    def refuse(self, response: requests.Response) -> None:
         """The storage's errors are XML with a `Code` (AccessDenied: the link is too old); no more is quoted."""
         status = response.status_code
         body = b"" if status < 400 else response.raw.read(_ERROR_BYTES, decode_content=False)
         code = re.search(rb"<Code>([A-Za-z]{1,64})</Code>", body)
-        told = f"{self._link.host} answered {status}{f' ({code[1].decode()})' if code else ''}"
+        told = f"{self.link.host} answered {status}{f' ({code[1].decode()})' if code else ''}"
         if 300 <= status < 400:
-            return RequestRefused(f"{told}: a redirected file is not fetched", status=status)
-        return ProviderUnavailable(told)
+            raise RequestRefused(f"{told}: a redirected file is not fetched", status=status)
+        raise ProviderUnavailable(told)
 
 
 def _too_large(link: SignedLink, limits: DownloadLimits) -> WalkFailed:
