@@ -189,4 +189,27 @@ class Source(Protocol):
         """
 
 
+class Pointer(NamedTuple):
+    """Where a message says that a file is. All of it is a user's text: data, never an address or a path to use."""
+
+    url: str
+    secret: str | None = None
+
+
+class Fetched(NamedTuple):
+    """What became of one attempt to fetch a file.
+
+    `state`: "stored" when all of it came; "gone", "refused" and "foreign" for good; "failed" when it may come later.
+    `framed`: the answer said where the file ends. `served_as`: the media type that the server claims.
+    """
+
+    state: str
+    reason: str | None = None
+    size: int = 0
+    sha256: str = ""
+    framed: bool = True
+    served_as: str = ""
+    retry_after_s: float | None = None
+
+
 Json = dict[str, Any]

@@ -1,4 +1,4 @@
-"""The daemon: the one-shot pull on a schedule, until told to stop. All of its memory is in the database.
+"""The daemon: one-shot pulls on a schedule, the attachments after each, until told to stop; its memory is the database.
 
 APScheduler keeps time only: late runs are run once, late, and never dropped; a run is never doubled.
 """
@@ -13,7 +13,8 @@ from threading import Event
 
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from archiver import wiring
+from archiver import fetching, wiring
+from archiver.blobs import Blobs
 from archiver.config import Settings
 from archiver.errors import EXIT_DONE, EXIT_REFUSED, ArchiverError, UsageError
 from archiver.model import SECOND_MS
@@ -32,6 +33,7 @@ class Round:
     def __init__(self, line: Line, settings: Settings, store: Store, stop: Event) -> None:
         self._line, self._settings, self._store, self._stop = line, settings, store, stop
         self._not_before = 0.0
+        self._blobs: Blobs | None = None
         self.fatal: UsageError | None = None
 
     def __call__(self) -> None:
@@ -39,6 +41,8 @@ class Round:
             return
         try:
             self._pull()
+            if self._settings.attachments and not self._stop.is_set():
+                self._fetch_attachments()
         except UsageError as error:
             self.fatal = error
             self._stop.set()
@@ -55,6 +59,18 @@ class Round:
             self._not_before = time.monotonic() + _REFUSED_S
         if not (self._stop.is_set() and outcome.exit_code != EXIT_DONE):
             wiring.tell(self._line.app, outcome)
+
+    def _fetch_attachments(self) -> None:
+        """For as long as until the next pull, so that neither holds up the other."""
+        ends_at = time.monotonic() + self._settings.schedule.every_ms / SECOND_MS
+        self._blobs = self._blobs or fetching.open_blobs(self._settings)
+        outcome = fetching.fetch(
+            *(self._line, self._settings, self._store, self._blobs),
+            stop=self._stop,
+            enough=lambda: time.monotonic() > ends_at,
+        )
+        if outcome is not None and not self._stop.is_set():
+            fetching.tell(self._line, outcome)
 
 
 def run(settings: Settings, store: Store, stop: Event) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from archiver.model import SECOND_MS
 from archiver.store import standing
 from archiver.store.engine import Store, Tx
-from archiver.store.schema import STATES, iso
+from archiver.store.schema import ATTACHMENT_STATES, STATES, iso
 from archiver.store.standing import Hole, Standing
 from archiver.windows import EPS_MS, trusted_now
 
@@ -62,6 +62,7 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bo
         "windows": standing.states(tx, each.key),
         "holes": [hole_entry(hole) for hole in standing.holes(tx, each.key)],
         "attachments": standing.attachment_counts(tx, app_id),
+        "attachments_time_to_loss_seconds": _until(standing.attachment_expiry_ms(tx, app_id), now_ms),
         "last_run": standing.last_run(tx, each.key),
     }
 
@@ -85,9 +86,14 @@ def _unknown(each: Configured, now_ms: int, every_ms: int) -> Entry:
         "clock_skew_ms": None,
         "windows": {state: 0 for state in STATES if state != "skipped"},
         "holes": [],
-        "attachments": dict.fromkeys(("pending", "stored", "failed", "gone", "refused", "foreign"), 0),
+        "attachments": dict.fromkeys(ATTACHMENT_STATES, 0),
+        "attachments_time_to_loss_seconds": None,
         "last_run": None,
     }
+
+
+def _until(ms: int | None, now_ms: int) -> float | None:
+    return None if ms is None else _seconds(ms - now_ms)
 
 
 def _times(from_ms: int, until_ms: int, audited_ms: int) -> Entry:

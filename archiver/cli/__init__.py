@@ -13,6 +13,7 @@ from archiver import __version__
 from archiver.errors import EXIT_FAILED, EXIT_LATER, ArchiverError
 
 _COMMANDS = {
+    "attachments": "attachments",
     "audit": "pulling",
     "backfill": "pulling",
     "check-config": "setup",
@@ -50,6 +51,7 @@ class LazyGroup(click.Group):
 
 
 _ABOUT = {
+    "attachments": "fetch what messages point to; read the store again",
     "audit": "walk a closed range again",
     "backfill": "extend the archive backwards",
     "check-config": "show what was understood of the configuration",

@@ -54,6 +54,7 @@ def print_status(entry: dict[str, Any]) -> None:
         ("quarantined", f"{entry['quarantined']:,}"),
         ("revisions", f"{entry['revisions']:,}"),
         ("late arrivals", _late(entry)),
+        ("attachments", _attachments(entry)),
         ("server's order", "trusted" if entry["order_trusted"] else "NOT TRUSTED"),
         ("windows", windows),
         ("holes", "; ".join(map(_hole, entry["holes"])) or "none"),
@@ -71,6 +72,12 @@ def _length(seconds: float | None) -> str:
 def _late(entry: dict[str, Any]) -> str:
     worst_ms = entry["worst_lateness_ms"]
     return f"{entry['late_arrivals']:,}" + (f", the worst {show.length(worst_ms)}" if worst_ms is not None else "")
+
+
+def _attachments(entry: dict[str, Any]) -> str:
+    counts = ", ".join(f"{count:,} {state}" for state, count in entry["attachments"].items() if count) or "none"
+    left_s = entry["attachments_time_to_loss_seconds"]
+    return counts if left_s is None else f"{counts}; first to expire in {_length(left_s)}"
 
 
 def _hole(hole: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ Time = Annotated[int, PlainValidator(values.parse_time)]
 Duration = Annotated[int, PlainValidator(values.parse_duration)]
 SomeTime = Annotated[int, PlainValidator(values.some_time)]
 Name = Annotated[str, AfterValidator(values.key_part)]
+Hosts = Annotated[tuple[str, ...], PlainValidator(values.parse_hosts)]
 
 
 class Section(BaseModel):
@@ -65,7 +66,15 @@ class Http(Section):
 
 
 class Attachments(Section):
+    """Where contents go, and which hosts may be asked for them beside the provider's own."""
+
     store: Annotated[str, AfterValidator(values.store_url)]
+    endpoint: Annotated[str | None, AfterValidator(lambda value: value and values.base_url(value))] = None
+    rate: Annotated[values.Rate, PlainValidator(values.parse_rate)] = values.Rate(10, SECOND_MS)
+    workers: Annotated[int, PlainValidator(values.whole(1, 64))] = 4
+    file_hosts: Hosts = ()
+    redirect_hosts: Hosts = ()
+    foreign_hosts: Hosts = ()
 
 
 class App(Section):
@@ -178,6 +187,8 @@ def _value_text(key: str, value: object) -> object:
             return "***"
         case "early", None:
             return "off"
+        case (("file_hosts" | "redirect_hosts" | "foreign_hosts"), tuple(hosts)):
+            return list(hosts)
         case _, tuple():
             return [values.duration_text(lag) for lag in value]
         case (("page_size" | "workers"), _):

@@ -103,6 +103,19 @@ def parse_lags(value: object) -> tuple[int, ...]:
     raise ValueError(f'{value!r} is not a list of durations; write it as ["1h", "24h"], or [] for none')
 
 
+def parse_hosts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):  # by environment
+        value = json.loads(value) if value.lstrip().startswith("[") else [part for part in value.split(",") if part]
+    if not isinstance(value, list):
+        raise ValueError(f'{value!r} is not a list of hosts; write it as ["files.example.com"], or [] for none')  # noqa: TRY004 - one kind for all
+    label = "[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
+    hosts = [host.strip().lower() if isinstance(host, str) else "" for host in value]
+    for host, given in zip(hosts, value, strict=True):
+        if not re.fullmatch(rf"{label}(\.{label})*(:[1-9][0-9]{{0,4}})?", host):
+            raise ValueError(f"{given!r} is not a host; write it as files.example.com or files.example.com:8443")
+    return tuple(dict.fromkeys(hosts))
+
+
 def parse_offset(value: object) -> int:
     match = re.fullmatch(r"([+-])([01][0-9]):([0-5][0-9])", value) if isinstance(value, str) else None
     if not match:

@@ -120,7 +120,7 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[Message]) -> None:
     if bodies:
         tx.append(message_bodies, message_bodies.columns.keys(), bodies)
     files = [
-        (app_id, m.msg_id, at, kind, url, length, iso(m.timestamp_ms + _ATTACHMENT_KEPT_MS))
+        (app_id, m.msg_id, at, kind, url, length, _expiry(m, archived_ms))
         for m in fresh
         for at, body in enumerate(m.bodies)
         for kind, url, length in (("file", body.url, body.file_length), ("thumbnail", body.thumb_url, None))
@@ -128,6 +128,12 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[Message]) -> None:
     ]
     if files:
         tx.append(attachments, _ATTACHMENT, files)
+
+
+def _expiry(message: Message, archived_ms: int) -> str | None:
+    """Until when the provider keeps its files; they were there before we were, whatever an odd stamp says."""
+    stamp_ms = message.timestamp_ms
+    return iso((stamp_ms if 0 <= stamp_ms <= archived_ms else archived_ms) + _ATTACHMENT_KEPT_MS)
 
 
 def _insert_revisions(tx: Tx, origin: Origin, differing: list[Message]) -> list[Message]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from archiver.errors import UsageError
 from archiver.store.engine import Store
 
-_APPEND_ONLY = ("messages", "message_bodies", "message_revisions", "pages", "late_arrivals")
+_APPEND_ONLY = ("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "attachment_attempts")
 _STATE = ("apps", "sources", "windows", "watermarks", "quarantine", "runs", "attachments", "rate_budgets")
 _VIEWS = ("messages_readable", "conversations", "daily_counts", "coverage_holes")
 _ROLES = ("archive_owner", "archive_writer", "archive_auditor", "archive_reader")

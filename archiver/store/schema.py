@@ -60,6 +60,7 @@ _SUM_RULE = "received = new + known + changed + quarantined"
 
 OPEN_STATES = ("pending", "leased", "not_ready", "stuck")
 TILING_STATES = ("closed", "presumed_empty", "accepted")
+ATTACHMENT_STATES = ("pending", "stored", "gone", "refused", "foreign", "failed")
 STATES = ("pending", "leased", "closed", "skipped", "not_ready", "presumed_empty", "expired", "stuck", "accepted")
 
 
@@ -330,10 +331,14 @@ attachments = sa.Table(
     sa.Column("declared_length", sa.BigInteger),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
     sa.Column("next_attempt_at", Instant),
-    sa.Column("expires_at", Instant),
+    sa.Column("expires_at", Instant, nullable=False),
     sa.Column("fetched_at", Instant),
+    sa.Column("fence", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("owner", sa.Text),
+    sa.Column("claimed_at", Instant),
+    sa.Column("lease_until", Instant),
     sa.CheckConstraint("kind IN ('file', 'thumbnail')", name="kind"),
-    sa.CheckConstraint("state IN ('pending', 'stored', 'gone', 'refused', 'foreign', 'failed')", name="state"),
+    sa.CheckConstraint(f"state IN ({_quoted(ATTACHMENT_STATES)})", name="state"),
     sa.CheckConstraint("(state = 'stored') = (sha256 IS NOT NULL)", name="stored"),
     _of_message("attachments"),
     sa.Index(
@@ -342,6 +347,32 @@ attachments = sa.Table(
         "expires_at",
         sqlite_where=sa.text("state IN ('pending', 'failed')"),
         postgresql_where=sa.text("state IN ('pending', 'failed')"),
+    ),
+    sa.Index(
+        "ix_attachments_stored",
+        "sha256",
+        sqlite_where=sa.text("state = 'stored'"),
+        postgresql_where=sa.text("state = 'stored'"),
+    ),
+)
+
+attachment_attempts = sa.Table(
+    "attachment_attempts",
+    metadata,
+    sa.Column("app_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("msg_id", sa.Text, primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("attempt", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("began_at", Instant, nullable=False),
+    sa.Column("ended_at", Instant, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.ForeignKeyConstraint(
+        ["app_id", "msg_id", "position", "kind"],
+        ["attachments.app_id", "attachments.msg_id", "attachments.position", "attachments.kind"],
+        name="fk_attachment_attempts_attachments",
     ),
 )
 

@@ -10,6 +10,7 @@ from archiver.model import Window
 from archiver.store.apps import Key
 from archiver.store.engine import Tx
 from archiver.store.schema import (
+    ATTACHMENT_STATES,
     STATES,
     apps,
     attachments,
@@ -109,7 +110,15 @@ def attachment_counts(tx: Tx, app_id: int) -> dict[str, int]:
     a = attachments.c
     query = sa.select(a.state, sa.func.count()).where(a.app_id == app_id).group_by(a.state)
     found = {row[0]: int(row[1]) for row in tx.conn.execute(query)}
-    return {state: found.get(state, 0) for state in ("pending", "stored", "failed", "gone", "refused", "foreign")}
+    return {state: found.get(state, 0) for state in ATTACHMENT_STATES}
+
+
+def attachment_expiry_ms(tx: Tx, app_id: int) -> int | None:
+    """When the provider drops the first attachment that is not had yet; None where all are."""
+    a = attachments.c
+    is_open = sa.text("state IN ('pending', 'failed')")
+    first_ms: int | None = tx.conn.scalar(sa.select(sa.func.min(a.expires_at)).where(a.app_id == app_id, is_open))
+    return first_ms
 
 
 def newest_ms(tx: Tx, app_id: int, now_ms: int) -> int | None:

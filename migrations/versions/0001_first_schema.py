@@ -119,8 +119,12 @@ def upgrade() -> None:
         sa.Column("declared_length", sa.BigInteger(), nullable=True),
         sa.Column("attempts", sa.Integer(), server_default="0", nullable=False),
         sa.Column("next_attempt_at", INSTANT, nullable=True),
-        sa.Column("expires_at", INSTANT, nullable=True),
+        sa.Column("expires_at", INSTANT, nullable=False),
         sa.Column("fetched_at", INSTANT, nullable=True),
+        sa.Column("fence", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("owner", sa.Text(), nullable=True),
+        sa.Column("claimed_at", INSTANT, nullable=True),
+        sa.Column("lease_until", INSTANT, nullable=True),
         sa.CheckConstraint("(state = 'stored') = (sha256 IS NOT NULL)", name=op.f("ck_attachments_stored")),
         sa.CheckConstraint("kind IN ('file', 'thumbnail')", name=op.f("ck_attachments_kind")),
         sa.CheckConstraint(
@@ -138,6 +142,33 @@ def upgrade() -> None:
         unique=False,
         sqlite_where=sa.text("state IN ('pending', 'failed')"),
         postgresql_where=sa.text("state IN ('pending', 'failed')"),
+    )
+    op.create_index(
+        "ix_attachments_stored",
+        "attachments",
+        ["sha256"],
+        unique=False,
+        sqlite_where=sa.text("state = 'stored'"),
+        postgresql_where=sa.text("state = 'stored'"),
+    )
+    op.create_table(
+        "attachment_attempts",
+        sa.Column("app_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("msg_id", sa.Text(), nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("attempt", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("began_at", INSTANT, nullable=False),
+        sa.Column("ended_at", INSTANT, nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["app_id", "msg_id", "position", "kind"],
+            ["attachments.app_id", "attachments.msg_id", "attachments.position", "attachments.kind"],
+            name="fk_attachment_attempts_attachments",
+        ),
+        sa.PrimaryKeyConstraint("app_id", "msg_id", "position", "kind", "attempt"),
     )
     op.create_table(
         "late_arrivals",

@@ -80,7 +80,14 @@ def test_a_newer_schema_is_refused_with_the_remedy(store: Store, database: Datab
 
 def test_the_keys_of_the_big_tables_contain_the_message_id() -> None:
     """So that they can be distributed by it."""
-    for name in ("messages", "message_bodies", "message_revisions", "late_arrivals", "attachments"):
+    for name in (
+        "messages",
+        "message_bodies",
+        "message_revisions",
+        "late_arrivals",
+        "attachments",
+        "attachment_attempts",
+    ):
         table = metadata.tables[name]
         for constraint in table.constraints:
             if isinstance(constraint, sa.PrimaryKeyConstraint | sa.UniqueConstraint | sa.ForeignKeyConstraint):

@@ -369,7 +369,16 @@ def test_bad_database_urls(tmp_path: Path, url: str) -> None:
 def test_attachments(tmp_path: Path) -> None:
     settings = load(tmp_path, '[attachments]\nstore = "s3://bucket/a b"' + APP)
     assert settings.attachments is not None
-    assert config.describe(settings)["attachments"] == {"store": "s3://bucket/a b"}
+    hosts: dict[str, list[str]] = {"file_hosts": [], "redirect_hosts": [], "foreign_hosts": []}
+    told = {"store": "s3://bucket/a b", "endpoint": None, "rate": "10/s", "workers": 4, **hosts}
+    assert config.describe(settings)["attachments"] == told
+    text = '[attachments]\nstore = "file:///a"\nforeign_hosts = ["CDN.example.com", "b.example:8443"]' + APP
+    found = load(tmp_path, text).attachments
+    assert found is not None
+    assert found.foreign_hosts == ("cdn.example.com", "b.example:8443")
+    for odd in ("https://a.example", "a.example/x", "*", "[::1]", "a b", "", "a@b"):
+        text = f'[attachments]\nstore = "file:///a"\nforeign_hosts = ["{odd}"]' + APP
+        assert "is not a host" in problem(tmp_path, text)
     assert "attachments.store: is missing" in problem(tmp_path, "[attachments]" + APP)
     assert "is no store" in problem(tmp_path, '[attachments]\nstore = "/var/lib"' + APP)
 

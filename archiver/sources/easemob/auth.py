@@ -87,6 +87,17 @@ class Tokens:
                 return found
         raise _storm(refused)
 
+    def borrow(self) -> str:
+        """The token, for requests that a `Client` cannot make. Raises as `fetch` does."""
+        return self._usable_token(_Bounds({}, self._clock)).text
+
+    def give_back(self, text: str) -> None:
+        """A borrowed token was refused: fetch another one next time, unless this one was fetched just now."""
+        with self._lock:
+            fresh = self._clock() - self._asked_at < _SPACING_S
+            if self._token and self._token.text == text and not fresh:
+                self._token = None
+
     def _usable_token(self, bounds: _Bounds) -> _Token:
         failures = self._failures
         with self._lock:

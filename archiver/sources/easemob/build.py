@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Event
 from typing import IO
 
-from archiver.config import App
+from archiver.config import App, Attachments
 from archiver.http import Downloaded, SignedLink
 from archiver.http.download import Progress
 from archiver.model import Message, Page, Pass, Reject, Source
 from archiver.sources.easemob.auth import Tokens
+from archiver.sources.easemob.chatfiles import Chatfiles, ours
 from archiver.sources.easemob.cursor import CursorSource, read_page
 from archiver.sources.easemob.decode import decode
 from archiver.sources.easemob.hourly import ANSWERS, HourAnswer, HourlySource, read_answer
@@ -50,6 +52,18 @@ def _cursor(app: App, tokens: Tokens, passes: tuple[Pass, ...], within_s: Callab
 
     lower_only = app.dialect == "lower_only"
     return CursorSource(app.name, passes, app.retention_ms, app.page_size, lower_only, in_portions(fetch_page))
+
+
+def build_files(app: App, settings: Attachments, tokens: Tokens, stop: Event) -> Chatfiles:
+    """What fetches an app's attachments."""
+    return Chatfiles(
+        base_url=app.base_url + app.prefix,
+        ours=ours(app.base_url, [app.prefix, f"/{app.org}/{app.app}"], settings.file_hosts),
+        tokens=tokens,
+        stop=stop,
+        redirects=frozenset(settings.redirect_hosts),
+        foreign=frozenset(settings.foreign_hosts),
+    )
 
 
 def decode_stored(raw: bytes, position: int) -> Message | Reject:

@@ -1,0 +1,181 @@
+"""Attachments' bytes by content: each once, under its SHA-256, complete or not there at all; the one user of obstore.
+
+A name is made of the digest alone, so nothing that a user wrote can lead outside. Nothing is ever overwritten. What is
+larger than a piece goes to `incoming/` first and is then copied under its name with create-only: that bounds memory
+whatever the size (a conditional upload in one go would hold the whole file), and is how both kinds of store say
+"unless it exists" for a whole object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any, cast
+from urllib.parse import unquote, urlsplit
+
+import obstore
+from obstore import exceptions as obstore_errors
+from obstore.store import LocalStore, S3Store
+
+from archiver.errors import ArchiveIncomplete, ConfigurationError, TryAgainLater
+
+_PIECE = 8 << 20
+_INCOMING, _LEFT_BEHIND = "incoming", timedelta(days=1)
+_RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
+_FAILURES = (obstore_errors.BaseError, OSError)
+
+
+def name_of(sha256: str) -> str:
+    """Where the content with this digest lies, below the store's root."""
+    if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+        raise ValueError("not a SHA-256 in hexadecimal")
+    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
+
+
+class Blobs:
+    """A store of content, at a `file://` or `s3://` URL; may be used from several threads at once.
+
+    Credentials and region of S3 come from the environment (AWS_ACCESS_KEY_ID and so on); `endpoint` is the URL of a
+    service that speaks S3. Every failure of the store is TryAgainLater, and none of them quotes a credential.
+    """
+
+    def __init__(self, url: str, endpoint: str | None = None) -> None:
+        parts = urlsplit(url)
+        self._root: Path | None = None
+        with _told("opened"):
+            if parts.scheme == "file":
+                self._root = Path(unquote(parts.path))
+                self._store: LocalStore | S3Store = LocalStore(prefix=self._root, mkdir=True)
+            else:
+                self._store = _s3(parts.netloc, unquote(parts.path).strip("/"), endpoint)
+
+    def save(self, file: IO[bytes], sha256: str, size: int, progress: Callable[[int], None] = lambda _: None) -> bool:
+        """Store a whole file under its digest, safe from a power cut when this returns; False where it was there.
+
+        Raises ArchiveIncomplete where something of another length lies under the name.
+        """
+        name = name_of(sha256)
+        file.seek(0)
+        with _told("written"):
+            stored = self._size(name)
+            fresh = stored is None and self._create(name, cast("IO[bytes]", _Told(file, progress)), size)
+            if fresh or stored is None:
+                stored = self._size(name)
+            self._sync(name)
+        if stored != size:
+            raise ArchiveIncomplete(f"the store holds {stored} bytes under {sha256}, and not {size}")
+        return fresh
+
+    def _create(self, name: str, file: IO[bytes], size: int) -> bool:
+        """False where another process was faster; its content is the same."""
+        if self._root is None and size <= _PIECE:
+            with suppress(obstore_errors.AlreadyExistsError):
+                obstore.put(self._store, name, file.read(), mode="create")
+                return True
+            return False
+        incoming = f"{_INCOMING}/{uuid.uuid4().hex}"
+        try:
+            obstore.put(self._store, incoming, file, use_multipart=True, chunk_size=_PIECE, max_concurrency=2)
+            with suppress(obstore_errors.AlreadyExistsError):
+                obstore.copy(self._store, incoming, name, overwrite=False)
+                return True
+            return False
+        finally:
+            with suppress(*_FAILURES):
+                obstore.delete(self._store, incoming)
+
+    def _size(self, name: str) -> int | None:
+        try:
+            return int(obstore.head(self._store, name)["size"])
+        except (obstore_errors.NotFoundError, FileNotFoundError):
+            return None
+
+    def _sync(self, name: str) -> None:
+        """A row that says `stored` must not be more durable than the bytes: a power cut comes when it will."""
+        if self._root is not None:
+            for path in (self._root / name, *(self._root / name).parents[:3]):
+                descriptor = os.open(path, os.O_RDONLY)
+                try:
+                    os.fsync(descriptor)
+                finally:
+                    os.close(descriptor)
+
+    def digest(self, sha256: str) -> tuple[str, int] | None:
+        """SHA-256 and length of what lies under a digest's name, read again to the last byte; None: nothing does."""
+        whole, size = hashlib.sha256(), 0
+        with _told("read"):
+            try:
+                for piece in obstore.get(self._store, name_of(sha256)).stream(min_chunk_size=1 << 20):
+                    whole.update(piece)
+                    size += len(piece)
+            except (obstore_errors.NotFoundError, FileNotFoundError):
+                return None
+        return whole.hexdigest(), size
+
+    def read(self, sha256: str) -> bytes:
+        """The content of a small file, whole."""
+        with _told("read"):
+            return bytes(obstore.get(self._store, name_of(sha256)).bytes())
+
+    def names(self) -> Iterator[str]:
+        """Every name in the store, `incoming/` left out."""
+        with _told("listed"):
+            for batch in obstore.list(self._store):
+                yield from (each["path"] for each in batch if not each["path"].startswith(f"{_INCOMING}/"))
+
+    def sweep(self) -> None:
+        """Remove what a process that was killed has left in `incoming/`; a day later, as it may be another's work."""
+        before = datetime.now(UTC) - _LEFT_BEHIND
+        with _told("swept"):
+            for batch in obstore.list(self._store, _INCOMING):
+                for each in batch:
+                    if each["last_modified"] < before:
+                        obstore.delete(self._store, each["path"])
+            if self._root is not None:  # a local upload that was cut off has a name that obstore does not list
+                for path in (self._root / _INCOMING).glob("*#*"):
+                    if datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
+                        path.unlink(missing_ok=True)
+
+
+class _Told:
+    """A file that tells how many bytes were read from it."""
+
+    def __init__(self, file: IO[bytes], progress: Callable[[int], None]) -> None:
+        self._file, self._progress = file, progress
+        self.seek, self.tell = file.seek, file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        piece = self._file.read(size)
+        self._progress(len(piece))
+        return piece
+
+
+def _s3(bucket: str, prefix: str, endpoint: str | None) -> S3Store:
+    settings: dict[str, Any] = {"copy_if_not_exists": "multipart", "conditional_put": "etag"}
+    if endpoint:
+        settings["endpoint"] = endpoint
+    options: Any = {"allow_http": (endpoint or "").startswith("http://"), "timeout": "60s"}
+    return S3Store(bucket, prefix=prefix or None, client_options=options, retry_config=_RETRIES, **settings)
+
+
+@contextmanager
+def _told(done: str) -> Iterator[None]:
+    """obstore's errors in our words: the kind alone, as their texts quote requests."""
+    try:
+        yield
+    except (obstore_errors.UnknownConfigurationKeyError, obstore_errors.InvalidPathError) as error:
+        raise ConfigurationError(f"[attachments] store cannot be used: {type(error).__name__}") from None
+    except _FAILURES as error:
+        raise TryAgainLater(f"the store of attachments could not be {done}: {_kind(error)}") from None
+
+
+def _kind(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    status = str(error).partition("non-2xx status code: ")[2][:3]
+    return type(error).__name__ + (f" ({status})" if status.isdigit() else "")

@@ -1,0 +1,59 @@
+"""`attachments`, `attachments verify`: fetch what messages point to; read what is stored again."""
+
+from __future__ import annotations
+
+import click
+
+from archiver import logs
+from archiver.cli import common
+from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
+
+
+@click.group(invoke_without_command=True)
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Try at most so many.")
+@click.option("--retry-failed", is_flag=True, help="Also try again at once what failed or was refused.")
+@click.pass_context
+def attachments(ctx: click.Context, limit: int | None, *, retry_failed: bool) -> int | None:
+    """Fetch what messages point to, the most endangered first.
+
+    Exits 0 when nothing is pending or failed any more, else 75.
+
+    \b
+    Example:
+      archiver attachments --retry-failed
+      archiver attachments verify --sample 1000
+    """
+    if ctx.invoked_subcommand is not None:
+        return None
+    from archiver import fetching
+
+    with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
+        blobs = fetching.open_blobs(settings)
+        return fetching.fetch_each(settings, store, blobs, stop=stop, limit=limit, retry=retry_failed)
+
+
+@attachments.command()
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Only so many, drawn at random.")
+@click.pass_context
+def verify(ctx: click.Context, sample: int | None) -> int:
+    """Read stored contents again and compare them with their rows. Exits 3 on a difference.
+
+    \b
+    Example:
+      archiver attachments verify
+    """
+    from archiver import attachments as fetched
+    from archiver import fetching
+
+    read = wrong = 0
+    with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
+        blobs = fetching.open_blobs(settings)
+        for difference in fetched.verify(store, blobs, sample=sample, stop=stop):
+            read += 1
+            if difference is not None:
+                wrong += 1
+                click.echo(f"{difference.sha256} {difference.problem}")
+                for app, msg_id, position, kind in difference.messages:
+                    click.echo(f"  {kind} of {logs.visible(msg_id)}, body {position}, app {app}")
+    click.echo(f"{read} contents read, {wrong} differ")
+    return EXIT_INCOMPLETE if wrong else EXIT_DONE

@@ -1,0 +1,227 @@
+"""Attachments by state: claimed by one process at a time, the most endangered first; each attempt leaves a row.
+
+A claim is a lease with a fence, as a window's is: a process that was killed is followed by the next one at once on the
+same machine, and after the lease elsewhere; one that wakes up late finds another fence, and changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.errors import LeaseLost
+from archiver.model import Pointer
+from archiver.store import leases
+from archiver.store.engine import Store, Tx
+from archiver.store.schema import Instant, attachment_attempts, attachments, message_bodies
+
+a, b = attachments.c, message_bodies.c
+OPEN = ("pending", "failed")
+_IS_OPEN = sa.text("attachments.state IN ('pending', 'failed')")  # literally, or the partial index is not seen to fit
+_IS_STORED = sa.text("attachments.state = 'stored'")
+_CUT_OFF = "the process that fetched it ended"
+
+
+class File(NamedTuple):
+    """The key of an attachment."""
+
+    app_id: int
+    msg_id: str
+    position: int
+    kind: str
+
+
+class Claim(NamedTuple):
+    """An attachment that this process fetches, as long as `fence` is the row's."""
+
+    file: File
+    pointer: Pointer
+    declared_length: int | None
+    attempts: int
+    fence: int
+    owner: str
+    claimed_ms: int
+    expires_ms: int
+
+    @property
+    def place(self) -> tuple[int, str, int, str]:
+        """Its place in the order of danger."""
+        return (self.expires_ms, *self.file[1:])
+
+
+class Result(NamedTuple):
+    """What a row becomes."""
+
+    state: str
+    reason: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+    media_type: str | None = None
+    next_attempt_ms: int | None = None
+
+
+def free_the_dead(tx: Tx, app_id: int) -> int:
+    """Take back what processes held that are gone from this machine; gives how many rows that were."""
+    holders = sa.select(a.owner).distinct().where(a.app_id == app_id, _IS_OPEN, a.owner.is_not(None))
+    dead = leases.dead(tx.conn.scalars(holders).all())
+    if not dead:
+        return 0
+    held = sa.select(attachments).where(a.app_id == app_id, _IS_OPEN, a.owner.in_(dead)).with_for_update()
+    rows = tx.conn.execute(held).all()
+    for row in rows:
+        _note_cut_off(tx, row)
+        tx.conn.execute(attachments.update().where(_is(_file(row))).values(**_FREE))
+    return len(rows)
+
+
+def claim(
+    tx: Tx, app_id: int, owner: str, lease_ms: int, *, after: tuple[int, str, int, str] | None = None
+) -> Claim | None:
+    """The most endangered attachment behind `after` that is due and that nobody holds; None: there is none."""
+    now_ms = tx.now_ms()
+    query = (
+        sa.select(attachments)
+        .where(
+            a.app_id == app_id,
+            _IS_OPEN,
+            sa.or_(a.lease_until.is_(None), a.lease_until < now_ms),
+            sa.or_(a.next_attempt_at.is_(None), a.next_attempt_at <= now_ms),
+        )
+        .order_by(a.expires_at, a.msg_id, a.position, a.kind)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    )
+    if after is not None:
+        place = sa.tuple_(sa.literal(after[0], Instant), *map(sa.literal, after[1:]))
+        query = query.where(a.expires_at >= after[0], sa.tuple_(a.expires_at, a.msg_id, a.position, a.kind) > place)
+    row = tx.conn.execute(query).first()
+    if row is None:
+        return None
+    if row.owner is not None:
+        _note_cut_off(tx, row)
+    file, fence = _file(row), row.fence + 1
+    tx.conn.execute(
+        attachments.update()
+        .where(_is(file))
+        .values(fence=fence, owner=owner, claimed_at=now_ms, lease_until=now_ms + lease_ms, attempts=a.attempts + 1)
+    )
+    pointer = Pointer(row.url, _secret(tx, file))
+    return Claim(file, pointer, row.declared_length, row.attempts + 1, fence, owner, now_ms, row.expires_at)
+
+
+def _secret(tx: Tx, file: File) -> str | None:
+    """The share-secret of a file; a thumbnail may have one of its own."""
+    row = tx.conn.execute(
+        sa.select(b.secret, b.thumb_secret).where(
+            b.app_id == file.app_id, b.msg_id == file.msg_id, b.position == file.position
+        )
+    ).one()
+    found = (row.thumb_secret or row.secret) if file.kind == "thumbnail" else row.secret
+    return str(found) if found else None
+
+
+def renew(tx: Tx, held: Claim, lease_ms: int) -> None:
+    """Prolong a claim by what has arrived. Raises LeaseLost."""
+    _held(tx, held, {"lease_until": tx.now_ms() + lease_ms})
+
+
+def settle(tx: Tx, held: Claim, result: Result) -> None:
+    """What an attempt came to, and its row for the auditor. Raises LeaseLost, and then nothing is changed."""
+    now_ms = tx.now_ms()
+    fetched_ms = now_ms if result.state == "stored" else None
+    values = {"state": result.state, "reason": result.reason, "next_attempt_at": result.next_attempt_ms}
+    values |= {"sha256": result.sha256, "size": result.size, "media_type": result.media_type}
+    _held(tx, held, {**values, "fetched_at": fetched_ms, **_FREE})
+    _note(tx, held.file, held.fence, held.owner, (held.claimed_ms, now_ms), result.state, result.reason)
+
+
+def put_back(tx: Tx, held: Claim) -> None:
+    """Leave an attachment as it was: whatever kept it from being fetched was no matter of this file."""
+    _held(tx, held, {**_FREE, "attempts": a.attempts - 1})
+
+
+_FREE: dict[str, Any] = {"owner": None, "claimed_at": None, "lease_until": None}
+
+
+def _held(tx: Tx, held: Claim, values: dict[str, Any]) -> None:
+    changed = tx.conn.execute(
+        attachments.update().where(_is(held.file), a.fence == held.fence, _IS_OPEN).values(**values).returning(a.fence)
+    ).first()
+    if changed is None:
+        raise LeaseLost("another process has this attachment now")
+
+
+def _note_cut_off(tx: Tx, row: sa.Row[Any]) -> None:
+    times = (row.claimed_at, max(row.claimed_at, min(row.lease_until, tx.now_ms())))
+    _note(tx, _file(row), row.fence, row.owner, times, "cut off", _CUT_OFF)
+
+
+def _note(
+    tx: Tx, file: File, attempt: int, owner: str, times: tuple[int, int], outcome: str, reason: str | None
+) -> None:
+    values = {**file._asdict(), "attempt": attempt, "owner": owner, "outcome": outcome, "reason": reason}
+    tx.conn.execute(attachment_attempts.insert().values(**values, began_at=times[0], ended_at=times[1]))
+
+
+def retry_failed(tx: Tx, app_id: int, foreign_reasons: Collection[str]) -> int:
+    """Make due at once what failed, was refused, or is foreign for one of these reasons; gives how many rows."""
+    again = sa.or_(
+        sa.and_(a.state == "failed", a.next_attempt_at.is_not(None)),
+        a.state == "refused",
+        sa.and_(a.state == "foreign", a.reason.in_(foreign_reasons)),
+    )
+    statement = attachments.update().where(a.app_id == app_id, again)
+    state = sa.case((a.state == "foreign", "pending"), else_="failed")
+    return len(tx.conn.execute(statement.values(state=state, next_attempt_at=None).returning(a.fence)).all())
+
+
+class Open(NamedTuple):
+    """What is not had yet: how many, how many of them expire before a given time, and when the first one does."""
+
+    files: int
+    endangered: int
+    first_expiry_ms: int | None
+
+
+def still_open(tx: Tx, app_id: int, before_ms: int) -> Open:
+    """What an app still lacks; by the partial index, whatever the archive has already."""
+    due = sa.func.coalesce(sa.func.sum(sa.case((a.expires_at < before_ms, 1), else_=0)), 0)
+    query = sa.select(sa.func.count(), due, sa.func.min(a.expires_at)).where(a.app_id == app_id, _IS_OPEN)
+    files, endangered, first_ms = tx.conn.execute(query).one()
+    return Open(int(files), int(endangered), first_ms)
+
+
+def contents(store: Store, *, batch: int = 1000) -> Iterator[tuple[str, int]]:
+    """Digest and size of everything that rows call stored, each once, in the order of digests."""
+    after = ""
+    while rows := _contents(store, after, batch):
+        yield from rows
+        after = rows[-1][0]
+
+
+def content_behind(store: Store, digest: str) -> tuple[str, int] | None:
+    """The first content at or behind a digest, or else the very first: a random digest draws a fair sample."""
+    return next(iter(_contents(store, digest, 1) or _contents(store, "", 1)), None)
+
+
+def _contents(store: Store, after: str, batch: int) -> list[tuple[str, int]]:
+    query = sa.select(a.sha256, sa.func.max(a.size)).where(_IS_STORED, a.sha256 > after)
+    with store.read() as tx:
+        rows = tx.conn.execute(query.group_by(a.sha256).order_by(a.sha256).limit(batch)).all()
+    return [(row[0], int(row[1])) for row in rows]
+
+
+def stored_as(tx: Tx, sha256: str) -> list[tuple[str, str, int, str]]:
+    """Which messages' attachments have this content."""
+    query = sa.select(a.app_id, a.msg_id, a.position, a.kind).where(_IS_STORED, a.sha256 == sha256)
+    return [(str(row[0]), row[1], row[2], row[3]) for row in tx.conn.execute(query.limit(20))]
+
+
+def _file(row: sa.Row[Any]) -> File:
+    return File(row.app_id, row.msg_id, row.position, row.kind)
+
+
+def _is(file: File) -> sa.ColumnElement[bool]:
+    return sa.and_(a.app_id == file.app_id, a.msg_id == file.msg_id, a.position == file.position, a.kind == file.kind)
