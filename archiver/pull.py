@@ -81,6 +81,8 @@ class Manner:
     retry_stuck: bool = False
     live: bool = True
     backfill: bool = False
+    ahead: bool = False
+    """Fetch the next page while this one is stored."""
     audit: int | None = None
     """The pass number of an audit that was asked for: only that is walked."""
 
@@ -139,6 +141,7 @@ class Pull:
             self.stop,
             self._count,
             self._watcher.moved,
+            self.manner.ahead,
         )
         broken: ArchiverError | None = None
         try:

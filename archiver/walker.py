@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Event
 
@@ -54,6 +56,25 @@ class Ground:
     """Told about each stored page."""
     moved: Callable[[int], None]
     """Told where the watermark is after a window was closed."""
+    ahead: bool
+    """Fetch and decode the next page while this one is stored."""
+
+
+@contextmanager
+def _ahead(steps: Iterator[Step]) -> Iterator[Iterator[Step]]:
+    """The steps of a walk, each next one already on its way while the last one is looked at."""
+    with ThreadPoolExecutor(1, thread_name_prefix="fetch") as pool:
+
+        def arriving() -> Iterator[Step]:
+            coming = pool.submit(next, steps, None)
+            while (step := coming.result()) is not None:
+                if not step.end:
+                    coming = pool.submit(next, steps, None)
+                yield step
+                if step.end:
+                    return
+
+        yield arriving()
 
 
 class Walker:
@@ -78,13 +99,14 @@ class Walker:
         steps = ground.source.walk(
             self.claim.window, resume_ms=self.resume_ms, order_trusted=self.trusted, progress=self._renew
         )
-        for step in steps:
-            self._commit(step)
-            ordered = step.ordered
-            if step.end:
-                break
-            if ground.stop.is_set():
-                raise Stopped
+        with _ahead(steps) if ground.ahead else nullcontext(steps) as arriving:
+            for step in arriving:
+                self._commit(step)
+                ordered = step.ordered
+                if step.end:
+                    break
+                if ground.stop.is_set():
+                    raise Stopped
         if not self._settled():
             raise TryAgainLater("the server's clock says that this window was walked too early")
         if not self.ended:
