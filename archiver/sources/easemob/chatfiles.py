@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
 from archiver.errors import AnswerUnusable, ProviderUnavailable, WalkFailed
 from archiver.http import DownloadLimits, SignedLink, Transfer, public_adapter, transfer
@@ -132,7 +132,7 @@ class Chatfiles:
         return self._ask(link, self.public, into, progress)
 
     def _follow(self, at: SignedLink, location: str, into: IO[bytes], progress: Progress, hops: int = 1) -> Fetched:
-        link = find_link(urljoin(at.url, location)) if _is_plain(location) else None
+        link = find_link(_joined(at, location)) if _is_plain(location) else None
         if link is None:
             return Fetched("refused", f"{at.host} redirects to what is no plain address")
         scheme, host = authority(link)
@@ -170,6 +170,14 @@ class Chatfiles:
 def foreign_reason(host: str) -> str:
     """Why a file of this host was not fetched."""
     return f"not the provider's: {host}"
+
+
+def _joined(at: SignedLink, location: str) -> str:
+    """Where a redirect leads; without `urljoin`, which raises on some texts and mends others."""
+    scheme, _, rest = at.url.partition("://")
+    if location.startswith("//"):
+        return f"{scheme}:{location}"
+    return f"{scheme}://{rest.partition('/')[0]}{location}" if location.startswith("/") else location
 
 
 def _is_plain(location: str) -> bool:

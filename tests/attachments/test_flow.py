@@ -1,0 +1,330 @@
+"""From the message to the stored file, by the commands, on both databases."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from archiver.sandbox.chatfiles import file_content
+from archiver.store.engine import open_store
+from archiver.store.roles import create
+from tests.attachments.conftest import Collector, MakeCollector, Shelf
+from tests.conftest import Database
+
+DAY = 86_400_000
+GONE_UUID = "9060c6fc-291d-11e5-994b-e173aaa37ae6"
+
+
+def content(url: str) -> bytes:
+    return file_content(int(url.rpartition("/")[2].replace("-", ""), 16))
+
+
+@pytest.fixture
+def collector(database: Database, folder: Shelf, make_collector: MakeCollector) -> Iterator[Collector]:
+    found = make_collector(database, folder, messages=80)
+    assert found("pull") == 0
+    assert set(found.states()) == {"pending"}
+    yield found
+    check(found)
+
+
+def check(archive: Collector) -> None:
+    """What holds after every test: rows and store agree, and each attempt is on record."""
+    assert archive("attachments", "verify") == 0, archive.output
+    rows = archive.database.rows("SELECT sha256, url, size, media_type FROM attachments WHERE state = 'stored'")
+    stored = {row[0] for row in rows}
+    assert {name.rpartition("/")[2] for name in archive.shelf.names()} >= stored
+    assert all(row[2] is not None and row[3] for row in rows)
+    bad = "SELECT count(*) FROM attachments WHERE owner IS NOT NULL OR lease_until IS NOT NULL"
+    assert archive.database.value(bad) == 0
+    attempts = "SELECT coalesce(sum(attempts), 0) FROM attachments"
+    assert archive.database.value(attempts) == archive.count("attachment_attempts")
+    archive.check_sums()
+
+
+def test_everything_is_fetched_and_is_what_was_served(
+    database: Database, shelf: Shelf, make_collector: MakeCollector
+) -> None:
+    archive = make_collector(database, shelf, messages=80)
+    archive.server.faults.file_restricted = False
+    archive("pull")
+    pending = archive.states()["pending"]
+    assert archive("attachments") == 0
+    assert archive.states() == {"stored": pending}
+    rows = archive.database.rows("SELECT url, sha256, size, declared_length FROM attachments")
+    for url, sha256, size, declared in rows:
+        assert sha256 == hashlib.sha256(content(url)).hexdigest()
+        assert size == len(content(url))
+        assert declared in (None, size)
+    assert archive.server.count("/chatfiles/") == pending
+    assert archive("attachments") == 0
+    assert archive.server.count("/chatfiles/") == pending, "what is stored is not asked for again"
+    entry = archive.status()
+    assert entry["attachments"]["stored"] == pending
+    assert entry["attachments_time_to_loss_seconds"] is None
+    check(archive)
+
+
+def test_the_most_endangered_come_first_and_a_limit_is_kept(collector: Collector) -> None:
+    collector.configure(workers=1)
+    total = collector.states()["pending"]
+    assert collector("attachments", "--limit", "10") == 75
+    assert collector.states() == {"stored": 10, "pending": total - 10}
+    last = collector.database.value("SELECT max(expires_at) FROM attachments WHERE state = 'stored'")
+    first = collector.database.value("SELECT min(expires_at) FROM attachments WHERE state = 'pending'")
+    assert last <= first
+    entry = collector.status()
+    assert entry["attachments"]["pending"] == total - 10
+    assert 4 * 86_400 < entry["attachments_time_to_loss_seconds"] < 7 * 86_400
+    assert collector("status") == 0
+    assert "10 stored" in collector.output
+    assert "first to expire in" in collector.output
+
+
+def test_without_a_store_they_are_recorded_only(collector: Collector) -> None:
+    text = collector.config.read_text()
+    collector.config.write_text(text.partition("[attachments]")[0])
+    assert collector("attachments") == 2
+    assert "no [attachments] store is configured" in collector.errors
+    assert set(collector.states()) == {"pending"}
+    collector.config.write_text(text)
+
+
+def test_restricted_files_are_had_by_their_secret_in_a_header(collector: Collector) -> None:
+    collector.server.faults.file_restricted = True
+    assert collector("attachments") == 0
+    states = collector.states()
+    assert states.pop("stored") > 10
+    assert collector.reasons("refused") <= {"127.0.0.1 answered 403 (forbidden_op)"}  # bodies without a secret
+    asked = [one for one in collector.server.requests if "/chatfiles/" in one.path]
+    assert all(not one.query for one in asked), "a secret in a query ends up in logs"
+    assert all(one.headers["authorization"].startswith("Bearer ") for one in asked)
+
+
+def test_what_expired_or_was_recalled_is_gone_with_its_reason(collector: Collector) -> None:
+    collector.server.faults.file_kept_days = 0.0001
+    home = f"{collector.server.home}/chatfiles"
+    collector.server.remove(next(row for row in collector.server.records if home.encode() in row.raw))
+    assert collector("attachments") == 0
+    assert set(collector.states()) == {"gone"}
+    assert collector.reasons("gone") == {
+        "127.0.0.1 answered 404 (file_expired)",
+        "127.0.0.1 answered 404 (entity_not_found)",
+    }
+    rows = collector.database.rows("SELECT outcome, reason, began_at, ended_at, owner FROM attachment_attempts")
+    assert len(rows) == collector.states()["gone"]
+    assert all(row[0] == "gone" and row[1] and row[2] <= row[3] and row[4] for row in rows)
+
+
+def test_a_failure_is_tried_again_later_and_at_once_when_asked(collector: Collector) -> None:
+    total = collector.states()["pending"]
+    faults = collector.server.faults
+    faults.only, faults.http_503, faults.times = "/chatfiles/", 1.0, 3
+    assert collector("attachments") == 75
+    assert collector.states() == {"failed": 3, "stored": total - 3}
+    assert collector.reasons("failed") == {"127.0.0.1 answered 503"}
+    later = "SELECT count(*) FROM attachments WHERE next_attempt_at IS NOT NULL AND attempts = 1"
+    assert collector.database.value(later) == 3
+    asked = collector.server.count("/chatfiles/")
+    assert collector("attachments") == 75
+    assert collector.server.count("/chatfiles/") == asked, "not before its time"
+    assert collector("attachments", "--retry-failed") == 0
+    assert collector.states() == {"stored": total}
+
+
+def test_a_service_that_is_down_is_left_alone(collector: Collector) -> None:
+    total = collector.states()["pending"]
+    collector.configure(workers=1)
+    collector.server.faults.only, collector.server.faults.http_500 = "/chatfiles/", 1.0
+    assert collector("attachments") == 75
+    assert collector.states() == {"failed": 10, "pending": total - 10}
+    collector.server.faults.http_500 = 0
+    assert collector("attachments", "--retry-failed") == 0
+
+
+FAULTS = ["cut_unframed", "html_200", "http_401"]
+REST = [pytest.param(fault, marks=pytest.mark.full) for fault in ("cut_body", "error_200", "reset")]
+
+
+@pytest.mark.parametrize("fault", [*FAULTS, *REST])
+def test_a_damaged_answer_is_never_stored(collector: Collector, fault: str) -> None:
+    total = collector.states()["pending"]
+    faults = collector.server.faults
+    faults.only, faults.times = "/chatfiles/", 4
+    setattr(faults, fault, 1.0)
+    assert collector("attachments") == 75
+    failed = collector.states()["failed"]
+    assert failed == 4 or (fault == "http_401" and failed > 4)  # a token fetched just now is not fetched again
+    assert None not in collector.reasons("failed")
+    for _ in range(3):
+        if collector("attachments", "--retry-failed") == 0:
+            break
+    assert collector.states() == {"stored": total}
+    rows = collector.database.rows("SELECT url, sha256 FROM attachments")
+    assert all(sha256 == hashlib.sha256(content(url)).hexdigest() for url, sha256 in rows)
+
+
+def audit(archive: Collector) -> None:
+    """Pull what was added to a range that is closed."""
+    start = archive.server.start_ms
+    assert archive("audit", "--from", str(start), "--to", str(start + DAY)) == 3
+
+
+def test_a_length_that_is_always_another_is_believed_in_the_end(collector: Collector) -> None:
+    assert collector("attachments") == 0
+    url = collector.database.value("SELECT url FROM attachments LIMIT 1")
+    collector.send("odd", {"type": "file", "url": url, "file_length": 7, "filename": "x"})
+    audit(collector)
+    assert collector("attachments") == 75
+    assert collector("attachments", "--retry-failed") == 75
+    assert collector("attachments", "--retry-failed") == 0
+    said = f"declared with 7 bytes, came with {len(content(url))}"
+    row = collector.database.rows("SELECT state, reason, attempts FROM attachments WHERE msg_id = 'odd'")[0]
+    assert row == ("stored", said, 3)
+    attempts = "SELECT outcome FROM attachment_attempts WHERE msg_id = 'odd' ORDER BY attempt"
+    assert [row[0] for row in collector.database.rows(attempts)] == ["failed", "failed", "stored"]
+
+
+def test_redirects_are_followed_to_a_configured_host_alone(collector: Collector) -> None:
+    collector.server.faults.file_redirect = True
+    assert collector("attachments") == 0
+    assert set(collector.states()) == {"refused"}
+    other = collector.server.files_url.removeprefix("http://")
+    assert collector.reasons("refused") == {f"127.0.0.1 redirects to {other}, which is not configured"}
+    assert not [one for one in collector.server.requests if one.host == "files"]
+    collector.configure(redirect_hosts=[other])
+    assert collector("attachments", "--retry-failed") == 0
+    assert set(collector.states()) == {"stored"}
+    stored = [one for one in collector.server.requests if one.host == "files"]
+    assert stored
+    assert all("authorization" not in one.headers and "share-secret" not in one.headers for one in stored)
+
+
+def test_foreign_files_are_recorded_as_such(collector: Collector) -> None:
+    bodies = [
+        {"type": "img", "url": url, "filename": "../../etc/passwd"} for url in ("https://cdn.example.com/a", "x\x1b")
+    ]
+    collector.send("foreign", *bodies)
+    audit(collector)
+    assert collector("attachments") == 0
+    assert collector.reasons("foreign") == {
+        "not the provider's: cdn.example.com",
+        "not the provider's, and no plain address",
+    }
+    collector.configure(foreign_hosts=["other.example"])
+    asked = collector.count("attachment_attempts")
+    assert collector("attachments", "--retry-failed") == 0
+    assert collector.count("attachment_attempts") == asked, "its host is not the one that is allowed now"
+
+
+def test_credentials_that_are_refused_are_no_file_s_fault(collector: Collector) -> None:
+    collector.server.faults.refuse_tokens = True
+    assert collector("attachments") == 4
+    assert set(collector.states()) == {"pending"}
+    assert collector.count("attachment_attempts") == 0
+
+
+def test_a_store_that_cannot_be_written_is_no_file_s_fault(collector: Collector) -> None:
+    root = Path(collector.shelf.url.removeprefix("file://"))
+    root.rmdir()
+    root.write_text("not a folder")
+    assert collector("attachments") == 75
+    assert "the store of attachments could not be opened" in collector.errors
+    assert set(collector.states()) == {"pending"}
+    root.unlink()
+    root.mkdir()
+
+
+def test_verify_finds_every_difference(database: Database, shelf: Shelf, make_collector: MakeCollector) -> None:
+    archive = make_collector(database, shelf, messages=60)
+    archive("pull")
+    archive("attachments")
+    digests = sorted(row[0] for row in archive.database.rows("SELECT DISTINCT sha256 FROM attachments"))
+    assert archive("attachments", "verify") == 0
+    assert f"{len(digests)} contents read, 0 differ" in archive.output
+    assert archive("attachments", "verify", "--sample", "3") == 0
+    one, two, three = digests[0], digests[len(digests) // 2], digests[-1]
+    was = {digest: shelf.blobs.read(digest) for digest in (one, two, three)}
+    shelf.damage(one, None)
+    shelf.damage(two, was[two][:-1] + bytes([was[two][-1] ^ 1]))
+    shelf.damage(three, was[three] + b"x")
+    assert archive("attachments", "verify") == 3
+    assert f"{one} is missing" in archive.output
+    assert f"{two} has other bytes" in archive.output
+    assert f"{three} has {len(was[three]) + 1} bytes instead of {len(was[three])}" in archive.output
+    assert f"{len(digests)} contents read, 3 differ" in archive.output
+    msg_id = archive.database.value("SELECT msg_id FROM attachments WHERE sha256 = ?", one)
+    assert msg_id in archive.output
+    assert archive("attachments", "verify", "--sample", "500") == 3
+
+
+def test_an_alarm_comes_before_endangered_ones_expire(collector: Collector) -> None:
+    collector.server.faults.only, collector.server.faults.http_500 = "/chatfiles/", 1.0
+    collector("attachments")
+    assert "will be lost soon" not in collector.errors
+    soon = "strftime('%Y-%m-%dT%H:%M:%fZ', 'now', '+1 day')"
+    when = soon if collector.database.kind == "sqlite" else "now() + interval '1 day'"
+    collector.database.run(f"UPDATE attachments SET expires_at = {when} WHERE state = 'pending'")
+    assert collector("attachments") == 75
+    assert "attachments will be lost soon" in collector.errors
+    assert collector.status()["attachments_time_to_loss_seconds"] < 2 * 86_400
+
+
+def test_odd_stamps_do_not_put_a_file_last(database: Database, folder: Shelf, make_collector: MakeCollector) -> None:
+    archive = make_collector(database, folder, messages=0)
+    url = f"{archive.server.home}/chatfiles/{GONE_UUID}"
+    for msg_id, stamp in (
+        ("far", 9_000_000_000_000_000),
+        ("ahead", archive.server.now_ms() + 3650 * DAY),
+        ("first", -5),
+    ):
+        record = {"msg_id": msg_id, "timestamp": stamp, "payload": {"bodies": [{"type": "img", "url": url}]}}
+        archive.server.add(record, timestamp_ms=archive.server.start_ms + 5, visible_ms=0)
+    archive("pull")
+    rows = archive.database.rows("SELECT expires_at, url FROM attachments")
+    assert len(rows) == 3
+    entry = archive.status()
+    assert 6.9 * 86_400 < entry["attachments_time_to_loss_seconds"] < 7.1 * 86_400
+
+
+def test_the_daemon_fetches_after_each_pull(collector: Collector) -> None:
+    text = collector.config.read_text()
+    collector.config.write_text(f'[schedule]\nevery = "1s"\n{text}')
+    total = collector.states()["pending"]
+    command = [sys.executable, "-m", "archiver", "--config", str(collector.config), "run"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while collector.states().get("stored") != total:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=20)
+        assert process.returncode == 0, told
+    assert "attachments were fetched" in told
+
+
+def test_the_writer_s_role_is_enough(postgres_database: Database, folder: Shelf, make_collector: MakeCollector) -> None:
+    archive = make_collector(postgres_database, folder, messages=40)
+    store = open_store(postgres_database.url.replace("postgresql://", "postgresql+psycopg://"))
+    create(store)
+    store.dispose()
+    writer = "writer_of_attachments"
+    postgres_database.run(f"DROP ROLE IF EXISTS {writer}")
+    postgres_database.run(f"CREATE ROLE {writer} LOGIN IN ROLE archive_writer")
+    try:
+        archive.database = Database("postgresql", postgres_database.url.replace("postgres@", f"{writer}@"))
+        archive.write_config()
+        assert archive("pull") == 0
+        assert archive("attachments") == 0
+        assert set(archive.states()) == {"stored"}
+        assert json.dumps(archive.status()["attachments"])
+    finally:
+        postgres_database.run(f"DROP ROLE {writer}")
