@@ -8,12 +8,15 @@ by (app_id, msg_id) and not partitioned by time: the same id must be found whate
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
+
+from archiver.model import DAY_MS, MINUTE_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MS = 253_402_300_799_999
@@ -24,8 +27,15 @@ def iso(ms: int) -> str | None:
     """An instant as 24 characters of ISO 8601, as SQLite keeps it; None outside 1970 to 9999."""
     if not 0 <= ms <= _LAST_MS:
         return None
-    seconds, rest = divmod(ms, 1000)
-    return f"{(_EPOCH + timedelta(seconds=seconds)):%Y-%m-%dT%H:%M:%S}.{rest:03d}Z"
+    day, rest = divmod(ms, DAY_MS)
+    minutes, rest = divmod(rest, MINUTE_MS)
+    return f"{_date(day)}T{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}Z"
+
+
+@lru_cache(4096)
+def _date(day: int) -> str:
+    """The messages of a page share few days; asking the calendar for each would be a fifth of storing them."""
+    return (_EPOCH + timedelta(days=day)).date().isoformat()
 
 
 class Instant(TypeDecorator[int]):
