@@ -34,7 +34,7 @@ def iso(ms: int) -> str | None:
 
 @lru_cache(4096)
 def _date(day: int) -> str:
-    """The messages of a page share few days; asking the calendar for each would be a fifth of storing them."""
+    """The messages of a page share few days, and the calendar is slow to ask."""
     return (_EPOCH + timedelta(days=day)).date().isoformat()
 
 
