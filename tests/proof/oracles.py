@@ -4,19 +4,23 @@ O1 every message stamped in [F, W) and visible within the window's lag is stored
 exact. O3 W never falls but by a reopening. O4 the raw bytes are the provider's. O5 W comes to what is due once the
 troubles end. O6 received = new + known + changed + quarantined, and nothing that was received is unaccounted for.
 O7 the windows of a pass neither overlap nor leave a gap. And: the stored watermark is what the windows say (O8), what
-showed disorder is not trusted (O9), what came late is noted (O10), what was audited is there (O11).
+showed disorder is not trusted (O9), what came late is noted (O10), what was audited is there (O11), no page of a
+process comes behind those of the process that took its window over (O12).
 """
 
 from __future__ import annotations
 
 import logging
-import sqlite3
 from bisect import bisect_right
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 from archiver.windows import EPS_MS
 from tests.proof.provider import Provider, Record
+
+Ask = Callable[[str], list[tuple[Any, ...]]]
+"""Asks the database one question in SQL, with the plain driver."""
 
 TILING = ("closed", "presumed_empty", "accepted")
 _SUMS = "received <> new + known + changed + quarantined"
@@ -33,11 +37,9 @@ class Falsified(AssertionError):
 class Oracles(logging.Handler):
     """Watches one database; also as a log handler, because a reopening must be told."""
 
-    def __init__(
-        self, seed: int, raw: sqlite3.Connection, provider: Provider, settle_ms: int, audits_ms: tuple[int, ...]
-    ) -> None:
+    def __init__(self, seed: int, ask: Ask, provider: Provider, settle_ms: int, audits_ms: tuple[int, ...]) -> None:
         super().__init__(logging.ERROR)
-        self.seed, self.raw, self.provider = seed, raw, provider
+        self.seed, self._all, self.provider = seed, ask, provider
         self.settle_ms, self.audits_ms = settle_ms, audits_ms
         self.mark: tuple[int, int, int] | None = None
         self.unproven = 0
@@ -53,9 +55,6 @@ class Oracles(logging.Handler):
 
     def fail(self, oracle: str, what: str) -> None:
         raise Falsified(oracle, self.seed, what)
-
-    def _all(self, sql: str) -> list[tuple[Any, ...]]:
-        return self.raw.execute(sql).fetchall()
 
     # After every commit: the claim.
 
@@ -133,6 +132,7 @@ class Oracles(logging.Handler):
             self.fail("O3", "the claim fell without a word in the log")
         self._falls = self._told = 0
         self._check_late()
+        self._check_fences()
 
     def _check_rows(self) -> None:
         """O2 and O4."""
@@ -218,6 +218,12 @@ class Oracles(logging.Handler):
             if any(lo_ms <= timestamp_ms < hi_ms for lo_ms, hi_ms, _ in still):
                 self.fail("O10", f"{msg_id} came late and nobody was told")
         self._closed, self._stored = closed, {row[0] for row in rows}
+
+    def _check_fences(self) -> None:
+        """O12."""
+        rows = self._all("SELECT window_id, fence FROM pages ORDER BY window_id, id")
+        if any(before[0] == after[0] and before[1] > after[1] for before, after in pairwise(rows)):
+            self.fail("O12", "a process wrote a page into a window that another one had taken over")
 
     # At rest.
 

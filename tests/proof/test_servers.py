@@ -41,16 +41,16 @@ def pull(world: World, wait_ms: int = 10 * MINUTE_MS) -> int | None:
 
 
 def windows(world: World) -> list[tuple[int, int, str]]:
-    rows = world.oracles.raw.execute("SELECT lo_ms, hi_ms, state FROM windows WHERE pass = 1 ORDER BY lo_ms")
+    rows = world.ask("SELECT lo_ms, hi_ms, state FROM windows WHERE pass = 1 ORDER BY lo_ms")
     return [(lo_ms - START_MS, hi_ms - START_MS, state) for lo_ms, hi_ms, state in rows]
 
 
 def stored(world: World) -> int:
-    return int(world.oracles.raw.execute("SELECT count(*) FROM messages").fetchone()[0])
+    return int(world.ask("SELECT count(*) FROM messages")[0][0])
 
 
 def trusted(world: World) -> bool:
-    return bool(world.oracles.raw.execute("SELECT order_trusted FROM sources").fetchone()[0])
+    return bool(world.ask("SELECT order_trusted FROM sources")[0][0])
 
 
 def test_what_was_resumed_on_the_strength_of_order_is_reopened_when_the_order_proves_false() -> None:
@@ -105,7 +105,7 @@ def test_trust_in_the_order_returns_after_a_hundred_clean_walks_that_had_somethi
         assert not trusted(world)
         for _ in range(5):
             assert pull(world, MINUTE_MS) == 0  # nothing to show: says nothing
-        assert world.oracles.raw.execute("SELECT clean_walks FROM sources").fetchone() == (0,)
+        assert world.ask("SELECT clean_walks FROM sources") == [(0,)]
         world.clock.now_ms = START_MS + first_ms + 5_000
         for _ in range(99):
             assert pull(world, MINUTE_MS) == 0
@@ -153,6 +153,6 @@ def test_a_walk_that_relied_on_order_does_not_close_once_another_process_found_i
         assert not trusted(world)
         provider.meanwhile = lambda: None
         assert pull(world) == 0
-    by_order = world.oracles.raw.execute("SELECT count(*) FROM windows WHERE by_order AND state = 'closed'")
-    assert by_order.fetchone() == (0,)
+    by_order = world.ask("SELECT count(*) FROM windows WHERE by_order AND state = 'closed'")
+    assert by_order == [(0,)]
     assert stored(world) == 55

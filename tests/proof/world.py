@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from threading import Event
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -33,6 +34,10 @@ APP = "proof#world"
 START_MS = 1_793_000_000_000
 LEASE_MS = 180 * SECOND_MS
 TIMES_TO_COMPLETE = 60
+
+
+running: list[World] = []
+"""The world that is being run: a mutant asks it for the clock that it takes for the true one."""
 
 
 class Crash(BaseException):
@@ -66,7 +71,6 @@ class Plan:
     messages: int = 0
     database_offset_ms: int = 0
     client_offset_ms: int = 0
-    node_ms: int = 0
     late_share: float = 0.0
     later_settle_ms: int = 0
     patient: bool = False
@@ -170,9 +174,9 @@ class World:
         self.provider = Provider(self.draw, self.clock, plan.nature, plan.trouble)
         self.provider.meanwhile = self._within_request
         self.provider.keep(make_records(self.draw, plan))
-        engine, raw = _new_database()
+        engine, self._raw = _new_database()
         self.store = SimulatedStore(engine, self)
-        self.oracles = Oracles(seed, raw, self.provider, self.settle_ms, plan.audits_ms)
+        self.oracles = Oracles(seed, self.ask, self.provider, self.settle_ms, plan.audits_ms)
         self._alive: list[str] = []
         self._dead: set[str] = set()
         self._stops: list[Event] = []
@@ -180,6 +184,9 @@ class World:
 
     def database_ms(self) -> int:
         return self.clock.database_ms()
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        return self._raw.execute(sql).fetchall()
 
     # What befalls a process
 
@@ -331,9 +338,11 @@ class World:
         log.propagate = False
         log.setLevel(logging.ERROR)
         log.addHandler(self.oracles)
+        running.append(self)
         try:
             yield
         finally:
+            running.remove(self)
             log.removeHandler(self.oracles)
             leases.me, leases.dead, log.propagate, log.level = was
 
@@ -347,7 +356,9 @@ def draw_plan(draw: random.Random) -> Plan:
     if nature.cut_after:  # a cut is known by a page as long as the others: only where lengths mean something
         for name in ("short_page", "empty_page", "duplicates", "outside"):
             rates.pop(name, None)
-    node_ms = max(nature.nodes_ms)
+    mishaps = _draw_mishaps(draw)
+    if nature.order != "ascending" and draw.random() < 0.4:  # a page that looks sorted, and then a crash
+        page_size, mishaps = 3, Mishaps(crash=0.05)
     settle_ms = draw.choice((1_000, 10_000, 120_000, 120_000, 300_000))
     span_ms = draw.choice((HOUR_MS, 2 * HOUR_MS, 12 * HOUR_MS, 2 * DAY_MS))
     pulls = draw.randint(2, 4)
@@ -358,7 +369,7 @@ def draw_plan(draw: random.Random) -> Plan:
     return Plan(
         nature=nature,
         trouble=Trouble(rates, day_ahead, draw.choice((0, 0, 0, 30_000, 4 * MINUTE_MS))),
-        mishaps=_draw_mishaps(draw),
+        mishaps=mishaps,
         page_size=page_size,
         settle_ms=settle_ms,
         audits_ms=audits,
@@ -368,7 +379,6 @@ def draw_plan(draw: random.Random) -> Plan:
         messages=draw.choice((0, 10, 20, 30, 50)),
         database_offset_ms=draw.choice(skews),
         client_offset_ms=draw.choice((0, 20 * MINUTE_MS, DAY_MS, -DAY_MS)),
-        node_ms=node_ms,
         late_share=draw.choice((0, 0, 0, 0.05)),
         later_settle_ms=draw.choice((0, 0, 0, 0, settle_ms * 2, settle_ms // 2)),
         patient=draw.random() < 0.3,

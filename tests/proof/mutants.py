@@ -1,0 +1,305 @@
+"""Ways in which the product could be wrong, as patches: the suite must notice each. `make mutants` tells what does.
+
+Never a switch in the product: each function here changes one decision from outside, as a careless edit would.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import sqlalchemy as sa
+
+from archiver import windows as arithmetic
+from archiver.errors import AnswerUnusable, ArchiverError
+from archiver.model import Page, Step, Tally, Window
+from archiver.sources.easemob import cursor
+from archiver.sources.easemob.cursor import CursorSource
+from archiver.store import pages, runs, watermarks, windows
+from archiver.store.apps import Key
+from archiver.store.engine import Tx
+from archiver.store.schema import FATES, messages
+from archiver.store.schema import windows as window_rows
+from archiver.store.watermarks import Watermark
+from archiver.store.windows import Claim
+from archiver.walker import Walker
+from archiver.walks import Walk
+from tests.conftest import Database
+from tests.proof import scenarios
+from tests.proof import world as worlds
+from tests.proof.oracles import Falsified
+from tests.proof.world import World
+
+Patch = pytest.MonkeyPatch
+
+
+class Mutant(NamedTuple):
+    """`seeds`: worlds known to kill it, tried first; `scenario`: the deterministic test that kills it."""
+
+    name: str
+    apply: Callable[[Patch], None]
+    seeds: tuple[int, ...] = ()
+    scenario: Callable[[Databases], None] | None = None
+
+
+def _everywhere(patch: Patch, original: object, mutated: object) -> None:
+    """Put one function in the place of another, under whatever name the product's modules know it."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("archiver"):
+            for attribute, value in list(vars(module).items()):
+                if value is original:
+                    patch.setattr(module, attribute, mutated)
+
+
+def exclusive_resume(patch: Patch) -> None:
+    original = CursorSource.walk
+
+    def walk(self: CursorSource, window: Window, *, resume_ms: int | None, **ways: Any) -> Iterator[Step]:
+        return original(self, window, resume_ms=None if resume_ms is None else resume_ms + 1, **ways)
+
+    patch.setattr(CursorSource, "walk", walk)
+
+
+def no_settle(patch: Patch) -> None:
+    _everywhere(patch, arithmetic.due_until, lambda now_ms, _lag_ms: now_ms)
+
+
+def client_clock(patch: Patch) -> None:
+    _everywhere(patch, arithmetic.trusted_now, lambda _server, _database: worlds.running[-1].clock.client_ms())
+
+
+def clock_at_the_walks_end(patch: Patch) -> None:
+    original = Walker._commit
+
+    def commit(self: Walker, step: Step) -> None:
+        self.walk0_ms = None
+        original(self, step)
+
+    patch.setattr(Walker, "_commit", commit)
+
+
+def _stop_where(patch: Patch, ends: Callable[[CursorSource, Page], bool]) -> None:
+    original = CursorSource._next
+
+    def following(self: CursorSource, query: dict[str, str], sent: str | None = None) -> tuple[Page, str | None]:
+        page, found = original(self, query, sent)
+        return page, None if ends(self, page) else found
+
+    patch.setattr(CursorSource, "_next", following)
+
+
+def stop_on_a_short_page(patch: Patch) -> None:
+    _stop_where(patch, lambda source, page: page.received < source.page_size)
+
+
+def stop_on_an_empty_page(patch: Patch) -> None:
+    _stop_where(patch, lambda _, page: page.received == 0)
+
+
+def cursor_reused_after_a_restart(patch: Patch) -> None:
+    walk, following = CursorSource.walk, CursorSource._next
+    saved: dict[tuple[int, int], str | None] = {}
+    walked: dict[int, tuple[int, int]] = {}
+    restarted: set[int] = set()
+
+    def walk_on(self: CursorSource, window: Window, *, resume_ms: int | None, **ways: Any) -> Iterator[Step]:
+        walked[id(self)] = (id(worlds.running[-1]), window.hi_ms)
+        if resume_ms is not None:
+            restarted.add(id(self))
+        yield from walk(self, window, resume_ms=resume_ms, **ways)
+
+    def follow(self: CursorSource, query: dict[str, str], sent: str | None = None) -> tuple[Page, str | None]:
+        if id(self) in restarted and id(self) in walked:
+            restarted.remove(id(self))
+            sent = sent or saved.get(walked[id(self)])
+        page, found = following(self, query, sent)
+        if id(self) in walked:
+            saved[walked[id(self)]] = found
+        return page, found
+
+    patch.setattr(CursorSource, "walk", walk_on)
+    patch.setattr(CursorSource, "_next", follow)
+
+
+def order_unchecked(patch: Patch) -> None:
+    original = Walk._see
+
+    def see(self: Walk, timestamp_ms: int) -> None:
+        original(self, timestamp_ms)
+        self.ordered = True
+
+    patch.setattr(Walk, "_see", see)
+
+
+def _watermark_by(patch: Patch, until: Callable[[Tx, Key], int | None]) -> None:
+    original = watermarks.move
+
+    def move(tx: Tx, key: Key, held: Watermark, *, longest_audit: int | None) -> Watermark:
+        moved = original(tx, key, held, longest_audit=longest_audit)
+        until_ms = until(tx, key)
+        if until_ms is not None and until_ms > held.complete_until_ms:
+            moved = moved._replace(complete_until_ms=until_ms)
+            watermarks._save(tx, key, moved)
+        return moved
+
+    patch.setattr(watermarks, "move", move)
+
+
+def watermark_is_the_latest_closed(patch: Patch) -> None:
+    w = window_rows.c
+    query = sa.select(sa.func.max(w.hi_ms)).where(w["pass"] == 1, w.state == "closed")
+    _watermark_by(patch, lambda tx, _: tx.conn.scalar(query))
+
+
+def watermark_is_the_latest_stamp(patch: Patch) -> None:
+    _watermark_by(patch, lambda tx, _: tx.conn.scalar(sa.select(sa.func.max(messages.c.timestamp_ms))))
+
+
+def garbage_taken_for_an_empty_page(patch: Patch) -> None:
+    original = cursor.read_page
+
+    def read_page(answer: cursor.Answer) -> tuple[Page, str | None]:
+        try:
+            return original(answer)
+        except AnswerUnusable:
+            return Page((), (), answer.date_ms, ""), None
+
+    patch.setattr(cursor, "read_page", read_page)
+
+
+def state_before_rows(patch: Patch) -> None:
+    def commit(self: Walker, step: Step) -> None:
+        ground, claim = self.ground, self.claim
+        with ground.store.write() as tx:
+            windows.hold(tx, claim)
+            if self.walk0_ms is None:
+                self.walk0_ms = self._walk0(tx, step)
+            windows.advance(
+                tx,
+                claim,
+                Tally(),
+                walk0_ms=self.walk0_ms,
+                progress_ms=step.progress_ms,
+                lease_ms=ground.lease_ms,
+            )
+            if step.end and self._settled():
+                self._end(tx, step)
+        with ground.store.write() as tx:
+            tally = pages.insert(tx, claim, step.page, self.walk0_ms)
+            counted = {
+                name: window_rows.c[name] + getattr(tally, name) for name in (*FATES, "outside", "bodies", "late")
+            }
+            tx.conn.execute(window_rows.update().where(window_rows.c.id == claim.id).values(counted))
+            runs.advance(tx, ground.run_id, tally, pages=1)
+        self.progress_ms = step.progress_ms
+        ground.count(tally)
+
+    patch.setattr(Walker, "_commit", commit)
+
+
+def _unfenced(_tx: Tx, _claim: Claim) -> None: ...
+
+
+def no_fence(patch: Patch) -> None:
+    patch.setattr(windows, "hold", _unfenced)
+
+
+def fence_checked_outside_the_page_transaction(patch: Patch) -> None:
+    hold, commit = windows.hold, Walker._commit
+
+    def check_and_commit(self: Walker, step: Step) -> None:
+        with self.ground.store.write() as tx:
+            hold(tx, self.claim)
+        patch.setattr(windows, "hold", _unfenced)
+        try:
+            commit(self, step)
+        finally:
+            patch.setattr(windows, "hold", hold)
+
+    patch.setattr(Walker, "_commit", check_and_commit)
+
+
+def watermark_without_the_lock(patch: Patch) -> None:
+    patch.setattr(watermarks, "lock", watermarks.read)
+
+
+# What they are held against.
+
+
+class Databases:
+    """Archives for scenarios, made when they are wanted."""
+
+    def __init__(self, sqlite: Callable[[], contextlib.AbstractContextManager[Database]], postgres: Any) -> None:
+        self.sqlite, self.postgres = sqlite, postgres
+
+
+def zombies(databases: Databases) -> None:
+    for number in (3, 4):
+        with databases.sqlite() as database:
+            scenarios.pause_at_request(database, number)
+
+
+def pauses(databases: Databases) -> None:
+    for number in range(4, 9):
+        with databases.sqlite() as database:
+            scenarios.pause_at_transaction(database, number)
+
+
+def crashes(databases: Databases) -> None:
+    with databases.sqlite() as database:
+        names = scenarios.names_of_points(database)
+    for at in [at for at, name in enumerate(names) if name == "after COMMIT"]:
+        with databases.sqlite() as database:
+            scenarios.crash_at(database, at)
+
+
+def neighbours(databases: Databases) -> None:
+    with databases.postgres() as database:
+        scenarios.close_neighbours(database)
+
+
+MUTANTS = (
+    Mutant("exclusive resume", exclusive_resume),
+    Mutant("no settle", no_settle),
+    Mutant("client clock", client_clock),
+    Mutant("clock at the walk's end", clock_at_the_walks_end),
+    Mutant("stop on a short page", stop_on_a_short_page),
+    Mutant("stop on an empty page", stop_on_an_empty_page),
+    Mutant("cursor reused after a restart", cursor_reused_after_a_restart),
+    Mutant("order unchecked", order_unchecked),
+    Mutant("W = max(closed)", watermark_is_the_latest_closed),
+    Mutant("W = max(timestamp)", watermark_is_the_latest_stamp),
+    Mutant("garbage 200 taken for an empty page", garbage_taken_for_an_empty_page),
+    Mutant("state before rows", state_before_rows, scenario=crashes),
+    Mutant("no fence", no_fence, scenario=zombies),
+    Mutant("fence checked outside the page transaction", fence_checked_outside_the_page_transaction, scenario=pauses),
+    Mutant("watermark computed without the lock", watermark_without_the_lock, scenario=neighbours),
+)
+
+
+def killed_by_world(mutant: Mutant, seed: int) -> str:
+    """What a world says to a mutant: the oracle that does not hold, or the error; empty where it notices nothing."""
+    with pytest.MonkeyPatch.context() as patch:
+        mutant.apply(patch)
+        try:
+            World(seed).run()
+        except Falsified as found:
+            return found.oracle
+        except (ArchiverError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+            return type(error).__name__
+    return ""
+
+
+def killed_by_scenario(mutant: Mutant, databases: Databases) -> str:
+    """What its scenario says to a mutant."""
+    assert mutant.scenario is not None
+    with pytest.MonkeyPatch.context() as patch:
+        mutant.apply(patch)
+        try:
+            mutant.scenario(databases)
+        except AssertionError as error:
+            return str(error).split(" does not hold")[0].splitlines()[0]
+    return ""
