@@ -1,37 +1,80 @@
-"""PostgreSQL's roles: who may write what. Nobody but the owner can change or delete a message once it is stored."""
+"""PostgreSQL's roles: who may write what. Nobody but the owner can change or delete a message once it is stored.
+
+`archive_owner` really owns the schema's objects, so that no login does: a grant can be taken back, what an owner may do
+cannot. Whoever migrates is a member of it.
+"""
 
 from __future__ import annotations
 
+from sqlalchemy.exc import DBAPIError
+
 from archiver.errors import UsageError
-from archiver.store.engine import Store
+from archiver.store.engine import Store, Tx
 
 _APPEND_ONLY = ("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "attachment_attempts")
-_STATE = ("apps", "sources", "windows", "watermarks", "quarantine", "runs", "attachments", "rate_budgets")
+_STATE = ("apps", "sources", "windows", "watermarks", "runs", "attachments", "attachment_attempts", "rate_budgets")
+_QUARANTINE_STATE = "reason, seen, resolved_at"
+"""What was read is evidence in quarantine, too; only what became of it changes."""
 _VIEWS = ("messages_readable", "conversations", "daily_counts", "coverage_holes")
 _ROLES = ("archive_owner", "archive_writer", "archive_auditor", "archive_reader")
 
 
 def create(store: Store) -> None:
-    """Create the roles where they are missing, and grant each what it needs. Raises UsageError on SQLite."""
+    """Create the roles where they are missing, and grant each what it needs and no more.
+
+    Raises UsageError on SQLite, and where this login may not do it.
+    """
     if store.engine.dialect.name != "postgresql":
         raise UsageError("--roles: SQLite has no roles", hint="protect the file itself; archiver migrate")
     with store.write() as tx:
-        for role in _ROLES:
-            exists = tx.conn.exec_driver_sql(f"SELECT 1 FROM pg_roles WHERE rolname = '{role}'").first()  # noqa: S608
-            if exists is None:
-                tx.conn.exec_driver_sql(f"CREATE ROLE {role} NOLOGIN")
-        for statement in _grants():
-            tx.conn.exec_driver_sql(statement)
+        try:
+            _create(tx)
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) != "42501":
+                raise
+            hint = "run it as a superuser, or as the owner of the database with CREATEROLE"
+            raise UsageError("--roles: this login may not create roles or hand tables over", hint=hint) from None
 
 
-def _grants() -> list[str]:
-    everything = ", ".join((*_APPEND_ONLY, *_STATE, *_VIEWS, "alembic_version"))
+def _create(tx: Tx) -> None:
+    for role in _ROLES:
+        if tx.conn.exec_driver_sql("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).first() is None:
+            tx.conn.exec_driver_sql(f"CREATE ROLE {role} NOLOGIN")
+    for statement in [*_ownership(tx), *_grants(tx)]:
+        tx.conn.exec_driver_sql(statement)
+
+
+def _ownership(tx: Tx) -> list[str]:
+    """Everything in the schema goes to archive_owner; sequences of columns go with their tables."""
+    statements = ["GRANT USAGE, CREATE ON SCHEMA public TO archive_owner"]
+    member = "SELECT pg_has_role(current_user, 'archive_owner', 'USAGE')"
+    if not tx.conn.exec_driver_sql(member).scalar():
+        statements.append("GRANT archive_owner TO CURRENT_USER")
+    for name in (*_tables(tx), *_VIEWS):
+        statements.append(f"ALTER TABLE {name} OWNER TO archive_owner")
+    statements.append("ALTER SEQUENCE page_ids OWNER TO archive_owner")
+    return statements
+
+
+def _grants(tx: Tx) -> list[str]:
+    tables = _tables(tx)
+    everything = ", ".join((*tables, *_VIEWS))
+    state = ", ".join(name for name in tables if name in _STATE)
+    others = "archive_writer, archive_auditor, archive_reader"
     return [
-        f"GRANT ALL ON {everything} TO archive_owner",
-        "GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO archive_owner",
+        # From nothing, or what an earlier version granted would stay.
+        f"REVOKE ALL ON {everything} FROM PUBLIC, {others}",
+        f"GRANT USAGE ON SCHEMA public TO {others}",
         f"GRANT SELECT ON {everything} TO archive_writer, archive_auditor",
-        f"GRANT INSERT ON {', '.join((*_APPEND_ONLY, *_STATE))} TO archive_writer",
-        f"GRANT UPDATE ON {', '.join(_STATE)} TO archive_writer",
+        f"GRANT INSERT ON {', '.join(_APPEND_ONLY)}, quarantine, {state} TO archive_writer",
+        f"GRANT UPDATE ON {state} TO archive_writer",
+        f"GRANT UPDATE ({_QUARANTINE_STATE}) ON quarantine TO archive_writer",
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO archive_writer",
         f"GRANT SELECT ON {', '.join(_VIEWS)} TO archive_reader",
     ]
+
+
+def _tables(tx: Tx) -> list[str]:
+    """Those of this program that the database has: a schema may be older than the program."""
+    ours = (*_APPEND_ONLY, *_STATE, "quarantine", "alembic_version")
+    return [name for name in ours if tx.conn.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar()]
