@@ -14,6 +14,8 @@ from archiver.store.engine import Tx
 from archiver.store.schema import late_arrivals, pages, quarantine, windows
 from archiver.store.windows import Claim
 
+_FIRST_MS = -(2**63)
+
 
 def insert(tx: Tx, claim: Claim, page: Page, walk0_ms: int) -> Tally:
     """Store a page that the walk of `claim` brought; `walk0_ms` is when that walk began, in server time."""
@@ -108,7 +110,7 @@ def _closed_ranges(tx: Tx, claim: Claim, lo_ms: int, hi_ms: int) -> list[tuple[i
             w["pass"] == 1,
             w.state.in_(("closed", "presumed_empty")),
             w.lo_ms <= hi_ms,
-            w.lo_ms > lo_ms - DAY_MS,  # no window is wider: keeps the look-up short
+            w.lo_ms > max(lo_ms - DAY_MS, _FIRST_MS),  # no window is wider: keeps the look-up short
             w.hi_ms > lo_ms,
         )
         .order_by(w.lo_ms)

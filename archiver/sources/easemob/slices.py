@@ -128,9 +128,8 @@ def _measure(text: str, at: int) -> tuple[int, int, int]:
         if found is None:
             raise ValueError("value")
         return found.end(), 1, 0
-    depth = deepest = 0
-    values = 1
-    for found in _tokens(text, at):
+    depth = deepest = values = 0 if text[at] == '"' else 1
+    for found in _tokens(text, at + depth):
         start, end = found.span()
         first = text[start]
         if first == '"':
