@@ -7,11 +7,12 @@ import socket
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import click
 
+from archiver import fetching, wiring
 from archiver import status as standing
-from archiver import wiring
 from archiver.cli import common, show
 from archiver.cli.pulling import pull_watched
 from archiver.cli.reporting import print_status
@@ -20,6 +21,7 @@ from archiver.errors import ArchiverError
 from archiver.model import HOUR_MS
 from archiver.store import migrate
 from archiver.store.ask import ask
+from archiver.store.engine import Store
 from archiver.store.schema import iso
 
 _PORT = 8420
@@ -32,10 +34,20 @@ FROM messages_readable WHERE text <> '' ORDER BY sent_at DESC LIMIT 5""",
     "The busiest conversations": """\
 SELECT conversation, chat_type, messages, senders, substr(last_sent_at, 6, 11) AS last
 FROM conversations ORDER BY messages DESC LIMIT 5""",
+    "Attachments, by what their bytes are": """\
+SELECT media_type, count(*) AS files, sum(size) AS bytes,
+       max(substr(sha256, 1, 12)) AS one_of_them
+FROM attachments WHERE state = 'stored' GROUP BY media_type ORDER BY 2 DESC""",
     "Bodies a day, by type": """\
 SELECT substr(sent_at, 1, 10) AS day, body_type, count(*) AS bodies
 FROM messages_readable GROUP BY 1, 2 ORDER BY 1, 3 DESC LIMIT 8""",
 }
+
+_ATTACHMENT = """\
+SELECT m.sender, b.filename, a.media_type, a.size, a.sha256
+FROM attachments a JOIN messages m ON m.app_id = a.app_id AND m.msg_id = a.msg_id
+JOIN message_bodies b ON b.app_id = a.app_id AND b.msg_id = a.msg_id AND b.position = a.position
+WHERE a.state = 'stored' AND a.kind = 'file' AND a.media_type LIKE 'image/%' ORDER BY a.sha256 LIMIT 1"""
 
 _CONFIG = """\
 # The demonstration's configuration. Its server is gone; start it again with
@@ -43,6 +55,10 @@ _CONFIG = """\
 # and then: {program} --config {path} pull
 [database]
 url = "sqlite:///{database}"
+
+[attachments]
+store = "file://{files}"
+rate = "1000/s"
 
 [[apps]]
 org = "{org}"
@@ -71,7 +87,7 @@ early = "off"
 @click.option("--messages", type=click.IntRange(1, 1_000_000), default=2000, show_default=True)
 @click.pass_context
 def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
-    """Archive a stand-in chat app into SQLite, show status and three queries.
+    """Archive a stand-in chat app into SQLite, show status, queries and a file.
 
     It needs nothing but this program, and leaves the database and a
     configuration behind to try things on.
@@ -92,6 +108,7 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
         with wiring.opened(settings, at_head=False) as store:
             migrate.upgrade(store)
             code = pull_watched(settings, store, None, stop, command="pull")
+            code = max(code, fetching.fetch_each(settings, store, fetching.open_blobs(settings), stop=stop))
             configured = [standing.Configured(app.name, app.source, app.start_ms) for app in settings.apps]
             for entry in standing.report(store, configured, every_ms=settings.schedule.every_ms)["apps"]:
                 print_status(entry)
@@ -99,11 +116,22 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
                 columns, rows = ask(store, sql)
                 click.echo(f"\n{title}\n\n{sql};\n")
                 show.table("", columns, rows)
+            _show_attachment(store, place)
     database = place / "archive.db"
     click.echo(f"\nThe archive is {database}, its configuration {path}. Look on with:")
     click.echo(f"  sqlite3 {database} .schema")
     click.echo(f"  {_program()} --config {path} status")
     return code
+
+
+def _show_attachment(store: Store, place: Path) -> None:
+    """One file: who sent it, under which name, and where its bytes lie."""
+    _, rows = ask(store, _ATTACHMENT)
+    for sender, filename, media_type, size, sha256 in rows:
+        path = place / "files" / sha256[:2] / sha256[2:4] / sha256
+        there = path.stat().st_size == size
+        click.echo(f"\n{sender} sent {filename}: {size:,} bytes of {media_type}, {'stored' if there else 'MISSING'} as")
+        click.echo(f"  {path}")
 
 
 def _program() -> str:
@@ -138,7 +166,8 @@ def _config(place: Path, path: Path, server: Any, messages: int) -> str:
     database = place.absolute() / "archive.db"
     port = told["base_url"].rpartition(":")[2]
     hourly_start = iso(server.now_ms() // HOUR_MS * HOUR_MS - _HOURS_BACK * HOUR_MS)
-    names = {"path": path, "database": database, "secret": secret, "port": port, "program": _program()}
+    files = quote(str(place.absolute() / "files"))
+    names = {"path": path, "database": database, "files": files, "secret": secret, "port": port, "program": _program()}
     return _CONFIG.format(**names, messages=messages, hourly_start=hourly_start, **told)
 
 

@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from archiver.sandbox.chatfiles import file_length, file_secret
+from archiver.sandbox.chatfiles import FILE_NODE, HEADS, file_length, file_secret
 from archiver.sandbox.phrases import CHATTER, GROUPS, NAMES, PAPERS, PHOTOS, PLACES, ROOMS
 from archiver.sandbox.shelf import Stored, make_uuid, render, uuid_text
 
 Json = dict[str, Any]
 _MSG_ID_EPOCH_MS = 1_417_564_800_000
-_FILE_NODE = 0x0242AC110003
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,14 +148,15 @@ class Bodies:
             return text
         return text.format(n=self.draw.randint(2, 9999), hour=self.draw.randint(8, 21), place=self.draw.choice(PLACES))
 
-    def link(self, timestamp: int) -> tuple[str, str]:
+    def link(self, timestamp: int, filename: str) -> tuple[str, str]:
         """Where a new file lies, and its secret."""
         self._files += 1
-        uuid = make_uuid(timestamp - 40, self._files, _FILE_NODE)
+        kind = next((number for number, (ending, _) in enumerate(HEADS) if ending and filename.endswith(ending)), 0)
+        uuid = make_uuid(timestamp - 40, self._files, FILE_NODE | kind)
         return f"{self.home}/chatfiles/{uuid_text(uuid)}", file_secret(uuid)
 
     def stored(self, timestamp: int, filename: str) -> Json:
-        url, secret = self.link(timestamp)
+        url, secret = self.link(timestamp, filename)
         return {"filename": self.fill(filename), "file_length": file_length(url), "url": url, "secret": secret}
 
     def txt(self, _: int) -> Json:
@@ -177,7 +177,7 @@ class Bodies:
         return {"type": "audio", **self.stored(timestamp, "audio{n}.amr"), "length": self.draw.randint(1, 60)}
 
     def video(self, timestamp: int) -> Json:
-        thumb, thumb_secret = self.link(timestamp)
+        thumb, thumb_secret = self.link(timestamp, "thumb.jpg")
         body = {"type": "video", **self.stored(timestamp, "video{n}.mp4"), "length": self.draw.randint(2, 300)}
         return body | {"size": {"width": 360, "height": 480}, "thumb": thumb, "thumb_secret": thumb_secret}
 

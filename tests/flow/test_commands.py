@@ -238,7 +238,8 @@ def test_the_demo_leaves_an_archive_and_a_config_behind(tmp_path: Path, capsys: 
     place = tmp_path / "demo"
     assert cli.run(["demo", "--directory", str(place), "--messages", "200"]) == 0
     told = capsys.readouterr().out
-    assert told.count("SELECT") == 3
+    assert told.count("SELECT") == 4
+    assert f"stored as\n  {place}/files/" in told
     assert "Complete from" in told
     assert cli.run(["--config", str(place / "config.toml"), "status"]) == 0
     assert cli.run(["demo", "--directory", str(place)]) == 1
