@@ -95,8 +95,7 @@ def _messages(draw: st.DrawFn) -> str:
     """Objects that are nearly messages."""
     members = [("msg_id", draw(_ids)), ("timestamp", draw(st.sampled_from(_STAMPS)))]
     payload = [("bodies", draw(bodies)), ("ext", draw(values))]
-    for key in ("from", "to", "chat_type", "direction"):
-        members.append((key, draw(values)))
+    members += [(key, draw(values)) for key in ("from", "to", "chat_type", "direction")]
     if draw(st.booleans()):
         payload.append((draw(st.sampled_from(_KEYS)), draw(values)))
     members.append(("payload", draw(st.one_of(st.just(_object(payload)), values))))

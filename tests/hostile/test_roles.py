@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import psycopg
 import pytest
 from psycopg import errors
@@ -20,13 +18,13 @@ VIEWS = ("messages_readable", "conversations", "daily_counts", "coverage_holes")
 
 
 @pytest.fixture
-def governed(postgres_database: Database) -> Iterator[Database]:
+def governed(postgres_database: Database) -> Database:
     """An archive with its roles, twice made: an upgrade runs the same command again."""
     store = open_database(postgres_database)
     create(store)
     create(store)
     store.dispose()
-    yield postgres_database
+    return postgres_database
 
 
 def may(database: Database, role: str, statement: str) -> bool:
@@ -100,7 +98,7 @@ def test_each_role_reads_what_it_is_for(governed: Database) -> None:
 def test_the_program_runs_as_archive_writer(
     governed: Database,
     postgres: Postgres,
-    make_archive: MakeArchive,  # noqa: F811
+    make_archive: MakeArchive,
 ) -> None:
     login = f"writer_of_{governed.url.rpartition('archiver_')[2].partition('?')[0]}"
     postgres.run(f"CREATE ROLE {login} LOGIN IN ROLE archive_writer")

@@ -21,11 +21,15 @@ DEEPEST, MOST_VALUES = 256, 400_000
 calls; databases bear more. A value costs a hundred bytes once it is read, however few it takes in the text."""
 
 _MOST_RECORDS, _MOST_IN_PAGE, _LARGE = 100_000, 500_000, 1 << 20
+_OPENING = ("{", "[", '"')
 _decode = JSONDecoder().raw_decode
 _space = re.compile(r"[ \t\n\r]*+").match
-# A string (group 1: the quote that ends it), brackets, or what lies between; possessive, or the way back through a
+# A string (group 1: the quote that ends it), what lies between (2), or brackets; possessive, or the way back through a
 # text of 20 MB would cost gigabytes.
-_tokens = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|(?:[^"\[\]{}]++|\[\]|\{\})++|[\[{]++|[\]}]++', re.DOTALL).finditer
+_tokens = re.compile(
+    r'"[^"\\]*+(?:\\.[^"\\]*+)*+("?)|((?:[^"\[\]{}]++|\[\]|\{\})++)|[\[{]++|[\]}]++', re.DOTALL
+).finditer
+_STRING, _BETWEEN = 1, 2
 _scalar = re.compile(r"[^\s,\]}]++")
 
 
@@ -92,7 +96,7 @@ class _Reader:
     def read(self, at: int) -> tuple[Slice, int]:
         """One value and its end. Raises ValueError where none begins, or none ends."""
         text = self.text
-        if not self._careful:
+        if not self._careful and text[at : at + 1] in _OPENING:
             try:
                 value, end = _decode(text, at)
             except (ValueError, RecursionError):
@@ -123,7 +127,7 @@ def _read_measured(piece: str) -> Slice:
 
 def _measure(text: str, at: int) -> tuple[int, int, int]:
     """Where a value ends, how many values it holds, and how deep. Raises ValueError where it does not end."""
-    if text[at : at + 1] not in ("[", "{", '"'):
+    if text[at : at + 1] not in _OPENING:
         found = _scalar.match(text, at)
         if found is None:
             raise ValueError("value")
@@ -131,22 +135,21 @@ def _measure(text: str, at: int) -> tuple[int, int, int]:
     depth = deepest = values = 0 if text[at] == '"' else 1
     for found in _tokens(text, at + depth):
         start, end = found.span()
-        first = text[start]
-        if first == '"':
-            if not found[1]:
+        if found.lastindex == _STRING:
+            if not found[_STRING]:
                 break
             if depth == 0:
                 return end, values, 0
-        elif first in "[{":
+        elif found.lastindex == _BETWEEN:
+            values += text.count(",", start, end)
+        elif text[start] in "[{":
             depth += end - start
             values += end - start
             deepest = max(deepest, depth)
-        elif first in "]}":
-            if end - start >= depth:
-                return start + depth, values, deepest
-            depth -= end - start
+        elif end - start >= depth:
+            return start + depth, values, deepest
         else:
-            values += text.count(",", start, end)
+            depth -= end - start
     raise ValueError("unfinished")
 
 
