@@ -28,6 +28,19 @@ __all__ = ["make_archive", "server"]
 KEYS = {"AWS_ACCESS_KEY_ID": "made-up", "AWS_SECRET_ACCESS_KEY": "made-up-too", "AWS_REGION": "us-east-1"}
 
 
+_SLOW = ("test_the_daemon", "test_sigterm", "test_a_service_that_is_down", "test_a_length_that", "test_an_alarm")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Two of the four pairs of database and store try everything that is tried on both; the full run has all four."""
+    for item in items:
+        told = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        again = told.get("database") == "postgresql" and item.name.startswith(_SLOW)
+        if again or (told.get("database"), told.get("shelf")) in (("sqlite", "s3"), ("postgresql", "file")):
+            item.add_marker("full")
+
+
 class Shelf:
     """A store of attachments as a test looks at it."""
 

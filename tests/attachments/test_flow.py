@@ -29,7 +29,7 @@ def content(url: str) -> bytes:
 
 @pytest.fixture
 def collector(database: Database, folder: Shelf, make_collector: MakeCollector) -> Iterator[Collector]:
-    found = make_collector(database, folder, messages=80)
+    found = make_collector(database, folder, messages=60)
     assert found("pull") == 0
     assert set(found.states()) == {"pending"}
     yield found
@@ -53,7 +53,7 @@ def check(archive: Collector) -> None:
 def test_everything_is_fetched_and_is_what_was_served(
     database: Database, shelf: Shelf, make_collector: MakeCollector
 ) -> None:
-    archive = make_collector(database, shelf, messages=80)
+    archive = make_collector(database, shelf, messages=60)
     archive.server.faults.file_restricted = False
     archive("pull")
     pending = archive.states()["pending"]
