@@ -40,7 +40,7 @@ class Limits:
     deadline_s: float = 60
     give_up_s: float = 30
     longest_wait_s: float = 10
-    byte_limit: int = 32 * 1024 * 1024
+    byte_limit: int = 24 * 1024 * 1024
 
 
 class Options(TypedDict, total=False):
