@@ -50,8 +50,7 @@ def _ownership(tx: Tx) -> list[str]:
     member = "SELECT pg_has_role(current_user, 'archive_owner', 'USAGE')"
     if not tx.conn.exec_driver_sql(member).scalar():
         statements.append("GRANT archive_owner TO CURRENT_USER")
-    for name in (*_tables(tx), *_VIEWS):
-        statements.append(f"ALTER TABLE {name} OWNER TO archive_owner")
+    statements += [f"ALTER TABLE {name} OWNER TO archive_owner" for name in (*_tables(tx), *_VIEWS)]
     statements.append("ALTER SEQUENCE page_ids OWNER TO archive_owner")
     return statements
 
