@@ -13,12 +13,13 @@ from tests.conftest import Database
 from tests.flow.conftest import DAY, Archive, MakeArchive
 
 FULL = pytest.mark.full
+# Not here: a list cut silently in no order at all. What it withholds cannot be known from this server alone, and
+# docs/proof.md says that it is not promised.
 MISBEHAVIOUR = (
     "order_ignored",
     "always_descending",
     "truncate_after=60",
     "always_descending truncate_after=60",
-    "order_ignored truncate_after=60",
     "dead_cursor=0.3",
     "dead_cursor=1",
     "loop_cursor=0.2",
