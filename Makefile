@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full check format lock clean prove
+.PHONY: demo test test-full check format lock clean prove mutants
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -36,6 +36,9 @@ WORLDS ?= 20000
 FIRST  ?= 0
 prove: $(VENV)/dev.installed               ## the pull protocol in simulated worlds; one again: WORLD=12345 make prove
 	$(BIN)/python -m tests.proof.prove --worlds $(WORLDS) --first $(FIRST) $(if $(WORLD),--world $(WORLD))
+
+mutants: $(VENV)/dev.installed             ## what notices each way in which the protocol could be wrong
+	$(BIN)/python -m pytest -q -s --timeout 0 -o log_level=CRITICAL tests/proof/table.py
 
 clean:
 	rm -rf $(VENV) demo dist

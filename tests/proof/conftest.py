@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Database, _postgres_database
+from tests.conftest import Database, Postgres, _postgres_database
+from tests.proof.mutants import Databases, NewDatabase
 
-NewDatabase = Callable[[], AbstractContextManager[Database]]
+
+def _make_sqlite(template: Path, place: Path) -> NewDatabase:
+    numbers = count(1)
+
+    @contextmanager
+    def make() -> Iterator[Database]:
+        path = place / f"archive-{next(numbers)}.db"
+        shutil.copy(template, path)
+        yield Database("sqlite", f"sqlite:///{path}")
+        path.unlink()
+
+    return make
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
-    """Makes migrated, empty archives of one kind; the test runs once on each kind."""
-    numbers = count(1)
-
-    @contextmanager
-    def sqlite() -> Iterator[Database]:
-        path = tmp_path / f"archive-{next(numbers)}.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield Database("sqlite", f"sqlite:///{path}")
-        path.unlink()
-
+    """Makes archives of one kind; the test runs once on each kind."""
     if request.param == "sqlite":
-        return sqlite
+        return _make_sqlite(request.getfixturevalue("sqlite_template"), tmp_path)
     server = request.getfixturevalue("postgres")
     return lambda: _postgres_database(server)
+
+
+@pytest.fixture
+def databases(sqlite_template: Path, postgres: Postgres, tmp_path: Path) -> Databases:
+    """Makes archives of both kinds."""
+    return Databases(_make_sqlite(sqlite_template, tmp_path), lambda: _postgres_database(postgres))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import pytest
@@ -15,7 +17,7 @@ import sqlalchemy as sa
 
 from archiver import windows as arithmetic
 from archiver.errors import AnswerUnusable, ArchiverError
-from archiver.model import Page, Step, Tally, Window
+from archiver.model import MINUTE_MS, Page, Step, Tally, Window
 from archiver.sources.easemob import cursor
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.store import pages, runs, watermarks, windows
@@ -31,17 +33,18 @@ from tests.conftest import Database
 from tests.proof import scenarios
 from tests.proof import world as worlds
 from tests.proof.oracles import Falsified
-from tests.proof.world import World
+from tests.proof.provider import Nature, Trouble
+from tests.proof.world import Mishaps, Plan, World
 
 Patch = pytest.MonkeyPatch
 
 
 class Mutant(NamedTuple):
-    """`seeds`: worlds known to kill it, tried first; `scenario`: the deterministic test that kills it."""
+    """`plan`: worlds of this kind kill it soon; `scenario`: the deterministic test that kills it."""
 
     name: str
     apply: Callable[[Patch], None]
-    seeds: tuple[int, ...] = ()
+    plan: Plan | None = None
     scenario: Callable[[Databases], None] | None = None
 
 
@@ -209,16 +212,23 @@ def no_fence(patch: Patch) -> None:
 
 def fence_checked_outside_the_page_transaction(patch: Patch) -> None:
     hold, commit = windows.hold, Walker._commit
+    checked: set[tuple[int, int]] = set()
+
+    def hold_unless_checked(tx: Tx, claim: Claim) -> None:
+        if (claim.id, claim.fence) not in checked:
+            hold(tx, claim)
 
     def check_and_commit(self: Walker, step: Step) -> None:
+        mine = (self.claim.id, self.claim.fence)
         with self.ground.store.write() as tx:
             hold(tx, self.claim)
-        patch.setattr(windows, "hold", _unfenced)
+        checked.add(mine)
         try:
             commit(self, step)
         finally:
-            patch.setattr(windows, "hold", hold)
+            checked.discard(mine)
 
+    patch.setattr(windows, "hold", hold_unless_checked)
     patch.setattr(Walker, "_commit", check_and_commit)
 
 
@@ -229,11 +239,14 @@ def watermark_without_the_lock(patch: Patch) -> None:
 # What they are held against.
 
 
-class Databases:
-    """Archives for scenarios, made when they are wanted."""
+NewDatabase = Callable[[], contextlib.AbstractContextManager[Database]]
 
-    def __init__(self, sqlite: Callable[[], contextlib.AbstractContextManager[Database]], postgres: Any) -> None:
-        self.sqlite, self.postgres = sqlite, postgres
+
+class Databases(NamedTuple):
+    """Make migrated, empty archives of each kind."""
+
+    sqlite: NewDatabase
+    postgres: NewDatabase
 
 
 def zombies(databases: Databases) -> None:
@@ -243,9 +256,9 @@ def zombies(databases: Databases) -> None:
 
 
 def pauses(databases: Databases) -> None:
-    for number in range(4, 9):
+    for number in range(4, 11):
         with databases.sqlite() as database:
-            scenarios.pause_at_transaction(database, number)
+            scenarios.pause_at_transaction(database, number, heir_dies=True)
 
 
 def crashes(databases: Databases) -> None:
@@ -261,31 +274,63 @@ def neighbours(databases: Databases) -> None:
         scenarios.close_neighbours(database)
 
 
+def _plan(**ways: Any) -> Plan:
+    """Worlds in which one kind of trouble is met again and again."""
+    usual: dict[str, Any] = {"nature": Nature(), "page_size": 3, "messages": 30, "pulls": 4}
+    return Plan(**(usual | ways))
+
+
+_RESTARTS = _plan(mishaps=Mishaps(crash=0.1), every_ms=(15 * MINUTE_MS,))
+_RUSH = _plan(
+    trouble=Trouble({"slow": 0.8}, first_answer_ahead_ms=60_000),
+    settle_ms=2 * MINUTE_MS,
+    span_ms=10 * MINUTE_MS,
+    every_ms=(MINUTE_MS,),
+    pulls=10,
+    messages=80,
+)
+
 MUTANTS = (
-    Mutant("exclusive resume", exclusive_resume),
-    Mutant("no settle", no_settle),
-    Mutant("client clock", client_clock),
-    Mutant("clock at the walk's end", clock_at_the_walks_end),
-    Mutant("stop on a short page", stop_on_a_short_page),
-    Mutant("stop on an empty page", stop_on_an_empty_page),
-    Mutant("cursor reused after a restart", cursor_reused_after_a_restart),
-    Mutant("order unchecked", order_unchecked),
-    Mutant("W = max(closed)", watermark_is_the_latest_closed),
-    Mutant("W = max(timestamp)", watermark_is_the_latest_stamp),
-    Mutant("garbage 200 taken for an empty page", garbage_taken_for_an_empty_page),
-    Mutant("state before rows", state_before_rows, scenario=crashes),
-    Mutant("no fence", no_fence, scenario=zombies),
-    Mutant("fence checked outside the page transaction", fence_checked_outside_the_page_transaction, scenario=pauses),
+    Mutant("exclusive resume", exclusive_resume, _RESTARTS),
+    Mutant(
+        "no settle", no_settle, _plan(settle_ms=2 * MINUTE_MS, every_ms=(MINUTE_MS,), pulls=8, span_ms=10 * MINUTE_MS)
+    ),
+    Mutant("client clock", client_clock, _plan(settle_ms=2 * MINUTE_MS, client_offset_ms=20 * MINUTE_MS)),
+    Mutant("clock at the walk's end", clock_at_the_walks_end, _RUSH),
+    Mutant("stop on a short page", stop_on_a_short_page, _plan(trouble=Trouble({"short_page": 0.3}))),
+    Mutant("stop on an empty page", stop_on_an_empty_page, _plan(trouble=Trouble({"empty_page": 0.3}))),
+    Mutant(
+        "cursor reused after a restart",
+        cursor_reused_after_a_restart,
+        replace(_RESTARTS, nature=Nature(cursors="offset")),
+    ),
+    Mutant("order unchecked", order_unchecked, _plan(nature=Nature(lower_only=True, order="descending"))),
+    Mutant(
+        "W = max(closed)",
+        watermark_is_the_latest_closed,
+        replace(_RESTARTS, one_host=False, every_ms=(MINUTE_MS,), pulls=8),
+    ),
+    Mutant("W = max(timestamp)", watermark_is_the_latest_stamp, _plan()),
+    Mutant(
+        "garbage 200 taken for an empty page", garbage_taken_for_an_empty_page, _plan(trouble=Trouble({"garbage": 0.3}))
+    ),
+    Mutant("state before rows", state_before_rows, _RESTARTS, crashes),
+    Mutant("no fence", no_fence, _plan(mishaps=Mishaps(other_process=0.2)), zombies),
+    Mutant(
+        "fence checked outside the page transaction",
+        fence_checked_outside_the_page_transaction,
+        scenario=pauses,
+    ),
     Mutant("watermark computed without the lock", watermark_without_the_lock, scenario=neighbours),
 )
 
 
-def killed_by_world(mutant: Mutant, seed: int) -> str:
+def killed_by_world(mutant: Mutant, seed: int, plan: Plan | None = None) -> str:
     """What a world says to a mutant: the oracle that does not hold, or the error; empty where it notices nothing."""
     with pytest.MonkeyPatch.context() as patch:
         mutant.apply(patch)
         try:
-            World(seed).run()
+            World(seed, None if plan is None else deepcopy(plan)).run()
         except Falsified as found:
             return found.oracle
         except (ArchiverError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:

@@ -17,7 +17,7 @@ from archiver.store.windows import Claim, Terms, Wanted
 from archiver.walker import Ground, Walker
 from tests.conftest import Database
 from tests.proof.scene import APP, SETTLE_MS, PointedStore, Points, Scene
-from tests.proof.world import LEASE_MS, START_MS
+from tests.proof.world import LEASE_MS, START_MS, Crash
 
 TALK = [10_000 + 7 * (number // 2) for number in range(24)]
 """Two dozen messages, two in each of their milliseconds: ties lie over the borders of pages."""
@@ -84,10 +84,13 @@ def pause_at_request(database: Database, number: int, *, ahead: bool = False) ->
     assert all(state == "closed" for _, state in scene.windows())
 
 
-def pause_at_transaction(database: Database, number: int) -> bool:
-    """The zombie is paused just before one of its transactions; False when it has fewer."""
+def pause_at_transaction(database: Database, number: int, *, heir_dies: bool = False) -> bool:
+    """The zombie is paused just before one of its transactions; False when it has fewer.
+
+    `heir_dies`: the process that takes the window over is gone after a page, and the window still bears its name.
+    """
     scene = Scene(database, TALK)
-    store = _PausedStore(scene, number)
+    store = _PausedStore(scene, number, heir_dies=heir_dies)
     with scene.surroundings():
         scene.pull(store)
         scene.complete()
@@ -95,16 +98,24 @@ def pause_at_transaction(database: Database, number: int) -> bool:
 
 
 class _PausedStore(Store):
-    def __init__(self, scene: Scene, number: int) -> None:
+    def __init__(self, scene: Scene, number: int, *, heir_dies: bool) -> None:
         super().__init__(scene.store().engine, scene.clock.database_ms)
-        self.scene, self.number, self.paused = scene, number, False
+        self.scene, self.number, self.paused, self.heir_dies = scene, number, False, heir_dies
         self._begun = count(1)
 
     def write(self):  # type: ignore[no-untyped-def]  # the product's own, a moment later
         if next(self._begun) == self.number:
             self.paused = True
             self.scene.clock.now_ms += LEASE_MS + MINUTE_MS
+            asked = count(1)
+
+            def within_request() -> None:
+                if self.heir_dies and next(asked) == 3:  # behind the time and a page
+                    raise Crash
+
+            self.scene.provider.meanwhile = within_request
             self.scene.pull()
+            self.scene.provider.meanwhile = lambda: None
         return super().write()
 
 

@@ -5,15 +5,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-
 import pytest
 
-from tests.conftest import Database
 from tests.proof import scenarios
+from tests.proof.mutants import NewDatabase
 
-NewDatabase = Callable[[], AbstractContextManager[Database]]
 SHARES = 6
 
 

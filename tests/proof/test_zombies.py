@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 
 import pytest
 
@@ -11,8 +10,7 @@ from archiver.sources.easemob import cursor
 from archiver.walker import Walker
 from tests.conftest import Database
 from tests.proof import scenarios
-
-NewDatabase = Callable[[], AbstractContextManager[Database]]
+from tests.proof.mutants import NewDatabase
 
 
 @pytest.mark.parametrize("request_number", [2, 3, 4])
@@ -38,17 +36,19 @@ def test_a_split_after_the_lease_is_refused(
     scenarios.pause_at_request(database, request_number)
 
 
-@pytest.mark.parametrize("number", [5, 6, 7])
-def test_a_pause_before_a_transaction_does_no_harm(database: Database, number: int) -> None:
-    assert scenarios.pause_at_transaction(database, number)
+@pytest.mark.parametrize("heir_dies", [False, True])
+@pytest.mark.parametrize("number", [5, pytest.param(6, marks=pytest.mark.full)])
+def test_a_pause_before_a_transaction_does_no_harm(database: Database, number: int, heir_dies: bool) -> None:
+    assert scenarios.pause_at_transaction(database, number, heir_dies=heir_dies)
 
 
 @pytest.mark.full
-def test_a_pause_before_any_transaction_does_no_harm(new_database: NewDatabase) -> None:
+@pytest.mark.parametrize("heir_dies", [False, True])
+def test_a_pause_before_any_transaction_does_no_harm(new_database: NewDatabase, heir_dies: bool) -> None:
     number, paused = 1, True
     while paused:
         with new_database() as database:
-            paused = scenarios.pause_at_transaction(database, number)
+            paused = scenarios.pause_at_transaction(database, number, heir_dies=heir_dies)
         number += 1
     assert number > 8
 

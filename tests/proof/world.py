@@ -13,7 +13,7 @@ import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from threading import Event
 from typing import Any
@@ -350,8 +350,8 @@ class World:
 def draw_plan(draw: random.Random) -> Plan:
     """Most worlds have few troubles at once, so that each is met in many ways."""
     some = draw.choice((0, 1, 1, 2, 3, 4))
-    rates = {name: draw.choice((0.02, 0.1, 0.3)) for name in draw.sample(RATES, some)}
-    page_size = draw.choice((3, 5, 7, 10, 10, 12, 20, 50))
+    rates = {name: draw.choice((0.03, 0.1, 0.3)) for name in draw.sample(RATES, some)}
+    page_size = draw.choice((3, 3, 5, 7, 10, 10, 12, 20, 50))
     nature = _draw_nature(draw, page_size)
     if nature.cut_after:  # a cut is known by a page as long as the others: only where lengths mean something
         for name in ("short_page", "empty_page", "duplicates", "outside"):
@@ -366,7 +366,7 @@ def draw_plan(draw: random.Random) -> Plan:
     day_ahead = draw.choice((0, 0, 0, 1, 3))
     skews = (0, 0, 0, -2_000, -MINUTE_MS, -HOUR_MS) if day_ahead else (0, 0, 700, -HOUR_MS, HOUR_MS, -DAY_MS, DAY_MS)
     audits = draw.choice(((),) * 5 + ((30 * MINUTE_MS,), (2 * HOUR_MS,), (2 * HOUR_MS,), (HOUR_MS, DAY_MS)))
-    return Plan(
+    plan = Plan(
         nature=nature,
         trouble=Trouble(rates, day_ahead, draw.choice((0, 0, 0, 30_000, 4 * MINUTE_MS))),
         mishaps=mishaps,
@@ -385,6 +385,24 @@ def draw_plan(draw: random.Random) -> Plan:
         one_host=draw.random() < 0.7,
         backfill_ms=draw.choice((0, 0, 0, span_ms)),
         audits_asked=draw.random() < 0.2,
+    )
+    return _in_a_rush(plan, draw) if draw.random() < 0.1 else plan
+
+
+def _in_a_rush(plan: Plan, draw: random.Random) -> Plan:
+    """Bursts at the very edge of what is due, read by small pages in long walks: where clocks and lags matter most."""
+    slow = plan.trouble.rates | {"slow": 0.5}
+    return replace(
+        plan,
+        trouble=replace(plan.trouble, rates=slow, first_answer_ahead_ms=draw.choice((0, 30_000, 60_000))),
+        page_size=plan.page_size if plan.nature.cut_after else 3,
+        settle_ms=120_000,
+        later_settle_ms=0,
+        span_ms=15 * MINUTE_MS,
+        every_ms=(MINUTE_MS, 2 * MINUTE_MS),
+        pulls=5,
+        messages=30,
+        backfill_ms=0,
     )
 
 
