@@ -20,6 +20,7 @@ from archiver.pull import Outcome
 from archiver.sandbox import Faults, Sandbox
 from archiver.store.engine import open_store
 from archiver.store.schema import iso
+from tests import canaries
 from tests.conftest import Database
 
 DAY = 86_400_000
@@ -57,6 +58,8 @@ class Archive:
         self._capture.readouterr()
         code = cli.run(["--config", str(self.config), *arguments])
         self.output, self.errors = self._capture.readouterr()
+        assert not canaries.secrets_in(self.output + self.errors)
+        assert not canaries.chat_in(self.errors)
         return code
 
     def status(self) -> dict[str, Any]:

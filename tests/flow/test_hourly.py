@@ -88,6 +88,7 @@ def test_faults_on_the_way_lose_nothing(make_simulated: MakeSimulated) -> None:
     assert archive.status()["overdue_seconds"] == 0
 
 
+@pytest.mark.full
 def test_what_was_lost_before_the_first_contact_is_told_once(make_simulated: MakeSimulated) -> None:
     archive = make(make_simulated, hours=100, age=26)
     assert archive.pull().exit_code == 0
@@ -100,6 +101,7 @@ def test_what_was_lost_before_the_first_contact_is_told_once(make_simulated: Mak
     assert archive.stored() == {row.msg_id for row in archive.server.records if row.timestamp_ms >= hole["hi_ms"]}
 
 
+@pytest.mark.full
 def test_an_outage_of_four_days_ends_in_visible_holes(make_simulated: MakeSimulated) -> None:
     archive = make(make_simulated, hours=30, age=26)
     assert archive.pull().exit_code == 0
@@ -144,6 +146,7 @@ def test_a_wrong_zone_is_refused_and_nothing_closes(make_simulated: MakeSimulate
     assert archive.stored() == archive.served()
 
 
+@pytest.mark.full
 def test_a_backlog_of_72_hours_keeps_to_ten_requests_a_minute(make_simulated: MakeSimulated) -> None:
     faults = Faults(hour_requests_per_minute=10)
     archive = make(make_simulated, hours=70, age=1, rate="10/min", faults=faults)
@@ -191,7 +194,7 @@ def test_the_bytes_of_each_line_are_kept(make_simulated: MakeSimulated) -> None:
     assert {bytes(row[0]) for row in archive.database.rows("SELECT raw FROM messages")} == served
 
 
-@pytest.mark.parametrize(("age", "end"), [(26, "presumed_empty"), (50, "expired")])
+@pytest.mark.parametrize(("age", "end"), [(26, "presumed_empty"), pytest.param(50, "expired", marks=pytest.mark.full)])
 def test_an_hour_the_provider_never_stored(make_simulated: MakeSimulated, age: int, end: str) -> None:
     """Presumed empty when later hours have had files for a day; lost when the retention goes by before that."""
     archive = make(make_simulated, hours=10, age=age, messages=100)

@@ -29,6 +29,7 @@ def test_kill_in_the_middle_of_queries(database: Database, make_archive: MakeArc
     kill_and_pull_again(archive, start, kills)
 
 
+@pytest.mark.full
 @KILLS
 def test_kill_in_the_middle_of_hourly_files(
     database: Database, make_archive: MakeArchive, start: Start, kills: int

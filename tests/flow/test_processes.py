@@ -21,6 +21,7 @@ def all_stored(archive: Archive) -> None:
     archive.check_sums()
 
 
+@pytest.mark.full
 def test_five_pulls_at_once_share_the_work(database: Database, make_archive: MakeArchive, start: Start) -> None:
     archive = make_archive(database, messages=1000, span_ms=20 * DAY)
     archive.server.faults.latency_ms = 10
@@ -58,6 +59,7 @@ def in_transaction(database: Database) -> bool:
     return False
 
 
+@pytest.mark.full
 def test_a_zombie_that_wakes_up_is_refused(database: Database, make_archive: MakeArchive, start: Start) -> None:
     archive = make_archive(database, messages=1000, span_ms=DAY)
     archive.server.faults.latency_ms = 50
