@@ -22,6 +22,7 @@ import pytest
 
 from archiver.store import migrate
 from archiver.store.engine import open_store
+from tests import canaries
 
 _NOBODY = 65534
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
@@ -45,6 +46,20 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if session.config.getoption("--no-skips") and _skipped and not hasattr(session.config, "workerinput"):
         print("\nskipped, and nothing may be skipped here:", *_skipped, sep="\n  ")  # noqa: T201 - for who reads the run
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _listening() -> Iterator[None]:
+    with canaries.listening():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _nothing_leaks(_listening: None) -> Iterator[None]:
+    """No log record of any test holds a secret, a token or chat text."""
+    yield
+    heard, canaries.leaks[:] = canaries.leaks[:], []
+    assert not heard
 
 
 @dataclass(frozen=True)
