@@ -94,7 +94,8 @@ class _Json(logging.Formatter):
         if trace := _traceback(self, record):
             told["traceback"] = redacted(trace)
         order = {name: told[name] for name in ("time", "level", "logger", "message")}
-        return json.dumps(order | told, ensure_ascii=True)
+        # The one control character that JSON lets through; it can only lie within a text.
+        return json.dumps(order | told, ensure_ascii=True).replace("\x7f", r"\u007f")
 
 
 def _time(record: logging.LogRecord) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 from archiver.store.engine import Tx
 
 _QUERIES = {
-    "messages": "SELECT msg_id, timestamp_ms, sent_at, sender, recipient, conversation, chat_type, direction, ext, raw, digest,"
+    "messages": "SELECT msg_id, timestamp_ms, sent_at, sender, recipient, conversation, chat_type, direction, CAST(ext AS TEXT) AS ext, raw, digest,"
     " lossy, position FROM messages WHERE app_id = {app} ORDER BY raw, position",
     "message_bodies": "SELECT msg_id, position, type, text, url, filename, secret, file_length, duration, width, height,"
-    " thumb_url, thumb_secret, lat, lng, addr, extra FROM message_bodies WHERE app_id = {app}",
+    " thumb_url, thumb_secret, lat, lng, addr, CAST(extra AS TEXT) AS extra FROM message_bodies WHERE app_id = {app}",
     "message_revisions": "SELECT msg_id, revision, timestamp_ms, raw, digest, position FROM message_revisions"
     " WHERE app_id = {app}",
     "quarantine": "SELECT position, reason, raw, digest, seen FROM quarantine WHERE app_id = {app}",
@@ -30,17 +30,14 @@ def read(tx: Tx, app_id: int) -> Rows:
     for table, query in _QUERIES.items():
         result = tx.conn.exec_driver_sql(query.format(app=app_id))
         names = list(result.keys())
-        rows = [
-            tuple(_value(name, value, parsed=tx.postgres) for name, value in zip(names, row, strict=True))
-            for row in result
-        ]
+        rows = [tuple(_value(name, value) for name, value in zip(names, row, strict=True)) for row in result]
         found[table] = sorted(rows, key=repr)
     return found
 
 
-def _value(name: str, value: Any, *, parsed: bool) -> Any:
+def _value(name: str, value: Any) -> Any:
     if name in _JSON and value is not None:
-        return _canonical(value if parsed else json.loads(value))
+        return _canonical(json.loads(value))
     if name == "sent_at" and value is not None and not isinstance(value, str):
         return value.strftime("%Y-%m-%dT%H:%M:%S.") + f"{value.microsecond // 1000:03d}Z"
     if name == "lossy":

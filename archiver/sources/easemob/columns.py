@@ -54,12 +54,13 @@ class Columns:
             stored = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         except ValueError:
             self.lossy = True
-            return json.dumps(self._storable(value), ensure_ascii=False, separators=(",", ":"))
+            storable = self._storable(value)
+            return None if storable is None else json.dumps(storable, ensure_ascii=False, separators=(",", ":"))
         if self.clean or not ("\\u0000" in stored or _UNSTORABLE.search(stored)):
             return stored
-        storable = json.dumps(self._storable(value), ensure_ascii=False, separators=(",", ":"))
-        self.lossy |= storable != stored
-        return storable
+        found = json.dumps(self._storable(value), ensure_ascii=False, separators=(",", ":"))
+        self.lossy |= found != stored
+        return found
 
     def _storable(self, value: Any) -> Any:
         if isinstance(value, str):
