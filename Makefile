@@ -34,8 +34,10 @@ lock: $(VENV)/dev.installed                ## renew both lock files, without ind
 
 WORLDS ?= 20000
 FIRST  ?= 0
+EXAMPLES ?= 1000000
 prove: $(VENV)/dev.installed               ## the pull protocol in simulated worlds; one again: WORLD=12345 make prove
 	$(BIN)/python -m tests.proof.prove --worlds $(WORLDS) --first $(FIRST) $(if $(WORLD),--world $(WORLD))
+	$(if $(WORLD),,ARCHIVER_HOSTILE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/hostile -k examples_on_each)
 
 mutants: $(VENV)/dev.installed             ## what notices each way in which the protocol could be wrong
 	$(BIN)/python -m pytest -q -s --timeout 0 -o log_level=CRITICAL tests/proof/table.py
