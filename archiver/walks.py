@@ -28,6 +28,8 @@ class Walk:
         self.pages = 0
         self.news = 0
         """Rows of this list that no earlier page of this walk had."""
+        self.furthest_ms: int | None = None
+        """The latest stamp on this list, in the window or not."""
         self._seen: set[str] = set()
         self._longest = self._last = 0
         self.begin_list()
@@ -35,6 +37,7 @@ class Walk:
     def begin_list(self) -> None:
         """A new list begins: cursors belong to one list only."""
         self.news = self._empty = self._known = 0
+        self.furthest_ms = None
         self._cursors: set[str] = set()
 
     @property
@@ -56,6 +59,7 @@ class Walk:
         """Take in one page. Raises WalkFailed where going on would not end."""
         news = 0
         for message in page.messages:
+            self.furthest_ms = max(message.timestamp_ms, self.furthest_ms or message.timestamp_ms)
             if message.msg_id not in self._seen:
                 self._seen.add(message.msg_id)
                 self._see(message.timestamp_ms)

@@ -119,7 +119,7 @@ class CursorSource:
         """One millisecond fills a list that looks cut; it is if it hides what follows, in the window or behind it."""
         until_ms = max(walk.window.hi_ms, at_ms + 1 + DAY_MS)
         yield from self._list(walk, Window(at_ms, until_ms), final=False)
-        if not walk.news:
+        if walk.furthest_ms == at_ms:  # and no further
             yield from self._list(walk, Window(at_ms + 1, until_ms), final=False)
             if walk.news:
                 raise WalkFailed("the server withholds rows of a single millisecond")
