@@ -142,17 +142,17 @@ def test_a_walk_that_relied_on_order_does_not_close_once_another_process_found_i
             provider.nature = Nature(lower_only=True, order="descending")
             draw = random.Random(2)
             now_ms = world.clock.now_ms - START_MS
-            more = [plain(draw, 100 + n, START_MS + now_ms + n) for n in range(5)]
+            more = [plain(draw, 100 + n, START_MS + now_ms + n) for n in range(25)]
             provider.keep([*provider.records, *more])
-            world.clock.now_ms += 4 * MINUTE_MS
+            world.clock.now_ms += MINUTE_MS  # within the lease: the first one keeps its window
             world.pull()
 
     provider.meanwhile = within_request
     with world.surroundings():
-        pull(world, HOUR_MS)
+        assert pull(world, HOUR_MS) == 75
         assert not trusted(world)
         provider.meanwhile = lambda: None
         assert pull(world) == 0
     by_order = world.ask("SELECT count(*) FROM windows WHERE by_order AND state = 'closed'")
     assert by_order == [(0,)]
-    assert stored(world) == 55
+    assert stored(world) == 75
