@@ -117,18 +117,28 @@ def test_trust_in_the_order_returns_after_a_hundred_clean_walks_that_had_somethi
 
 def test_an_audit_whose_windows_are_reopened_is_no_longer_claimed() -> None:
     """The later dialect closes by order; when the order proves false, the second look has to be taken again, too."""
-    stamps = [*range(60_000, 60_030)]
-    nature = Nature(lower_only=True, order="descending", order_from_ms=START_MS + 3 * HOUR_MS)
-    world = world_of(stamps, nature=nature, audits_ms=(HOUR_MS,), page_size=10)
-    draw = random.Random(2)
-    beyond = [plain(draw, 100 + n, START_MS + 2 * HOUR_MS + n * MINUTE_MS) for n in range(120)]
-    world.provider.keep([*world.provider.records, *beyond])
+    nature = Nature(lower_only=True, order="descending", order_from_ms=START_MS + 4 * HOUR_MS + MINUTE_MS)
+    stamps = [*range(60_000, 60_030), *range(2 * HOUR_MS, 2 * HOUR_MS + 30 * MINUTE_MS, MINUTE_MS)]
+    stamps += range(4 * HOUR_MS + MINUTE_MS, 4 * HOUR_MS + MINUTE_MS + 5)
+    world = world_of(stamps, nature=nature, audits_ms=(HOUR_MS,))
+
+    def within_request() -> None:
+        if world.ask("SELECT 1 FROM sources") and not trusted(world):
+            raise Crash
+
     with world.surroundings():
         assert pull(world, 4 * HOUR_MS) == 0
-        world.clock.now_ms += HOUR_MS
+        audited_ms = world.ask("SELECT audited_until_ms FROM watermarks")[0][0]
+        assert audited_ms > START_MS + 2 * HOUR_MS
+        assert world.ask("SELECT 1 FROM windows WHERE pass = 2 AND by_order")
+        world.provider.meanwhile = within_request
+        assert pull(world) is None, "it crashed as soon as the order had proved false"
+        assert world.ask("SELECT audited_until_ms FROM watermarks")[0][0] < audited_ms
+        world.provider.meanwhile = lambda: None
+        world.clock.now_ms += 4 * MINUTE_MS
         assert pull(world) == 0
-    assert not trusted(world)
-    assert stored(world) == 150
+    assert world.ask("SELECT audited_until_ms FROM watermarks")[0][0] > audited_ms
+    assert stored(world) == 65
 
 
 def test_a_walk_that_relied_on_order_does_not_close_once_another_process_found_it_false() -> None:
