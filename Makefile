@@ -35,8 +35,10 @@ lock: $(VENV)/dev.installed                ## renew both lock files, without ind
 WORLDS ?= 20000
 FIRST  ?= 0
 EXAMPLES ?= 1000000
+KILLS ?= 500
 prove: $(VENV)/dev.installed               ## the pull protocol in simulated worlds; one again: WORLD=12345 make prove
 	$(BIN)/python -m tests.proof.prove --worlds $(WORLDS) --first $(FIRST) $(if $(WORLD),--world $(WORLD))
+	$(if $(WORLD),,ARCHIVER_PROVE_KILLS=$(KILLS) $(BIN)/python -m pytest -q --timeout 0 tests/flow/test_kill.py tests/flow/test_processes.py)
 	$(if $(WORLD),,ARCHIVER_HOSTILE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/hostile -k examples_on_each)
 
 mutants: $(VENV)/dev.installed             ## what notices each way in which the protocol could be wrong

@@ -194,7 +194,8 @@ def test_the_bytes_of_each_line_are_kept(make_simulated: MakeSimulated) -> None:
     assert {bytes(row[0]) for row in archive.database.rows("SELECT raw FROM messages")} == served
 
 
-@pytest.mark.parametrize(("age", "end"), [(26, "presumed_empty"), pytest.param(50, "expired", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize(("age", "end"), [(26, "presumed_empty"), (50, "expired")])
 def test_an_hour_the_provider_never_stored(make_simulated: MakeSimulated, age: int, end: str) -> None:
     """Presumed empty when later hours have had files for a day; lost when the retention goes by before that."""
     archive = make(make_simulated, hours=10, age=age, messages=100)
