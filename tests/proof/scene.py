@@ -5,6 +5,7 @@ The scene is smaller than a world and says what happens; the oracles are the sam
 
 from __future__ import annotations
 
+import gc
 import logging
 import random
 from collections.abc import Callable, Iterator
@@ -137,6 +138,8 @@ class Scene:
         finally:
             self.alive.remove(name)
             own.dispose()
+            if name in self.gone:
+                gc.collect()  # a process leaves nothing open; a cursor that the exception holds would, with its lock
             self.check()
 
     def fetch_page(self, query: dict[str, str]) -> Any:
