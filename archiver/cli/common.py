@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
@@ -19,6 +20,7 @@ from archiver.config import Settings, load, parse_time
 from archiver.errors import UsageError
 from archiver.model import Window
 from archiver.store.engine import Store
+from archiver.store.filters import Filter
 
 
 def settings(ctx: click.Context, *, offline: bool = False) -> Settings:
@@ -89,3 +91,29 @@ def stretch(from_ms: int, to_ms: int) -> Window:
     if from_ms >= to_ms:
         raise UsageError("--from must lie before --to")
     return Window(from_ms, to_ms)
+
+
+_FILTERS = (
+    click.option("--app", "app", metavar="NAME", help='Only this app, as "org#app" or "app".'),
+    click.option("--sender", metavar="USER", help="Only what this user sent."),
+    click.option("--recipient", metavar="ID", help="Only what was sent to this user, group or room."),
+    click.option("--conversation", metavar="ID", help='Only this group, room, or pair of users ("A|B").'),
+    click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Stamped at this time or later."),
+    click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="Stamped before this time."),
+    click.option("--type", "types", metavar="TYPE", multiple=True, help="Of bodies: txt, img, ...; repeatable."),
+)
+
+
+def message_filter(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that choose messages; it gets them as `wanted`, one Filter."""
+
+    @wraps(command)
+    def with_filter(*arguments: Any, **options: Any) -> Any:
+        given = {name: options.pop(name) for name in Filter.__dataclass_fields__}
+        if given["from_ms"] is not None and given["to_ms"] is not None:
+            stretch(given["from_ms"], given["to_ms"])
+        return command(*arguments, wanted=Filter(**given), **options)
+
+    for option in reversed(_FILTERS):
+        with_filter = option(with_filter)
+    return with_filter

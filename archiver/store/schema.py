@@ -19,13 +19,13 @@ from sqlalchemy.types import TypeDecorator
 from archiver.model import DAY_MS, MINUTE_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_LAST_MS = 253_402_300_799_999
+LAST_MS = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z; neither Python nor the 24-character text goes further."""
 
 
 def iso(ms: int) -> str | None:
     """An instant as 24 characters of ISO 8601, as SQLite keeps it; None outside 1970 to 9999."""
-    if not 0 <= ms <= _LAST_MS:
+    if not 0 <= ms <= LAST_MS:
         return None
     day, rest = divmod(ms, DAY_MS)
     minutes, rest = divmod(rest, MINUTE_MS)
