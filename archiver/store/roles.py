@@ -11,7 +11,10 @@ from sqlalchemy.exc import DBAPIError
 from archiver.errors import UsageError
 from archiver.store.engine import Store, Tx
 
-_APPEND_ONLY = ("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "attachment_attempts")
+_APPEND_ONLY = (
+    *("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "attachment_attempts"),
+    "audit_log",
+)
 _STATE = ("apps", "sources", "windows", "watermarks", "runs", "attachments", "rate_budgets")
 _QUARANTINE_STATE = "reason, seen, resolved_at"
 """What was read is evidence in quarantine, too; only what became of it changes."""

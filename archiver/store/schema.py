@@ -386,6 +386,30 @@ attachment_attempts = sa.Table(
     ),
 )
 
+AUDIT_OUTCOMES = ("begun", "done", "stopped", "failed")
+
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("export_id", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("login", sa.Text),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("program", sa.Text, nullable=False),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("filter", sa.Text, nullable=False),
+    sa.Column("case_id", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("messages", sa.BigInteger, nullable=False),
+    sa.Column("manifest_sha256", sa.Text),
+    sa.UniqueConstraint("export_id", "outcome", name="uq_audit_log_outcome"),
+    sa.CheckConstraint(f"outcome IN ({_quoted(AUDIT_OUTCOMES)})", name="outcome"),
+    sa.CheckConstraint("(outcome = 'done') = (manifest_sha256 IS NOT NULL)", name="done"),
+)
+
 rate_budgets = sa.Table(
     "rate_budgets",
     metadata,

@@ -61,6 +61,23 @@ FROM holes h
 JOIN apps a ON a.id = h.app_id
 """
 
+# What was handed out is evidence: no row of it changes, whoever asks. The table is small, so a trigger costs nothing.
+APPEND_ONLY_SQLITE = """
+CREATE TRIGGER audit_log_no_{verb} BEFORE {verb} ON audit_log
+BEGIN
+    SELECT RAISE(ABORT, 'audit_log is append-only');
+END
+"""
+APPEND_ONLY_POSTGRES = """
+CREATE FUNCTION audit_log_is_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RAISE EXCEPTION 'audit_log is append-only';
+END
+$$;
+CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
+FOR EACH STATEMENT EXECUTE FUNCTION audit_log_is_append_only()
+"""
+
 
 def upgrade() -> None:
     postgres = op.get_bind().dialect.name == "postgresql"
@@ -98,6 +115,32 @@ def upgrade() -> None:
     op.create_index("ix_messages_conversation_timestamp_ms", "messages", ["conversation", "timestamp_ms"], unique=False)
     op.create_index("ix_messages_sender_timestamp_ms", "messages", ["sender", "timestamp_ms"], unique=False)
     op.create_index("ix_messages_sent_at", "messages", ["sent_at"], unique=False)
+    op.create_table(
+        "audit_log",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("export_id", sa.Text(), nullable=False),
+        sa.Column("outcome", sa.Text(), nullable=False),
+        sa.Column("at", INSTANT, nullable=False),
+        sa.Column("who", sa.Text(), nullable=False),
+        sa.Column("login", sa.Text(), nullable=True),
+        sa.Column("owner", sa.Text(), nullable=False),
+        sa.Column("program", sa.Text(), nullable=False),
+        sa.Column("format", sa.Text(), nullable=False),
+        sa.Column("filter", sa.Text(), nullable=False),
+        sa.Column("case_id", sa.Text(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.Column("messages", sa.BigInteger(), nullable=False),
+        sa.Column("manifest_sha256", sa.Text(), nullable=True),
+        sa.CheckConstraint("(outcome = 'done') = (manifest_sha256 IS NOT NULL)", name=op.f("ck_audit_log_done")),
+        sa.CheckConstraint("outcome IN ('begun', 'done', 'stopped', 'failed')", name=op.f("ck_audit_log_outcome")),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("export_id", "outcome", name="uq_audit_log_outcome"),
+    )
+    if postgres:
+        op.execute(APPEND_ONLY_POSTGRES)
+    else:
+        for verb in ("UPDATE", "DELETE"):
+            op.execute(APPEND_ONLY_SQLITE.format(verb=verb))
     op.create_table(
         "rate_budgets",
         sa.Column("rate_group", sa.Text(), nullable=False),

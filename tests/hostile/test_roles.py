@@ -14,7 +14,7 @@ from tests.conftest import Database, Postgres
 from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
 from tests.store.conftest import open_database
 
-EVIDENCE = ("messages", "message_bodies", "message_revisions", "pages", "late_arrivals")
+EVIDENCE = ("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "audit_log")
 ROLES = ("archive_writer", "archive_auditor", "archive_reader")
 VIEWS = ("messages_readable", "conversations", "daily_counts", "coverage_holes")
 

@@ -1,0 +1,38 @@
+"""Who took what out of the archive: one row before an export begins, and one when it ends. Nothing changes a row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.store.engine import Tx
+from archiver.store.schema import audit_log
+
+
+class Entry(NamedTuple):
+    """One export, as each of its rows tells it. `login` is the database's own word on who asks, where it has one."""
+
+    export_id: str
+    who: str
+    owner: str
+    program: str
+    format: str
+    filter: Mapping[str, Any]
+    case_id: str | None
+    reason: str | None
+
+
+def append(tx: Tx, entry: Entry, outcome: str, messages: int, manifest_sha256: str | None = None) -> None:
+    """Add a row. `begun`: how many messages it is going to hold; the others: how many were written."""
+    row: dict[str, Any] = entry._asdict() | {
+        "filter": json.dumps(entry.filter, ensure_ascii=False, sort_keys=True),
+        "outcome": outcome,
+        "at": tx.now_ms(),
+        "login": tx.conn.scalar(sa.text("SELECT session_user")) if tx.postgres else None,
+        "messages": messages,
+        "manifest_sha256": manifest_sha256,
+    }
+    tx.conn.execute(audit_log.insert().values(**row))
