@@ -117,6 +117,15 @@ class Blobs:
                 return None
         return whole.hexdigest(), size
 
+    def pieces(self, sha256: str) -> Iterator[bytes]:
+        """The content under a digest, piece by piece. Raises ArchiveIncomplete where nothing lies there."""
+        with _told("read"):
+            try:
+                for piece in obstore.get(self._store, name_of(sha256)).stream(min_chunk_size=1 << 20):
+                    yield bytes(piece)
+            except (obstore_errors.NotFoundError, FileNotFoundError):
+                raise ArchiveIncomplete(f"the store of attachments lacks {sha256}") from None
+
     def read(self, sha256: str) -> bytes:
         """The content of a small file, whole."""
         with _told("read"):

@@ -66,6 +66,42 @@ class Message(NamedTuple):
     """Its place in the page, counted from 0 over all records, readable or not."""
 
 
+class Revision(NamedTuple):
+    """Other content that was seen under the id of an archived message."""
+
+    revision: int
+    timestamp_ms: int
+    seen_at: str | None
+    digest: bytes
+    raw: bytes
+
+
+class File(NamedTuple):
+    """What an archived message points to, and what became of it. `kind`: "file" or "thumbnail"."""
+
+    position: int
+    kind: str
+    state: str
+    reason: str | None
+    sha256: str | None
+    size: int | None
+    media_type: str | None
+
+
+class Archived(NamedTuple):
+    """A message as the archive has it, with what is known about it. Its instants are ISO 8601, as people read them."""
+
+    app: str
+    message: Message
+    sent_at: str | None
+    archived_at: str | None
+    page_id: int
+    lateness_ms: int | None
+    """How late it came into a range that was closed already; None where it did not."""
+    revisions: tuple[Revision, ...]
+    files: tuple[File, ...]
+
+
 class Reject(NamedTuple):
     """A record that could not be read: its bytes as received, and why, in words without any of its text."""
 

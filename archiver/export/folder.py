@@ -1,0 +1,244 @@
+"""The folder of an export: files appear under their names only when they are whole; a journal remembers whole days.
+
+The journal is what makes an export resumable: its first line says what is exported, each further one tells of a day
+whose files are all there. It is removed when the manifest stands, so a folder has the one or the other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, NamedTuple, cast
+from urllib.parse import quote
+
+from archiver.errors import TryAgainLater, UsageError
+
+MANIFEST, CHECKSUM, JOURNAL = "manifest.json", "manifest.json.sha256", "export.journal"
+MESSAGES, ATTACHMENTS = "messages", "attachments"
+_PARTIAL = ".partial"
+_SUFFIXES = {
+    "image/jpeg": "jpg",
+    "image/png": "png",
+    "image/gif": "gif",
+    "image/webp": "webp",
+    "image/bmp": "bmp",
+    "audio/amr": "amr",
+    "audio/mpeg": "mp3",
+    "audio/mp4": "m4a",
+    "audio/aac": "aac",
+    "audio/ogg": "ogg",
+    "audio/wav": "wav",
+    "video/mp4": "mp4",
+    "video/quicktime": "mov",
+    "video/webm": "webm",
+    "application/pdf": "pdf",
+    "application/zip": "zip",
+}
+ATTACHMENT_NAME = re.compile(rf"{ATTACHMENTS}/([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})\.[0-9a-z]{{2,4}}")
+
+
+def attachment_path(sha256: str, media_type: str | None) -> str:
+    """Where a content lies in an export. Only types that no browser runs have a suffix of their own."""
+    return f"{ATTACHMENTS}/{sha256[:2]}/{sha256}.{_SUFFIXES.get(media_type or '', 'bin')}"
+
+
+class Written(NamedTuple):
+    """A whole file below the folder."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+class Sink:
+    """A file that is written from front to back, and knows its digest."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._sha256 = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: Any) -> int:
+        self._sha256.update(data)
+        count = memoryview(data).nbytes
+        self.size += count
+        self._file.write(data)
+        return count
+
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    # What libraries ask of a file before they write to it.
+    closed = False
+
+    def writable(self) -> bool:
+        return True
+
+    def readable(self) -> bool:
+        return False
+
+    def seekable(self) -> bool:
+        return False
+
+    def tell(self) -> int:
+        return self.size
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+class Folder:
+    """One export's folder, held by one process at a time."""
+
+    def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
+        """Begin, or go on where the same export was interrupted. Raises UsageError for any other folder."""
+        self.path = path
+        self.days: dict[tuple[str, str | None], dict[str, Any]] = {}
+        """What the journal tells of each finished day, by app and day."""
+        self._journal = self._open(json.loads(json.dumps(header)))
+
+    def _open(self, header: dict[str, Any]) -> IO[bytes]:
+        with _told(self.path):
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            journal = self.path / JOURNAL
+            if (self.path / MANIFEST).exists():
+                raise UsageError(f"{self.path} holds a finished export", hint="another --output, or export verify")
+            self.resumed = journal.exists()
+            if not self.resumed and any(self.path.iterdir()):
+                raise UsageError(f"{self.path} is not empty, and holds no export of ours", hint="another --output")
+            file = os.fdopen(os.open(journal, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
+            try:
+                self._take(file, header)
+            except BaseException:
+                file.close()
+                raise
+        return file
+
+    def _take(self, file: IO[bytes], header: dict[str, Any]) -> None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TryAgainLater(f"another process exports into {self.path}") from None
+        content = file.read()
+        whole = content[: content.rfind(b"\n") + 1]  # the last line may be torn: its day is written again
+        file.seek(len(whole))
+        file.truncate()
+        lines = [json.loads(line) for line in whole.splitlines()]
+        if not lines:
+            self.resumed = False
+            self._append(file, header)
+            return
+        if lines[0] != header:
+            differing = ", ".join(sorted(name for name in header if header[name] != lines[0].get(name)))
+            raise UsageError(
+                f"{self.path} holds an unfinished export that differs in: {differing}",
+                hint="the same options to go on with it, or another --output",
+            )
+        self.days = {(line["app"], line["day"]): line for line in lines[1:]}
+
+    def _append(self, file: IO[bytes], line: Mapping[str, Any]) -> None:
+        file.write(json.dumps(line).encode() + b"\n")
+        file.flush()
+        os.fsync(file.fileno())
+
+    def day_folder(self, app: str, day: str | None) -> str:
+        """The folder of a day, relative; whoever reads all of `messages/` has `app` and `day` as columns."""
+        return f"{MESSAGES}/app={quote(app, safe='')}/day={day or '__HIVE_DEFAULT_PARTITION__'}"
+
+    def keep_only(self, days: Iterable[tuple[str, str | None]]) -> None:
+        """Forget, and remove, finished days that this snapshot does not have."""
+        for app, day in self.days.keys() - set(days):
+            self.clear(self.day_folder(app, day))
+            del self.days[app, day]
+
+    def clear(self, folder: str) -> None:
+        """Remove what an earlier attempt has written of a day."""
+        with _told(self.path):
+            if (self.path / folder).is_dir():
+                shutil.rmtree(self.path / folder)
+
+    def _make(self, folder: Path) -> None:
+        """A folder that nobody else may read, and those above it as well."""
+        if folder != self.path and not folder.is_dir():
+            self._make(folder.parent)
+            folder.mkdir(mode=0o700)
+
+    @contextmanager
+    def create(self, relative: str) -> Iterator[Sink]:
+        """Write a file: it has its name when all of it is on the disk, or never."""
+        final = self.path / relative
+        partial = final.with_name(final.name + _PARTIAL)
+        with _told(self.path):
+            self._make(final.parent)
+            partial.unlink(missing_ok=True)
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    yield Sink(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.rename(final)
+                _sync(final.parent)
+            except BaseException:
+                with suppress(OSError):
+                    partial.unlink(missing_ok=True)
+                raise
+
+    def finished_day(self, line: Mapping[str, Any]) -> None:
+        """Remember a day whose files are all there."""
+        with _told(self.path):
+            self._append(self._journal, line)
+        self.days[line["app"], line["day"]] = dict(line)
+
+    def attachments(self) -> Iterator[Written]:
+        """Every attachment that was copied; its digest was checked when it was."""
+        root = self.path / ATTACHMENTS
+        for folder in sorted(root.iterdir()) if root.is_dir() else ():
+            for file in sorted(folder.iterdir()):
+                if found := ATTACHMENT_NAME.fullmatch(f"{ATTACHMENTS}/{folder.name}/{file.name}"):
+                    yield Written(found[0], file.stat().st_size, found[2])
+
+    def finish(self) -> None:
+        """Let go of the journal: the manifest stands."""
+        with _told(self.path):
+            (self.path / JOURNAL).unlink()
+            _sync(self.path)
+
+    def close(self) -> None:
+        self._journal.close()
+
+
+def binary(sink: Sink) -> IO[bytes]:
+    """A sink has all of a file that writers use."""
+    return cast("IO[bytes]", sink)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """The file system's errors in our words."""
+    try:
+        yield
+    except OSError as error:
+        hint = "make room, and run the same command again: whole days stay" if error.errno == 28 else None
+        raise TryAgainLater(f"{path}: {error.strerror or type(error).__name__}", hint=hint) from None
+
+
+def parts(days: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Every file of messages, as the manifest lists it."""
+    for day in days:
+        yield from day["files"]

@@ -1,0 +1,188 @@
+"""Messages on their way out: a day of an app at a time, in a fixed order, in batches of bounded size.
+
+The keys of a day come from one streamed query; rows are then fetched by key, so many at once as their records' bytes
+allow, because one record may be as large as twenty thousand others. Both databases give the same order.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.model import DAY_MS, Archived, Body, File, Message, Revision
+from archiver.store.engine import Tx
+from archiver.store.schema import (
+    apps,
+    attachments,
+    iso,
+    late_arrivals,
+    message_bodies,
+    message_revisions,
+    messages,
+)
+
+m = messages.c
+_KEYS_AT_ONCE = 1000
+_BYTES_AT_ONCE = 2 << 20
+Conditions = Sequence[sa.ColumnElement[bool]]
+
+
+class Day(NamedTuple):
+    """One app and one day in UTC. `number` counts from 1970; None for stamps outside 1970 to 9999."""
+
+    app_id: int
+    app: str
+    number: int | None
+    messages: int
+
+    @property
+    def name(self) -> str | None:
+        stamp = None if self.number is None else iso(self.number * DAY_MS)
+        return stamp and stamp[:10]
+
+
+class Known(NamedTuple):
+    """What tells a message with all that is known about it from any other, without its content."""
+
+    msg_id: str
+    digest: bytes
+    lateness_ms: int | None
+    revisions: tuple[Revision, ...]
+    files: tuple[File, ...]
+
+
+def days(tx: Tx, conditions: Conditions) -> list[Day]:
+    """Every day with messages, app by app, in order of time; those without a day last."""
+    number = sa.case((m.sent_at.is_not(None), m.timestamp_ms // DAY_MS), else_=None).label("number")
+    query = sa.select(m.app_id, apps.c.name, number, sa.func.count()).join(apps, apps.c.id == m.app_id)
+    rows = tx.conn.execute(query.where(*conditions).group_by(m.app_id, apps.c.name, number)).all()
+    return sorted((Day(*row) for row in rows), key=lambda day: (day.app, day.number is None, day.number or 0))
+
+
+def hold_snapshot(tx: Tx) -> None:
+    """Let a reader pause for longer than a writer may, as while it writes files to a slow disk: it holds nobody up."""
+    if tx.postgres:
+        tx.conn.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '1h'")
+
+
+def batches(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Archived]]:
+    """The messages of a day, by time, or one conversation after the other."""
+    for keys in _keys(tx, day, conditions, by_conversation):
+        yield _fetch(tx, day, [msg_id for msg_id, _, _ in keys])
+
+
+def known(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Known]]:
+    """The same messages in the same order without their content: what a comparison needs."""
+    for keys in _keys(tx, day, conditions, by_conversation):
+        about = _About(tx, day.app_id, [msg_id for msg_id, _, _ in keys], raw=False)
+        yield [Known(msg_id, bytes(digest), *about.of(msg_id)) for msg_id, digest, _ in keys]
+
+
+def stored_contents(tx: Tx, day: Day, conditions: Conditions) -> Iterator[tuple[str, str | None]]:
+    """SHA-256 and media type of each stored content that the messages of a day point to."""
+    a = attachments.c
+    query = (
+        sa.select(a.sha256, sa.func.min(a.media_type))
+        .join(messages, sa.and_(m.app_id == a.app_id, m.msg_id == a.msg_id))
+        .where(*_of_day(day), *conditions, a.state == "stored")
+        .group_by(a.sha256)
+        .order_by(a.sha256)
+    )
+    with closing(tx.conn.execute(query.execution_options(yield_per=_KEYS_AT_ONCE))) as result:
+        for row in result:
+            yield row[0], row[1]
+
+
+def _of_day(day: Day) -> list[sa.ColumnElement[bool]]:
+    if day.number is None:
+        return [m.app_id == day.app_id, m.sent_at.is_(None)]
+    # By sent_at, which has an index; the last day of the calendar has no next one.
+    low_ms = day.number * DAY_MS
+    return [m.app_id == day.app_id, m.sent_at >= low_ms, m.sent_at <= low_ms + DAY_MS - 1]
+
+
+def _keys(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Any]]:
+    """Rows of (msg_id, digest, bytes of the record), as many at once as may be fetched at once."""
+    order: list[Any] = [m.sent_at, m.timestamp_ms, _bytewise(tx, m.msg_id)]
+    if by_conversation:
+        order = [m.conversation.is_(None), _bytewise(tx, m.conversation), *order]
+    query = sa.select(m.msg_id, m.digest, sa.func.length(m.raw)).where(*_of_day(day), *conditions).order_by(*order)
+    found: list[Any] = []
+    size = 0
+    with closing(tx.conn.execute(query.execution_options(yield_per=_KEYS_AT_ONCE))) as result:
+        for row in result:
+            if found and (len(found) == _KEYS_AT_ONCE or size + row[2] > _BYTES_AT_ONCE):
+                yield found
+                found, size = [], 0
+            found.append(row)
+            size += row[2]
+    if found:
+        yield found
+
+
+def _bytewise(tx: Tx, column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:
+    """Ordered as SQLite orders it, whatever a PostgreSQL database was created with."""
+    return sa.collate(column, "C") if tx.postgres else column
+
+
+class _About:
+    """Lateness, revisions and files of some messages."""
+
+    def __init__(self, tx: Tx, app_id: int, msg_ids: list[str], *, raw: bool) -> None:
+        late, r, a = late_arrivals.c, message_revisions.c, attachments.c
+        query = sa.select(late.msg_id, late.lateness_ms)
+        self._late = dict(_rows(tx, query, late_arrivals, app_id, msg_ids))
+        self._revisions: dict[str, list[Revision]] = defaultdict(list)
+        columns = (r.msg_id, r.revision, r.timestamp_ms, r.seen_at, r.digest, r.raw if raw else sa.literal(b""))
+        for msg_id, revision, timestamp_ms, seen_ms, digest, content in _rows(
+            tx, sa.select(*columns).order_by(r.revision), message_revisions, app_id, msg_ids
+        ):
+            found = Revision(revision, timestamp_ms, iso(seen_ms), bytes(digest), bytes(content))
+            self._revisions[msg_id].append(found)
+        self._files: dict[str, list[File]] = defaultdict(list)
+        files = sa.select(a.msg_id, a.position, a.kind, a.state, a.reason, a.sha256, a.size, a.media_type)
+        for msg_id, *file in _rows(tx, files.order_by(a.position, a.kind), attachments, app_id, msg_ids):
+            self._files[msg_id].append(File(*file))
+
+    def of(self, msg_id: str) -> tuple[int | None, tuple[Revision, ...], tuple[File, ...]]:
+        return self._late.get(msg_id), tuple(self._revisions.get(msg_id, ())), tuple(self._files.get(msg_id, ()))
+
+
+def _rows(tx: Tx, query: sa.Select[Any], table: sa.Table, app_id: int, msg_ids: list[str]) -> list[Any]:
+    found = tx.conn.execute(query.where(table.c.app_id == app_id, tx.among(table.c.msg_id, msg_ids)))
+    return [tuple(row) for row in found]
+
+
+def _fetch(tx: Tx, day: Day, msg_ids: list[str]) -> list[Archived]:
+    about = _About(tx, day.app_id, msg_ids, raw=True)
+    bodies: dict[str, list[Body]] = defaultdict(list)
+    for msg_id, *body in _rows(tx, _BODIES, message_bodies, day.app_id, msg_ids):
+        bodies[msg_id].append(Body(*body))
+    found = {}
+    for row in tx.conn.execute(_MESSAGES.where(m.app_id == day.app_id, tx.among(m.msg_id, msg_ids))):
+        columns = dict(row._mapping)
+        page_id, archived_ms = columns.pop("page_id"), columns.pop("archived_at")
+        message = Message(**columns, bodies=tuple(bodies.get(row.msg_id, ())))
+        lateness_ms, revisions, files = about.of(row.msg_id)
+        times = iso(row.timestamp_ms), iso(archived_ms)
+        found[row.msg_id] = Archived(day.app, message, *times, page_id, lateness_ms, revisions, files)
+    return [found[msg_id] for msg_id in msg_ids]
+
+
+def _text(column: sa.Column[Any]) -> sa.ColumnElement[str]:
+    """JSON as text on both databases, not parsed by the driver of one of them."""
+    return sa.cast(column, sa.Text).label(column.name)
+
+
+_MESSAGES = sa.select(
+    *(m.msg_id, m.timestamp_ms, m.sender, m.recipient, m.conversation, m.chat_type, m.direction),
+    *(_text(m.ext), m.raw, m.digest, m.lossy, m.position, m.page_id, m.archived_at),
+)
+_b = message_bodies.c
+_BODIES = sa.select(
+    _b.msg_id, *(_text(column) if column.name == "extra" else column for column in list(_b)[3:])
+).order_by(_b.position)
