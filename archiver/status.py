@@ -160,5 +160,20 @@ def claim_in_words(entry: Entry) -> str:
     return words + (f", the worst {worst_ms / SECOND_MS:.1f} s." if worst_ms is not None else ".")
 
 
+def claims(tx: Tx) -> list[Entry]:
+    """What may be claimed of each source in this snapshot, in words, with its holes: for whoever gets a copy."""
+    now_ms = tx.now_ms()
+    entries = [_entry(tx, each, now_ms, 0, configured=True) for each in standing.read(tx)]
+    names = ("app", "source", "complete_from", "complete_until", "complete_from_ms", "complete_until_ms")
+    return [
+        {name: entry[name] for name in (*names, "audited_until_ms", "late_arrivals", "quarantined")}
+        | {
+            "words": claim_in_words(entry),
+            "holes": [{"lo": iso(hole["lo_ms"]), "hi": iso(hole["hi_ms"]), **hole} for hole in entry["holes"]],
+        }
+        for entry in entries
+    ]
+
+
 def _seconds(ms: int) -> float:
     return round(ms / SECOND_MS, 3)

@@ -1,0 +1,147 @@
+"""`export`, `export verify`: a copy of what the archive has, for others; and the check of a copy, offline."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from archiver import logs
+from archiver.cli import common
+from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
+from archiver.export import FORMATS
+from archiver.store.filters import Filter
+
+_PLAIN_EVERY_S = 5.0
+_MOST_SHOWN = 20
+
+
+@click.group(invoke_without_command=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), help="jsonl has the records verbatim.")
+@click.option("--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="A new folder.")
+@click.option("--case", metavar="ID", help="The case it is made for; kept in audit_log and in the manifest.")
+@click.option("--reason", metavar="TEXT", help="Why it is made; kept likewise.")
+@click.option("--attachments", is_flag=True, help="Copy the stored files as well.")
+@click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, by which Excel knows UTF-8.")
+@common.message_filter
+@click.pass_context
+def export(ctx: click.Context, /, form: str | None, output: Path | None, **options: Any) -> int | None:
+    """Write messages to files, with a manifest of SHA-256 and what may be claimed.
+
+    All of it is of one moment; archiving goes on meanwhile. Interrupted, the same command goes on with it. Each
+    export is noted in the table audit_log before it begins. Exits 3 if a stored file to copy is missing or damaged.
+
+    \b
+    Example:
+      archiver export --format csv --bom --output case-42 --conversation 'iris|xingchen' \\
+          --from 2026-11-01T00:00:00Z --case 42 --reason "request of 2026-11-20"
+      archiver export verify case-42
+    """
+    if ctx.invoked_subcommand is not None:
+        return None
+    if form is None or output is None:
+        missing = "--format" if form is None else "--output"
+        raise UsageError(f"{missing} is missing", hint="archiver export --format jsonl --output DIR")
+    return _export(ctx, form, output, **options)
+
+
+def _export(
+    ctx: click.Context,
+    form: str,
+    output: Path,
+    *,
+    case: str | None,
+    reason: str | None,
+    attachments: bool,
+    bom: bool,
+    wanted: Filter,
+) -> int:
+    from archiver import exports, fetching, status
+
+    if bom and form != "csv":
+        raise UsageError("--bom is for --format csv")
+    request = exports.Request(form, output, wanted, getpass.getuser(), case, reason, attachments, bom)
+    with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
+        blobs = fetching.open_blobs(settings) if attachments else None
+        with _Bar(str(output), plain=common.plain(ctx)) as bar:
+            done = exports.Export(store, request, claims=status.claims, blobs=blobs, stop=stop, watcher=bar).run()
+    click.echo(f"{done.messages:,} messages of {done.days:,} days in {logs.visible(str(output))}")
+    if done.kept_days:
+        click.echo(f"{done.kept_days:,} days had been finished before, and are the same in this snapshot")
+    click.echo(f"manifest.json has SHA-256 {done.manifest_sha256}")
+    if done.missing:
+        click.echo(f"{done.missing:,} stored files are missing or damaged; the manifest names them", err=True)
+    return EXIT_INCOMPLETE if done.missing else EXIT_DONE
+
+
+@export.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--sha256", metavar="HEX", help="The manifest's own, as audit_log has it.")
+@click.pass_context
+def verify(ctx: click.Context, folder: Path, sha256: str | None) -> int:
+    """Compare a folder with its manifest: offline, without configuration or database. Exits 3 on a difference.
+
+    \b
+    Example:
+      archiver export verify case-42
+    """
+    from archiver.export import manifest
+
+    common.begin_log(ctx)
+    found = manifest.verify(folder, sha256)
+    for path, problem in found.differences[:_MOST_SHOWN]:
+        click.echo(f"{logs.visible(path)} {problem}")
+    if len(found.differences) > _MOST_SHOWN:
+        click.echo(f"and {len(found.differences) - _MOST_SHOWN:,} more")
+    click.echo(f"{found.files:,} files, {found.messages:,} messages: {_verdict(len(found.differences))}")
+    click.echo(f"manifest.json has SHA-256 {found.sha256}")
+    return EXIT_INCOMPLETE if found.differences else EXIT_DONE
+
+
+def _verdict(differences: int) -> str:
+    if not differences:
+        return "as the manifest says"
+    return f"{differences:,} difference{'' if differences == 1 else 's'}"
+
+
+class _Bar:
+    """How many messages are written: a bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, name: str, *, plain: bool) -> None:
+        self._name, self._plain = logs.visible(name), plain
+        self._console = Console(stderr=True, highlight=False)
+        self._told = time.monotonic()
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(compact=True),
+            console=self._console,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task("exporting", total=None)
+        self._total = self._done = 0
+
+    def __enter__(self) -> _Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def begun(self, messages: int) -> None:
+        self._total = messages
+        self._progress.update(self._task, total=messages)
+
+    def wrote(self, messages: int) -> None:
+        self._done += messages
+        self._progress.update(self._task, completed=self._done)
+        now = time.monotonic()
+        if self._plain and not self._console.is_terminal and now - self._told >= _PLAIN_EVERY_S:
+            self._told = now
+            self._console.print(f"{self._name}: {self._done:,} of {self._total:,} messages", soft_wrap=True)

@@ -1,0 +1,86 @@
+"""Archives to export from, with what is odd in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Database
+from tests.flow.conftest import Archive, MakeArchive, make_archive
+
+__all__ = ["make_archive"]
+
+_ON_ONE = (
+    "test_formats.py",
+    "test_every_change",
+    "test_nobody_else",
+    "test_a_folder_that",
+    "test_an_export_is_gone_on",
+)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What has little to do with the database is tried on one of them, and on both in the full run."""
+    for item in items:
+        told = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        if told.get("database") == "postgresql" and any(f"tests/export/{name}" in item.nodeid for name in _ON_ONE):
+            item.add_marker("full")
+
+
+FORMULAS = (
+    '=HYPERLINK("http://x.example","go")',
+    "+1+1",
+    "-2+3",
+    "@SUM(A1)",
+    "\t=1+1",
+    "\r=1",
+    "'=1",
+    "＝1+1",
+    " \u200b=1",
+)
+MARKUP = (
+    '</bdi></p><script>document.title="owned"</script>',
+    '<img src="http://127.0.0.1:9/x" onerror="document.title=\'owned\'">',
+    "\u202eevil\u2066 \x1b[2J line\r\nbreak",
+    '" onmouseover="x" <a href="javascript:1">&amp;</a>',
+)
+
+
+def said(msg_id: str, text: str, stamp_ms: int, **more: Any) -> dict[str, Any]:
+    """A record as the provider sends it."""
+    payload = {"bodies": [{"type": "txt", "msg": text}], **more}
+    head = {"msg_id": msg_id, "timestamp": stamp_ms, "from": "iris", "to": "xingchen", "chat_type": "chat"}
+    return {**head, "payload": payload}
+
+
+@pytest.fixture
+def archive(database: Database, make_archive: MakeArchive) -> Iterator[Archive]:
+    """60 messages of two days, hostile texts, two bodies, none, one beyond the calendar, and one seen changed."""
+    found = make_archive(database, messages=60)
+    stamp_ms = found.server.start_ms + 5_000
+    for number, text in enumerate([*FORMULAS, *MARKUP]):
+        found.server.add(said(f"h{number}", text, stamp_ms + number), visible_ms=0)
+    two: dict[str, Any] = said("two", "one\nof two", stamp_ms + 100, ext={"order": 7, "名": "字"})
+    two["payload"]["bodies"].append({"type": "file", "filename": "../../=x.exe", "url": "http://x.example/y"})
+    none = said("none", "", stamp_ms + 101)
+    none["payload"]["bodies"] = []
+    far = said("far", "beyond", 253_402_300_800_000)
+    for record in (two, none):
+        found.server.add(record, visible_ms=0)
+    found.server.add(far, timestamp_ms=stamp_ms + 102, visible_ms=0)
+    assert found("pull") == 0
+    found.server.add(said("h0", "another content", stamp_ms), visible_ms=0)
+    start = str(found.server.start_ms)
+    assert found("audit", "--from", start, "--to", str(found.server.start_ms + 60_000)) == 0
+    assert found.count("message_revisions") == 1
+    yield found
+    found.check_sums()
+
+
+def files(folder: Path) -> list[str]:
+    """Every file below a folder, by relative name."""
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())

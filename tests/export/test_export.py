@@ -1,0 +1,337 @@
+"""`archiver export` as a whole: the row before it, one snapshot, going on after an interruption, and the check."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archiver import exports, status
+from archiver.errors import DatabaseUnavailable, Stopped
+from archiver.export import manifest
+from archiver.store.engine import Store
+from archiver.store.filters import Filter
+from tests.attachments.conftest import MakeCollector, Shelf, folder, make_collector
+from tests.conftest import Database
+from tests.export.conftest import files, said
+from tests.flow.conftest import Archive, MakeArchive
+from tests.store.conftest import open_database
+
+__all__ = ["folder", "make_collector"]
+
+
+class Told:
+    """Watches an export, and acts in the middle of it."""
+
+    def __init__(self, act: Callable[[int], None] = lambda _: None) -> None:
+        self.planned = self.written = 0
+        self._act = act
+
+    def begun(self, messages: int) -> None:
+        self.planned = messages
+
+    def wrote(self, messages: int) -> None:
+        self.written += messages
+        self._act(self.written)
+
+
+def run(store: Store, output: Path, told: Told | None = None, stop: threading.Event | None = None) -> exports.Outcome:
+    request = exports.Request("jsonl", output, Filter(), "auditor", case="7")
+    stop = stop or threading.Event()
+    return exports.Export(store, request, claims=status.claims, blobs=None, stop=stop, watcher=told or Told()).run()
+
+
+def outcomes(database: Database) -> list[str]:
+    return [row[0] for row in database.rows("SELECT outcome FROM audit_log ORDER BY id")]
+
+
+def ids(output: Path) -> list[str]:
+    return [json.loads(line)["msg_id"] for part in output.rglob("*.jsonl") for line in part.read_bytes().splitlines()]
+
+
+def test_every_export_is_two_rows_that_say_who_what_and_why(archive: Archive, tmp_path: Path) -> None:
+    place = tmp_path / "out"
+    options = ("--sender", "iris", "--from", "0", "--case", "case 7", "--reason", "asked by the court")
+    assert archive("export", "--format", "jsonl", "--output", str(place), *options) == 0
+    columns = "outcome, format, filter, case_id, reason, messages, manifest_sha256, who, login IS NULL"
+    begun, done = archive.database.rows(f"SELECT {columns} FROM audit_log ORDER BY id")
+    count = len(ids(place))
+    assert count
+    same = ("jsonl", json.dumps({"from_ms": 0, "sender": "iris"}), "case 7", "asked by the court", count)
+    sha256 = hashlib.sha256((place / "manifest.json").read_bytes()).hexdigest()
+    assert begun[:7] == ("begun", *same, None)
+    assert done[:7] == ("done", *same, sha256)
+    assert begun[7]
+    assert begun[8] == (archive.database.kind == "sqlite"), "PostgreSQL knows who logged in"
+    assert archive("export", "verify", str(place), "--sha256", sha256) == 0
+    assert archive("export", "verify", str(place), "--sha256", "0" * 64) == 3
+
+
+def test_no_row_of_the_audit_log_is_changed_or_deleted(archive: Archive, tmp_path: Path) -> None:
+    assert archive("export", "--format", "csv", "--output", str(tmp_path / "out")) == 0
+    for statement in ("UPDATE audit_log SET who = 'nobody'", "DELETE FROM audit_log"):
+        with pytest.raises(Exception, match="append-only"):
+            archive.database.run(statement)
+    assert outcomes(archive.database) == ["begun", "done"]
+
+
+def test_without_the_row_nothing_is_exported(archive: Archive, tmp_path: Path) -> None:
+    archive.database.run("ALTER TABLE audit_log RENAME TO elsewhere")
+    assert archive("export", "--format", "jsonl", "--output", str(tmp_path / "out")) == 75
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_the_second_row_no_export_is_finished(archive: Archive, tmp_path: Path) -> None:
+    store = open_database(archive.database)
+
+    def break_it(_: int) -> None:
+        archive.database.run("ALTER TABLE audit_log RENAME TO elsewhere")
+
+    with pytest.raises(DatabaseUnavailable):
+        run(store, tmp_path / "out", Told(break_once(break_it)))
+    assert not (tmp_path / "out/manifest.json").exists()
+    archive.database.run("ALTER TABLE elsewhere RENAME TO audit_log")
+    assert run(store, tmp_path / "out").messages == archive.count("messages")
+    store.dispose()
+
+
+def break_once(act: Callable[[int], None]) -> Callable[[int], None]:
+    done: list[int] = []
+
+    def once(written: int) -> None:
+        if not done:
+            done.append(written)
+            act(written)
+
+    return once
+
+
+def test_an_export_is_of_one_snapshot_and_the_pull_goes_on(archive: Archive, tmp_path: Path) -> None:
+    store = open_database(archive.database)
+    before = archive.count("messages")
+
+    def pull_more(_: int) -> None:
+        for day in range(2):
+            stamp = archive.server.start_ms + day * 86_400_000 + 7_000
+            archive.server.add(said(f"new{day}", "later", stamp), visible_ms=0)
+        start = archive.server.start_ms
+        assert archive("audit", "--from", str(start), "--to", str(start + 2 * 86_400_000)) in (0, 3)
+        assert archive.count("messages") == before + 2
+
+    done = run(store, tmp_path / "out", Told(break_once(pull_more)))
+    assert done.messages == before == len(ids(tmp_path / "out"))
+    assert not {"new0", "new1"} & set(ids(tmp_path / "out"))
+    store.dispose()
+
+
+def test_an_interrupted_export_goes_on_and_is_of_the_later_snapshot(archive: Archive, tmp_path: Path) -> None:
+    store, stop = open_database(archive.database), threading.Event()
+    place = tmp_path / "out"
+
+    with pytest.raises(Stopped):
+        run(store, place, Told(lambda _: stop.set()), stop)
+    first = files(place)
+    assert "export.journal" in first
+    assert "manifest.json" not in first
+    assert len(first) == 2, "one day, and the journal"
+    archive.server.add(said("new", "later", archive.server.start_ms + 86_400_000), visible_ms=0)
+    start = archive.server.start_ms
+    archive("audit", "--from", str(start + 86_400_000), "--to", str(start + 86_460_000))
+    done = run(store, place)
+    assert done.kept_days == 1
+    assert done.messages == archive.count("messages")
+    assert "new" in ids(place)
+    assert manifest.verify(place).differences == []
+    assert json.loads((place / "manifest.json").read_text())["resumed"] is True
+    assert outcomes(archive.database) == ["begun", "stopped", "begun", "done"]
+    fresh = tmp_path / "fresh"
+    run(store, fresh)
+    for part in (path for path in files(fresh) if path.endswith(".jsonl")):
+        assert (place / part).read_bytes() == (fresh / part).read_bytes()
+    store.dispose()
+
+
+def test_a_finished_day_that_has_changed_is_written_anew(archive: Archive, tmp_path: Path) -> None:
+    store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
+    with pytest.raises(Stopped):
+        run(store, place, Told(lambda _: stop.set()), stop)
+    # No message more, but one that has been seen with other content since.
+    stamp = archive.server.start_ms + 5_000
+    archive.server.add(said("h1", "changed since", stamp + 1), visible_ms=0)
+    assert archive("audit", "--from", str(stamp), "--to", str(stamp + 1000)) == 0
+    done = run(store, place)
+    assert done.kept_days == 0
+    lines = [json.loads(line) for part in place.rglob("*.jsonl") for line in part.read_bytes().splitlines()]
+    assert [len(line["revisions"]) for line in lines if line["msg_id"] == "h1"] == [1]
+    store.dispose()
+
+
+def test_an_export_is_gone_on_with_only_by_the_same_options(archive: Archive, tmp_path: Path) -> None:
+    store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
+    with pytest.raises(Stopped):
+        run(store, place, Told(lambda _: stop.set()), stop)
+    store.dispose()
+    assert archive("export", "--format", "csv", "--output", str(place)) == 2
+    assert "differs in: case, format" in archive.errors
+    assert archive("export", "--format", "jsonl", "--output", str(place), "--case", "7") == 0
+    assert archive("export", "--format", "jsonl", "--output", str(place), "--case", "7") == 2
+    assert "finished export" in archive.errors
+
+
+def test_a_folder_that_is_not_empty_is_refused(archive: Archive, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/mine.txt").write_text("mine")
+    assert archive("export", "--format", "csv", "--output", str(tmp_path / "out")) == 2
+    assert files(tmp_path / "out") == ["mine.txt"]
+    assert outcomes(archive.database) == ["begun", "failed"]
+
+
+def test_nobody_else_may_read_an_export(archive: Archive, tmp_path: Path) -> None:
+    assert archive("export", "--format", "html", "--output", str(tmp_path / "out")) == 0
+    for path in [tmp_path / "out", *(tmp_path / "out").rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
+
+
+def test_the_filter_of_an_export_is_that_of_a_search(archive: Archive, tmp_path: Path) -> None:
+    stamp = archive.server.start_ms + 5_000
+    chosen: tuple[tuple[list[str], str], ...] = (
+        (["--sender", "IRIS", "--type", "file"], "SELECT 'two'"),
+        (["--conversation", "xingchen|iris", "--from", str(stamp), "--to", str(stamp + 3)],
+         "SELECT 'h0' UNION SELECT 'h1' UNION SELECT 'h2'"),
+        (["--app", "sandbox"], "SELECT msg_id FROM messages"),
+        (["--recipient", "nobody"], "SELECT msg_id FROM messages WHERE recipient = 'nobody'"),
+    )  # fmt: skip
+    for number, (options, sql) in enumerate(chosen):
+        place = tmp_path / str(number)
+        assert archive("export", "--format", "jsonl", "--output", str(place), *options) == 0
+        assert set(ids(place)) == {row[0] for row in archive.database.rows(sql)}, options
+    assert archive("export", "--format", "jsonl", "--output", str(tmp_path / "x"), "--app", "other") == 2
+
+
+def damaged(place: Path, path: str) -> Callable[[], None]:
+    file = place / path
+
+    def flip() -> None:
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+
+    return flip
+
+
+def test_every_change_of_a_folder_is_found(archive: Archive, tmp_path: Path) -> None:
+    place = tmp_path / "out"
+    assert archive("export", "--format", "html", "--output", str(place)) == 0
+    whole = {path: (place / path).read_bytes() for path in files(place)}
+    for path, content in whole.items():
+        damaged(place, path)()
+        assert archive("export", "verify", str(place)) == 3, path
+        (place / path).write_bytes(content[:-1])
+        assert archive("export", "verify", str(place)) == 3, path
+        (place / path).unlink()
+        assert archive("export", "verify", str(place)) == (2 if path == "manifest.json" else 3), path
+        (place / path).write_bytes(content)
+    for added in ("added", "messages/.hidden", "messages/part-0001.html"):
+        (place / added).write_bytes(b"")
+        assert archive("export", "verify", str(place)) == 3
+        assert f"{added} is not in the manifest" in archive.output
+        (place / added).unlink()
+    (place / "link").symlink_to("/etc/hostname")
+    os.mkfifo(place / "pipe")
+    assert archive("export", "verify", str(place)) == 3
+    assert "link is no regular file\npipe is no regular file" in archive.output
+    for name in ("link", "pipe"):
+        (place / name).unlink()
+    assert archive("export", "verify", str(place)) == 0
+
+
+@pytest.mark.parametrize(
+    "path", ["../outside", "/etc/hostname", "messages/../../outside", ""], ids=["up", "absolute", "within", "empty"]
+)
+def test_a_manifest_of_a_stranger_opens_nothing_outside(tmp_path: Path, path: str) -> None:
+    place = tmp_path / "out"
+    place.mkdir()
+    (tmp_path / "outside").write_bytes(b"secret")
+    listed = {"path": path, "bytes": 6, "sha256": hashlib.sha256(b"secret").hexdigest()}
+    with (place / "manifest.json").open("wb") as file:
+        manifest.write(file, {"counts": {"messages": 0}}, [listed])
+    sha256 = hashlib.sha256((place / "manifest.json").read_bytes()).hexdigest()
+    (place / "manifest.json.sha256").write_bytes(manifest.checksum(sha256))
+    assert [each.problem for each in manifest.verify(place).differences] == ["is missing"]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"files": 3}', b'{"files": [{}]}', b"[" * 100_000])
+def test_a_manifest_that_is_none_is_a_difference(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "manifest.json").write_bytes(content)
+    assert manifest.verify(tmp_path).differences
+
+
+def test_attachments_are_copied_once_and_checked(
+    database: Database, make_collector: MakeCollector, folder: Shelf, tmp_path: Path
+) -> None:
+    collector = make_collector(database, folder, messages=60)
+    assert collector("pull") == 0
+    collector("attachments")
+    stored: dict[Any, Any] = dict(database.rows("SELECT sha256, size FROM attachments WHERE state = 'stored'"))
+    assert stored
+    place = tmp_path / "out"
+    assert collector("export", "--format", "html", "--output", str(place), "--attachments") == 0
+    copied = [path for path in (place / "attachments").rglob("*") if path.is_file()]
+    assert {path.stem: path.stat().st_size for path in copied} == stored
+    assert all(hashlib.sha256(path.read_bytes()).hexdigest() == path.stem for path in copied)
+    assert collector("export", "verify", str(place)) == 0
+    page = "".join(part.read_text() for part in place.rglob("part-*.html"))
+    assert all(f'../../../attachments/{path.parent.name}/{path.name}"' in page for path in copied)
+
+
+def test_a_stored_file_that_is_missing_or_changed_is_told(
+    database: Database, make_collector: MakeCollector, folder: Shelf, tmp_path: Path
+) -> None:
+    collector = make_collector(database, folder, messages=60)
+    assert collector("pull") == 0
+    collector("attachments")
+    first, second = sorted(collector.shelf.names())[:2]
+    collector.shelf.damage(Path(first).name, b"other bytes")
+    collector.shelf.damage(Path(second).name, None)
+    place = tmp_path / "out"
+    assert collector("export", "--format", "jsonl", "--output", str(place), "--attachments") == 3
+    assert "2 stored files are missing or damaged" in collector.errors
+    told: dict[str, Any] = json.loads((place / "manifest.json").read_text())["attachments_missing"]
+    assert set(told) == {Path(first).name, Path(second).name}
+    assert not list(place.rglob(f"*{Path(first).name}*"))
+    assert collector("export", "verify", str(place)) == 0
+
+
+def test_both_databases_export_the_same_bytes(
+    both: tuple[Database, Database], make_archive: MakeArchive, tmp_path: Path
+) -> None:
+    parts = []
+    for database in both:
+        archive = make_archive(database, name=database.kind, messages=80, start_ms=1_790_000_000_000)
+        for number, user in enumerate(("a", "B", "é", "ß", "_", "字", "a-b", "ab")):
+            archive.server.add(said(f"{user}{number}", user, 1_790_000_000_005) | {"from": user}, visible_ms=0)
+        assert archive("pull") == 0
+        place = tmp_path / f"out-{database.kind}"
+        assert archive("export", "--format", "html", "--output", str(place)) == 0
+        parts.append({path: (place / path).read_bytes() for path in files(place) if "part-" in path})
+    assert len(parts[0]) > 1
+    assert parts[0] == parts[1]
+
+
+def test_a_long_pause_of_an_export_is_no_idle_transaction(postgres_database: Database, tmp_path: Path) -> None:
+    from archiver.store import extracts
+
+    store = open_database(postgres_database)
+    with store.read() as tx:
+        extracts.hold_snapshot(tx)
+        assert tx.conn.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "1h"
+    with store.read() as tx:
+        assert tx.conn.exec_driver_sql("SHOW idle_in_transaction_session_timeout").scalar() == "1min"
+    store.dispose()
