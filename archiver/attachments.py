@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from threading import Event, Lock
 from typing import IO, NamedTuple, Protocol
 
+from archiver import logs
 from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseUnavailable, LeaseLost, Stopped
 from archiver.media import HEAD_BYTES, media_type
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Fetched, Pointer
@@ -109,7 +110,7 @@ class Fetching:
             with self._store.write() as tx:
                 attachments.free_the_dead(tx, self._app_id)
             self._blobs.sweep()
-            with ThreadPoolExecutor(self._manner.workers, thread_name_prefix="attachments") as pool:
+            with ThreadPoolExecutor(self._manner.workers, thread_name_prefix="attachments", **logs.carried()) as pool:
                 for done in [pool.submit(self._work) for _ in range(self._manner.workers)]:
                     done.result()
         except ArchiverError as error:

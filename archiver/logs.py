@@ -1,5 +1,7 @@
 """Log lines for people (text) or machines (json): one fact a line, nothing that steers a terminal, no secret.
 
+Each line has the id of its run: eight characters for the process, and within a pull the number of its row in `runs`.
+
 Redaction works on the finished text, tracebacks included, because nobody knows beforehand which exception quotes what.
 Libraries are kept at WARNING whatever the verbosity: below it they print query strings and rows.
 """
@@ -9,9 +11,12 @@ from __future__ import annotations
 import json
 import logging
 import math
+import secrets
 import unicodedata
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 from urllib.parse import quote
@@ -20,8 +25,27 @@ _TALKATIVE = ("urllib3", "sqlalchemy", "apscheduler", "alembic", "psycopg", "req
 _SHORTEST_SECRET = 4
 _NAMED = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 
+_process = secrets.token_hex(4)
+_run: ContextVar[str] = ContextVar("run", default=_process)
+
 _secrets: dict[str, None] = {}
 _renewed: deque[str] = deque(maxlen=256)
+
+
+@contextmanager
+def run(number: int) -> Iterator[None]:
+    """What is logged within belongs to this row of `runs`."""
+    token = _run.set(f"{_process}/{number}")
+    try:
+        yield
+    finally:
+        _run.reset(token)
+
+
+def carried() -> dict[str, Any]:
+    """Arguments by which the threads of an executor log under the run of the thread that made it."""
+    setter: Callable[[str], object] = _run.set
+    return {"initializer": setter, "initargs": (_run.get(),)}
 
 
 def keep_secret(value: str, *, renewed: bool = False) -> None:
@@ -81,7 +105,7 @@ class _Handler(logging.StreamHandler[TextIO]):
 class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={value}" for name, value in _fields(record))
-        line = f"{_time(record)} {record.levelname} {record.name}: {record.getMessage()}{fields}"
+        line = f"{_time(record)} {record.levelname} {_run.get()} {record.name}: {record.getMessage()}{fields}"
         # Each line of a traceback is marked, so that no text in it can pass for a line of the log.
         return "\n  | ".join(visible(redacted(part)) for part in [line, *_traceback(self, record).splitlines()])
 
@@ -90,10 +114,11 @@ class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         told = {str(name): _clean(value) for name, value in _fields(record)}
         told |= {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
+        told["run"] = _run.get()
         told["message"] = redacted(record.getMessage())
         if trace := _traceback(self, record):
             told["traceback"] = redacted(trace)
-        order = {name: told[name] for name in ("time", "level", "logger", "message")}
+        order = {name: told[name] for name in ("time", "level", "logger", "message", "run")}
         # The one control character that JSON lets through; it can only lie within a text.
         return json.dumps(order | told, ensure_ascii=True).replace("\x7f", r"\u007f")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from threading import Event, Lock
 from typing import Protocol
 
-from archiver import planning
+from archiver import logs, planning
 from archiver.errors import (
     EXIT_DONE,
     EXIT_INCOMPLETE,
@@ -118,7 +118,7 @@ class Pull:
         self._owner = leases.me()
         self._lock = Lock()
         self._tried: set[int] = set()
-        self._failures = self._splits = 0
+        self._failures = self._splits = self._refused = 0
         self._skew_ms: int | None = None
         self._due_ms: int | None = None
         self._origin_ms = 0
@@ -131,6 +131,13 @@ class Pull:
         with self.store.write() as tx:
             self._key = self._register(tx)
             run_id = runs.start(tx, self._key, self.manner.command, self._owner)
+            if self.manner.patient:  # the daemon pulls a source once at a time: what it holds, a dead database left it
+                windows.release(tx, self._key, self._owner)
+        with logs.run(run_id):
+            self._run(run_id)
+        return self.outcome
+
+    def _run(self, run_id: int) -> None:
         longest = max((each.number for each in self.source.passes if each.number > 1), default=None)
         self._ground = Ground(
             self.store,
@@ -153,7 +160,6 @@ class Pull:
             self._end_run("failed", str(error))
             raise
         self._conclude(broken)
-        return self.outcome
 
     def _register(self, tx: Tx) -> Key:
         source, start_ms, now_ms = self.source, self.manner.origin_ms, tx.now_ms()
@@ -207,7 +213,7 @@ class Pull:
         if self.manner.workers == 1:
             self._work()
             return
-        with ThreadPoolExecutor(self.manner.workers, thread_name_prefix="walk") as pool:
+        with ThreadPoolExecutor(self.manner.workers, thread_name_prefix="walk", **logs.carried()) as pool:
             for done in [pool.submit(self._work) for _ in range(self.manner.workers)]:
                 done.result()
 
@@ -242,6 +248,7 @@ class Pull:
             walker.walk()
             self._failures = self._splits = 0
         except LeaseLost:
+            self._refused += 1
             log.warning("a window went to another process; nothing of its page was stored")
         except DatabaseUnavailable:
             with suppress(TryAgainLater):  # or its lease runs out
@@ -332,7 +339,13 @@ class Pull:
 
     def _end_run(self, outcome: str, reason: str | None) -> None:
         with suppress(TryAgainLater), self.store.write() as tx:
-            runs.end(tx, self._ground.run_id, outcome, reason=reason, requests=self._requests, skew_ms=self._skew_ms)
+            runs.end(
+                *(tx, self._ground.run_id, outcome),
+                reason=reason,
+                requests=self._requests,
+                skew_ms=self._skew_ms,
+                refused_commits=self._refused,
+            )
 
 
 def _settle_ms(source: Source) -> int:

@@ -55,6 +55,7 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bo
         "overdue_seconds": _seconds(max(0, lag_ms - each.settle_ms - each.grain_ms - EPS_MS - every_ms)),
         "freshness_seconds": None if newest_ms is None else _seconds(server_ms - newest_ms),
         "time_to_loss_seconds": None if retention_ms is None else _seconds(retention_ms - lag_ms),
+        "retention_seconds": None if retention_ms is None else _seconds(retention_ms),
         **counts,
         **of_source,
         "order_trusted": each.order_trusted,
@@ -64,6 +65,22 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bo
         "attachments": standing.attachment_counts(tx, app_id),
         "attachments_time_to_loss_seconds": _until(standing.attachment_expiry_ms(tx, app_id), now_ms),
         "last_run": standing.last_run(tx, each.key),
+        **_runs(tx, each),
+        "last_canary": standing.last_canary(tx, each.key),
+    }
+
+
+def _runs(tx: Tx, each: Standing) -> Entry:
+    """What runs have counted; one without an end whose heart has stopped counts as crashed before another notes it."""
+    found = standing.counted(tx, each.key)
+    running, silent = standing.open_runs(tx, each.key)
+    if silent:
+        found["runs"]["crashed"] = found["runs"].get("crashed", 0) + silent
+    return {
+        "running": running,
+        "runs": found["runs"],
+        "requests": found["requests"],
+        "refused_commits": sum(found["refused_commits"].values()),
     }
 
 
@@ -78,7 +95,7 @@ def _unknown(each: Configured, now_ms: int, every_ms: int) -> Entry:
         "origin_ms": each.start_ms,
         "lag_seconds": _seconds(lag_ms),
         "overdue_seconds": _seconds(max(0, lag_ms - EPS_MS - every_ms)),
-        **dict.fromkeys(("freshness_seconds", "time_to_loss_seconds")),
+        **dict.fromkeys(("freshness_seconds", "time_to_loss_seconds", "retention_seconds")),
         **dict.fromkeys(("messages", "bodies", "revisions", "late_arrivals"), 0),
         "worst_lateness_ms": None,
         "quarantined": 0,
@@ -89,6 +106,11 @@ def _unknown(each: Configured, now_ms: int, every_ms: int) -> Entry:
         "attachments": dict.fromkeys(ATTACHMENT_STATES, 0),
         "attachments_time_to_loss_seconds": None,
         "last_run": None,
+        "running": 0,
+        "runs": {},
+        "requests": {},
+        "refused_commits": 0,
+        "last_canary": None,
     }
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from threading import Event
 
+from archiver import logs
 from archiver.errors import (
     ArchiverError,
     ConfigurationError,
@@ -63,7 +64,7 @@ class Ground:
 @contextmanager
 def _ahead(steps: Iterator[Step]) -> Iterator[Iterator[Step]]:
     """The steps of a walk, each next one already on its way while the last one is looked at."""
-    with ThreadPoolExecutor(1, thread_name_prefix="fetch") as pool:
+    with ThreadPoolExecutor(1, thread_name_prefix="fetch", **logs.carried()) as pool:
 
         def arriving() -> Iterator[Step]:
             coming = pool.submit(next, steps, None)

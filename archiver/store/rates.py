@@ -10,6 +10,8 @@ from archiver.store.engine import Store
 from archiver.store.schema import rate_budgets
 
 _REMEMBERED = 20
+_QUEUE = 100
+"""No queue of ours is longer; a turn that lies further ahead was booked before the clock was set back."""
 
 
 def take_turn(store: Store, group: str, count: int, period_ms: int) -> int:
@@ -26,7 +28,7 @@ def take_turn(store: Store, group: str, count: int, period_ms: int) -> int:
         now_ms = tx.now_ms()
         turns = [int(turn) for turn in json.loads(text)][-count:]
         # A clock set back must not bar the group for as long as it was set back.
-        turns = [min(turn, now_ms + period_ms * 100) for turn in turns]
+        turns = [min(turn, now_ms + period_ms * _QUEUE // count) for turn in turns]
         turn_ms = max(now_ms, turns[0] + period_ms) if len(turns) == count else now_ms
         tx.conn.execute(
             rate_budgets.update().where(row.rate_group == group).values(turns=json.dumps([*turns, turn_ms][-count:]))

@@ -15,7 +15,10 @@ _APPEND_ONLY = (
     *("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "attachment_attempts"),
     "audit_log",
 )
-_STATE = ("apps", "sources", "windows", "watermarks", "runs", "attachments", "rate_budgets")
+_STATE = (
+    *("apps", "sources", "windows", "watermarks", "runs", "attachments", "rate_budgets"),
+    *("run_counters", "canaries", "alerts"),
+)
 _QUARANTINE_STATE = "reason, seen, resolved_at"
 """What was read is evidence in quarantine, too; only what became of it changes."""
 _VIEWS = ("messages_readable", "conversations", "daily_counts", "coverage_holes")

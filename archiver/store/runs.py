@@ -12,10 +12,11 @@ from archiver.model import Tally
 from archiver.store import leases
 from archiver.store.apps import Key
 from archiver.store.engine import Tx
-from archiver.store.schema import FATES, runs
+from archiver.store.schema import FATES, run_counters, runs
 
 r = runs.c
-_SILENT_MS = 15 * 60_000
+SILENT_MS = 15 * 60_000
+"""A run without an end whose heart has not beaten for this long is over."""
 
 
 def start(tx: Tx, key: Key, command: str, owner: str) -> int:
@@ -25,8 +26,9 @@ def start(tx: Tx, key: Key, command: str, owner: str) -> int:
         r.app_id == key.app_id, r.source == key.source, r.ended_at.is_(None)
     )
     for row in tx.conn.execute(query).all():
-        if row.heartbeat_at < now_ms - _SILENT_MS or leases.dead([row.owner]):
+        if row.heartbeat_at < now_ms - SILENT_MS or leases.dead([row.owner]):
             tx.conn.execute(runs.update().where(r.id == row.id).values(outcome="crashed", ended_at=row.heartbeat_at))
+            _count(tx, key, "runs", {"crashed": 1})
     values = {"app_id": key.app_id, "source": key.source, "command": command, "program": __version__, "owner": owner}
     statement = runs.insert().values(**values, started_at=now_ms, heartbeat_at=now_ms)
     return int(tx.conn.execute(statement.returning(r.id)).scalar_one())
@@ -43,12 +45,23 @@ def advance(tx: Tx, run_id: int, tally: Tally, *, pages: int = 0, windows: int =
 
 
 def end(
-    tx: Tx, run_id: int, outcome: str, *, reason: str | None, requests: Mapping[str, int], skew_ms: int | None
+    tx: Tx,
+    run_id: int,
+    outcome: str,
+    *,
+    reason: str | None,
+    requests: Mapping[str, int],
+    skew_ms: int | None,
+    refused_commits: int = 0,
 ) -> None:
-    """Close the row of a run. `requests`: how many answers came with each status ("error": none came)."""
+    """Close the row of a run, and add up what it counted.
+
+    `requests`: how many answers came with each status ("error": none came). `refused_commits`: page transactions that
+    the fence refused, since another process had the window.
+    """
     now_ms = tx.now_ms()
     retries = sum(count for status, count in requests.items() if status not in ("200", "404"))
-    tx.conn.execute(
+    row = tx.conn.execute(
         runs.update()
         .where(r.id == run_id)
         .values(
@@ -60,4 +73,23 @@ def end(
             ended_at=now_ms,
             heartbeat_at=now_ms,
         )
-    )
+        .returning(r.app_id, r.source)
+    ).one()
+    key = Key(row.app_id, row.source)
+    _count(tx, key, "requests", requests)
+    _count(tx, key, "runs", {outcome: 1})
+    _count(tx, key, "refused_commits", {"": refused_commits})
+
+
+def _count(tx: Tx, key: Key, kind: str, counts: Mapping[str, int]) -> None:
+    """In the order of labels, so that two processes that count cannot wait for each other."""
+    rows = [{**key._asdict(), "kind": kind, "label": label, "count": counts[label]} for label in sorted(counts)]
+    for row in rows:
+        if row["count"]:
+            added = tx.insert(run_counters).values(row)
+            tx.conn.execute(
+                added.on_conflict_do_update(
+                    index_elements=[*run_counters.primary_key],
+                    set_={"count": run_counters.c["count"] + row["count"]},
+                )
+            )

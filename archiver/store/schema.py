@@ -325,6 +325,47 @@ runs = sa.Table(
     sa.Index("ix_runs_app_id_source", "app_id", "source", "id"),
 )
 
+run_counters = sa.Table(
+    "run_counters",
+    metadata,
+    sa.Column("app_id", sa.ForeignKey("apps.id"), primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("label", sa.Text, primary_key=True),
+    _counter("count"),
+    sa.CheckConstraint("kind IN ('requests', 'runs', 'refused_commits')", name="kind"),
+)
+
+canaries = sa.Table(
+    "canaries",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("app_id", sa.ForeignKey("apps.id"), nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("marker", sa.Text, nullable=False, unique=True),
+    sa.Column("sent_at", Instant, nullable=False),
+    sa.Column("msg_id", sa.Text),
+    sa.Column("archived_at", Instant),
+    sa.Column("outcome", sa.Text, nullable=False, server_default="waiting"),
+    sa.Column("reason", sa.Text),
+    sa.CheckConstraint("outcome IN ('waiting', 'archived', 'lost', 'unsent')", name="outcome"),
+    sa.CheckConstraint("(outcome = 'archived') = (archived_at IS NOT NULL)", name="archived"),
+    sa.Index("ix_canaries_app_id_source", "app_id", "source", "id"),
+)
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("app", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("since_at", Instant, nullable=False),
+    sa.Column("told_at", Instant),
+    sa.Column("ended_at", Instant),
+    sa.Column("seen", sa.BigInteger),
+)
+
 attachments = sa.Table(
     "attachments",
     metadata,

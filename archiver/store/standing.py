@@ -9,14 +9,17 @@ import sqlalchemy as sa
 from archiver.model import Window
 from archiver.store.apps import Key
 from archiver.store.engine import Tx
+from archiver.store.runs import SILENT_MS
 from archiver.store.schema import (
     ATTACHMENT_STATES,
     STATES,
     apps,
     attachments,
+    canaries,
     iso,
     messages,
     quarantine,
+    run_counters,
     runs,
     sources,
     watermarks,
@@ -146,6 +149,36 @@ def last_run(tx: Tx, key: Key) -> dict[str, Any] | None:
     )
     row = tx.conn.execute(query.order_by(r.id.desc()).limit(1)).first()
     return None if row is None else {"outcome": row.outcome, "ended_at": iso(row.ended_at)}
+
+
+def counted(tx: Tx, key: Key) -> dict[str, dict[str, int]]:
+    """What all runs together have counted: by kind, then by label."""
+    c = run_counters.c
+    query = sa.select(c.kind, c.label, c["count"]).where(c.app_id == key.app_id, c.source == key.source)
+    found: dict[str, dict[str, int]] = {"requests": {}, "runs": {}, "refused_commits": {}}
+    for kind, label, count in tx.conn.execute(query.order_by(c.kind, c.label)):
+        found[kind][label] = count
+    return found
+
+
+def open_runs(tx: Tx, key: Key) -> tuple[int, int]:
+    """How many runs have no end: those at work, and those whose heart has stopped."""
+    r = runs.c
+    query = sa.select(r.heartbeat_at).where(r.app_id == key.app_id, r.source == key.source, r.ended_at.is_(None))
+    silent = [beat < tx.now_ms() - SILENT_MS for beat in tx.conn.scalars(query)]
+    return silent.count(False), silent.count(True)
+
+
+def last_canary(tx: Tx, key: Key) -> dict[str, Any] | None:
+    """The newest canary whose fate is known, and how long it took."""
+    c = canaries.c
+    known = sa.and_(c.app_id == key.app_id, c.source == key.source, c.outcome != "waiting")
+    row = tx.conn.execute(sa.select(canaries).where(known).order_by(c.id.desc()).limit(1)).first()
+    if row is None:
+        return None
+    delay_ms = None if row.archived_at is None else row.archived_at - row.sent_at
+    delay_s = None if delay_ms is None else delay_ms / 1000
+    return {"outcome": row.outcome, "sent_at": iso(row.sent_at), "delay_seconds": delay_s}
 
 
 class Stretch(NamedTuple):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver.errors import LeaseLost
-from archiver.model import Tally, Window
+from archiver.model import MINUTE_MS, Tally, Window
 from archiver.store.apps import Key
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, OPEN_STATES, windows
@@ -143,7 +143,9 @@ def claim(tx: Tx, key: Key, wanted: Wanted, terms: Terms) -> Claim | None:
 
 
 def _claimable(now_ms: int, terms: Terms) -> sa.ColumnElement[bool]:
-    rested = sa.or_(w.next_attempt_at.is_(None), w.next_attempt_at <= now_ms)
+    # A failed window rests for a minute at most; one that rests for longer met a clock that was set back.
+    confused = sa.and_(w.state == "pending", w.next_attempt_at > now_ms + 2 * MINUTE_MS)
+    rested = sa.or_(w.next_attempt_at.is_(None), w.next_attempt_at <= now_ms, confused)
     free = w.lease_until < now_ms
     if terms.dead:
         free = sa.or_(free, w.owner.in_(terms.dead))
@@ -168,6 +170,12 @@ def _claim(key: Key, row: Any) -> Claim:
         row.walk0_ms,
         row.progress_ms,
     )
+
+
+def release(tx: Tx, key: Key, owner: str) -> None:
+    """Let what `owner` still holds be claimed at once: for a process that knows that it walks nothing now."""
+    held = sa.and_(w.app_id == key.app_id, w.source == key.source, w.state == "leased", w.owner == owner)
+    tx.conn.execute(windows.update().where(held).values(lease_until=0))
 
 
 def owners(tx: Tx, key: Key) -> list[str]:

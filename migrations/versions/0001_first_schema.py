@@ -148,6 +148,47 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("rate_group"),
     )
     op.create_table(
+        "run_counters",
+        sa.Column("app_id", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("label", sa.Text(), nullable=False),
+        sa.Column("count", sa.BigInteger(), server_default="0", nullable=False),
+        sa.CheckConstraint("kind IN ('requests', 'runs', 'refused_commits')", name=op.f("ck_run_counters_kind")),
+        sa.ForeignKeyConstraint(["app_id"], ["apps.id"]),
+        sa.PrimaryKeyConstraint("app_id", "source", "kind", "label"),
+    )
+    op.create_table(
+        "canaries",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("app_id", sa.Integer(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("target", sa.Text(), nullable=False),
+        sa.Column("marker", sa.Text(), nullable=False),
+        sa.Column("sent_at", INSTANT, nullable=False),
+        sa.Column("msg_id", sa.Text(), nullable=True),
+        sa.Column("archived_at", INSTANT, nullable=True),
+        sa.Column("outcome", sa.Text(), server_default="waiting", nullable=False),
+        sa.Column("reason", sa.Text(), nullable=True),
+        sa.CheckConstraint("outcome IN ('waiting', 'archived', 'lost', 'unsent')", name=op.f("ck_canaries_outcome")),
+        sa.CheckConstraint("(outcome = 'archived') = (archived_at IS NOT NULL)", name=op.f("ck_canaries_archived")),
+        sa.ForeignKeyConstraint(["app_id"], ["apps.id"]),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("marker"),
+    )
+    op.create_index("ix_canaries_app_id_source", "canaries", ["app_id", "source", "id"])
+    op.create_table(
+        "alerts",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("app", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False),
+        sa.Column("since_at", INSTANT, nullable=False),
+        sa.Column("told_at", INSTANT, nullable=True),
+        sa.Column("ended_at", INSTANT, nullable=True),
+        sa.Column("seen", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("name", "app", "source"),
+    )
+    op.create_table(
         "attachments",
         sa.Column("app_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("msg_id", sa.Text(), nullable=False),

@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import json
 import logging
+import re
 import unicodedata
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import pytest
@@ -44,7 +46,8 @@ def test_text_is_one_line_a_fact() -> None:
     out = stream()
     log.info("closed %s", "a\nb", extra={"fields": {"pages": 3, "app": "x\x1b[2J"}})
     line = out.getvalue()
-    assert line.endswith(r"Z INFO archiver.somewhere: closed a\nb pages=3 app=x\x1b[2J" + "\n")
+    assert line.endswith(r" archiver.somewhere: closed a\nb pages=3 app=x\x1b[2J" + "\n")
+    assert re.search(r"Z INFO [0-9a-f]{8} archiver", line)
     assert line.count("\n") == 1
     assert line[10] == "T"
 
@@ -162,3 +165,15 @@ def test_nothing_visible_steers_a_terminal(text: str) -> None:
         {"Cc", "Cf", "Zl", "Zp", "Cs"}
     )
     assert logs.visible(shown) == shown
+
+
+def test_each_line_has_the_id_of_its_run_in_every_thread_of_it() -> None:
+    out = stream("json")
+    log.info("before")
+    with logs.run(17), ThreadPoolExecutor(1, **logs.carried()) as pool:
+        log.info("within")
+        pool.submit(log.info, "in a thread").result()
+    log.info("after")
+    process, *within, after = (json.loads(line)["run"] for line in out.getvalue().splitlines())
+    assert process == after
+    assert within == [f"{process}/17"] * 2
