@@ -28,9 +28,9 @@ format: $(VENV)/dev.installed
 lock: $(VENV)/dev.installed                ## renew both lock files, without index addresses
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade \
-	    --python-version 3.11 pyproject.toml -o requirements.lock
+	    --python-version 3.11 pyproject.toml --extra metrics -o requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
-	    --python-version 3.11 pyproject.toml --group dev -c requirements.lock -o requirements-dev.lock
+	    --python-version 3.11 pyproject.toml --extra metrics --group dev -c requirements.lock -o requirements-dev.lock
 
 WORLDS ?= 20000
 FIRST  ?= 0

@@ -46,6 +46,11 @@ def opened(settings: Settings, *, at_head: bool = True) -> Iterator[Store]:
         store.dispose()
 
 
+def check_schema(store: Store) -> None:
+    """Raises SchemaMismatch where `archiver migrate` is needed, and DatabaseUnavailable."""
+    migrate.check(store)
+
+
 class Patience:
     """Lets one shot end within a minute of its last progress, whatever the provider does; the daemon has no such end.
 
@@ -247,6 +252,12 @@ def audit_each(settings: Settings, store: Store, name: str | None, window: Windo
         tell(app, outcome)
         codes.append(EXIT_INCOMPLETE if outcome.tally.late else outcome.exit_code)
     return min(codes, key=_GRAVITY.index)
+
+
+def registered(store: Store, app: App) -> Key:
+    """The key of an app's source; its rows are made if this is the first contact."""
+    with store.write() as tx:
+        return apps.find(tx, app.name, app.source) or _registered(tx, app)
 
 
 def _registered(tx: Tx, app: App) -> Key:

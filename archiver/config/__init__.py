@@ -4,15 +4,30 @@ Nothing here reads the clock or the process's environment; both come in as argum
 """
 
 from archiver.config.reading import DEFAULT_PATH, load
-from archiver.config.settings import App, Attachments, Database, Http, Schedule, Settings, describe, example
+from archiver.config.settings import (
+    Alerts,
+    App,
+    Attachments,
+    Canary,
+    Database,
+    Http,
+    Metrics,
+    Schedule,
+    Settings,
+    describe,
+    example,
+)
 from archiver.config.values import Rate, duration_text, parse_duration, parse_time
 
 __all__ = [
     "DEFAULT_PATH",
+    "Alerts",
     "App",
     "Attachments",
+    "Canary",
     "Database",
     "Http",
+    "Metrics",
     "Rate",
     "Schedule",
     "Settings",

@@ -12,7 +12,18 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from archiver.config.settings import App, Attachments, Database, Http, Schedule, Section, Settings
+from archiver.config.settings import (
+    Alerts,
+    App,
+    Attachments,
+    Canary,
+    Database,
+    Http,
+    Metrics,
+    Schedule,
+    Section,
+    Settings,
+)
 from archiver.config.values import duration_text
 from archiver.errors import ConfigurationError
 
@@ -23,11 +34,15 @@ _SECTIONS: dict[str, type[Section]] = {
     "http": Http,
     "apps": App,
     "attachments": Attachments,
+    "metrics": Metrics,
+    "alerts": Alerts,
+    "canary": Canary,
 }
 _BY_SOURCE: dict[str, dict[str, Any]] = {
     "cursor": {"settle": "2m", "audits": ["1h", "24h"], "rate": "1/s"},
     "hourly": {"settle": "24h", "audits": ["59h"], "rate": "10/min", "early": "1h", "retention": "72h"},
 }
+_IN_FILES = {"apps": ("client_secret_file",), "alerts": ("webhook_file", "heartbeat_file")}
 _FOREIGN = {"cursor": ("early", "hour_utc_offset"), "hourly": ("dialect",)}
 _REMEDIES = {
     "org": "write the part of the app key before the #",
@@ -108,6 +123,37 @@ class _Draft:
         elif "client_secret" in given and inline not in self.origins:
             self.warnings.append(f"{_key(inline)}: the secret stands in the file; move it to one that only we can read")
 
+    def alerts(self, given: dict[str, Any]) -> Alerts | None:
+        """The addresses may stand in files of their own, as the client secret does."""
+        for key in ("webhook", "heartbeat"):
+            path, file = ("alerts", key), ("alerts", f"{key}_file")
+            if key in given and file[1] in given and (path in self.origins) == (file in self.origins):
+                self.wrong(file, f"stands beside {key}; keep one of them")
+            name = given.pop(file[1], None)
+            if self.offline:
+                given.pop(key, None)
+            elif name is not None and path not in self.origins:
+                problems = len(self.problems)
+                given[key] = self.secret_from(file, name)
+                if len(self.problems) > problems:
+                    del given[key]
+            elif key in given and path not in self.origins:
+                self.warnings.append(f"alerts.{key}: the address is a secret; move it to a file that only we can read")
+        return self.read(Alerts, ("alerts",), given)
+
+    def canary(self, given: Mapping[str, Any], apps: list[App | None]) -> Canary | None:
+        found = self.read(Canary, ("canary",), given)
+        if found is None:
+            return None
+        if not (found.user or found.group):
+            self.wrong(("canary",), "has no target; write user or group, and make it an account of your own")
+        names = {app.name for app in apps if app} | {app.app for app in apps if app}
+        if found.app is not None and found.app not in names:
+            self.wrong(("canary", "app"), f"no app named {found.app!r} is configured")
+        if found.app is None and len({app.name for app in apps if app}) > 1:
+            self.wrong(("canary", "app"), "is missing; several apps are configured, name one")
+        return found
+
     def secret_from(self, path: _Path, name: object) -> str:
         """The text of a secret file. A problem is noted, and answered with a stand-in, so that it is reported once."""
         file = self.folder / str(name)
@@ -121,7 +167,7 @@ class _Draft:
             return "unreadable"
         if text.strip():
             return text
-        self.wrong(path, f"{file} is empty; write the client secret into it")
+        self.wrong(path, f"{file} is empty; write the secret into it")
         return "empty"
 
 
@@ -159,7 +205,7 @@ def _place(tree: dict[str, Any], path: _Path, value: str) -> bool:
 
 def _known(section: str) -> list[str]:
     keys = [field.alias or name for name, field in _SECTIONS[section].model_fields.items()]
-    return [*keys, "client_secret_file"] if section == "apps" else keys
+    return [*keys, *_IN_FILES.get(section, ())]
 
 
 def _nearest(key: str, section: str) -> str:
@@ -219,7 +265,10 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
         draft.read(Http, ("http",), tree.get("http", {})),
     )
     attachments = draft.read(Attachments, ("attachments",), tree["attachments"]) if "attachments" in tree else None
+    metrics = draft.read(Metrics, ("metrics",), tree["metrics"]) if "metrics" in tree else None
+    alerts = draft.alerts(tree["alerts"]) if "alerts" in tree else None
     apps = [draft.app(index, given) for index, given in enumerate(tree.get("apps", []))]
+    canary = draft.canary(tree["canary"], apps) if "canary" in tree else None
     if not apps:
         draft.wrong(("apps",), "none is configured; begin one with [[apps]]")
     if schedule and http and schedule.lease_ms < 3 * http.deadline_ms:
@@ -234,6 +283,9 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
         http=http,
         apps=tuple(app for app in apps if app),
         attachments=attachments,
+        metrics=metrics,
+        alerts=alerts,
+        canary=canary,
         warnings=tuple(draft.warnings),
     )
 

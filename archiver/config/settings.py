@@ -59,6 +59,7 @@ class Database(Section):
 class Schedule(Section):
     every_ms: SomeTime = MINUTE_MS
     lease_ms: SomeTime = 3 * MINUTE_MS
+    overdue_ms: SomeTime = 15 * MINUTE_MS
 
 
 class Http(Section):
@@ -75,6 +76,46 @@ class Attachments(Section):
     file_hosts: Hosts = ()
     redirect_hosts: Hosts = ()
     foreign_hosts: Hosts = ()
+
+
+class Metrics(Section):
+    """Where `run` answers those who watch it. Loopback, unless somebody decides otherwise."""
+
+    listen: Annotated[str, AfterValidator(values.address)] = "127.0.0.1:9473"
+
+    @property
+    def host(self) -> str:
+        return self.listen.rpartition(":")[0].strip("[]")
+
+    @property
+    def port(self) -> int:
+        return int(self.listen.rpartition(":")[2])
+
+
+class Alerts(Section):
+    """Whom the program tells by itself. The addresses are secrets: whoever knows one can write there."""
+
+    webhook: Annotated[SecretStr | None, PlainValidator(values.secret_url)] = None
+    form: Literal["json", "dingtalk", "wecom", "feishu"] = "json"
+    heartbeat: Annotated[SecretStr | None, PlainValidator(values.secret_url)] = None
+    repeat_ms: SomeTime = HOUR_MS
+
+
+class Canary(Section):
+    """A marked message through the whole chain: to whom, how often, and how long it may take."""
+
+    app: str | None = None
+    user: str | None = Field(default=None, min_length=1)
+    group: str | None = Field(default=None, min_length=1)
+    every_ms: Annotated[int | None, PlainValidator(values.time_or_none)] = 15 * MINUTE_MS
+    within_ms: Annotated[int | None, PlainValidator(values.time_or_none)] = None
+
+    @field_validator("group")
+    @classmethod
+    def _one_target(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is not None and info.data.get("user") is not None:
+            raise ValueError("stands beside user; keep one of them")
+        return value
 
 
 class App(Section):
@@ -147,6 +188,9 @@ class Settings(BaseModel):
     http: Http
     apps: tuple[App, ...]
     attachments: Attachments | None = None
+    metrics: Metrics | None = None
+    alerts: Alerts | None = None
+    canary: Canary | None = None
     warnings: tuple[str, ...] = ()
 
     def secrets(self) -> Iterator[str]:
@@ -155,6 +199,12 @@ class Settings(BaseModel):
         if match := re.search(r"//[^:/@]*:(.+)@", self.database.sqlalchemy_url):
             yield match[1]
         yield from re.findall(r"(?i)[?&][a-z_]*pass[a-z_]*=([^&]+)", self.database.sqlalchemy_url)
+        for url in (self.alerts.webhook, self.alerts.heartbeat) if self.alerts else ():
+            if url is not None:
+                text = url.get_secret_value()
+                yield text
+                # Libraries tell host, path and query apart, and name them one by one.
+                yield from (part for part in re.split(r"[?#]", text.partition("://")[2].partition("/")[2]) if part)
 
 
 def describe(settings: Settings) -> dict[str, Any]:
@@ -165,8 +215,9 @@ def describe(settings: Settings) -> dict[str, Any]:
         "http": _told(settings.http),
         "apps": [_told(app) for app in settings.apps],
     }
-    if settings.attachments:
-        told["attachments"] = _told(settings.attachments)
+    for name in ("attachments", "metrics", "alerts", "canary"):
+        if section := getattr(settings, name):
+            told[name] = _told(section)
     return told
 
 
@@ -185,7 +236,7 @@ def _value_text(key: str, value: object) -> object:
             return values.offset_text(ms)
         case _, SecretStr():
             return "***"
-        case "early", None:
+        case (("early" | "every"), None):
             return "off"
         case (("file_hosts" | "redirect_hosts" | "foreign_hosts"), tuple(hosts)):
             return list(hosts)

@@ -186,3 +186,28 @@ def store_url(value: str) -> str:
     if re.fullmatch(r"file:///[^?#\x00-\x1f]*|s3://[a-z0-9][a-z0-9.-]{1,62}(/[^?#\x00-\x1f]*)?", value):
         return value
     raise ValueError(f"{value!r} is no store; write file:///var/lib/archiver/attachments or s3://bucket/prefix")
+
+
+def address(value: str) -> str:
+    """ "host:port" to listen on; an IPv6 address in brackets."""
+    match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):([0-9]{1,5})", value)
+    if match and match[1] and int(match[2]) < 65536:
+        return value
+    raise ValueError(f'{value!r} is not an address to listen on; write it as "127.0.0.1:9473"')
+
+
+def secret_url(value: object) -> SecretStr | None:
+    """An address whose path or query is a credential; no message repeats it."""
+    if value is None:
+        return None
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    try:
+        parts = urlsplit(text) if isinstance(text, str) and re.fullmatch(r"[!-~]+", text) else None
+        host, _port = (parts.hostname or "", parts.port) if parts else ("", None)
+    except ValueError:
+        host = ""
+    if not parts or not host or "@" in parts.netloc or parts.scheme not in ("http", "https"):
+        raise ValueError("is not a URL; write it as https://hooks.example.com/path, without user or password")
+    if parts.scheme != "https" and not _is_loopback(host):
+        raise ValueError("would be sent unencrypted; write https://")
+    return SecretStr(str(text))

@@ -3,6 +3,7 @@
 from archiver.http.answers import Answer, envelope
 from archiver.http.client import Client, Limits, Options
 from archiver.http.download import Downloaded, DownloadLimits, SignedLink, download
+from archiver.http.hook import call
 from archiver.http.public import public_adapter
 from archiver.http.transfer import Transfer, transfer
 
@@ -15,6 +16,7 @@ __all__ = [
     "Options",
     "SignedLink",
     "Transfer",
+    "call",
     "download",
     "envelope",
     "public_adapter",

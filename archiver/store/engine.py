@@ -129,6 +129,17 @@ class Store:
         if usage.free < least:
             raise DiskNearlyFull(f"only {usage.free // 2**20} MiB are free beside {path}; {least // 2**20} are needed")
 
+    def disk(self) -> dict[str, int | None]:
+        """Bytes: the database, and the disk under an SQLite file; a server's disk is its operator's to watch."""
+        if self.engine.dialect.name == "sqlite":
+            path = Path(self.engine.url.database or "")
+            usage = shutil.disk_usage(path.parent)
+            size = sum(file.stat().st_size for file in (path, path.with_name(f"{path.name}-wal")) if file.exists())
+            return {"database_bytes": size, "disk_free_bytes": usage.free, "disk_size_bytes": usage.total}
+        with self.read() as tx:
+            size = int(tx.conn.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
+        return {"database_bytes": size, "disk_free_bytes": None, "disk_size_bytes": None}
+
     def dispose(self) -> None:
         self.engine.dispose()
 

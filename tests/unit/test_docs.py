@@ -14,7 +14,7 @@ import pytest
 import archiver
 from archiver import config, errors
 from archiver.cli import cli
-from archiver.config import App, Attachments, Database, Http, Schedule
+from archiver.config import Alerts, App, Attachments, Canary, Database, Http, Metrics, Schedule
 from archiver.config.settings import Section
 from archiver.store.ask import ask
 from archiver.store.engine import Store, open_store
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 README, CHINESE, SQL_PAGE = TEXTS["README.md"], TEXTS["README.zh-CN.md"], TEXTS["docs/sql.md"]
-SECTIONS: tuple[type[Section], ...] = (App, Attachments, Database, Http, Schedule)
+SECTIONS: tuple[type[Section], ...] = (Alerts, App, Attachments, Canary, Database, Http, Metrics, Schedule)
 VIEWS = ("messages_readable", "conversations", "daily_counts", "coverage_holes")
 
 
@@ -100,9 +100,9 @@ def check_call(arguments: list[str]) -> None:
 def test_every_setting_is_in_the_example() -> None:
     example = config.example()
     keys = {field.alias or name for section in SECTIONS for name, field in section.model_fields.items()}
-    for key in keys | {"client_secret_file"}:
+    for key in keys | {"client_secret_file", "webhook_file", "heartbeat_file"}:
         assert re.search(rf"^(# )?{key} = |`{key}`", example, re.MULTILINE), key
-    for name in ("database", "schedule", "http", "attachments"):
+    for name in ("database", "schedule", "http", "attachments", "metrics", "alerts", "canary"):
         assert re.search(rf"^(# )?\[{name}\]$", example, re.MULTILINE), name
 
 

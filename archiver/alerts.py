@@ -1,0 +1,143 @@
+"""What is wrong, in one line each, and who has been told: the program's own alarms. Figures only, never chat text.
+
+Their names are those of the Prometheus rules, so that both ways lead to the same page of the manual. What has been told
+lies in the database: several processes tell it once, and a restart does not tell it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+from archiver.errors import TryAgainLater
+from archiver.store import alerts
+from archiver.store.alerts import News
+from archiver.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+Entry = Mapping[str, Any]
+Form = Literal["json", "dingtalk", "wecom", "feishu"]
+_SKEW_MS, _FILES_S, _DISK = 300_000, 2 * 86_400, 0.1
+
+
+class Finding(NamedTuple):
+    """Something wrong. `grows`: a count of which only more is news."""
+
+    name: str
+    app: str
+    source: str
+    severity: Literal["critical", "warning"]
+    text: str
+    grows: int | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.name, self.app, self.source
+
+
+def findings(
+    entries: Sequence[Entry], disk: Mapping[str, int | None], *, overdue_ms: int, files: bool
+) -> list[Finding]:
+    """What is wrong with the configured sources. `files`: attachments are fetched, so they may be lost."""
+    found = [each for entry in entries if entry["configured"] for each in _of(entry, overdue_ms / 1000, files=files)]
+    free, size = disk.get("disk_free_bytes"), disk.get("disk_size_bytes")
+    if free is not None and size and free < size * _DISK:
+        text = f"{free // 2**20} MiB are free on the disk of the database"
+        found.append(Finding("ArchiverDiskNearlyFull", "", "", "critical", text))
+    return found
+
+
+Severity = Literal["critical", "warning"]
+_Wrong = tuple[str, Severity, str, int | None]
+
+
+def _of(entry: Entry, overdue_s: float, *, files: bool) -> Iterator[Finding]:
+    for name, severity, text, grows in [*_late(entry, overdue_s, files=files), *_odd(entry)]:
+        yield Finding(f"Archiver{name}", entry["app"], entry["source"], severity, text, grows)
+
+
+def _late(entry: Entry, overdue_s: float, *, files: bool) -> Iterator[_Wrong]:
+    """What may end in a loss."""
+    run, left_s, kept_s = entry["last_run"], entry["time_to_loss_seconds"], entry["retention_seconds"]
+    if run and run["outcome"] == "refused":
+        yield "CredentialsRefused", "critical", "the provider refuses the credentials", None
+    if entry["overdue_seconds"] > overdue_s:
+        text = f"overdue by {entry['overdue_seconds']:.0f} s, complete until {entry['complete_until']}"
+        yield "Overdue", "critical", text, None
+    if left_s is not None and kept_s and left_s < kept_s / 2:
+        yield "LossNear", "critical", f"messages will be lost in {left_s:.0f} s", None
+    files_s = entry["attachments_time_to_loss_seconds"]
+    if files and files_s is not None and files_s < _FILES_S:
+        yield "FilesLossNear", "critical", f"files will be lost in {files_s:.0f} s", None
+
+
+def _odd(entry: Entry) -> Iterator[_Wrong]:
+    """What is lost, or not as it should be."""
+    states = [hole["state"] for hole in entry["holes"]]
+    stuck = states.count("stuck")
+    if lost := len(states) - states.count("accepted") - stuck:
+        yield "Hole", "critical", f"{lost} ranges are lost, and nobody has accepted that", None
+    if stuck:
+        yield "Stuck", "critical", f"{stuck} ranges cannot be walked", None
+    if count := entry["quarantined"]:
+        yield "Quarantine", "warning", f"{count} records could not be read", count
+    if count := entry["late_arrivals"]:
+        text = f"{count} late arrivals so far, the worst {entry['worst_lateness_ms'] or 0} ms late"
+        yield "LateArrivals", "warning", text, count
+    if abs(skew_ms := entry["clock_skew_ms"] or 0) > _SKEW_MS:
+        yield "ClockSkew", "warning", f"the server's clock is {skew_ms // 1000} s ahead of the database's", None
+    canary = entry["last_canary"]
+    if canary and canary["outcome"] != "archived":
+        yield "CanaryLost", "critical", f"the canary of {canary['sent_at']} was {canary['outcome']}", None
+
+
+def tell(store: Store, found: Sequence[Finding], send: Callable[[object], None], *, form: Form, repeat_ms: int) -> None:
+    """Send what is new, what still stands after `repeat_ms`, and what has ended, as one message; nothing if nothing.
+
+    What could not be sent is news again at the next look.
+    """
+    standing = {each.key: each.grows for each in found}
+    with store.read() as tx:
+        if not alerts.news(tx, standing, repeat_ms):
+            return
+    with store.write() as tx:
+        alerts.lock(tx)
+        news = alerts.news(tx, standing, repeat_ms)
+        alerts.note(tx, news, standing)
+    if not news:
+        return
+    texts = {each.key: each for each in found}
+    try:
+        send(message(news, texts, form))
+    except TryAgainLater as error:
+        log.error("an alert could not be sent: %s", error)
+        with store.write() as tx:
+            alerts.forget(tx, news)
+
+
+def message(news: Sequence[News], found: Mapping[tuple[str, str, str], Finding], form: Form) -> object:
+    """The news in the form that a service reads."""
+    told = [_told(each, found.get(each.key)) for each in news]
+    lines = [
+        f"[{one['status']}] {one['name']} {one['app']} {one['source']}: {one['text']}".replace("  :", ":")
+        for one in told
+    ]
+    text = "\n".join([f"archiver on {socket.gethostname()}", *lines])
+    match form:
+        case "dingtalk" | "wecom":
+            return {"msgtype": "text", "text": {"content": text}}
+        case "feishu":
+            return {"msg_type": "text", "content": {"text": text}}
+    return {"text": text, "host": socket.gethostname(), "alerts": told}
+
+
+def _told(news: News, finding: Finding | None) -> dict[str, Any]:
+    name, app, source = news.key
+    status = "resolved" if finding is None else "firing"
+    text = "it has passed" if finding is None else finding.text
+    severity = None if finding is None else finding.severity
+    told = {"name": name, "status": status, "severity": severity, "app": app, "source": source}
+    return {**told, "text": text, "since": news.since}

@@ -1,0 +1,51 @@
+"""A marked message through the whole chain: sent as users send, read back as all is read, found in the archive.
+
+What it proves no other figure does: that the provider still gives us what is sent today.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+
+from archiver.errors import ProviderUnavailable
+from archiver.store import canaries
+from archiver.store.apps import Key
+from archiver.store.canaries import Canary
+from archiver.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+
+def send(store: Store, key: Key, target: str, post: Callable[[str], object], *, spacing_ms: int = 0) -> Canary | None:
+    """Send one, unless one was sent within `spacing_ms`; raises what `post` raises, except that nobody knows.
+
+    After a broken connection it may have gone out; then it is waited for like any other.
+    """
+    with store.write() as tx:
+        flight = canaries.begin(tx, key, target, f"archiver canary {secrets.token_hex(8)}", spacing_ms=spacing_ms)
+    if flight is None:
+        return None
+    try:
+        post(flight.marker)
+    except ProviderUnavailable as error:
+        log.warning("whether the canary was sent is unknown: %s", error)
+    except Exception as error:
+        with store.write() as tx:
+            canaries.end(tx, flight.id, "unsent", type(error).__name__)
+        raise
+    return flight
+
+
+def look(store: Store, key: Key, within_ms: int) -> list[Canary]:
+    """Which of those under way have come, or are lost; one line of log for each."""
+    with store.write() as tx:
+        found = canaries.look(tx, key, within_ms)
+    for each in found:
+        if each.archived_ms is None:
+            log.error("the canary was lost: it was not archived in time", extra={"fields": {"canary": each.id}})
+        else:
+            fields = {"canary": each.id, "delay_seconds": (each.archived_ms - each.sent_ms) / 1000}
+            log.info("the canary came", extra={"fields": fields})
+    return found

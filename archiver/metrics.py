@@ -1,0 +1,181 @@
+"""How the archive stands, as Prometheus reads it: the same figures as `status`, from the database alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from archiver import __version__
+from archiver.errors import UsageError
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+Entry = Mapping[str, Any]
+
+_GAUGES = (
+    ("lag_seconds", "Time since the end of what is complete; never 0, since it includes settle."),
+    ("overdue_seconds", "Lag beyond what settle and the schedule explain; 0 when all is well."),
+    ("freshness_seconds", "Age of the newest message."),
+    ("time_to_loss_seconds", "Until the provider drops what is not archived yet."),
+    ("retention_seconds", "How long the provider keeps what is read."),
+    ("quarantined", "Records that could not be read, and are kept as they came."),
+    ("order_trusted", "1 while the server sorts as it was asked to."),
+    ("attachments_time_to_loss_seconds", "Until the provider drops the first file that is not fetched yet."),
+    ("running", "Runs at work now."),
+)
+_COUNTERS = (
+    ("messages", "Messages stored."),
+    ("bodies", "Bodies of messages stored."),
+    ("revisions", "Times a known message came with other content."),
+    ("late_arrivals", "Messages that came into a range that was closed."),
+    ("refused_commits", "Pages of a process that had lost its window; nothing of them was stored."),
+)
+_LABELLED = (
+    ("windows", "state", "Windows of the first pass."),
+    ("attachments", "state", "What messages point to."),
+)
+_MILLISECONDS = {
+    "complete_from_ms": ("complete_from_timestamp_seconds", "Since when the archive is complete, as a Unix time."),
+    "complete_until_ms": ("complete_until_timestamp_seconds", "Until when the archive is complete, as a Unix time."),
+    "audited_until_ms": ("audited_until_timestamp_seconds", "Until when it was walked twice, as a Unix time."),
+    "clock_skew_ms": ("clock_skew_seconds", "The server's clock ahead of the database's."),
+    "worst_lateness_ms": ("worst_lateness_seconds", "The latest of the late arrivals."),
+}
+_COUNTED = (
+    ("requests", "status", "Answers of the provider by status; error: none came."),
+    ("runs", "outcome", "Runs that ended; crashed: without an end."),
+)
+
+
+def render(entries: Sequence[Entry], disk: Mapping[str, int | None], *, every_ms: int, overdue_ms: int) -> bytes:
+    """The text of an exposition. Raises UsageError where prometheus-client is not installed."""
+    registry = _registry()
+    from prometheus_client import generate_latest
+
+    class Standing:
+        def collect(self) -> Iterator[Metric]:
+            yield from _program(every_ms, overdue_ms)
+            yield from _disk(disk)
+            yield from _sources(entries)
+
+    registry.register(Standing())
+    return generate_latest(registry)
+
+
+def without_database() -> bytes:
+    """What can be said while the database cannot be asked."""
+    registry = _registry()
+    from prometheus_client import generate_latest
+    from prometheus_client.core import GaugeMetricFamily
+
+    class Nothing:
+        def collect(self) -> Iterator[Metric]:
+            yield GaugeMetricFamily("archiver_database_up", "1 while the database can be asked.", 0)
+
+    registry.register(Nothing())
+    return generate_latest(registry)
+
+
+def _registry() -> Any:
+    try:
+        from prometheus_client import CollectorRegistry
+    except ImportError:
+        raise UsageError("metrics need prometheus-client", hint="pip install 'archiver[metrics]'") from None
+    return CollectorRegistry(auto_describe=False)
+
+
+def _program(every_ms: int, overdue_ms: int) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
+
+    yield InfoMetricFamily("archiver_build", "The program.", {"version": __version__})
+    yield GaugeMetricFamily("archiver_database_up", "1 while the database can be asked.", 1)
+    yield GaugeMetricFamily("archiver_schedule_interval_seconds", "[schedule] every.", every_ms / 1000)
+    yield GaugeMetricFamily("archiver_overdue_limit_seconds", "[schedule] overdue.", overdue_ms / 1000)
+
+
+def _disk(disk: Mapping[str, int | None]) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    abouts = {
+        "database_bytes": "Size of the database.",
+        "disk_free_bytes": "Free where the database lies; SQLite only.",
+        "disk_size_bytes": "Size of that disk; SQLite only.",
+    }
+    for name, about in abouts.items():
+        if (value := disk.get(name)) is not None:
+            yield GaugeMetricFamily(f"archiver_{name}", about, value)
+
+
+Values = Iterator[tuple[tuple[str, ...], float]]
+"""Values of one source, each with its further labels."""
+
+
+def _sources(entries: Sequence[Entry]) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    def family(kind: Any, name: str, about: str, pick: Callable[[Entry], Values], *labels: str) -> Metric:
+        found = kind(f"archiver_{name}", about, labels=("app", "source", *labels))
+        for entry in entries:
+            for more, value in pick(entry):
+                found.add_metric((entry["app"], entry["source"], *more), value)
+        return found  # type: ignore[no-any-return]
+
+    gauge, counter = partial(family, GaugeMetricFamily), partial(family, CounterMetricFamily)
+    for name, about in _GAUGES:
+        yield gauge(name, about, partial(_one, name=name))
+    for name, about in _COUNTERS:
+        yield counter(name, about, partial(_one, name=name))
+    for name, label, about in _LABELLED:
+        yield gauge(name, about, partial(_each, name=name), label)
+    for name, label, about in _COUNTED:
+        yield counter(name, about, partial(_each, name=name), label)
+    for key, (name, about) in _MILLISECONDS.items():
+        yield gauge(name, about, partial(_one, name=key, per=1000))
+    yield gauge("holes", "Ranges that are lost, cannot be walked, or were accepted as lost.", _holes, "state")
+    yield gauge("last_run_timestamp_seconds", "When the last run ended.", _last_run, "outcome")
+    yield gauge("canary_delay_seconds", "From sending to the archive, of the last canary that came.", _canary_delay)
+    yield gauge("canary_ok", "0: the last canary was lost, or could not be sent.", _canary_ok)
+    yield gauge("canary_timestamp_seconds", "When the last canary was sent whose fate is known.", _canary_sent)
+
+
+def _one(entry: Entry, *, name: str, per: int = 1) -> Values:
+    if (value := entry[name]) is not None:
+        yield (), float(value) / per
+
+
+def _each(entry: Entry, *, name: str) -> Values:
+    for label, value in entry[name].items():
+        yield (label,), value
+
+
+def _holes(entry: Entry) -> Values:
+    found = [hole["state"] for hole in entry["holes"]]
+    for state in ("expired", "stuck", "accepted", "uncovered"):
+        yield (state,), found.count(state)
+
+
+def _last_run(entry: Entry) -> Values:
+    if run := entry["last_run"]:
+        yield (run["outcome"],), _unix(run["ended_at"])
+
+
+def _canary_delay(entry: Entry) -> Values:
+    if (canary := entry["last_canary"]) and canary["delay_seconds"] is not None:
+        yield (), canary["delay_seconds"]
+
+
+def _canary_ok(entry: Entry) -> Values:
+    if canary := entry["last_canary"]:
+        yield (), canary["outcome"] == "archived"
+
+
+def _canary_sent(entry: Entry) -> Values:
+    if canary := entry["last_canary"]:
+        yield (), _unix(canary["sent_at"])
+
+
+def _unix(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()

@@ -1,0 +1,80 @@
+"""What has been alarmed about: since when, when somebody was told last, and when it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.store.engine import Tx
+from archiver.store.schema import alerts, iso
+
+a = alerts.c
+Key = tuple[str, str, str]
+"""The alert's name, app and source."""
+
+
+class News(NamedTuple):
+    """An alert that somebody should hear of now; `ended` when it is over."""
+
+    key: Key
+    ended: bool
+    since: str | None
+
+
+def news(tx: Tx, standing: Mapping[Key, int | None], repeat_ms: int) -> list[News]:
+    """What to tell: alerts that are new, or stand and were told `repeat_ms` ago, or grew, or have ended.
+
+    `standing`: what is wrong now; with a number, only a greater one than before is worth telling.
+    """
+    now_ms = tx.now_ms()
+    known = {(row.name, row.app, row.source): row for row in tx.conn.execute(sa.select(alerts))}
+    found = []
+    for key, seen in standing.items():
+        row = known.get(key)
+        if row is None or row.ended_at is not None or row.told_at is None:
+            fresh = True
+        else:
+            # A clock that was set back must not silence an alert for as long.
+            rested = not row.told_at <= now_ms < row.told_at + repeat_ms
+            fresh = rested and (seen is None or row.seen is None or seen > row.seen)
+        if fresh:
+            since = now_ms if row is None or row.ended_at is not None else row.since_at
+            found.append(News(key, ended=False, since=iso(since)))
+    over = (key for key, row in known.items() if key not in standing and row.ended_at is None)
+    return found + [News(key, ended=True, since=iso(known[key].since_at)) for key in over]
+
+
+def lock(tx: Tx) -> None:
+    """One process at a time decides what is news."""
+    if tx.postgres:
+        tx.conn.exec_driver_sql("LOCK TABLE alerts IN SHARE ROW EXCLUSIVE MODE")
+
+
+def note(tx: Tx, found: Sequence[News], standing: Mapping[Key, int | None]) -> None:
+    """Remember that these are being told now."""
+    now_ms = tx.now_ms()
+    for each in found:
+        if each.ended:
+            tx.conn.execute(alerts.update().where(_is(each.key)).values(ended_at=now_ms))
+            continue
+        name, app, source = each.key
+        values = {"told_at": now_ms, "seen": standing[each.key], "ended_at": None}
+        begun = {"name": name, "app": app, "source": source, "since_at": now_ms}
+        since = sa.case((a.ended_at.is_(None), a.since_at), else_=sa.literal(now_ms, a.since_at.type))
+        again = {**values, "since_at": since}
+        statement = tx.insert(alerts).values(**begun, **values)
+        tx.conn.execute(statement.on_conflict_do_update(index_elements=[*alerts.primary_key], set_=again))
+
+
+def forget(tx: Tx, found: Sequence[News]) -> None:
+    """These were not told after all."""
+    for each in found:
+        undone = {"ended_at": None} if each.ended else {"told_at": None}
+        tx.conn.execute(alerts.update().where(_is(each.key)).values(**undone))
+
+
+def _is(key: Key) -> sa.ColumnElement[bool]:
+    name, app, source = key
+    return sa.and_(a.name == name, a.app == app, a.source == source)

@@ -1,0 +1,79 @@
+"""Canaries: marked messages that were sent, and the time it took until they were in the archive."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.model import HOUR_MS
+from archiver.store.apps import Key
+from archiver.store.engine import Tx
+from archiver.store.schema import canaries, message_bodies, messages, sources
+
+c = canaries.c
+
+
+class Canary(NamedTuple):
+    """One that was sent, or is about to be."""
+
+    id: int
+    marker: str
+    sent_ms: int
+    outcome: str = "waiting"
+    archived_ms: int | None = None
+
+
+def begin(tx: Tx, key: Key, target: str, marker: str, *, spacing_ms: int = 0) -> Canary | None:
+    """Note one that is sent next; None if the last one was sent less than `spacing_ms` ago, by whomever."""
+    if tx.postgres:
+        tx.conn.exec_driver_sql("LOCK TABLE canaries IN SHARE ROW EXCLUSIVE MODE")
+    now_ms = tx.now_ms()
+    last = sa.select(c.sent_at).where(_of(key)).order_by(c.id.desc()).limit(1)
+    last_ms = tx.conn.scalar(last)
+    # A clock that was set back must not keep the next one for as long.
+    if last_ms is not None and last_ms <= now_ms < last_ms + spacing_ms:
+        return None
+    values = {**key._asdict(), "target": target, "marker": marker, "sent_at": now_ms}
+    number = tx.conn.execute(canaries.insert().values(values).returning(c.id)).scalar_one()
+    return Canary(number, marker, now_ms)
+
+
+def end(tx: Tx, number: int, outcome: str, reason: str) -> None:
+    """It was lost, or could not be sent."""
+    tx.conn.execute(canaries.update().where(c.id == number).values(outcome=outcome, reason=reason))
+
+
+def look(tx: Tx, key: Key, within_ms: int) -> list[Canary]:
+    """Settle the fate of those that are waited for; gives those that came and those that are too late."""
+    found = []
+    waiting = sa.select(c.id, c.marker, c.sent_at).where(_of(key), c.outcome == "waiting").order_by(c.id)
+    for number, marker, sent_ms in tx.conn.execute(waiting).all():
+        each = Canary(number, marker, sent_ms)
+        if (row := _archived(tx, key, each)) is not None:
+            msg_id, archived_ms = row
+            came = {"outcome": "archived", "msg_id": msg_id, "archived_at": archived_ms, "reason": None}
+            tx.conn.execute(canaries.update().where(c.id == number).values(came))
+            found.append(each._replace(outcome="archived", archived_ms=archived_ms))
+        elif not sent_ms <= tx.now_ms() <= sent_ms + within_ms:
+            end(tx, number, "lost", "it was not archived in time")
+            found.append(each._replace(outcome="lost"))
+    return found
+
+
+def _archived(tx: Tx, key: Key, each: Canary) -> tuple[str, int] | None:
+    """The message with the marker; stamped about when it was sent, so that the index on the time helps."""
+    m, b, s = messages.c, message_bodies.c, sources.c
+    skew_ms = tx.conn.scalar(sa.select(s.skew_ms).where(s.app_id == key.app_id, s.source == key.source)) or 0
+    both = messages.join(message_bodies, sa.and_(b.app_id == m.app_id, b.msg_id == m.msg_id))
+    query = (
+        sa.select(m.msg_id, m.archived_at)
+        .select_from(both)
+        .where(m.app_id == key.app_id, m.sent_at >= each.sent_ms + skew_ms - HOUR_MS, b.text == each.marker)
+    )
+    row = tx.conn.execute(query.limit(1)).first()
+    return None if row is None else (row.msg_id, row.archived_at)
+
+
+def _of(key: Key) -> sa.ColumnElement[bool]:
+    return sa.and_(c.app_id == key.app_id, c.source == key.source)

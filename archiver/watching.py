@@ -1,0 +1,222 @@
+"""Watches the archive while it is at work: one look at the database, for systemd, for those who ask, for the alerts."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from threading import Lock
+from typing import NamedTuple
+
+from archiver import alerts, metrics, status
+from archiver.config import Settings
+from archiver.endpoint import EXPOSITION, Reply
+from archiver.errors import TryAgainLater
+from archiver.http import call
+from archiver.model import SECOND_MS
+from archiver.notify import Notifier
+from archiver.store.alerts import News
+from archiver.store.engine import Store
+
+log = logging.getLogger("archiver.watching")
+
+_FRESH_S = 2.0
+"""Several who ask at once share a look."""
+_HEARTBEAT_S = 60.0
+_ANSWERS_WITHIN_S = 60.0
+_DATABASE_S = 120.0
+"""A database that is restarted is back by then."""
+
+
+class Look(NamedTuple):
+    """What the database said, or why it said nothing."""
+
+    entries: list[status.Entry]
+    disk: Mapping[str, int | None]
+    error: str | None = None
+
+
+class Watch:
+    """Looks again and again. `beat` is the time of the scheduler's last sign of life, as `time.monotonic` has it."""
+
+    def __init__(self, settings: Settings, store: Store, notifier: Notifier) -> None:
+        self._settings, self._store, self._notifier = settings, store, notifier
+        self._lock = Lock()
+        self._last = Look([], {}, "nobody has looked yet")
+        self._looked_at = self._well_at = self._database_at = time.monotonic()
+        self._worst_s = 0.0
+        self._before: object = None
+        self._heartbeat_at = -_HEARTBEAT_S
+        self._told_at: float | None = None
+        self.beat = time.monotonic()
+
+    def __call__(self) -> None:
+        """One look of the daemon's own; whatever fails here must not end it."""
+        self.beat = time.monotonic()
+        look = self.look()
+        self._notifier.status(sentence(look, self.late(look)))
+        if self._may_say_alive(look):
+            self._notifier.alive()
+        if self._settings.alerts:
+            self._raise_alerts(look)
+
+    def look(self, fresh_s: float = 0.0) -> Look:
+        """Ask the database, unless somebody did just now."""
+        with self._lock:
+            if time.monotonic() - self._looked_at >= fresh_s or self._last.error:
+                self._last = look(self._settings, self._store)
+                self._looked_at = time.monotonic()
+            return self._last
+
+    def late(self, look: Look) -> list[str]:
+        """Which configured sources are overdue by more than is tolerated."""
+        return late(look, self._settings.schedule.overdue_ms)
+
+    def _may_say_alive(self, look: Look) -> bool:
+        """Not while the archive is overdue and stands still: then a new start is worth a try."""
+        now = time.monotonic()
+        limit_s = self._settings.schedule.overdue_ms / SECOND_MS
+        if look.error:
+            return self._worst_s + now - self._well_at <= limit_s
+        self._worst_s, self._well_at = worst_s(look), now
+        found = [(each["complete_until_ms"], each["messages"], each["windows"]) for each in look.entries]
+        before, self._before = self._before, found
+        return not self.late(look) or before not in (None, found)
+
+    def _raise_alerts(self, look: Look) -> None:
+        now = time.monotonic()
+        if look.error is None:
+            self._database_at = now
+            if self._told_at is not None:
+                self._told_at = None
+                self._send_unkept("ArchiverDatabaseDown", None)
+        elif now - self._database_at > _DATABASE_S and self._is_rested(now):
+            self._told_at = now
+            self._send_unkept("ArchiverDatabaseDown", look.error)
+        elif look.error:
+            return
+        try:
+            self._heartbeat_at = raise_alerts(self._settings, self._store, look, self._heartbeat_at)
+        except TryAgainLater as error:
+            log.warning("alerts wait: %s", error)
+
+    def _is_rested(self, now: float) -> bool:
+        repeat_ms = self._settings.alerts.repeat_ms if self._settings.alerts else 0
+        return self._told_at is None or now - self._told_at > repeat_ms / SECOND_MS
+
+    def _send_unkept(self, name: str, text: str | None) -> None:
+        """About the database itself: what it cannot remember for us."""
+        found = self._settings.alerts
+        if found is None or found.webhook is None:
+            return
+        key = (name, "", "")
+        finding = {} if text is None else {key: alerts.Finding(*key, "critical", text)}
+        news = [News(key, ended=text is None, since=None)]
+        try:
+            call(found.webhook.get_secret_value(), alerts.message(news, finding, found.form))
+        except TryAgainLater as error:
+            log.error("an alert could not be sent: %s", error)
+
+    def routes(self) -> Mapping[str, Callable[[], Reply]]:
+        """What `run` answers to those who ask."""
+        return {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
+
+    def _metrics(self) -> Reply:
+        found = self.look(_FRESH_S)
+        return Reply(200, exposition(self._settings, found), EXPOSITION)
+
+    def _healthz(self) -> Reply:
+        """Alive: the scheduler works. Nothing that a new start would not mend."""
+        silent_s = time.monotonic() - self.beat
+        if silent_s < _ANSWERS_WITHIN_S + self._settings.http.deadline_ms / SECOND_MS:
+            return Reply(200, b"alive\n")
+        return Reply(503, f"the scheduler has been silent for {silent_s:.0f} s\n".encode())
+
+    def _readyz(self) -> Reply:
+        found = self.look(_FRESH_S)
+        late = self.late(found)
+        return Reply(503 if found.error or late else 200, (sentence(found, late) + "\n").encode())
+
+
+def look(settings: Settings, store: Store) -> Look:
+    """One look at the database."""
+    configured = [status.Configured(app.name, app.source, app.start_ms) for app in settings.apps]
+    try:
+        report = status.report(store, configured, every_ms=settings.schedule.every_ms)
+        return Look(report["apps"], store.disk())
+    except TryAgainLater as error:
+        return Look([], {}, str(error))
+
+
+def late(look: Look, overdue_ms: int) -> list[str]:
+    """Which configured sources are overdue by more than is tolerated, in words."""
+    return [
+        f"{entry['app']} ({entry['source']}) is overdue by {entry['overdue_seconds']:.0f} s"
+        for entry in look.entries
+        if entry["configured"] and entry["overdue_seconds"] * SECOND_MS > overdue_ms
+    ]
+
+
+def worst_s(look: Look) -> float:
+    """How far the latest of the configured sources is overdue."""
+    return max((each["overdue_seconds"] for each in look.entries if each["configured"]), default=0.0)
+
+
+def sentence(look: Look, late: list[str]) -> str:
+    """How it stands, in one line."""
+    if look.error:
+        return look.error
+    told = [
+        f"{entry['app']} ({entry['source']}) complete until {entry['complete_until']}, lag {entry['lag_seconds']:.0f} s"
+        for entry in look.entries
+        if entry["configured"]
+    ]
+    return "; ".join([*late, *told])
+
+
+def exposition(settings: Settings, found: Look) -> bytes:
+    """What Prometheus reads."""
+    if found.error:
+        return metrics.without_database()
+    schedule = settings.schedule
+    return metrics.render(found.entries, found.disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
+
+
+def raise_alerts(settings: Settings, store: Store, found: Look, heartbeat_at: float = -_HEARTBEAT_S) -> float:
+    """Tell the webhook what is new, and the heartbeat that all is well; gives the time of the last heartbeat.
+
+    All is well: nothing critical stands. A heartbeat goes out once a minute at most.
+    """
+    configured = settings.alerts
+    if configured is None or found.error:
+        return heartbeat_at
+    wrong = alerts.findings(
+        found.entries, found.disk, overdue_ms=settings.schedule.overdue_ms, files=settings.attachments is not None
+    )
+    if configured.webhook is not None:
+        webhook = configured.webhook.get_secret_value()
+        alerts.tell(
+            *(store, wrong, lambda payload: call(webhook, payload)),
+            form=configured.form,
+            repeat_ms=configured.repeat_ms,
+        )
+    now = time.monotonic()
+    critical = any(each.severity == "critical" for each in wrong)
+    if configured.heartbeat is None or critical or now - heartbeat_at < _HEARTBEAT_S:
+        return heartbeat_at
+    try:
+        call(configured.heartbeat.get_secret_value())
+    except TryAgainLater as error:
+        log.warning("the heartbeat was not taken: %s", error)
+        return heartbeat_at
+    return now
+
+
+def tell_after_pull(settings: Settings, store: Store) -> None:
+    """Alerts for those who pull by cron: one look at the end of each pull."""
+    if settings.alerts is None:
+        return
+    try:
+        raise_alerts(settings, store, look(settings, store))
+    except TryAgainLater as error:
+        log.warning("alerts wait: %s", error)
