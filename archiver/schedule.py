@@ -1,40 +1,54 @@
 """The daemon: one-shot pulls on a schedule, the attachments after each, until told to stop; its memory is the database.
 
-APScheduler keeps time only: late runs are run once, late, and never dropped; a run is never doubled.
+APScheduler keeps time only: late runs are run once, late, and never dropped; a run is never doubled. It goes by the
+wall clock, and with that set back it would wait for as long; so whoever waits here compares the clocks each second.
 """
 
 from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from threading import Event
 
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from archiver import fetching, wiring
+from archiver import canarying, fetching, wiring
 from archiver.blobs import Blobs
 from archiver.config import Settings
-from archiver.errors import EXIT_DONE, EXIT_REFUSED, ArchiverError, UsageError
+from archiver.endpoint import Endpoint
+from archiver.errors import EXIT_DONE, EXIT_REFUSED, ArchiverError, ConfigurationError, DatabaseUnavailable, UsageError
 from archiver.model import SECOND_MS
+from archiver.notify import Notifier
 from archiver.store.engine import Store
+from archiver.watching import Watch
 from archiver.wiring import Line
 
 log = logging.getLogger("archiver.schedule")
 
+# A round that takes longer than its interval is nothing to warn of: the next one begins when it ends.
+logging.getLogger("apscheduler.scheduler").addFilter(lambda record: "maximum number of running" not in str(record.msg))
+
 _REFUSED_S = 15 * 60
 """Credentials that were refused are tried again no sooner: the provider bans who asks too often."""
+_LOOK_S, _CANARY_S, _DATABASE_S = 10.0, 30.0, 5.0
+_JUMP_S = 5.0
+"""A clock that is slewed never strays so far within a second."""
 
 
 class Round:
     """The work of one app, again and again; remembers what must not be tried too soon, and what cannot go on."""
 
-    def __init__(self, line: Line, settings: Settings, store: Store, stop: Event) -> None:
+    def __init__(
+        self, line: Line, settings: Settings, store: Store, stop: Event, give_up: Callable[[UsageError], None]
+    ) -> None:
         self._line, self._settings, self._store, self._stop = line, settings, store, stop
+        self._give_up = give_up
         self._not_before = 0.0
         self._blobs: Blobs | None = None
-        self.fatal: UsageError | None = None
 
     def __call__(self) -> None:
         if self._stop.is_set() or time.monotonic() < self._not_before:
@@ -44,8 +58,7 @@ class Round:
             if self._settings.attachments and not self._stop.is_set():
                 self._fetch_attachments()
         except UsageError as error:
-            self.fatal = error
-            self._stop.set()
+            self._give_up(error)
         except ArchiverError as error:
             log.error("%s: %s", self._line.app.name, error)
         except Exception:  # the edge of the loop: the next round may do better
@@ -73,30 +86,140 @@ class Round:
             fetching.tell(self._line, outcome)
 
 
-def run(settings: Settings, store: Store, stop: Event) -> int:
-    """Pull every configured app every `[schedule] every`, until `stop`. Raises UsageError for what cannot go on."""
-    scheduler = BackgroundScheduler(timezone=UTC)
-    rounds = []
-    with ExitStack() as lines:
-        for number, app in enumerate(settings.apps):
-            line = lines.enter_context(wiring.line_to(app, settings, store, stop))
-            rounds.append(Round(line, settings, store, stop))
+class Daemon:
+    """The service from its start to its end, over reloads of its configuration.
+
+    `reload` reads the configuration anew, and raises ConfigurationError; `hangup` is set when somebody asks for it.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        stop: Event,
+        *,
+        hangup: Event | None = None,
+        reload: Callable[[], Settings] | None = None,
+        notifier: Notifier | None = None,
+        wall: Callable[[], float] = time.time,
+    ) -> None:
+        self._store, self._stop, self._hangup, self._reload = store, stop, hangup or Event(), reload
+        self._notifier, self._wall = notifier or Notifier(), wall
+        self._fatal: UsageError | None = None
+
+    def run(self, settings: Settings) -> int:
+        """Pull every app every `[schedule] every`, until stopped. Raises UsageError for what cannot go on."""
+        self._wait_for_database()
+        current: Settings | None = settings
+        before: Settings | None = None
+        while current is not None and not self._stop.is_set():
+            try:
+                current, before = self._work(current), current
+            except ConfigurationError as error:
+                if before is None:
+                    raise
+                self._keep(error)
+                current, before = before, None
+        if self._fatal is not None:
+            raise self._fatal
+        log.info("stopped")
+        return EXIT_DONE
+
+    def _wait_for_database(self) -> None:
+        """A service that starts before its database is not at fault."""
+        while not self._stop.is_set():
+            try:
+                wiring.check_schema(self._store)
+            except DatabaseUnavailable as error:
+                log.error("waiting for the database: %s", error)
+                self._notifier.ready()
+                self._notifier.status(f"waiting for the database: {error}")
+                self._stop.wait(_DATABASE_S)
+            else:
+                return
+
+    def _work(self, settings: Settings) -> Settings | None:
+        """Work by these settings until stopped, or until there are others; None: stopped."""
+        halt = Event()
+        watch = Watch(settings, self._store, self._notifier)
+        with ExitStack() as open_things:
+            if settings.metrics:
+                listen = settings.metrics
+                open_things.enter_context(Endpoint(listen.host, listen.port, watch.routes()))
+            lines = [
+                open_things.enter_context(wiring.line_to(app, settings, self._store, halt)) for app in settings.apps
+            ]
+            scheduler = self._scheduler(settings, lines, watch, halt)
+            scheduler.start()
+            log.info("archiving", extra={"fields": {"apps": len(settings.apps)}})
+            self._notifier.ready()
+            found = self._wait(scheduler, settings)
+            if found is None:
+                self._notifier.stopping()
+            halt.set()
+            scheduler.shutdown(wait=True)
+        return found
+
+    def _scheduler(self, settings: Settings, lines: list[Line], watch: Watch, halt: Event) -> BackgroundScheduler:
+        # A thread for each app, and some for the rest: rounds that take long must not hold up the watch.
+        scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(lines) + 3)})
+
+        def again(work: Callable[[], None], seconds: float, name: str) -> None:
             scheduler.add_job(
-                rounds[-1],
+                work,
                 "interval",
-                seconds=settings.schedule.every_ms / SECOND_MS,
+                seconds=seconds,
                 next_run_time=datetime.now(UTC),
-                id=str(number),
+                id=name,
                 coalesce=True,
                 max_instances=1,
                 misfire_grace_time=None,
             )
-        scheduler.start()
-        log.info("archiving", extra={"fields": {"apps": len(settings.apps)}})
-        stop.wait()
-        scheduler.shutdown(wait=True)
-    for each in rounds:
-        if each.fatal is not None:
-            raise each.fatal
-    log.info("stopped")
-    return EXIT_DONE
+
+        for number, line in enumerate(lines):
+            round_ = Round(line, settings, self._store, halt, self._give_up)
+            again(round_, settings.schedule.every_ms / SECOND_MS, f"pull {number}")
+        again(watch, min(_LOOK_S, (self._notifier.watchdog_s or _LOOK_S) / 3), "watch")
+        if settings.canary and settings.canary.every_ms:
+            again(canarying.Flights(settings, self._store, lines, halt), _CANARY_S, "canary")
+        return scheduler
+
+    def _give_up(self, error: UsageError) -> None:
+        self._fatal = error
+        self._stop.set()
+
+    def _wait(self, scheduler: BackgroundScheduler, settings: Settings) -> Settings | None:
+        """Until stopped (None), or until the configuration is another one."""
+        offset = self._wall() - time.monotonic()
+        while not self._stop.wait(1.0):
+            moved = self._wall() - time.monotonic() - offset
+            if abs(moved) > _JUMP_S:
+                offset += moved
+                log.warning("the wall clock was set %s by %.0f s", "ahead" if moved > 0 else "back", abs(moved))
+                for job in scheduler.get_jobs():
+                    job.modify(next_run_time=datetime.now(UTC))
+            if self._hangup.is_set():
+                self._hangup.clear()
+                if (found := self._reloaded(settings)) is not None:
+                    return found
+        return None
+
+    def _reloaded(self, settings: Settings) -> Settings | None:
+        """The configuration read anew; None, with the reason in the log, where the old one stays in force."""
+        if self._reload is None:
+            return None
+        self._notifier.reloading()
+        try:
+            found = self._reload()
+        except ConfigurationError as error:
+            self._keep(error)
+            return None
+        if found.database != settings.database:
+            self._keep(ConfigurationError("[database] url is another one; that needs a new start"))
+            return None
+        log.info("the configuration was read anew")
+        return found
+
+    def _keep(self, error: ConfigurationError) -> None:
+        for problem in error.problems:
+            log.error("the configuration was not read anew, the old one stays in force: %s", problem)
+        self._notifier.ready()

@@ -26,6 +26,11 @@ from archiver.store.filters import Filter
 def settings(ctx: click.Context, *, offline: bool = False) -> Settings:
     """Read the configuration, and begin to log as the options say; `offline`: without the clients' secrets."""
     begin_log(ctx)
+    return read_settings(ctx, offline=offline)
+
+
+def read_settings(ctx: click.Context, *, offline: bool = False) -> Settings:
+    """Read the configuration, once more if need be."""
     found = load(Path(ctx.find_root().obj["config"]), os.environ, offline=offline)
     for secret in found.secrets():
         logs.keep_secret(secret)
@@ -69,6 +74,17 @@ def stop_on_signals() -> Iterator[Event]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def hangups() -> Iterator[Event]:
+    """An event that SIGHUP sets, for those who read their configuration anew."""
+    heard = Event()
+    before = signal.signal(signal.SIGHUP, lambda *_: Thread(target=heard.set).start())
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 class Instant(click.ParamType[int]):

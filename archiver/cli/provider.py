@@ -1,4 +1,4 @@
-"""`send` and `presence`: the provider's other calls."""
+"""`send`, `presence`, `canary`: the provider's other calls."""
 
 from __future__ import annotations
 
@@ -93,4 +93,25 @@ def presence(ctx: click.Context, users: tuple[str, ...], name: str | None) -> in
     with _line(ctx, name) as line:
         for user, state in fetch_presence(line.tokens, users):
             click.echo(f"{logs.visible(user)} {state}")
+    return EXIT_DONE
+
+
+@click.command()
+@click.pass_context
+def canary(ctx: click.Context) -> int:
+    """Send a marked message, pull until it is archived, and report how long it took.
+
+    \b
+    Exit codes: 0 it came; 75 it did not come in time; 4 credentials refused.
+
+    \b
+    Example:
+      archiver canary
+    """
+    from archiver import canarying
+
+    with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
+        found = canarying.fly(settings, store, stop=stop)
+    delay_s = ((found.archived_ms or found.sent_ms) - found.sent_ms) / 1000
+    click.echo(f"the canary was archived {delay_s:.1f} s after it was sent")
     return EXIT_DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from threading import Event
 from typing import Any
@@ -34,9 +35,14 @@ def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
       */5 * * * *  archiver --config /etc/archiver/config.toml pull
     """
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
-        return pull_watched(
+        code = pull_watched(
             settings, store, name, stop, plain=common.plain(ctx), command="pull", retry_stuck=retry_stuck
         )
+        if settings.alerts and not stop.is_set():
+            from archiver import watching
+
+            watching.tell_after_pull(settings, store)
+        return code
 
 
 def pull_watched(
@@ -63,15 +69,28 @@ def _title(app: App) -> str:
 def run(ctx: click.Context) -> int:
     """Archive on a schedule until SIGTERM or SIGINT: the command for a service.
 
+    SIGHUP reads the configuration anew. With [metrics] it answers /metrics,
+    /healthz and /readyz; under systemd it says when it is ready, and how it is.
+
     \b
     Example:
       archiver --log-format json run
     """
-    from archiver import schedule
+    from archiver.notify import Notifier
+    from archiver.schedule import Daemon
 
-    with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
+    with common.stop_on_signals() as stop, common.hangups() as hangup:
+        settings = common.settings(ctx)
         common.begin_log(ctx, 0)
-        return schedule.run(settings, store, stop)
+        with wiring.opened(settings, at_head=False) as store:
+            daemon = Daemon(
+                store,
+                stop,
+                hangup=hangup,
+                reload=lambda: common.read_settings(ctx),
+                notifier=Notifier.of(os.environ),
+            )
+            return daemon.run(settings)
 
 
 @click.command()

@@ -20,7 +20,9 @@ _FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]),
 
 
 @click.command()
-@_FORMAT
+@click.option(
+    "--format", "form", type=click.Choice(["table", "json", "prometheus"]), default="table", show_default=True
+)
 @click.pass_context
 def status(ctx: click.Context, form: str) -> int:
     """How the archive stands, from the database alone. Exits 3 if there is an unaccepted hole.
@@ -28,11 +30,19 @@ def status(ctx: click.Context, form: str) -> int:
     \b
     Example:
       archiver status --format json
+      archiver status --format prometheus > archiver.prom
     """
     with common.archive(ctx, offline=True) as (settings, store):
         configured = [standing.Configured(app.name, app.source, app.start_ms) for app in settings.apps]
         report = standing.report(store, configured, every_ms=settings.schedule.every_ms)
-    if form == "json":
+        disk = store.disk()
+    if form == "prometheus":
+        from archiver import metrics
+
+        schedule = settings.schedule
+        told = metrics.render(report["apps"], disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
+        click.echo(told, nl=False)
+    elif form == "json":
         click.echo(json.dumps(report))
     else:
         for entry in report["apps"]:

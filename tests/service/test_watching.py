@@ -1,0 +1,301 @@
+"""What the daemon answers to those who ask, and whom it tells by itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from typing import Any
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from archiver import alerts, config, status
+from archiver.alerts import Finding
+from archiver.endpoint import Endpoint, Reply
+from archiver.errors import ProviderUnavailable
+from archiver.http import call
+from archiver.store.engine import open_store
+from archiver.store.schema import iso
+from tests.conftest import Database, Postgres
+from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.service.conftest import Listener, MakeService, wait_until
+
+
+def ask(address: str, method: str = "GET") -> requests.Response:
+    return requests.request(method, address, timeout=20)
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def values(text: str) -> dict[tuple[str, ...], float]:
+    """Samples by name and labels, without the app's."""
+    return {
+        (
+            sample.name,
+            *(value for label, value in sample.labels.items() if label not in ("app", "source")),
+        ): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_run_answers_metrics_health_and_readiness(archive: Archive, serve: MakeService) -> None:
+    port = free_port()
+    top = f'[schedule]\nevery = "1s"\noverdue = "2s"\n[metrics]\nlisten = "127.0.0.1:{port}"\n'
+    serve(archive, top=top, settle="1s")
+    base = f"http://127.0.0.1:{port}"
+    wait_until(lambda: archive.count("messages") == 300)
+    wait_until(lambda: ask(f"{base}/readyz").status_code == 200)
+    assert ask(f"{base}/healthz").text == "alive\n"
+    told = ask(f"{base}/metrics")
+    assert told.headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    found = values(told.text)
+    assert found["archiver_database_up",] == 1
+    assert found["archiver_messages_total",] == 300
+    assert found["archiver_requests_total", "200"] > 2
+    assert ask(f"{base}/etc/passwd").status_code == 404
+    assert ask(f"{base}/metrics", "POST").status_code == 501
+    assert ask(f"{base}/metrics", "HEAD").text == ""
+    archive.server.faults.http_500 = 1.0
+    wait_until(lambda: ask(f"{base}/readyz").status_code == 503)
+    assert "is overdue by" in ask(f"{base}/readyz").text
+    assert ask(f"{base}/healthz").status_code == 200
+
+
+def test_metrics_are_the_figures_of_status(archive: Archive) -> None:
+    archive("pull", retention="72h")
+    late = {"msg_id": "late", "timestamp": archive.server.start_ms + 5, "from": "a", "to": "b", "chat_type": "chat"}
+    archive.server.add(late)
+    archive.server.add({"timestamp": archive.server.start_ms + 6})
+    day = ["--from", str(iso(archive.server.start_ms)), "--to", str(iso(archive.server.start_ms + DAY))]
+    assert archive("audit", *day) == 3
+    entry = archive.status()
+    assert archive("status", "--format", "prometheus") == 0
+    found = values(archive.output)
+    for name in ("messages", "bodies", "revisions", "late_arrivals", "refused_commits"):
+        assert found[f"archiver_{name}_total",] == entry[name]
+    assert found["archiver_late_arrivals_total",] == 1
+    assert found["archiver_quarantined",] == 1
+    assert found["archiver_worst_lateness_seconds",] > 0
+    for name in ("lag_seconds", "time_to_loss_seconds", "freshness_seconds"):
+        assert found[f"archiver_{name}",] == pytest.approx(entry[name], abs=60)
+    assert found["archiver_retention_seconds",] == 72 * 3600
+    assert found["archiver_complete_until_timestamp_seconds",] == entry["complete_until_ms"] / 1000
+    assert found["archiver_windows", "closed"] == entry["windows"]["closed"]
+    assert found["archiver_runs_total", "done"] == 2
+    assert found["archiver_holes", "stuck"] == 0
+    assert found["archiver_disk_free_bytes",] > 0
+    assert all(name.startswith("archiver_") for name, *_ in found)
+
+
+def test_before_the_first_pull_there_are_metrics_too(archive: Archive) -> None:
+    assert archive("status", "--format", "prometheus") == 0
+    assert values(archive.output)["archiver_overdue_seconds",] > DAY / 1000
+
+
+def test_a_run_that_died_counts_as_crashed_before_anybody_notes_it(archive: Archive) -> None:
+    archive("pull")
+    archive.database.run("UPDATE runs SET ended_at = NULL, outcome = NULL, heartbeat_at = '2026-01-01T00:00:00.000Z'")
+    assert archive.status()["runs"] == {"crashed": 1, "done": 1}
+    archive("pull")
+    assert archive.status()["runs"] == {"crashed": 1, "done": 2}
+
+
+def test_what_another_process_took_is_counted(archive: Archive) -> None:
+    archive.server.faults.latency_ms = 5
+    archive.write_config(page_size=20)
+    settings = config.load(archive.config, {})
+    store = open_store(settings.database.sqlalchemy_url)
+    from archiver.store import runs
+    from archiver.wiring import registered
+
+    key = registered(store, settings.apps[0])
+    with store.write() as tx:
+        number = runs.start(tx, key, "pull", "somebody")
+        runs.end(tx, number, "unfinished", reason=None, requests={"200": 3, "error": 1}, skew_ms=0, refused_commits=2)
+    with store.read() as tx:
+        assert tx.conn.exec_driver_sql("SELECT count(*) FROM run_counters").scalar() == 4
+    store.dispose()
+    entry = archive.status()
+    assert (entry["refused_commits"], entry["requests"]) == (2, {"200": 3, "error": 1})
+
+
+@pytest.mark.full
+def test_while_the_database_is_down_this_is_what_is_said(
+    postgres: Postgres, postgres_database: Database, make_archive: MakeArchive, serve: MakeService
+) -> None:
+    if postgres.control is None:
+        pytest.skip("the server is not ours to stop")
+    port = free_port()
+    archive = make_archive(postgres_database, messages=3)
+    serve(archive, top=f'[metrics]\nlisten = "127.0.0.1:{port}"\n')
+    base = f"http://127.0.0.1:{port}"
+    wait_until(lambda: archive.count("messages") == 3)
+    wait_until(lambda: ask(f"{base}/readyz").status_code == 200)
+    postgres.control("stop", "-m", "fast")
+    try:
+        wait_until(lambda: ask(f"{base}/readyz").status_code == 503)
+        assert values(ask(f"{base}/metrics").text) == {("archiver_database_up",): 0}
+        assert ask(f"{base}/healthz").status_code == 200
+    finally:
+        postgres.control("start")
+    wait_until(lambda: ask(f"{base}/readyz").status_code == 200)
+
+
+@pytest.mark.full
+def test_idle_connections_cannot_exhaust_the_daemon() -> None:
+    with Endpoint("127.0.0.1", 0, {"/": lambda: Reply(200, b"x")}) as endpoint:
+        idle = [socket.create_connection(("127.0.0.1", endpoint.port)) for _ in range(16)]
+        with pytest.raises(requests.ConnectionError):
+            ask(f"http://127.0.0.1:{endpoint.port}/")
+        for each in idle:
+            each.close()
+        wait_until(lambda: answers(endpoint.port))
+
+
+def answers(port: int) -> bool:
+    try:
+        return ask(f"http://127.0.0.1:{port}/").text == "x"
+    except requests.ConnectionError:
+        return False
+
+
+@pytest.mark.full
+def test_alerts_are_told_once_repeated_seldom_and_resolved(
+    archive: Archive, listener: Listener, serve: MakeService
+) -> None:
+    archive.write_config()
+    top = f'[schedule]\nevery = "1s"\n[alerts]\nwebhook = "{listener.url}/hook/s3cr3t-path?key=s3cr3t-key"\n'
+    archive.server.faults.refuse_tokens = True
+    service = serve(archive, top=top)
+    wait_until(lambda: listener.of("POST"))
+    path, body = listener.of("POST")[0]
+    assert path == "/hook/s3cr3t-path?key=s3cr3t-key"
+    names = {(one["name"], one["status"]) for one in body["alerts"]}
+    assert ("ArchiverOverdue", "firing") in names
+    assert "easemob-demo#sandbox" in body["text"]
+    archive.server.faults.refuse_tokens = False
+    service.hangup.set()
+    archive.config.write_text(archive.config.read_text() + "\n")
+    wait_until(lambda: archive.count("messages") == 300, 60)
+    wait_until(lambda: any("resolved" in str(body) for _, body in listener.of("POST")))
+    told = [(one["name"], one["status"]) for _, body in listener.of("POST") for one in body["alerts"]]
+    assert len(told) == len(set(told))
+    assert told.count(("ArchiverOverdue", "resolved")) == 1
+
+
+def test_a_pull_by_cron_tells_too_and_its_heartbeat_stops_when_something_is_wrong(
+    database: Database, make_archive: MakeArchive, listener: Listener
+) -> None:
+    archive = make_archive(database, messages=300)
+    archive.write_config()
+    top = f'[alerts]\nwebhook = "{listener.url}/hook"\nheartbeat = "{listener.url}/beat/7f3a9c"\nform = "dingtalk"\n'
+    archive.config.write_text(top + archive.config.read_text())
+    assert archive("pull") == 0
+    assert listener.of("GET") == [("/beat/7f3a9c", None)]
+    assert listener.of("POST") == []
+    archive.server.add({"timestamp": archive.server.start_ms + 6, "text": "canary-text-71c2"})
+    day = ["--from", str(iso(archive.server.start_ms)), "--to", str(iso(archive.server.start_ms + DAY))]
+    archive("audit", *day)
+    archive.database.run(f"UPDATE windows SET state = 'stuck', next_attempt_at = '{iso(2**42)}' WHERE id = 1")
+    for _ in range(3):
+        assert archive("pull") == 3
+    assert len(listener.of("GET")) == 1
+    (told,) = [body for _, body in listener.of("POST")]
+    assert told["msgtype"] == "text"
+    assert "ArchiverStuck" in told["text"]["content"]
+    assert "1 records could not be read" in told["text"]["content"]
+    assert "canary-text" not in str(told)
+    assert archive("status") == 3
+
+
+def test_what_could_not_be_told_is_told_at_the_next_look(archive: Archive, listener: Listener) -> None:
+    archive("pull")
+    store = open_store(archive.database.url)
+    found = [Finding("ArchiverStuck", "a#b", "cursor", "critical", "one"), *grown(3)]
+    down = ProviderUnavailable("hooks.example.com: it answered with 500")
+    sent: list[Any] = []
+
+    def refuse(payload: object) -> None:
+        raise down
+
+    for send in (refuse, sent.append, sent.append):
+        alerts.tell(store, found, send, form="json", repeat_ms=3_600_000)
+    assert [len(one["alerts"]) for one in sent] == [2]
+    archive.database.run("UPDATE alerts SET told_at = '2026-01-01T00:00:00.000Z'")
+    alerts.tell(store, found, sent.append, form="json", repeat_ms=3_600_000)
+    assert [one["name"] for one in sent[-1]["alerts"]] == ["ArchiverStuck"], "what only grows is no news until it grew"
+    archive.database.run("UPDATE alerts SET told_at = '2026-01-01T00:00:00.000Z'")
+    alerts.tell(store, grown(4), sent.append, form="feishu", repeat_ms=3_600_000)
+    assert sent[-1]["msg_type"] == "text"
+    assert {"[firing] ArchiverLateArrivals", "[resolved] ArchiverStuck"} == {
+        " ".join(line.split()[:2]) for line in sent[-1]["content"]["text"].splitlines()[1:]
+    }
+    store.dispose()
+
+
+def grown(count: int) -> list[Finding]:
+    return [Finding("ArchiverLateArrivals", "a#b", "cursor", "warning", "late", count)]
+
+
+@pytest.mark.parametrize(
+    ("status_", "answer", "word"),
+    [(500, b"", "answered with 500"), (302, b"", "answered with 302"), (200, b'{"errcode":310000}', "error 310000")],
+)
+def test_a_hook_that_refuses_is_named_by_its_host_alone(
+    listener: Listener, status_: int, answer: bytes, word: str
+) -> None:
+    listener.status, listener.answer = status_, answer
+    with pytest.raises(ProviderUnavailable, match=word) as raised:
+        call(f"{listener.url}/s3cr3t?token=s3cr3t", {"text": "x"})
+    assert "s3cr3t" not in str(raised.value)
+    assert len(listener.requests) == 1
+
+
+def test_a_hook_that_is_down_shows_no_secret() -> None:
+    with pytest.raises(ProviderUnavailable) as raised:
+        call(f"http://127.0.0.1:{free_port()}/s3cr3t")
+    assert str(raised.value) == "127.0.0.1: it refused the connection"
+
+
+def test_the_addresses_of_alerts_are_secrets(archive: Archive) -> None:
+    archive.write_config()
+    top = '[alerts]\nwebhook = "https://hooks.example.com/T0/s3cr3t"\nheartbeat = "https://hc.example.com/s3cr3t"\n'
+    archive.config.write_text(top + archive.config.read_text())
+    assert archive("check-config") == 0
+    assert 'webhook = "***"' in archive.output
+    assert "s3cr3t" not in archive.output + archive.errors
+    assert "move it to a file" in archive.errors
+
+
+def test_every_finding_has_a_page_in_the_manual(archive: Archive) -> None:
+    """Each alert of the program is raised by what it stands for."""
+    archive("pull")
+    entry = archive.status()
+    wrong: dict[str, dict[str, Any]] = {
+        "ArchiverCredentialsRefused": {"last_run": {"outcome": "refused", "ended_at": ""}},
+        "ArchiverOverdue": {"overdue_seconds": 1000.0},
+        "ArchiverLossNear": {"retention_seconds": 100.0, "time_to_loss_seconds": 49.0},
+        "ArchiverFilesLossNear": {"attachments_time_to_loss_seconds": 3600.0},
+        "ArchiverHole": {"holes": [{"state": "expired"}]},
+        "ArchiverStuck": {"holes": [{"state": "stuck"}, {"state": "accepted"}]},
+        "ArchiverQuarantine": {"quarantined": 1},
+        "ArchiverLateArrivals": {"late_arrivals": 1, "worst_lateness_ms": 7},
+        "ArchiverClockSkew": {"clock_skew_ms": -400_000},
+        "ArchiverCanaryLost": {"last_canary": {"outcome": "lost", "sent_at": "", "delay_seconds": None}},
+    }
+    assert alerts.findings([entry], {}, overdue_ms=900_000, files=True) == []
+    for name, change in wrong.items():
+        (found,) = alerts.findings([entry | change], {}, overdue_ms=900_000, files=True)
+        assert found.name == name
+    (full,) = alerts.findings([], {"disk_free_bytes": 5, "disk_size_bytes": 100}, overdue_ms=1, files=True)
+    assert full.name == "ArchiverDiskNearlyFull"
+    assert alerts.findings([entry | {"configured": False, "quarantined": 1}], {}, overdue_ms=1, files=True) == []
+    assert not re.search(r"\d{13}", json.dumps(full))
+    assert status.has_hole([entry | {"holes": [{"state": "stuck"}]}])
