@@ -22,6 +22,8 @@ OPEN = ("pending", "failed")
 _IS_OPEN = sa.text("attachments.state IN ('pending', 'failed')")  # literally, or the partial index is not seen to fit
 _IS_STORED = sa.text("attachments.state = 'stored'")
 _CUT_OFF = "the process that fetched it ended"
+_CANDIDATES = 16
+"""As others may be faster."""
 
 
 class File(NamedTuple):
@@ -68,47 +70,53 @@ def free_the_dead(tx: Tx, app_id: int) -> int:
     dead = leases.dead(tx.conn.scalars(holders).all())
     if not dead:
         return 0
-    held = sa.select(attachments).where(a.app_id == app_id, _IS_OPEN, a.owner.in_(dead)).with_for_update()
-    rows = tx.conn.execute(held).all()
-    for row in rows:
-        _note_cut_off(tx, row)
-        tx.conn.execute(attachments.update().where(_is(_file(row))).values(**_FREE))
-    return len(rows)
+    held = sa.select(attachments).where(a.app_id == app_id, _IS_OPEN, a.owner.in_(dead))
+    return sum(_free(tx, row) for row in tx.conn.execute(held).all())
+
+
+def _free(tx: Tx, row: sa.Row[Any]) -> bool:
+    """Take one back, unless somebody else was faster."""
+    same = sa.and_(_is(_file(row)), a.fence == row.fence, a.owner == row.owner)
+    if tx.conn.execute(attachments.update().where(same).values(**_FREE).returning(a.fence)).first() is None:
+        return False
+    _note_cut_off(tx, row)
+    return True
 
 
 def claim(
     tx: Tx, app_id: int, owner: str, lease_ms: int, *, after: tuple[int, str, int, str] | None = None
 ) -> Claim | None:
-    """The most endangered attachment behind `after` that is due and that nobody holds; None: there is none."""
+    """The most endangered attachment behind `after` that is due and that nobody holds; None: there is none.
+
+    By compare-and-swap on the fence, not by row locks: on a cluster the rows looked at lie on many machines.
+    """
     now_ms = tx.now_ms()
-    query = (
-        sa.select(attachments)
-        .where(
-            a.app_id == app_id,
-            _IS_OPEN,
-            sa.or_(a.lease_until.is_(None), a.lease_until < now_ms),
-            sa.or_(a.next_attempt_at.is_(None), a.next_attempt_at <= now_ms),
-        )
-        .order_by(a.expires_at, a.msg_id, a.position, a.kind)
-        .limit(1)
-        .with_for_update(skip_locked=True)
+    is_free = sa.and_(
+        _IS_OPEN,
+        sa.or_(a.lease_until.is_(None), a.lease_until < now_ms),
+        sa.or_(a.next_attempt_at.is_(None), a.next_attempt_at <= now_ms),
     )
+    query = sa.select(attachments).where(a.app_id == app_id, is_free)
     if after is not None:
         place = sa.tuple_(sa.literal(after[0], Instant), *map(sa.literal, after[1:]))
         query = query.where(a.expires_at >= after[0], sa.tuple_(a.expires_at, a.msg_id, a.position, a.kind) > place)
-    row = tx.conn.execute(query).first()
-    if row is None:
-        return None
+    query = query.order_by(a.expires_at, a.msg_id, a.position, a.kind).limit(_CANDIDATES)
+    while rows := tx.conn.execute(query).all():
+        for row in rows:
+            taken = {"fence": row.fence + 1, "owner": owner, "claimed_at": now_ms, "lease_until": now_ms + lease_ms}
+            same = sa.and_(_is(_file(row)), a.fence == row.fence, is_free)
+            swap = attachments.update().where(same).values(**taken, attempts=a.attempts + 1).returning(a.fence)
+            if tx.conn.execute(swap).first() is not None:
+                return _claimed(tx, row, owner, now_ms)
+    return None
+
+
+def _claimed(tx: Tx, row: sa.Row[Any], owner: str, now_ms: int) -> Claim:
     if row.owner is not None:
         _note_cut_off(tx, row)
-    file, fence = _file(row), row.fence + 1
-    tx.conn.execute(
-        attachments.update()
-        .where(_is(file))
-        .values(fence=fence, owner=owner, claimed_at=now_ms, lease_until=now_ms + lease_ms, attempts=a.attempts + 1)
-    )
+    file = _file(row)
     pointer = Pointer(row.url, _secret(tx, file))
-    return Claim(file, pointer, row.declared_length, row.attempts + 1, fence, owner, now_ms, row.expires_at)
+    return Claim(file, pointer, row.declared_length, row.attempts + 1, row.fence + 1, owner, now_ms, row.expires_at)
 
 
 def _secret(tx: Tx, file: File) -> str | None:
