@@ -20,7 +20,7 @@ _TYPES: dict[str, Any] = {
     "lossy": pa.bool_(),
 }
 SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in NAMES if name != "app"])
-_ROWS, _BYTES = 20_000, 8 << 20
+_ROWS, _BYTES = 10_000, 8 << 20
 """Of a row group: what is held in memory at once."""
 
 

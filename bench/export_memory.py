@@ -1,0 +1,92 @@
+"""How much memory an export takes beyond the idle process: `python -m bench.export_memory --messages 1000000`.
+
+The idle process has opened the archive, imported what the format needs, and exported what nobody sent: nothing. Peaks
+are the kernel's own (VmHWM), each of a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from archiver import exports, status
+from archiver.store import migrate
+from archiver.store.engine import open_store
+from archiver.store.filters import Filter
+from bench.archive import START_MS, fill
+
+
+class Quiet:
+    """Nobody watches."""
+
+    def begun(self, messages: int) -> None:
+        pass
+
+    def wrote(self, messages: int) -> None:
+        pass
+
+
+def peak_mb() -> float:
+    """The most memory that this process has ever had, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
+
+
+def measure(url: str, form: str, output: Path, *, idle: bool) -> dict[str, Any]:
+    """One export in this process; `idle`: only of messages that nobody sent, so that all is loaded and nothing read."""
+    store = open_store(url)
+    wanted = Filter(sender="nobody") if idle else Filter()
+    request = exports.Request(form, output, wanted, "bench")
+    began = time.perf_counter()
+    done = exports.Export(store, request, claims=status.claims, blobs=None, stop=Event(), watcher=Quiet()).run()
+    took_s = time.perf_counter() - began
+    store.dispose()
+    return {"messages": done.messages, "seconds": round(took_s, 1), "peak_mb": peak_mb()}
+
+
+def in_a_process(url: str, form: str, output: Path, *, idle: bool) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bench.export_memory", "--url", url, "--measure", form, "--output", str(output)]
+    told = subprocess.run([*command, *(["--idle"] if idle else [])], check=True, capture_output=True, text=True).stdout
+    return dict(json.loads(told))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=1_000_000)
+    parser.add_argument("--days", type=int, default=30)
+    parser.add_argument("--url", help="an empty database; otherwise SQLite in a folder of its own")
+    parser.add_argument("--measure")
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--idle", action="store_true")
+    given = parser.parse_args()
+    if given.measure:
+        print(json.dumps(measure(given.url, given.measure, given.output, idle=given.idle)))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        url = given.url or f"sqlite:///{folder}/archive.db"
+        store = open_store(url)
+        migrate.upgrade(store)
+        fill(store, "bench#export", given.messages, given.days)
+        store.dispose()
+        print(f"{given.messages:,} messages of {given.days} days from {datetime.fromtimestamp(START_MS / 1000, UTC)}")
+        print("format   seconds  idle MB  peak MB  above idle MB")
+        for form in ("jsonl", "csv", "html", "parquet"):
+            idle = in_a_process(url, form, Path(folder, f"idle-{form}"), idle=True)
+            full = in_a_process(url, form, Path(folder, form), idle=False)
+            above = full["peak_mb"] - idle["peak_mb"]
+            print(
+                f"{form:7} {full['seconds']:8} {idle['peak_mb']:8.0f} {full['peak_mb']:8.0f} {above:14.0f}",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
