@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full check format lock clean prove mutants
+.PHONY: demo test test-full check format lock clean prove mutants test-citus
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -43,6 +43,10 @@ prove: $(VENV)/dev.installed               ## the pull protocol in simulated wor
 
 mutants: $(VENV)/dev.installed             ## what notices each way in which the protocol could be wrong
 	$(BIN)/python -m pytest -q -s --timeout 0 -o log_level=CRITICAL tests/proof/table.py
+
+test-citus: $(VENV)/dev.installed          ## the store and export tests on a cluster: ARCHIVER_TEST_CITUS_URL=postgresql://... make test-citus
+	test -n "$$ARCHIVER_TEST_CITUS_URL"
+	$(PYTEST) tests/store tests/export tests/attachments -k postgresql
 
 clean:
 	rm -rf $(VENV) demo dist

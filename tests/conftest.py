@@ -20,7 +20,7 @@ import hypothesis
 import psycopg
 import pytest
 
-from archiver.store import migrate
+from archiver.store import distribution, migrate
 from archiver.store.engine import open_store
 from tests import canaries
 
@@ -101,9 +101,9 @@ Control = Callable[..., None]
 class Postgres:
     """A server of this run's own, without durability, on a Unix socket."""
 
-    def __init__(self, url: str, control: Control | None = None) -> None:
-        self.url = url
-        """Of the database `postgres`; the names of others are put in its place."""
+    def __init__(self, url: str, control: Control | None = None, *, citus: bool = False) -> None:
+        self.url, self.citus = url, citus
+        """Of the database `postgres`; the names of others are put in its place. `citus`: archives are distributed."""
         self.control = control
         """Stops and starts the server; None for a server that is not ours."""
 
@@ -172,8 +172,9 @@ def _own_server() -> Iterator[Postgres]:
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server with the database `archiver_template` in it, migrated."""
     with contextlib.ExitStack() as stack:
-        url = os.environ.get("ARCHIVER_TEST_POSTGRES_URL")
-        server = Postgres(url) if url else stack.enter_context(_own_server())
+        url, cluster = os.environ.get("ARCHIVER_TEST_POSTGRES_URL"), os.environ.get("ARCHIVER_TEST_CITUS_URL")
+        given = cluster or url
+        server = Postgres(given, citus=bool(cluster)) if given else stack.enter_context(_own_server())
         template = f"archiver_template_{os.getpid()}"
         server.run(f"CREATE DATABASE {template}")
         _migrate(server.of(template))
@@ -187,6 +188,17 @@ def _migrate(url: str) -> None:
     store.dispose()
 
 
+def _distribute(url: str) -> None:
+    """A distributed archive on a cluster of one node: no database with distributed tables can be a template."""
+    with psycopg.connect(url, autocommit=True) as conn:
+        conn.execute("CREATE EXTENSION citus")
+        conn.execute("SELECT citus_set_coordinator_host('localhost')")
+    _migrate(url)
+    store = open_store(url.replace("postgresql://", "postgresql+psycopg://"))
+    distribution.distribute(store, 4)
+    store.dispose()
+
+
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "archive.db"
@@ -197,9 +209,11 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @contextlib.contextmanager
 def _postgres_database(server: Postgres, *, empty: bool = False) -> Iterator[Database]:
     name = f"archiver_{os.getpid()}_{next(_numbers)}"
-    template = "template0" if empty else f"archiver_template_{os.getpid()}"
+    template = "template0" if empty or server.citus else f"archiver_template_{os.getpid()}"
     server.run(f"CREATE DATABASE {name} TEMPLATE {template}")
     try:
+        if server.citus and not empty:
+            _distribute(server.of(name))
         yield Database("postgresql", server.of(name))
     finally:
         server.run(f"DROP DATABASE {name} WITH (FORCE)")

@@ -71,3 +71,20 @@ def migrate(ctx: click.Context, *, roles: bool) -> None:
             grants.create(store)
     told = "already" if before == schema.HEAD else "now"
     click.echo(f"the schema is {told} at {schema.HEAD}{'; roles are in place' if roles else ''}")
+
+
+@click.command()
+@click.option("--shards", type=click.IntRange(1, 1024), default=32, show_default=True, help="Pieces of each big table.")
+@click.pass_context
+def distribute(ctx: click.Context, shards: int) -> None:
+    """Spread a fresh archive over the machines of a Citus cluster, by the message's id. Run it once, after migrate.
+
+    \b
+    Example:
+      archiver migrate && archiver distribute --shards 64
+    """
+    from archiver.store import distribution
+
+    with common.archive(ctx, offline=True) as (_, store):
+        names = distribution.distribute(store, shards)
+    click.echo(f"distributed by {distribution.COLUMN} over {shards} shards: {', '.join(names)}")

@@ -76,19 +76,3 @@ def test_a_newer_schema_is_refused_with_the_remedy(store: Store, database: Datab
     assert refused.value.hint is not None
     with pytest.raises(SchemaMismatch):
         migrate.upgrade(store)
-
-
-def test_the_keys_of_the_big_tables_contain_the_message_id() -> None:
-    """So that they can be distributed by it."""
-    for name in (
-        "messages",
-        "message_bodies",
-        "message_revisions",
-        "late_arrivals",
-        "attachments",
-        "attachment_attempts",
-    ):
-        table = metadata.tables[name]
-        for constraint in table.constraints:
-            if isinstance(constraint, sa.PrimaryKeyConstraint | sa.UniqueConstraint | sa.ForeignKeyConstraint):
-                assert "msg_id" in constraint.columns.keys(), f"{name}: {constraint.name}"  # noqa: SIM118

@@ -1,0 +1,87 @@
+"""The big tables spread over the machines of a Citus cluster, by the message's id; the small ones stay together.
+
+All keys of the big tables contain `msg_id`, so a message lies with its bodies, revisions and attachments on one
+machine, each uniqueness is checked on one machine, and no statement of ours locks rows on more than one.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from archiver.errors import UsageError
+from archiver.store.engine import Store, Tx, describe
+from archiver.store.schema import messages, metadata
+
+COLUMN = "msg_id"
+EVERYWHERE = ("apps",)
+"""Small, and joined with big ones in every view: a copy lies on each machine."""
+
+
+def big_tables() -> list[sa.Table]:
+    """What grows with the messages; `messages` first, the others lie with it."""
+    return [messages, *(each for each in metadata.sorted_tables if COLUMN in each.c and each is not messages)]
+
+
+def distribute(store: Store, shards: int) -> list[str]:
+    """Distribute an archive that holds nothing yet; gives the names of the distributed tables.
+
+    All of it or nothing. Raises UsageError where the database is no Citus coordinator, or the archive is not fresh.
+    """
+    if store.engine.dialect.name != "postgresql":
+        raise UsageError(
+            "SQLite cannot be distributed", hint="[database] url = postgresql://... of a Citus coordinator"
+        )
+    with store.write() as tx:
+        _check(tx)
+        try:
+            _distribute(tx, shards)
+        except DBAPIError as error:
+            raise UsageError(
+                f"Citus refused: {describe(error)}", hint="see the server's log; nothing was changed"
+            ) from None
+    return [table.name for table in big_tables()]
+
+
+def _check(tx: Tx) -> None:
+    found = tx.conn.exec_driver_sql("SELECT to_regproc('create_distributed_table'), to_regclass('pg_dist_partition')")
+    if None in tuple(found.one()):
+        raise UsageError(
+            "this database has no Citus: nothing was changed",
+            hint="CREATE EXTENSION citus, on the coordinator, where shared_preload_libraries has citus",
+        )
+    spread = "SELECT 1 FROM pg_dist_partition WHERE logicalrelid = 'messages'::regclass"
+    if tx.conn.exec_driver_sql(spread).first() is not None:
+        raise UsageError("this archive is distributed already: nothing was changed")
+    held = [table.name for table in metadata.sorted_tables if tx.conn.execute(sa.select(table).limit(1)).first()]
+    if held:
+        raise UsageError(
+            f"this archive is not fresh ({', '.join(held)} hold rows): nothing was changed",
+            hint="archiver migrate on an empty database, archiver distribute, and fill it then",
+        )
+
+
+def _distribute(tx: Tx, shards: int) -> None:
+    """Keys between big tables are taken off meanwhile: Citus wants both ends distributed before it ties them."""
+    run = tx.conn.exec_driver_sql
+    run("SET LOCAL citus.multi_shard_modify_mode TO 'sequential'")
+    ties = [
+        (table.name, tie)
+        for table in big_tables()
+        for tie in sorted(table.foreign_key_constraints, key=lambda each: str(each.name))
+    ]
+    for name, tie in reversed(ties):
+        run(f"ALTER TABLE {name} DROP CONSTRAINT {tie.name}")
+    for name in EVERYWHERE:
+        run("SELECT create_reference_table(%s)", (name,))
+    for table in big_tables():
+        if table is messages:
+            told, values = "colocate_with => 'none', shard_count => %s", (table.name, COLUMN, shards)
+            run(f"SELECT create_distributed_table(%s, %s, {told})", values)
+        else:
+            run("SELECT create_distributed_table(%s, %s, colocate_with => 'messages')", (table.name, COLUMN))
+    for name, tie in ties:
+        own = ", ".join(column.name for column in tie.columns)
+        others = ", ".join(element.column.name for element in tie.elements)
+        target = tie.referred_table.name
+        run(f"ALTER TABLE {name} ADD CONSTRAINT {tie.name} FOREIGN KEY ({own}) REFERENCES {target} ({others})")

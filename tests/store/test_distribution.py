@@ -1,0 +1,132 @@
+"""Fit for a cluster: what the schema and the code must keep to, and `archiver distribute` up to the calls of Citus.
+
+Citus itself is tried where ARCHIVER_TEST_CITUS_URL names one (`make test-citus`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+import sqlalchemy as sa
+
+from archiver.store import distribution
+from archiver.store.schema import metadata
+from tests.conftest import Database
+from tests.flow.conftest import Archive, MakeArchive, make_archive
+
+__all__ = ["make_archive"]
+
+CODE = Path(distribution.__file__).parents[1]
+BIG = [table.name for table in distribution.big_tables()]
+STAND_IN = """
+CREATE TABLE pg_dist_partition (logicalrelid regclass, keeps text);
+CREATE FUNCTION create_reference_table(table_name regclass) RETURNS void LANGUAGE sql AS
+$$ INSERT INTO pg_dist_partition VALUES (table_name, 'a copy everywhere') $$;
+CREATE FUNCTION create_distributed_table(table_name regclass, distribution_column text,
+    distribution_type text DEFAULT 'hash', colocate_with text DEFAULT 'default', shard_count int DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    -- As Citus does: no key may lead from what lies on one machine to what does not, and all keys have the column.
+    IF EXISTS (SELECT 1 FROM pg_constraint c
+               WHERE c.contype = 'f' AND table_name IN (c.conrelid, c.confrelid))
+    THEN RAISE EXCEPTION 'a foreign key of % is in the way', table_name; END IF;
+    IF EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = table_name AND i.indisunique AND NOT EXISTS (
+        SELECT 1 FROM pg_attribute a WHERE a.attrelid = table_name AND a.attname = distribution_column
+        AND a.attnum = ANY (i.indkey::int[])))
+    THEN RAISE EXCEPTION 'a unique key of % lacks %', table_name, distribution_column; END IF;
+    INSERT INTO pg_dist_partition VALUES
+        (table_name, concat_ws(' ', distribution_column, colocate_with, shard_count::text));
+END $$;
+"""
+
+
+def test_every_table_with_a_message_id_is_distributed_and_no_other() -> None:
+    assert BIG[0] == "messages"
+    assert {name for name, table in metadata.tables.items() if "msg_id" in table.c} == set(BIG)
+
+
+@pytest.mark.parametrize("name", BIG)
+def test_every_key_of_a_big_table_contains_the_column_that_distributes_it(name: str) -> None:
+    table = metadata.tables[name]
+    keys = [
+        each
+        for each in table.constraints
+        if isinstance(each, sa.PrimaryKeyConstraint | sa.UniqueConstraint | sa.ForeignKeyConstraint)
+    ]
+    keys += [index for index in table.indexes if index.unique]  # type: ignore[misc]
+    assert keys
+    for key in keys:
+        assert "msg_id" in [column.name for column in key.columns], key.name
+    for tie in table.foreign_key_constraints:
+        assert tie.referred_table.name in BIG
+        assert [element.column.name for element in tie.elements if element.parent.name == "msg_id"] == ["msg_id"]
+
+
+def test_no_big_table_has_a_trigger(postgres_database: Database) -> None:
+    found = postgres_database.rows("SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
+    assert {row[0] for row in found} <= {"audit_log"}
+
+
+def test_nobody_counts_rows_by_the_driver_or_locks_rows_of_many_machines() -> None:
+    for file in CODE.rglob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"\.rowcount\b", text), file
+        if "for_update" in text:
+            touched = set(
+                re.findall(r"\bfrom archiver\.store\.schema import \(?([^)]*?)\)?$", text, re.MULTILINE | re.DOTALL)
+            )
+            names = {word for each in touched for word in re.findall(r"\w+", each)}
+            assert not names & set(BIG), f"{file} locks rows, and knows a big table"
+
+
+@pytest.fixture
+def archive(database: Database, make_archive: MakeArchive) -> Archive:
+    return make_archive(database, messages=3)
+
+
+def test_sqlite_and_a_server_without_citus_are_refused(archive: Archive) -> None:
+    assert archive("distribute") == 2
+    assert ("SQLite cannot" if archive.database.kind == "sqlite" else "CREATE EXTENSION citus") in archive.errors
+
+
+@pytest.fixture
+def clustered(postgres_database: Database, make_archive: MakeArchive) -> Archive:
+    """A server that has functions of the same names as Citus, which note what is asked, and refuse as it would."""
+    with psycopg.connect(postgres_database.url) as conn:
+        conn.execute(STAND_IN)
+    return make_archive(postgres_database, messages=3)
+
+
+def test_a_fresh_archive_is_distributed_once_and_works(clustered: Archive) -> None:
+    columns = "conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
+    ties = f"SELECT {columns} FROM pg_constraint WHERE contype = 'f' ORDER BY 1, 2"
+    before = clustered.database.rows(ties)
+    assert clustered("distribute", "--shards", "4") == 0
+    kept = dict(clustered.database.rows("SELECT logicalrelid::text, keeps FROM pg_dist_partition"))
+    assert kept == {
+        "apps": "a copy everywhere",
+        "messages": "msg_id none 4",
+        **dict.fromkeys(BIG[1:], "msg_id messages"),
+    }
+    assert clustered.database.rows(ties) == before
+    assert clustered("distribute") == 2
+    assert "distributed already" in clustered.errors
+    assert clustered("pull") == 0
+    assert clustered.count("messages") == 3
+
+
+def test_an_archive_that_holds_something_is_not_distributed(clustered: Archive) -> None:
+    assert clustered("pull") == 0
+    assert clustered("distribute") == 2
+    assert "not fresh" in clustered.errors
+    assert clustered.count("pg_dist_partition") == 0
+
+
+def test_what_citus_refuses_changes_nothing(clustered: Archive) -> None:
+    clustered.database.run("ALTER TABLE message_revisions ADD CONSTRAINT odd UNIQUE (page_id)")
+    assert clustered("distribute") == 2
+    assert clustered.count("pg_dist_partition") == 0
+    assert clustered("pull") == 0
