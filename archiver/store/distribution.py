@@ -20,7 +20,10 @@ EVERYWHERE = ("apps",)
 
 def big_tables() -> list[sa.Table]:
     """What grows with the messages; `messages` first, the others lie with it."""
-    return [messages, *(each for each in metadata.sorted_tables if COLUMN in each.c and each is not messages)]
+    return [
+        messages,
+        *(each for each in metadata.sorted_tables if COLUMN in each.primary_key.columns and each is not messages),
+    ]
 
 
 def distribute(store: Store, shards: int) -> list[str]:
