@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
 from archiver.errors import DatabaseUnavailable, SchemaMismatch
+from archiver.store import comments
 from archiver.store.engine import Store, describe
 from archiver.store.schema import metadata
 
@@ -35,6 +36,9 @@ def upgrade(store: Store, revision: str = "head") -> None:
         with store.engine.connect() as conn:
             config.attributes["connection"] = conn.execution_options(archiver_begin="IMMEDIATE")
             command.upgrade(config, revision)
+        if store.engine.dialect.name == "postgresql":
+            with store.write() as tx:
+                comments.write(tx)
     except CommandError:
         raise SchemaMismatch(
             "the database has a schema that this program does not know", hint="install the newest archiver"

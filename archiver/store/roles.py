@@ -10,10 +10,11 @@ from sqlalchemy.exc import DBAPIError
 
 from archiver.errors import UsageError
 from archiver.store.engine import Store, Tx
+from archiver.store.schema import VIEWS
 
 _APPEND_ONLY = (
     *("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "attachment_attempts"),
-    "audit_log",
+    *("audit_log", "search_texts", "revision_bodies"),
 )
 _STATE = (
     *("apps", "sources", "windows", "watermarks", "runs", "attachments", "rate_budgets"),
@@ -21,7 +22,14 @@ _STATE = (
 )
 _QUARANTINE_STATE = "reason, seen, resolved_at"
 """What was read is evidence in quarantine, too; only what became of it changes."""
-_VIEWS = ("messages_readable", "conversations", "daily_counts", "coverage_holes")
+_FUNCTIONS = {
+    "archive_bigrams": "text",
+    "archive_normal": "text",
+    "archive_query": "text",
+    "archive_search": "text",
+    "archive_searchable": "text, text, text, jsonb",
+    "archive_to_index": "",
+}
 _ROLES = ("archive_owner", "archive_writer", "archive_auditor", "archive_reader")
 
 
@@ -56,14 +64,15 @@ def _ownership(tx: Tx) -> list[str]:
     member = "SELECT pg_has_role(current_user, 'archive_owner', 'USAGE')"
     if not tx.conn.exec_driver_sql(member).scalar():
         statements.append("GRANT archive_owner TO CURRENT_USER")
-    statements += [f"ALTER TABLE {name} OWNER TO archive_owner" for name in (*_tables(tx), *_VIEWS)]
+    statements += [f"ALTER TABLE {name} OWNER TO archive_owner" for name in (*_tables(tx), *VIEWS)]
     statements.append("ALTER SEQUENCE page_ids OWNER TO archive_owner")
+    statements += [f"ALTER FUNCTION {name}({types}) OWNER TO archive_owner" for name, types in _FUNCTIONS.items()]
     return statements
 
 
 def _grants(tx: Tx) -> list[str]:
     tables = _tables(tx)
-    everything = ", ".join((*tables, *_VIEWS))
+    everything = ", ".join((*tables, *VIEWS))
     state = ", ".join(name for name in tables if name in _STATE)
     others = "archive_writer, archive_auditor, archive_reader"
     return [
@@ -75,11 +84,15 @@ def _grants(tx: Tx) -> list[str]:
         f"GRANT UPDATE ON {state} TO archive_writer",
         f"GRANT UPDATE ({_QUARANTINE_STATE}) ON quarantine TO archive_writer",
         "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO archive_writer",
-        f"GRANT SELECT ON {', '.join(_VIEWS)} TO archive_reader",
+        "GRANT INSERT, UPDATE, DELETE ON search_queue TO archive_writer",  # it locks what it takes
+        f"GRANT SELECT ON {', '.join(VIEWS)} TO archive_reader",
+        # It runs with the owner's rights, and shows what the views show.
+        "REVOKE ALL ON FUNCTION archive_search(text) FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION archive_search(text) TO {others}",
     ]
 
 
 def _tables(tx: Tx) -> list[str]:
     """Those of this program that the database has: a schema may be older than the program."""
-    ours = (*_APPEND_ONLY, *_STATE, "quarantine", "alembic_version")
+    ours = (*_APPEND_ONLY, *_STATE, "quarantine", "search_queue", "alembic_version")
     return [name for name in ours if tx.conn.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar()]

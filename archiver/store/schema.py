@@ -68,6 +68,16 @@ page_ids = sa.Sequence("page_ids", metadata=metadata)
 FATES = ("received", "new", "known", "changed", "quarantined")
 _SUM_RULE = "received = new + known + changed + quarantined"
 
+VIEWS = (
+    "messages_readable",
+    "revisions_readable",
+    "attachments_readable",
+    "conversations",
+    "participants",
+    "daily_counts",
+    "coverage_holes",
+)
+
 OPEN_STATES = ("pending", "leased", "not_ready", "stuck")
 TILING_STATES = ("closed", "presumed_empty", "accepted")
 ATTACHMENT_STATES = ("pending", "stored", "gone", "refused", "foreign", "failed")
@@ -214,6 +224,8 @@ messages = sa.Table(
     sa.Index("ix_messages_sent_at", "sent_at"),
     sa.Index("ix_messages_conversation_timestamp_ms", "conversation", "timestamp_ms"),
     sa.Index("ix_messages_sender_timestamp_ms", "sender", "timestamp_ms"),
+    sa.Index("ix_messages_recipient_timestamp_ms", "recipient", "timestamp_ms"),
+    sa.Index("ix_messages_page_id", "page_id"),
 )
 
 
@@ -260,6 +272,7 @@ message_revisions = sa.Table(
     sa.Column("page_id", sa.BigInteger, nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
     sa.UniqueConstraint("app_id", "msg_id", "digest", name="uq_message_revisions_content"),
+    sa.Index("ix_message_revisions_page_id", "page_id"),
     _of_message("message_revisions"),
 )
 
@@ -456,4 +469,46 @@ rate_budgets = sa.Table(
     metadata,
     sa.Column("rate_group", sa.Text, primary_key=True),
     sa.Column("turns", sa.Text, nullable=False, server_default="[]"),
+)
+
+search_queue = sa.Table(
+    "search_queue",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("page_id", sa.BigInteger, nullable=False),
+)
+"""Filled by triggers on `pages` and `quarantine`, so that nothing is ever missing in it."""
+
+search_texts = sa.Table(
+    "search_texts",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("app_id", sa.Integer, nullable=False),
+    sa.Column("msg_id", sa.Text, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("part", sa.Integer, nullable=False),
+    sa.Column("timestamp_ms", Ms, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.UniqueConstraint("app_id", "msg_id", "revision", "position", "part", name="uq_search_texts_part"),
+    _of_message("search_texts"),
+)
+"""Its index over bigrams is SQLite's table `search_index` and PostgreSQL's `ix_search_texts_bigrams`."""
+
+revision_bodies = sa.Table(
+    "revision_bodies",
+    metadata,
+    sa.Column("app_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("msg_id", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    *(
+        sa.Column(each.name, each.type, primary_key=each.primary_key, nullable=each.nullable, autoincrement=False)
+        for each in message_bodies.columns
+        if each.name not in ("app_id", "msg_id")
+    ),
+    sa.ForeignKeyConstraint(
+        ["app_id", "msg_id", "revision"],
+        ["message_revisions.app_id", "message_revisions.msg_id", "message_revisions.revision"],
+        name="fk_revision_bodies_message_revisions",
+    ),
 )

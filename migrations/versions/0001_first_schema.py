@@ -1,5 +1,8 @@
 """The first schema: everything that the archive keeps, from the record to the proof."""
 
+import re
+from pathlib import Path
+
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects.postgresql import JSONB
@@ -13,53 +16,81 @@ INSTANT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 JSON_TEXT = sa.Text().with_variant(JSONB(none_as_null=True), "postgresql")
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-READABLE = """
-CREATE VIEW messages_readable AS
-SELECT a.name AS app, m.msg_id, m.sent_at, m.sender, m.recipient, m.conversation, m.chat_type, m.direction,
-       b.position AS body_position, b.type AS body_type, b.text, b.filename, b.url, b.file_length, b.duration,
-       b.width, b.height, b.lat, b.lng, b.addr, b.extra, m.ext, m.lossy, m.archived_at
-FROM messages m
-JOIN apps a ON a.id = m.app_id
-LEFT JOIN message_bodies b ON b.app_id = m.app_id AND b.msg_id = m.msg_id
-"""
+SQL = Path(__file__).parent.parent / "sql"
 
-CONVERSATIONS = """
-CREATE VIEW conversations AS
-SELECT a.name AS app, m.conversation, min(m.chat_type) AS chat_type, count(*) AS messages,
-       count(DISTINCT m.sender) AS senders, min(m.sent_at) AS first_sent_at, max(m.sent_at) AS last_sent_at
-FROM messages m
-JOIN apps a ON a.id = m.app_id
-WHERE m.conversation IS NOT NULL
-GROUP BY a.name, m.conversation
-"""
+_HIDDEN = '\'{"hidden": "a secret lies deeper in it"}\''
+WORDS = {
+    "sqlite": {
+        "day": "substr(m.sent_at, 1, 10)",
+        "stamped_at": "CASE WHEN r.timestamp_ms BETWEEN 0 AND 253402300799999 THEN strftime('%Y-%m-%dT%H:%M:%S',"
+        " r.timestamp_ms / 1000, 'unixepoch') || printf('.%03dZ', r.timestamp_ms % 1000) END",
+        "lo_at": "strftime('%Y-%m-%dT%H:%M:%S', h.lo_ms / 1000, 'unixepoch') || printf('.%03dZ', h.lo_ms % 1000)",
+        "hi_at": "strftime('%Y-%m-%dT%H:%M:%S', h.hi_ms / 1000, 'unixepoch') || printf('.%03dZ', h.hi_ms % 1000)",
+        "extra": f"""
+       CASE WHEN b.extra IS NULL OR instr(b.extra, 'secret":') = 0 THEN b.extra
+            WHEN NOT json_valid(b.extra) THEN {_HIDDEN}
+            WHEN instr(json_remove(b.extra, '$.secret', '$.thumb_secret'), '"secret":') = 0
+             AND instr(json_remove(b.extra, '$.secret', '$.thumb_secret'), '"thumb_secret":') = 0
+            THEN nullif(json_remove(b.extra, '$.secret', '$.thumb_secret'), '{{}}')
+            ELSE {_HIDDEN} END""",
+    },
+    "postgresql": {
+        "day": "CAST(m.sent_at AT TIME ZONE 'UTC' AS date)",
+        "stamped_at": "CASE WHEN r.timestamp_ms BETWEEN 0 AND 253402300799999"
+        " THEN timestamptz 'epoch' + r.timestamp_ms * interval '1 millisecond' END",
+        "lo_at": "timestamptz 'epoch' + h.lo_ms * interval '1 millisecond'",
+        "hi_at": "timestamptz 'epoch' + h.hi_ms * interval '1 millisecond'",
+        "extra": f"""
+       CASE WHEN b.extra IS NULL OR strpos(b.extra::text, 'secret":') = 0 THEN b.extra
+            WHEN jsonb_typeof(b.extra) <> 'object' THEN
+                CASE WHEN strpos(b.extra::text, '"secret":') = 0 AND strpos(b.extra::text, '"thumb_secret":') = 0
+                     THEN b.extra ELSE {_HIDDEN} END
+            WHEN strpos((b.extra - 'secret' - 'thumb_secret')::text, '"secret":') = 0
+             AND strpos((b.extra - 'secret' - 'thumb_secret')::text, '"thumb_secret":') = 0
+            THEN nullif(b.extra - 'secret' - 'thumb_secret', '{{}}')
+            ELSE {_HIDDEN} END""",
+    },
+}
 
-DAILY_COUNTS = """
-CREATE VIEW daily_counts AS
-SELECT a.name AS app, {day} AS day_utc, m.chat_type, count(*) AS messages, count(DISTINCT m.sender) AS senders
-FROM messages m
-JOIN apps a ON a.id = m.app_id
-WHERE m.sent_at IS NOT NULL
-GROUP BY a.name, {day}, m.chat_type
-"""
-
-# A hole is what no row covers, too: planning never skips, so such a gap would be somebody's DELETE.
-COVERAGE_HOLES = """
-CREATE VIEW coverage_holes AS
-WITH planned AS (
-    SELECT w.app_id, w.source, w.lo_ms, w.hi_ms, w.state, w.reason,
-           lag(w.hi_ms) OVER (PARTITION BY w.app_id, w.source ORDER BY w.lo_ms) AS before_ms
-    FROM windows w
-    WHERE w.pass = 1
-), holes AS (
-    SELECT app_id, source, lo_ms, hi_ms, state, reason FROM planned WHERE state IN ('expired', 'stuck', 'accepted')
-    UNION ALL
-    SELECT app_id, source, before_ms, lo_ms, 'uncovered', 'no window covers this range'
-    FROM planned WHERE before_ms < lo_ms
+# What archiver/store/terms.py takes for unseen, and for space; without what no text of PostgreSQL can hold.
+UNSEEN = (
+    "1-8 e-1b 7f-84 86-9f ad 34f 600-605 61c 6dd 70f 890 891 8e2 115f 1160 17b4 17b5 180b-180f 200b-200f 202a-202e "
+    "2060-206f 3164 fe00-fe0f feff ffa0 fff0-ffff 110bd 110cd 13430-1343f 1bca0-1bca3 1d173-1d17a e0000-e0fff"
 )
-SELECT a.name AS app, h.source, h.lo_ms, h.hi_ms, h.state, h.reason
-FROM holes h
-JOIN apps a ON a.id = h.app_id
-"""
+SPACE = "9-d 1c-20 85 a0 1680 2000-200a 2028 2029 202f 205f 3000"
+LONGEST_QUERY = 200
+SCHEMA = sa.text("SELECT quote_ident(current_schema())")
+
+
+def character_class(ranges: str) -> str:
+    """`1-8 ad` as a class of PostgreSQL's regular expressions."""
+    return "[" + re.sub("[0-9a-f]+", lambda code: rf"\U{code[0]:0>8}", ranges).replace(" ", "") + "]+"
+
+
+def search_words(schema: str) -> dict[str, str]:
+    """PostgreSQL folds case by the locale of its server; so it gets Python's table, which is Unicode's."""
+    folds = {chr(code): chr(code).casefold() for code in range(0x80, 0x1F000) if chr(code).casefold() != chr(code)}
+    single = {source: target for source, target in folds.items() if len(target) == 1}
+    return {
+        "unseen": character_class(UNSEEN),
+        "space": character_class(SPACE),
+        "folded": "".join(folds),
+        "from": "".join(single),
+        "to": "".join(single.values()),
+        "pairs": ", ".join(f"['{source}', '{target}']" for source, target in folds.items() if len(target) > 1),
+        "longest": str(LONGEST_QUERY),
+        "schema": schema,
+    }
+
+
+def execute(name: str, words: dict[str, str]) -> None:
+    """Run a file of statements, each ended by a semicolon and an empty line, with `words` for what is in braces."""
+    text = re.sub("^--.*\n", "", (SQL / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    for word, meaning in words.items():
+        text = text.replace(f"{{{word}}}", meaning)
+    for statement in re.split(r";\n(?:\n+|$)", text):
+        if statement.strip():
+            op.get_bind().exec_driver_sql(statement)
 
 # What was handed out is evidence: no row of it changes, whoever asks. The table is small, so a trigger costs nothing.
 APPEND_ONLY_SQLITE = """
@@ -113,6 +144,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("app_id", "msg_id"),
     )
     op.create_index("ix_messages_conversation_timestamp_ms", "messages", ["conversation", "timestamp_ms"], unique=False)
+    op.create_index("ix_messages_page_id", "messages", ["page_id"], unique=False)
+    op.create_index("ix_messages_recipient_timestamp_ms", "messages", ["recipient", "timestamp_ms"], unique=False)
     op.create_index("ix_messages_sender_timestamp_ms", "messages", ["sender", "timestamp_ms"], unique=False)
     op.create_index("ix_messages_sent_at", "messages", ["sent_at"], unique=False)
     op.create_table(
@@ -311,6 +344,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("app_id", "msg_id", "revision"),
         sa.UniqueConstraint("app_id", "msg_id", "digest", name="uq_message_revisions_content"),
     )
+    op.create_index("ix_message_revisions_page_id", "message_revisions", ["page_id"], unique=False)
     op.create_table(
         "runs",
         sa.Column("id", ID, nullable=False),
@@ -504,11 +538,56 @@ def upgrade() -> None:
         sqlite_where=sa.text("resolved_at IS NULL"),
         postgresql_where=sa.text("resolved_at IS NULL"),
     )
-    op.execute(READABLE)
-    op.execute(CONVERSATIONS)
-    op.execute(
-        DAILY_COUNTS.format(
-            day="CAST(m.sent_at AT TIME ZONE 'UTC' AS date)" if postgres else "substr(m.sent_at, 1, 10)"
-        )
+    op.create_table(
+        "search_queue",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("page_id", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
     )
-    op.execute(COVERAGE_HOLES)
+    op.create_table(
+        "search_texts",
+        sa.Column("id", ID, nullable=False),
+        sa.Column("app_id", sa.Integer(), nullable=False),
+        sa.Column("msg_id", sa.Text(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("part", sa.Integer(), nullable=False),
+        sa.Column("timestamp_ms", sa.BigInteger(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["app_id", "msg_id"], ["messages.app_id", "messages.msg_id"], name="fk_search_texts_messages"
+        ),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("app_id", "msg_id", "revision", "position", "part", name="uq_search_texts_part"),
+    )
+    op.create_table(
+        "revision_bodies",
+        sa.Column("app_id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("msg_id", sa.Text(), nullable=False),
+        sa.Column("revision", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("url", sa.Text(), nullable=True),
+        sa.Column("filename", sa.Text(), nullable=True),
+        sa.Column("secret", sa.Text(), nullable=True),
+        sa.Column("file_length", sa.BigInteger(), nullable=True),
+        sa.Column("duration", sa.Double(), nullable=True),
+        sa.Column("width", sa.BigInteger(), nullable=True),
+        sa.Column("height", sa.BigInteger(), nullable=True),
+        sa.Column("thumb_url", sa.Text(), nullable=True),
+        sa.Column("thumb_secret", sa.Text(), nullable=True),
+        sa.Column("lat", sa.Double(), nullable=True),
+        sa.Column("lng", sa.Double(), nullable=True),
+        sa.Column("addr", sa.Text(), nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
+        sa.ForeignKeyConstraint(
+            ["app_id", "msg_id", "revision"],
+            ["message_revisions.app_id", "message_revisions.msg_id", "message_revisions.revision"],
+            name="fk_revision_bodies_message_revisions",
+        ),
+        sa.PrimaryKeyConstraint("app_id", "msg_id", "revision", "position"),
+    )
+    dialect = "postgresql" if postgres else "sqlite"
+    execute("0001_views.sql", WORDS[dialect])
+    execute(f"0001_search_{dialect}.sql", search_words(op.get_bind().scalar(SCHEMA)) if postgres else {})

@@ -9,14 +9,13 @@ import pytest
 from psycopg import errors
 
 from archiver.store.roles import create
-from archiver.store.schema import metadata
+from archiver.store.schema import VIEWS, metadata
 from tests.conftest import Database, Postgres
 from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
 from tests.store.conftest import open_database
 
-EVIDENCE = ("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "audit_log")
+EVIDENCE = ("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "audit_log", "revision_bodies")
 ROLES = ("archive_writer", "archive_auditor", "archive_reader")
-VIEWS = ("messages_readable", "conversations", "daily_counts", "coverage_holes")
 
 
 @pytest.fixture

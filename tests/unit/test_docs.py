@@ -16,17 +16,17 @@ from archiver import config, errors
 from archiver.cli import cli
 from archiver.config import Alerts, App, Attachments, Canary, Database, Http, Metrics, Schedule
 from archiver.config.settings import Section
+from archiver.store import comments
 from archiver.store.ask import ask
 from archiver.store.engine import Store, open_store
 from archiver.store.migrate import upgrade
-from archiver.store.schema import metadata
+from archiver.store.schema import VIEWS, metadata
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 README, CHINESE, SQL_PAGE = TEXTS["README.md"], TEXTS["README.zh-CN.md"], TEXTS["docs/sql.md"]
 SECTIONS: tuple[type[Section], ...] = (Alerts, App, Attachments, Canary, Database, Http, Metrics, Schedule)
-VIEWS = ("messages_readable", "conversations", "daily_counts", "coverage_holes")
 
 
 def blocks(text: str, language: str) -> list[str]:
@@ -165,6 +165,15 @@ def test_every_view_and_column_is_documented(archive: Store, view: str) -> None:
     columns, _ = ask(archive, f"SELECT * FROM {view}")
     told = section(view)
     assert [column for column in columns if f"`{column}`" not in told] == []
+
+
+@pytest.mark.parametrize("name", [*metadata.tables, *VIEWS])
+def test_every_table_and_column_has_a_meaning_for_the_database_to_show(archive: Store, name: str) -> None:
+    columns, _ = ask(archive, f"SELECT * FROM {name}")
+    about, meanings = comments.meanings()[name]
+    assert about
+    assert set(meanings) == set(columns)
+    assert all(meanings.values())
 
 
 def test_no_view_is_forgotten(archive: Store) -> None:

@@ -1,0 +1,50 @@
+"""Keeps the index over what was said, and finds texts with it; what the index lacks is read, so nothing is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from threading import Event
+
+from archiver.errors import UsageError
+from archiver.store import indexing, search, terms
+from archiver.store.engine import Store
+from archiver.store.filters import Filter
+from archiver.store.indexing import Decode, Lag
+from archiver.store.search import Hit
+
+_HITS_AT_ONCE = 200
+
+
+def index(store: Store, decode: Decode, stop: Event | None = None) -> int:
+    """Bring the index up to what is archived, a few pages a transaction; gives how many texts were added."""
+    added = 0
+    while stop is None or not stop.is_set():
+        with store.write() as tx:
+            batch = indexing.index(tx, decode)
+        if batch is None:
+            break
+        added += batch
+    return added
+
+
+def lag(store: Store) -> Lag:
+    """What the index has not come to yet."""
+    with store.read() as tx:
+        return indexing.lag(tx)
+
+
+def find(store: Store, text: str, wanted: Filter, decode: Decode, most: int | None = None) -> Iterator[Hit]:
+    """What holds a text, the latest first, whatever its case, width and unseen characters.
+
+    Raises UsageError for a text that nothing could be found by, and for an app that is not in the archive.
+    """
+    query = terms.normal(text)
+    if not 1 <= len(query) <= terms.LONGEST_QUERY:
+        raise UsageError(f"a search is for 1 to {terms.LONGEST_QUERY} characters that can be seen")
+    with store.read() as tx:
+        places = iter(search.find(tx, query, wanted, decode, most))
+    while batch := list(islice(places, _HITS_AT_ONCE)):
+        with store.read() as tx:
+            found = search.hits(tx, batch, decode)
+        yield from found

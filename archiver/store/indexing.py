@@ -1,0 +1,150 @@
+"""Keeps the index over what was said up with the archive, behind the ingest, which it never slows down.
+
+Triggers put each stored page into `search_queue` within its own transaction. So the queue is exactly what the index
+lacks, whatever commits late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.model import Body, Message, Reject
+from archiver.store import terms
+from archiver.store.engine import Tx
+from archiver.store.schema import (
+    message_bodies,
+    message_revisions,
+    messages,
+    pages,
+    revision_bodies,
+    search_queue,
+    search_texts,
+)
+
+Decode = Callable[[bytes, int], Message | Reject]
+"""Reads a record's stored bytes; the second argument is its place in its page."""
+
+m, b, r, t = messages.c, message_bodies.c, message_revisions.c, search_texts.c
+QUEUED = sa.select(search_queue.c.page_id)
+SEARCH_INDEX = sa.Table(
+    "search_index", sa.MetaData(), sa.Column("rowid", sa.Integer), sa.Column("search_index", sa.Text)
+)
+"""SQLite's own; PostgreSQL has an index on search_texts."""
+
+_TEXT_COLUMNS = [column.name for column in search_texts.columns]
+_PAGES_AT_ONCE, _MESSAGES_AT_ONCE = 200, 2_000
+
+
+class Lag(NamedTuple):
+    """What the index has not come to yet, and since when; `since_ms` is None when that is nothing."""
+
+    pages: int
+    messages: int
+    since_ms: int | None
+
+
+def lag(tx: Tx) -> Lag:
+    p = pages.c
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(p.new + p.changed), 0), sa.func.min(p.fetched_at))
+    row = tx.conn.execute(query.where(p.id.in_(QUEUED))).one()
+    return Lag(row[0], int(row[1]), row[2])
+
+
+def index(tx: Tx, decode: Decode) -> int | None:
+    """Take the next pages into the index, all in this transaction; gives how many texts that were, None at the end."""
+    claimed = _claim(tx)
+    if not claimed:
+        return None
+    page_ids = list(dict.fromkeys(page_id for _, page_id in claimed))
+    found = _new_bodies(tx, page_ids) + _new_revisions(tx, page_ids, decode)
+    rows = [
+        (app_id, msg_id, revision, position, part, timestamp_ms, told)
+        for app_id, msg_id, revision, position, timestamp_ms, text in found
+        for part, told in enumerate(terms.parts(text))
+    ]
+    _append(tx, rows)
+    tx.conn.execute(search_queue.delete().where(search_queue.c.id.in_([number for number, _ in claimed])))
+    return len(found)
+
+
+def _claim(tx: Tx) -> list[tuple[int, int]]:
+    """The oldest entries of the queue; another process that indexes passes them over."""
+    q = search_queue.c
+    size = sa.select(pages.c.new + pages.c.changed).where(pages.c.id == q.page_id).scalar_subquery()
+    query = sa.select(q.id, q.page_id, size).order_by(q.id).limit(_PAGES_AT_ONCE).with_for_update(skip_locked=True)
+    claimed: list[tuple[int, int]] = []
+    total = 0
+    for number, page_id, count in tx.conn.execute(query):
+        claimed.append((number, page_id))
+        total += count
+        if total >= _MESSAGES_AT_ONCE:
+            break
+    return claimed
+
+
+_Text = tuple[int, str, int, int, int, str]
+"""app_id, msg_id, revision, position, timestamp_ms, and what is searched."""
+
+
+def _new_bodies(tx: Tx, page_ids: Sequence[int]) -> list[_Text]:
+    """The bodies that came with these pages and are not indexed: a page comes again when a record was requeued."""
+    known = sa.select(t.id).where(t.app_id == m.app_id, t.msg_id == m.msg_id, t.revision == 0)
+    query = bodies_of().where(m.page_id.in_(page_ids), ~known.correlate(messages).exists())
+    return [text for text in searchable(tx, query) if text[-1]]
+
+
+def bodies_of() -> sa.Select[Any]:
+    return (
+        sa.select(m.app_id, m.msg_id, b.position, m.timestamp_ms, b.text, b.filename, b.addr, sa.cast(b.extra, sa.Text))
+        .join_from(messages, message_bodies, sa.and_(b.app_id == m.app_id, b.msg_id == m.msg_id))
+        .execution_options(yield_per=5_000)
+    )
+
+
+def searchable(tx: Tx, query: sa.Select[Any]) -> Iterator[_Text]:
+    for app_id, msg_id, position, timestamp_ms, *told in tx.conn.execute(query):
+        yield app_id, msg_id, 0, position, timestamp_ms, terms.searchable(*told)
+
+
+def _new_revisions(tx: Tx, page_ids: Sequence[int], decode: Decode) -> list[_Text]:
+    """The same of revisions, whose bodies are kept beside them, as nothing else has them in columns."""
+    known = sa.select(revision_bodies.c.position).where(
+        *(revision_bodies.c[name] == r[name] for name in ("app_id", "msg_id", "revision"))
+    )
+    query = revisions_of().where(r.page_id.in_(page_ids), ~known.correlate(message_revisions).exists())
+    rows, found = [], []
+    for key, timestamp_ms, at, body in revised(tx, query, decode):
+        rows.append((*key, at, *body))
+        found.append((*key, at, timestamp_ms, terms.searchable(body.text, body.filename, body.addr, body.extra)))
+    if rows:
+        tx.append(revision_bodies, revision_bodies.columns.keys(), rows)
+    return [text for text in found if text[-1]]
+
+
+def revisions_of() -> sa.Select[Any]:
+    return sa.select(r.app_id, r.msg_id, r.revision, m.timestamp_ms, r.raw, r.position).join_from(
+        message_revisions, messages, sa.and_(r.app_id == m.app_id, r.msg_id == m.msg_id)
+    )
+
+
+def revised(tx: Tx, query: sa.Select[Any], decode: Decode) -> Iterator[tuple[tuple[int, str, int], int, int, Body]]:
+    for app_id, msg_id, revision, timestamp_ms, raw, position in tx.conn.execute(query).all():
+        record = decode(bytes(raw), position)
+        if isinstance(record, Message):
+            for at, body in enumerate(record.bodies):
+                yield (app_id, msg_id, revision), timestamp_ms, at, body
+
+
+def _append(tx: Tx, rows: list[tuple[Any, ...]]) -> None:
+    """Add rows of search_texts, without their ids, and what they are found by."""
+    if tx.postgres:
+        tx.append(search_texts, _TEXT_COLUMNS[1:], rows)  # its index makes the bigrams
+        return
+    last = tx.conn.scalar(sa.select(sa.func.coalesce(sa.func.max(t.id), 0)))
+    numbered = [(number, *row) for number, row in enumerate(rows, (last or 0) + 1)]
+    tx.append(search_texts, _TEXT_COLUMNS, numbered)
+    pairs = [(row[0], " ".join(terms.bigrams(row[-1]))) for row in numbered]
+    tx.append(SEARCH_INDEX, ("rowid", "bigrams"), pairs)

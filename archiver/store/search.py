@@ -1,0 +1,159 @@
+"""Finds what was said: by the index, and by reading what the index lacks, so that one that lags loses nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.store import filters, terms
+from archiver.store.engine import Tx
+from archiver.store.filters import Filter
+from archiver.store.indexing import QUEUED, SEARCH_INDEX, Decode, bodies_of, revised, revisions_of, searchable
+from archiver.store.schema import apps, iso, message_bodies, message_revisions, messages, revision_bodies, search_texts
+
+m, b, r, t = messages.c, message_bodies.c, message_revisions.c, search_texts.c
+
+
+class Place(NamedTuple):
+    """Where a text was found, in the order in which hits are told: the latest first."""
+
+    timestamp_ms: int
+    app_id: int
+    msg_id: str
+    revision: int
+    """0: the message as it was first archived."""
+    position: int
+
+    def order(self) -> tuple[int, int, str, int, int]:
+        return (-self.timestamp_ms, self.app_id, self.msg_id, self.revision, self.position)
+
+
+class Hit(NamedTuple):
+    """A body in which a text was found, with its message; the names are those of the view messages_readable."""
+
+    app: str
+    msg_id: str
+    revision: int
+    sent_at: str | None
+    sender: str | None
+    recipient: str | None
+    conversation: str | None
+    chat_type: str | None
+    body_position: int
+    body_type: str
+    text: str | None
+    filename: str | None
+    addr: str | None
+    extra: str | None
+    """JSON text, without the secrets of files."""
+
+
+def find(tx: Tx, query: str, wanted: Filter, decode: Decode, most: int | None) -> list[Place]:
+    """Where a normalised text is found, the latest first, at most `most` places."""
+    found = {*_indexed(tx, query, wanted, most), *_waiting(tx, query, wanted, decode)}
+    return sorted(found, key=Place.order)[:most]
+
+
+def _indexed(tx: Tx, query: str, wanted: Filter, most: int | None) -> Iterator[Place]:
+    position_of = sa.func.strpos if tx.postgres else sa.func.instr
+    before = search_texts.alias("before")
+    again = sa.select(before.c.id).where(
+        *(before.c[name] == t[name] for name in ("app_id", "msg_id", "revision", "position")),
+        before.c.part < t.part,
+        position_of(before.c.text, query) > 0,
+    )
+    found = sa.select(t.timestamp_ms, t.app_id, t.msg_id, t.revision, t.position).where(
+        _matches(tx, query),
+        position_of(t.text, query) > 0,
+        sa.or_(t.part == 0, ~again.correlate(search_texts).exists()),  # the parts of a long text overlap
+    )
+    found = _filtered(tx, found, wanted)
+    order = (t.timestamp_ms.desc(), t.app_id, t.msg_id, t.revision, t.position)
+    yield from map(Place._make, tx.conn.execute(found.order_by(*order).limit(most)))
+
+
+def _matches(tx: Tx, query: str) -> sa.ColumnElement[bool]:
+    if tx.postgres:
+        vector = sa.func.array_to_tsvector(sa.func.archive_bigrams(t.text))
+        return vector.bool_op("@@")(sa.func.archive_query(query))
+    pairs, beginnings = terms.asked(query)
+    words = [_quoted(pair) for pair in pairs] + [f"{_quoted(beginning)} *" for beginning in beginnings]
+    return t.id.in_(sa.select(SEARCH_INDEX.c.rowid).where(SEARCH_INDEX.c.search_index.op("MATCH")(" ".join(words))))
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace('"', '""') + '"'
+
+
+def _filtered(tx: Tx, query: sa.Select[Any], wanted: Filter) -> sa.Select[Any]:
+    if wanted == Filter():
+        return query
+    query = query.join_from(search_texts, messages, sa.and_(t.app_id == m.app_id, t.msg_id == m.msg_id))
+    query = query.where(*filters.of_envelopes(tx, wanted))
+    return query.where(_typed(wanted)) if wanted.types else query
+
+
+def _typed(wanted: Filter) -> sa.ColumnElement[bool]:
+    """The type of the very body that was found, whether of the first copy or of a revision."""
+    keys = ("app_id", "msg_id", "position")
+    rb = revision_bodies.c
+    first = sa.select(b.type).where(*(b[name] == t[name] for name in keys), b.type.in_(wanted.types))
+    later = sa.select(rb.type).where(
+        *(rb[name] == t[name] for name in keys), rb.revision == t.revision, rb.type.in_(wanted.types)
+    )
+    return sa.or_(
+        sa.and_(t.revision == 0, first.correlate(search_texts).exists()), later.correlate(search_texts).exists()
+    )
+
+
+def _waiting(tx: Tx, query: str, wanted: Filter, decode: Decode) -> Iterator[Place]:
+    """The same of what waits for the index, read as it is."""
+    if tx.conn.execute(QUEUED.limit(1)).first() is None:
+        return
+    conditions = filters.of_envelopes(tx, wanted)
+    bodies = bodies_of().where(m.page_id.in_(QUEUED), *conditions)
+    if wanted.types:
+        bodies = bodies.where(b.type.in_(wanted.types))
+    for app_id, msg_id, _, position, timestamp_ms, text in searchable(tx, bodies):
+        if query in text:
+            yield Place(timestamp_ms, app_id, msg_id, 0, position)
+    revisions = revisions_of().where(r.page_id.in_(QUEUED), *conditions)
+    for (app_id, msg_id, revision), timestamp_ms, at, body in revised(tx, revisions, decode):
+        if wanted.types and body.type not in wanted.types:
+            continue
+        if query in terms.searchable(body.text, body.filename, body.addr, body.extra):
+            yield Place(timestamp_ms, app_id, msg_id, revision, at)
+
+
+_READABLE = sa.table("messages_readable", *(sa.column(name) for name in Hit._fields if name != "revision"))
+
+
+def hits(tx: Tx, places: Sequence[Place], decode: Decode) -> list[Hit]:
+    """What was found at these places, in their order."""
+    found: dict[tuple[str, str, int, int], Hit] = {}
+    names = {row.id: row.name for row in tx.conn.execute(sa.select(apps.c.id, apps.c.name))}
+    v = _READABLE.c
+    ids = sorted({place.msg_id for place in places})
+    query = sa.select(*(v[name] for name in Hit._fields if name not in ("revision", "sent_at", "extra")))
+    query = query.add_columns(sa.cast(v.extra, sa.Text)).where(tx.among(v.msg_id, ids), v.app.in_(names.values()))
+    for row in tx.conn.execute(query):
+        app, msg_id, *told = row
+        found[app, msg_id, 0, row.body_position] = Hit(app, msg_id, 0, None, *told)
+    for place in places:
+        if place.revision:
+            _add_revision(tx, place, names[place.app_id], found, decode)
+    chosen = [(place, found[names[place.app_id], place.msg_id, place.revision, place.position]) for place in places]
+    return [hit._replace(sent_at=iso(place.timestamp_ms)) for place, hit in chosen]
+
+
+def _add_revision(tx: Tx, place: Place, app: str, found: dict[tuple[str, str, int, int], Hit], decode: Decode) -> None:
+    keys = (place.app_id, place.msg_id)
+    parties = sa.select(m.sender, m.recipient, m.conversation, m.chat_type)
+    first = tx.conn.execute(parties.where(m.app_id == keys[0], m.msg_id == keys[1])).one()
+    query = revisions_of().where(r.app_id == keys[0], r.msg_id == keys[1], r.revision == place.revision)
+    for (_, msg_id, revision), _, at, body in revised(tx, query, decode):
+        extra = None if body.extra is None or 'secret"' in body.extra else body.extra
+        told = (*first, at, body.type, body.text, body.filename, body.addr, extra)
+        found[app, msg_id, revision, at] = Hit(app, msg_id, revision, None, *told)

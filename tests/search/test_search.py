@@ -1,0 +1,140 @@
+"""What was said is found: on both databases alike, whether the index has come to it or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Thread
+
+import psycopg
+import pytest
+
+from archiver import review, searching
+from archiver.errors import UsageError
+from archiver.model import Window
+from archiver.sources.easemob.build import decode_stored
+from archiver.store import pages
+from archiver.store.apps import Key
+from archiver.store.engine import Store
+from archiver.store.filters import Filter
+from tests.conftest import Database
+from tests.search.conftest import QUERIES, filled, found, index, said
+from tests.store.conftest import ORIGIN, claimed, page_of
+
+
+def check(store: Store) -> None:
+    for query, right in QUERIES:
+        assert found(store, query) == right, ascii(query)
+
+
+def check_in_sql(database: Database, *, revisions: bool) -> None:
+    """The same by the function that people call in psql; revisions it knows once they are indexed."""
+    with psycopg.connect(database.url) as conn:
+        for query, right in QUERIES:
+            if "\0" in query:
+                continue
+            rows = conn.execute("SELECT DISTINCT msg_id::int FROM archive_search(%s) ORDER BY 1", (query,)).fetchall()
+            expected = right if revisions or query != "返利" else []
+            assert [row[0] for row in rows] == expected, ascii(query)
+
+
+def test_there_are_enough_queries() -> None:
+    assert len(QUERIES) >= 60
+    assert len({query for query, _ in QUERIES}) == len(QUERIES)
+
+
+def test_every_query_finds_what_it_should(database: Database) -> None:
+    with filled(database) as store:
+        check(store)
+        if database.kind == "postgresql":
+            check_in_sql(database, revisions=False)
+        assert searching.lag(store).pages == 5
+        assert index(store) > 30
+        assert searching.lag(store) == (0, 0, None)
+        check(store)
+        if database.kind == "postgresql":
+            check_in_sql(database, revisions=True)
+        assert index(store) == 0
+
+
+def test_both_databases_tell_the_same_in_the_same_order(both: Sequence[Database]) -> None:
+    told = []
+    for database in both:
+        with filled(database) as store:
+            index(store)
+            every = [searching.find(store, query, Filter(), decode_stored) for query, _ in QUERIES]
+            told.append([[hit._replace(extra=None) for hit in hits] for hits in every])
+    assert told[0] == told[1]
+
+
+def test_filters_and_limit(database: Database) -> None:
+    with filled(database) as store:
+        for _ in range(2):  # waiting, then indexed
+            assert found(store, "退款", Filter(sender="ann")) == [1, 9, 10]
+            assert found(store, "退款", Filter(sender="bob")) == []
+            assert found(store, "退款", Filter(conversation="bob|ann", from_ms=ORIGIN + 9)) == [9, 10]
+            assert found(store, "退款", Filter(app="a", to_ms=ORIGIN + 9)) == [1]
+            assert found(store, "号", Filter(types=("loc",))) == [12]
+            assert found(store, "返利", Filter(types=("txt",))) == [34]
+            assert found(store, "返利", Filter(types=("img",))) == []
+            assert found(store, "退款", most=2) == [9, 10], "the latest first"
+            index(store)
+
+
+def test_a_hit_says_where_it_is(database: Database) -> None:
+    with filled(database) as store:
+        for _ in range(2):
+            (hit,) = searching.find(store, "发票", Filter(), decode_stored)
+            assert (hit.app, hit.msg_id, hit.body_position, hit.text) == ("o#a", "17", 1, "第二段:发票号码")
+            (hit,) = searching.find(store, "返利", Filter(), decode_stored)
+            assert (hit.revision, hit.text, hit.sender) == (1, "改成了别的内容:返利", "ann")
+            (hit,) = searching.find(store, "恭喜", Filter(), decode_stored)
+            assert "恭喜发财" in (hit.extra or "")
+            (hit,) = searching.find(store, "看图", Filter(), decode_stored)
+            assert hit.extra is None, "a secret of the wrong type is still one"
+            index(store)
+
+
+def test_what_nothing_can_be_found_by_is_refused(database: Database) -> None:
+    with filled(database, []) as store:
+        for query in ("", " ", "\u200b\0", "\ufffd", "x" * 201):
+            with pytest.raises(UsageError, match="1 to 200 characters"):
+                found(store, query)
+
+
+def test_what_leaves_quarantine_is_found(database: Database) -> None:
+    """Its page was indexed long ago."""
+    with filled(database) as store:
+        index(store)
+        assert found(store, "贿赂") == []
+        review.requeue(store, lambda raw, at: decode_stored(raw.replace(b'"later"', b"1790000000037"), at))
+        assert found(store, "贿赂") == [37]
+        assert searching.lag(store).pages == 1
+        assert index(store) == 1
+        assert found(store, "贿赂") == [37]
+        check(store)
+
+
+def test_what_is_committed_late_is_not_missed(postgres_database: Database) -> None:
+    """Two writers: the one that began first, with the smaller page id, ends last."""
+    with filled(postgres_database, []) as store:
+        claim = claimed(store, Key(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
+        with store.write() as early:
+            pages.insert(early, claim, page_of(said(50, "迟到的退款")), ORIGIN + 10)
+            with store.write() as late:
+                pages.insert(late, claim, page_of(said(51, "先到的退款")), ORIGIN + 10)
+            index(store)
+            assert found(store, "退款") == [51]
+        assert found(store, "退款") == [50, 51]
+        assert index(store) == 1
+        assert found(store, "退款") == [50, 51]
+
+
+def test_two_processes_may_index_at_once(database: Database) -> None:
+    with filled(database) as store:
+        workers = [Thread(target=index, args=(store,)) for _ in range(3)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join()
+        assert searching.lag(store).pages == 0
+        check(store)
