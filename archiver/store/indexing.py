@@ -91,7 +91,7 @@ _Text = tuple[int, str, int, int, int, str]
 
 def _new_bodies(tx: Tx, page_ids: Sequence[int]) -> list[_Text]:
     """The bodies that came with these pages and are not indexed: a page comes again when a record was requeued."""
-    known = sa.select(t.id).where(t.app_id == m.app_id, t.msg_id == m.msg_id, t.revision == 0)
+    known = sa.select(t.part).where(t.app_id == m.app_id, t.msg_id == m.msg_id, t.revision == 0)
     query = bodies_of().where(m.page_id.in_(page_ids), ~known.correlate(messages).exists())
     return [text for text in searchable(tx, query) if text[-1]]
 
@@ -139,12 +139,12 @@ def revised(tx: Tx, query: sa.Select[Any], decode: Decode) -> Iterator[tuple[tup
 
 
 def _append(tx: Tx, rows: list[tuple[Any, ...]]) -> None:
-    """Add rows of search_texts, without their ids, and what they are found by."""
+    """Add rows of search_texts, and what they are found by."""
     if tx.postgres:
-        tx.append(search_texts, _TEXT_COLUMNS[1:], rows)  # its index makes the bigrams
+        tx.append(search_texts, _TEXT_COLUMNS[:-1], rows)  # its index makes the bigrams
         return
-    last = tx.conn.scalar(sa.select(sa.func.coalesce(sa.func.max(t.id), 0)))
-    numbered = [(number, *row) for number, row in enumerate(rows, (last or 0) + 1)]
+    last = tx.conn.scalar(sa.select(sa.func.coalesce(sa.func.max(t.number), 0)))
+    numbered = [(*row, number) for number, row in enumerate(rows, (last or 0) + 1)]
     tx.append(search_texts, _TEXT_COLUMNS, numbered)
-    pairs = [(row[0], " ".join(terms.bigrams(row[-1]))) for row in numbered]
+    pairs = [(number, " ".join(terms.bigrams(text))) for *_, text, number in numbered]
     tx.append(SEARCH_INDEX, ("rowid", "bigrams"), pairs)

@@ -482,18 +482,17 @@ search_queue = sa.Table(
 search_texts = sa.Table(
     "search_texts",
     metadata,
-    sa.Column("id", Id, primary_key=True),
-    sa.Column("app_id", sa.Integer, nullable=False),
-    sa.Column("msg_id", sa.Text, nullable=False),
-    sa.Column("revision", sa.Integer, nullable=False),
-    sa.Column("position", sa.Integer, nullable=False),
-    sa.Column("part", sa.Integer, nullable=False),
+    sa.Column("app_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("msg_id", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("timestamp_ms", Ms, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
-    sa.UniqueConstraint("app_id", "msg_id", "revision", "position", "part", name="uq_search_texts_part"),
+    sa.Column("number", sa.BigInteger),
     _of_message("search_texts"),
 )
-"""Its index over bigrams is SQLite's table `search_index` and PostgreSQL's `ix_search_texts_bigrams`."""
+"""Its index over bigrams is SQLite's table `search_index`, by `number`, and PostgreSQL's `ix_search_texts_bigrams`."""
 
 revision_bodies = sa.Table(
     "revision_bodies",

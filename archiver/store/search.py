@@ -59,7 +59,7 @@ def find(tx: Tx, query: str, wanted: Filter, decode: Decode, most: int | None) -
 def _indexed(tx: Tx, query: str, wanted: Filter, most: int | None) -> Iterator[Place]:
     position_of = sa.func.strpos if tx.postgres else sa.func.instr
     before = search_texts.alias("before")
-    again = sa.select(before.c.id).where(
+    again = sa.select(before.c.part).where(
         *(before.c[name] == t[name] for name in ("app_id", "msg_id", "revision", "position")),
         before.c.part < t.part,
         position_of(before.c.text, query) > 0,
@@ -80,7 +80,7 @@ def _matches(tx: Tx, query: str) -> sa.ColumnElement[bool]:
         return vector.bool_op("@@")(sa.func.archive_query(query))
     pairs, beginnings = terms.asked(query)
     words = [_quoted(pair) for pair in pairs] + [f"{_quoted(beginning)} *" for beginning in beginnings]
-    return t.id.in_(sa.select(SEARCH_INDEX.c.rowid).where(SEARCH_INDEX.c.search_index.op("MATCH")(" ".join(words))))
+    return t.number.in_(sa.select(SEARCH_INDEX.c.rowid).where(SEARCH_INDEX.c.search_index.op("MATCH")(" ".join(words))))
 
 
 def _quoted(word: str) -> str:

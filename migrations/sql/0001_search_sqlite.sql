@@ -6,6 +6,9 @@ CREATE VIRTUAL TABLE search_index USING fts5(
     tokenize = 'ascii tokenchars ''!"#$%&''''()*+,-./:;<=>?@[\]^_`{|}~'''
 );
 
+-- Not the rowid: VACUUM may change it.
+CREATE UNIQUE INDEX search_index_number ON search_texts (number);
+
 -- Whatever stores a page says so here in the same transaction: nothing can be committed late and be missed.
 CREATE TRIGGER pages_to_index AFTER INSERT ON pages WHEN NEW.new + NEW.changed > 0
 BEGIN

@@ -92,6 +92,7 @@ def execute(name: str, words: dict[str, str]) -> None:
         if statement.strip():
             op.get_bind().exec_driver_sql(statement)
 
+
 # What was handed out is evidence: no row of it changes, whoever asks. The table is small, so a trigger costs nothing.
 APPEND_ONLY_SQLITE = """
 CREATE TRIGGER audit_log_no_{verb} BEFORE {verb} ON audit_log
@@ -546,19 +547,18 @@ def upgrade() -> None:
     )
     op.create_table(
         "search_texts",
-        sa.Column("id", ID, nullable=False),
-        sa.Column("app_id", sa.Integer(), nullable=False),
+        sa.Column("app_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("msg_id", sa.Text(), nullable=False),
-        sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("part", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("part", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("timestamp_ms", sa.BigInteger(), nullable=False),
         sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
             ["app_id", "msg_id"], ["messages.app_id", "messages.msg_id"], name="fk_search_texts_messages"
         ),
-        sa.PrimaryKeyConstraint("id"),
-        sa.UniqueConstraint("app_id", "msg_id", "revision", "position", "part", name="uq_search_texts_part"),
+        sa.PrimaryKeyConstraint("app_id", "msg_id", "revision", "position", "part"),
     )
     op.create_table(
         "revision_bodies",
