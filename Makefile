@@ -4,16 +4,19 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full check format lock clean prove mutants test-citus
+.PHONY: demo test test-full deploy-test check format lock clean prove mutants test-citus
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
 
 test: $(VENV)/dev.installed                ## both databases, under three minutes
-	$(PYTEST) -m "not full"
+	$(PYTEST) -m "not full and not deploy"
 
 test-full: $(VENV)/dev.installed           ## what CI runs; a skipped test fails it
-	$(PYTEST) --no-skips
+	$(PYTEST) --no-skips -m "not deploy"
+
+deploy-test: $(VENV)/deploy.installed      ## deploy/ by systemd, Prometheus, hadolint ...; lists what it skips, and why
+	$(BIN)/python -m pytest -m deploy -rs tests/deploy
 
 check: $(VENV)/dev.installed               ## style, types, architecture
 	$(BIN)/ruff check .
@@ -31,6 +34,8 @@ lock: $(VENV)/dev.installed                ## renew both lock files, without ind
 	    --python-version 3.11 pyproject.toml --extra metrics -o requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
 	    --python-version 3.11 pyproject.toml --extra metrics --group dev -c requirements.lock -o requirements-dev.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
+	    --python-version 3.11 --group pyproject.toml:deploy -c requirements-dev.lock -o requirements-deploy.lock
 
 WORLDS ?= 20000
 FIRST  ?= 0
@@ -61,4 +66,13 @@ $(VENV)/runtime.installed: requirements.lock | $(VENV)/bin/python
 
 $(VENV)/dev.installed: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+# Tools of the system where we may install them; what is missing all the same is skipped, with the reason.
+DEPLOY_PACKAGES := prometheus systemd-container
+$(VENV)/deploy.installed: requirements-deploy.lock | $(VENV)/dev.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.lock
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
+	    apt-get install -y -qq --no-install-recommends $(DEPLOY_PACKAGES) >/dev/null || echo "not installed: $(DEPLOY_PACKAGES)"; fi
 	touch $@

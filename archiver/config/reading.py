@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from pydantic import ValidationError
 
@@ -42,7 +43,11 @@ _BY_SOURCE: dict[str, dict[str, Any]] = {
     "cursor": {"settle": "2m", "audits": ["1h", "24h"], "rate": "1/s"},
     "hourly": {"settle": "24h", "audits": ["59h"], "rate": "10/min", "early": "1h", "retention": "72h"},
 }
-_IN_FILES = {"apps": ("client_secret_file",), "alerts": ("webhook_file", "heartbeat_file")}
+_IN_FILES = {
+    "database": ("password_file",),
+    "apps": ("client_secret_file",),
+    "alerts": ("webhook_file", "heartbeat_file"),
+}
 _FOREIGN = {"cursor": ("early", "hour_utc_offset"), "hourly": ("dialect",)}
 _REMEDIES = {
     "org": "write the part of the app key before the #",
@@ -122,6 +127,20 @@ class _Draft:
             given["client_secret"] = self.secret_from(file, given.pop("client_secret_file"))
         elif "client_secret" in given and inline not in self.origins:
             self.warnings.append(f"{_key(inline)}: the secret stands in the file; move it to one that only we can read")
+
+    def database(self, given: dict[str, Any]) -> Database | None:
+        """The password may stand in a file of its own: libpq's own password file must have mode 0600, which those that
+        containers are given have not."""
+        path = ("database", "password_file")
+        if "password_file" not in given:
+            return self.read(Database, ("database",), given)
+        password = quote(self.secret_from(path, given.pop("password_file")), safe="")
+        match = re.fullmatch(r"(postgres\S*://)([^:@/]+)(@.*)", str(given.get("url", "")))
+        if match:
+            given["url"] = f"{match[1]}{match[2]}:{password}{match[3]}"
+        else:
+            self.wrong(path, "needs a url with a user and without a password: postgresql://user@host/database")
+        return self.read(Database, ("database",), given)
 
     def alerts(self, given: dict[str, Any]) -> Alerts | None:
         """The addresses may stand in files of their own, as the client secret does."""
@@ -260,7 +279,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
     draft.tables()
     tree = draft.tree
     database, schedule, http = (
-        draft.read(Database, ("database",), tree.get("database", {})),
+        draft.database(tree.get("database", {})),
         draft.read(Schedule, ("schedule",), tree.get("schedule", {})),
         draft.read(Http, ("http",), tree.get("http", {})),
     )

@@ -96,3 +96,10 @@ def _tables(tx: Tx) -> list[str]:
     """Those of this program that the database has: a schema may be older than the program."""
     ours = (*_APPEND_ONLY, *_STATE, "quarantine", "search_queue", "alembic_version")
     return [name for name in ours if tx.conn.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar()]
+
+
+def wanted(tx: Tx) -> dict[str, tuple[str, ...]]:
+    """What a login that pulls must be able to do with each table."""
+    rights: dict[str, tuple[str, ...]] = {name: ("SELECT",) for name in _tables(tx)}
+    rights |= {name: ("SELECT", "INSERT") for name in (*_APPEND_ONLY, "quarantine") if name in rights}
+    return rights | {name: ("SELECT", "INSERT", "UPDATE") for name in _STATE if name in rights}

@@ -439,3 +439,55 @@ def test_durations_survive_their_text(ms: int) -> None:
 def test_refused_durations(text: object) -> None:
     with pytest.raises(ValueError, match=r"is not a duration|hundred years"):
         config.parse_duration(text)
+
+
+def test_the_database_password_may_stand_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "pg").write_text("p@ss/w:rd\n")
+    (tmp_path / "pg").chmod(0o400)
+    text = '[database]\nurl = "postgresql://me@db/archive"\npassword_file = "pg"\n' + APP
+    settings = load(tmp_path, text)
+    assert settings.database.sqlalchemy_url == "postgresql+psycopg://me:p%40ss%2Fw%3Ard@db/archive"
+    assert settings.database.safe_url == "postgresql+psycopg://me:***@db/archive"
+    assert "p%40ss%2Fw%3Ard" in list(settings.secrets())
+    for url in ("sqlite:///archive.db", "postgresql://me:x@db/archive", "postgresql://db/archive"):
+        wrong = problem(tmp_path, text.replace("postgresql://me@db/archive", url))
+        assert "database.password_file: needs a url with a user and without a password" in wrong
+
+
+def test_alerts_come_from_files_or_the_environment(tmp_path: Path) -> None:
+    (tmp_path / "hook").write_text("https://hooks.example.com/T0/s3cr3t?key=k3y\n")
+    (tmp_path / "hook").chmod(0o400)
+    text = '[alerts]\nwebhook_file = "hook"\n' + APP
+    settings = load(tmp_path, text)
+    assert settings.alerts is not None
+    assert settings.alerts.webhook is not None
+    assert settings.alerts.webhook.get_secret_value() == "https://hooks.example.com/T0/s3cr3t?key=k3y"
+    assert {"T0/s3cr3t", "key=k3y"} <= set(settings.secrets())
+    assert settings.warnings == ()
+    environ = {"ARCHIVER_ALERTS__WEBHOOK": "https://other.example.com/x"}
+    settings = load(tmp_path, text, {**SECRET, **environ})
+    assert settings.alerts is not None
+    assert settings.alerts.webhook is not None
+    assert settings.alerts.webhook.get_secret_value() == "https://other.example.com/x"
+    (tmp_path / "hook").write_text("http://hooks.example.com/s3cr3t")
+    wrong = problem(tmp_path, text)
+    assert "would be sent unencrypted" in wrong
+    assert "s3cr3t" not in wrong
+    assert "cannot be read" in problem(tmp_path, text.replace('"hook"', '"nowhere"'))
+
+
+@pytest.mark.parametrize(
+    ("keys", "word"),
+    [
+        ('user = "a"\ngroup = "b"', "stands beside user"),
+        ('every = "1m"', "has no target"),
+        ('user = "a"\napp = "other"', "no app named 'other'"),
+    ],
+)
+def test_a_canary_needs_one_target(tmp_path: Path, keys: str, word: str) -> None:
+    assert word in problem(tmp_path, f"[canary]\n{keys}\n" + APP)
+
+
+@pytest.mark.parametrize("listen", ["9473", "localhost:", "127.0.0.1:99999", ":9473", "a b:1"])
+def test_an_address_to_listen_on(tmp_path: Path, listen: str) -> None:
+    assert "is not an address to listen on" in problem(tmp_path, f'[metrics]\nlisten = "{listen}"\n' + APP)

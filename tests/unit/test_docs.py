@@ -100,7 +100,7 @@ def check_call(arguments: list[str]) -> None:
 def test_every_setting_is_in_the_example() -> None:
     example = config.example()
     keys = {field.alias or name for section in SECTIONS for name, field in section.model_fields.items()}
-    for key in keys | {"client_secret_file", "webhook_file", "heartbeat_file"}:
+    for key in keys | {"client_secret_file", "password_file", "webhook_file", "heartbeat_file"}:
         assert re.search(rf"^(# )?{key} = |`{key}`", example, re.MULTILINE), key
     for name in ("database", "schedule", "http", "attachments", "metrics", "alerts", "canary"):
         assert re.search(rf"^(# )?\[{name}\]$", example, re.MULTILINE), name

@@ -1,0 +1,52 @@
+"""What `doctor` asks of a database: what it is, what this login may do, and what text search needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from archiver.store import roles
+from archiver.store.engine import Store, Tx
+
+
+def version(tx: Tx) -> str:
+    """Which database this is."""
+    if tx.postgres:
+        number = tx.conn.exec_driver_sql("SHOW server_version").scalar_one()
+        return f"PostgreSQL {number}"
+    return f"SQLite {tx.conn.exec_driver_sql('SELECT sqlite_version()').scalar_one()}"
+
+
+def missing_rights(store: Store) -> list[str]:
+    """What a login that pulls must be able to do, and this one cannot; empty when all is well."""
+    if store.engine.dialect.name == "sqlite":
+        with store.write() as tx:  # takes the lock that a pull takes, and changes nothing
+            readable = tx.conn.exec_driver_sql("PRAGMA query_only").scalar()
+        return ["write to the file"] if readable else []
+    with store.read() as tx:
+        return [
+            f"{right} on {table}"
+            for table, rights in roles.wanted(tx).items()
+            for right in rights
+            if not tx.conn.scalar(sa.select(sa.func.has_table_privilege(table, right)))
+        ]
+
+
+def search_problem(tx: Tx) -> str | None:
+    """Why search in the texts cannot work here; None where it can."""
+    if tx.postgres:
+        encoding = tx.conn.exec_driver_sql("SHOW server_encoding").scalar_one()
+        return None if encoding == "UTF8" else f"the database's encoding is {encoding}, not UTF8"
+    options = set(tx.conn.exec_driver_sql("PRAGMA compile_options").scalars())
+    return None if "ENABLE_FTS5" in options else "this SQLite was built without FTS5"
+
+
+def journal(store: Store) -> str | None:
+    """Where the files of an SQLite archive lie on a file system that cannot share memory: WAL fails there."""
+    path = store.engine.url.database
+    if store.engine.dialect.name != "sqlite" or not path:
+        return None
+    with store.read() as tx:
+        mode = tx.conn.exec_driver_sql("PRAGMA journal_mode").scalar_one()
+    return None if mode == "wal" else f"{Path(path).parent}: the journal's mode is {mode}, not WAL"

@@ -1,0 +1,93 @@
+"""The image's recipe, compose and Kubernetes, by the tools that judge them."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archiver import config
+from tests.deploy.conftest import DEPLOY, ROOT
+
+MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
+
+
+def documents(path: Path) -> list[dict[str, Any]]:
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    return [document for document in yaml.safe_load_all(path.read_text()) if document]
+
+
+def test_hadolint_has_nothing_to_say() -> None:
+    hadolint = Path(sys.executable).parent / "hadolint"
+    if not hadolint.exists():
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([hadolint, DEPLOY / "container/Dockerfile"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_the_manifests_are_valid(path: Path) -> None:
+    if importlib.util.find_spec("kubernetes_validate") is None:
+        pytest.skip("kubernetes-validate is not installed")
+    command = [sys.executable, "-m", "kubernetes_validate", "--strict", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def containers(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """The pod of a workload, and its containers."""
+    spec = document["spec"]
+    spec = spec.get("jobTemplate", {}).get("spec", spec)["template"]["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["automountServiceAccountToken"] is False
+    return list(spec["containers"])
+
+
+def test_every_pod_is_as_small_as_it_can_be() -> None:
+    found = [
+        container
+        for path in MANIFESTS
+        for document in documents(path)
+        if document["kind"] in ("Deployment", "CronJob", "Job")
+        for container in containers(document)
+    ]
+    assert len(found) == 3
+    for container in found:
+        context = container["securityContext"]
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+def test_the_configurations_that_are_handed_out_are_understood(tmp_path: Path) -> None:
+    compose = (DEPLOY / "container/config.toml").read_text()
+    (cluster,) = [each for path in MANIFESTS for each in documents(path) if each["kind"] == "ConfigMap"]
+    for given in (compose, cluster["data"]["config.toml"]):
+        text = given
+        for name in set(re.findall(r'_file = "(.*)"', text)):
+            local = tmp_path / Path(name).name
+            local.write_text("s3cret")
+            local.chmod(0o400)
+            text = text.replace(name, str(local))
+        (tmp_path / "config.toml").write_text(text)
+        found = config.load(tmp_path / "config.toml", {})
+        assert found.warnings == ()
+        assert found.metrics is not None
+
+
+def test_compose_keeps_the_program_small() -> None:
+    (found,) = documents(DEPLOY / "container/compose.yaml")
+    for name in ("migrate", "archiver"):
+        service = found["services"][name]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        for secret in service["secrets"]:
+            assert secret in found["secrets"]
+        built = service["build"]
+        assert (DEPLOY / "container" / built["context"] / built["dockerfile"]).is_file()
+    assert (ROOT / ".dockerignore").read_text().startswith("*\n"), "nothing gets into an image by accident"

@@ -1,0 +1,129 @@
+"""The units, by systemd itself: read, judged, and started."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from archiver.store.schema import iso
+from tests.conftest import Database
+from tests.deploy.conftest import DEPLOY, ROOT, Tool
+from tests.deploy.machine import Machine, machine
+from tests.flow.conftest import Archive, MakeArchive
+
+UNITS = sorted((DEPLOY / "systemd").iterdir())
+
+
+def test_systemd_reads_the_units_without_a_word(tool: Tool, tmp_path: Path) -> None:
+    """It exits 0 on unknown keys, so its silence is what counts."""
+    analyze = tool("systemd-analyze")
+    for unit in UNITS:
+        text = unit.read_text().replace("/opt/archiver/bin/archiver", "/bin/true")
+        (tmp_path / unit.name).write_text(text)
+    names = [str(tmp_path / unit.name.replace("@.", "@x.")) for unit in UNITS]
+    done = subprocess.run(
+        [analyze, "verify", "--man=no", "--recursive-errors=one", *names],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["archiver.service", "archiver-pull.service"])
+def test_the_units_are_hardened(tool: Tool, name: str) -> None:
+    command = [tool("systemd-analyze"), "security", "--offline=true", "--no-pager", str(DEPLOY / "systemd" / name)]
+    told = subprocess.run(command, capture_output=True, text=True).stdout
+    score = re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)
+    assert score, told
+    assert float(score[1]) <= 1.5
+
+
+def test_both_services_are_hardened_alike() -> None:
+    """One is not forgotten when the other changes."""
+    first, second = ((DEPLOY / "systemd" / name).read_text() for name in ("archiver.service", "archiver-pull.service"))
+    begin, end = "# It needs its state", "UMask=0077"
+    assert first[first.index(begin) : first.index(end)] == second[second.index(begin) : second.index(end)]
+
+
+def installed(archive: Archive, found: Machine) -> None:
+    """As the manual says, but for where the program comes from: this checkout."""
+    site, base = Path(sysconfig.get_path("purelib")), Path(sys.base_prefix)
+    found.shown = {ROOT: "/opt/source", site: "/opt/site", base: "/opt/python"}
+    python = f"/opt/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+    shim = (
+        f'#!/bin/sh\nLD_LIBRARY_PATH=/opt/python/lib PYTHONPATH=/opt/source:/opt/site exec {python} -m archiver "$@"\n'
+    )
+    found.write("/opt/archiver/bin/archiver", shim, 0o755)
+    for unit in UNITS:
+        found.write(f"/etc/systemd/system/{unit.name}", unit.read_text())
+    server = archive.server
+    config = f"""
+        [database]
+        url = "sqlite:////var/lib/archiver/archive.db"
+        [schedule]
+        every = "1s"
+        [[apps]]
+        org = "{server.org}"
+        app = "{server.app}"
+        base_url = "{server.base_url}"
+        client_id = "{server.client_id}"
+        start = {iso(server.start_ms)}
+        rate = "1000/s"
+        settle = "1s"
+    """
+    found.write("/etc/archiver/config.toml", config, 0o644)
+    found.write("/etc/archiver/easemob.secret", server.client_secret, 0o400)
+
+
+STARTED = """
+set -x
+systemctl start archiver-migrate || { journalctl -u archiver-migrate -o cat --no-pager | tail -30; exit 1; }
+systemctl start archiver || { journalctl -u archiver -o cat --no-pager | tail -40; exit 1; }
+for i in $(seq 100); do systemctl show -P StatusText archiver | grep -q 'lag [0-9] s' && break; sleep 0.2; done
+echo "state=$(systemctl show -P ActiveState archiver) status=$(systemctl show -P StatusText archiver)"
+echo "user=$(ps -o user= -p $(systemctl show -P MainPID archiver))"
+echo "environment=$(tr '\\0' '\\n' </proc/$(systemctl show -P MainPID archiver)/environ | grep -c YXA6)"
+sed -i 's/every = "1s"/every = "fast"/' /etc/archiver/config.toml; systemctl reload archiver; sleep 1
+sed -i 's/every = "fast"/every = "2s"/' /etc/archiver/config.toml; systemctl reload archiver; sleep 1
+echo "still=$(systemctl show -P ActiveState archiver) restarts=$(systemctl show -P NRestarts archiver)"
+kill -KILL $(systemctl show -P MainPID archiver); sleep 0.5
+systemctl stop archiver
+systemctl start archiver-pull.service; echo "pull=$(systemctl show -P Result archiver-pull)"
+systemctl start archiver-pull.timer; echo "timer=$(systemctl show -P ActiveState archiver-pull.timer)"
+echo 'broken' >> /etc/archiver/config.toml
+systemctl start archiver-pull.service; echo "broken=$(systemctl show -P Result archiver-pull)"; sleep 0.5
+journalctl --no-pager -o cat -t archiver
+journalctl --no-pager -o cat -u archiver
+ls -ld /var/lib/private/archiver
+"""
+
+
+def test_they_run_under_systemd(make_archive: MakeArchive, database: Database, tmp_path: Path) -> None:
+    archive = make_archive(database, messages=50)
+    with machine(tmp_path) as found:
+        installed(archive, found)
+        migrate = (DEPLOY / "systemd/archiver-pull.service").read_text().replace("json pull", "json migrate")
+        found.write("/etc/systemd/system/archiver-migrate.service", migrate)
+        told = found.boot(STARTED)
+        assert "state=active" in told, told
+        assert "complete until" in told
+        assert "user=archiver" in told
+        assert "environment=0" in told, "the secret is in no environment"
+        assert "the configuration was read anew" in told
+        assert "the old one stays in force" in told
+        assert "still=active restarts=0" in told
+        assert "pull=success" in told
+        assert "timer=active" in told
+        assert "broken=exit-code" in told
+        assert "archiver-pull.service has failed; see" in told, "OnFailure"
+        assert "drwx------" in told
+        assert archive.server.client_secret not in told
+        stored = Database("sqlite", f"sqlite:///{found.root}/var/lib/private/archiver/archive.db")
+        assert stored.value("SELECT count(*) FROM messages") == 50
