@@ -118,6 +118,12 @@ def tell(store: Store, found: Sequence[Finding], send: Callable[[object], None],
             alerts.forget(tx, news)
 
 
+def test_message(form: Form) -> object:
+    """What `doctor --test-alert` sends."""
+    finding = Finding("ArchiverTest", "", "", "warning", "this is a test; nothing is wrong")
+    return message([News(finding.key, ended=False, since=None)], {finding.key: finding}, form)
+
+
 def message(news: Sequence[News], found: Mapping[tuple[str, str, str], Finding], form: Form) -> object:
     """The news in the form that a service reads."""
     told = [_told(each, found.get(each.key)) for each in news]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Event, Lock
@@ -30,6 +30,11 @@ _GRAVITY = (4, 2, 1, 3, 75, 0)
 
 _LONGEST_SILENCE_S = 55.0
 """One shot ends within a minute of its last progress."""
+
+
+def gravest(codes: Sequence[int]) -> int:
+    """The exit code of several apps or reasons together."""
+    return min([EXIT_DONE, *codes], key=_GRAVITY.index)
 
 
 @contextmanager
@@ -158,7 +163,7 @@ def pull_each(
             codes.append(_pull_one(line, settings, store, stop, watcher, ways))
         if stop.is_set():
             break
-    return min(codes, key=_GRAVITY.index)
+    return gravest(codes)
 
 
 def _pull_one(
@@ -251,7 +256,7 @@ def audit_each(settings: Settings, store: Store, name: str | None, window: Windo
             outcome = pull(line, settings, store, stop=stop, command="audit", live=False, audit=number)
         tell(app, outcome)
         codes.append(EXIT_INCOMPLETE if outcome.tally.late else outcome.exit_code)
-    return min(codes, key=_GRAVITY.index)
+    return gravest(codes)
 
 
 def registered(store: Store, app: App) -> Key:

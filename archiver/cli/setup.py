@@ -1,4 +1,4 @@
-"""`init`, `check-config`, `migrate`: what is done before the first pull."""
+"""`init`, `check-config`, `migrate`, `doctor`: what is done before the first pull."""
 
 from __future__ import annotations
 
@@ -88,3 +88,33 @@ def distribute(ctx: click.Context, shards: int) -> None:
     with common.archive(ctx, offline=True) as (_, store):
         names = distribution.distribute(store, shards)
     click.echo(f"distributed by {distribution.COLUMN} over {shards} shards: {', '.join(names)}")
+
+
+@click.command()
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--test-alert", is_flag=True, help="Also send a test to the webhook of [alerts].")
+@click.pass_context
+def doctor(ctx: click.Context, form: str, *, test_alert: bool) -> int:
+    """Try everything that a pull needs, for real, and say in one line each what is wrong and what to do.
+
+    \b
+    Exit codes: 0 all is well, or a warning; else as a pull would end: 2, 4, 75;
+    1 for what has no code of its own.
+
+    \b
+    Example:
+      archiver doctor
+    """
+    from archiver import doctor as examination
+
+    settings = common.settings(ctx)
+    found = []
+    with common.stop_on_signals() as stop:
+        for each in examination.examine(settings, stop=stop, test_alert=test_alert):
+            found.append(each)
+            if form == "text":
+                told = f"{each.text} (try: {each.remedy})" if each.remedy else each.text
+                click.echo(f"{each.state:8} {each.what}: {logs.visible(logs.redacted(told))}")
+    if form == "json":
+        click.echo(logs.redacted(json.dumps([each._asdict() for each in found])))
+    return examination.gravest(found)

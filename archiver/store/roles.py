@@ -100,6 +100,6 @@ def _tables(tx: Tx) -> list[str]:
 
 def wanted(tx: Tx) -> dict[str, tuple[str, ...]]:
     """What a login that pulls must be able to do with each table."""
-    rights: dict[str, tuple[str, ...]] = {name: ("SELECT",) for name in _tables(tx)}
+    rights: dict[str, tuple[str, ...]] = dict.fromkeys(_tables(tx), ("SELECT",))
     rights |= {name: ("SELECT", "INSERT") for name in (*_APPEND_ONLY, "quarantine") if name in rights}
     return rights | {name: ("SELECT", "INSERT", "UPDATE") for name in _STATE if name in rights}

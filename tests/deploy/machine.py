@@ -33,7 +33,8 @@ class Machine:
     def boot(self, script: str, seconds: int = 120) -> str:
         """The output of a bash script that runs beside systemd, with an `exit=N` line at its end."""
         self.write("/probe.sh", f"exec >/probe.out 2>&1\n(\n{script}\n)\necho exit=$?\n")
-        unit = "[Unit]\nSuccessAction=poweroff\nFailureAction=poweroff\n[Service]\nType=oneshot\nExecStart=/bin/bash /probe.sh\n"
+        unit = "[Unit]\nSuccessAction=poweroff\nFailureAction=poweroff\n[Service]\nType=oneshot\n"
+        unit += "ExecStart=/bin/bash /probe.sh\n"
         self.write("/etc/systemd/system/probe.service", unit)
         target = "[Unit]\nRequires=probe.service sysinit.target\nAllowIsolate=yes\n"
         self.write("/etc/systemd/system/probe.target", target)

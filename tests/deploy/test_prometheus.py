@@ -101,4 +101,3 @@ def test_the_exposition_passes_promtool(tool: Tool, archive: Archive) -> None:
     done = subprocess.run([tool("promtool"), "check", "metrics"], input=archive.output, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-

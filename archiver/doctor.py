@@ -1,0 +1,199 @@
+"""Is everything in place? Each thing a pull needs is tried once, for real, and told in one line with its remedy."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import io
+import time
+from collections.abc import Callable, Iterator
+from threading import Event
+from typing import Literal, NamedTuple
+
+from archiver import alerts, wiring
+from archiver.blobs import Blobs
+from archiver.config import App, Settings
+from archiver.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_USAGE,
+    ArchiverError,
+    ConfigurationError,
+)
+from archiver.http import call
+from archiver.model import SECOND_MS
+from archiver.store import apps, health, hours
+from archiver.store.engine import Store
+from archiver.windows import TOLERATED_SKEW_MS
+
+_CLOCK_MS = 5_000
+
+
+class Finding(NamedTuple):
+    """One thing that was tried. `code`: how a command would end for it."""
+
+    state: Literal["ok", "warning", "failed"]
+    what: str
+    text: str
+    remedy: str | None = None
+    code: int = EXIT_DONE
+
+
+Check = Callable[[], Iterator[Finding]]
+
+
+def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Iterator[Finding]:
+    """Try everything, in the order in which things need each other; what cannot be tried then is left out."""
+    yield from _tried("configuration", lambda: _configuration(settings))
+    with wiring.opened(settings, at_head=False) as store:
+        found = list(_tried("database", lambda: _database(store)))
+        yield from found
+        if all(each.state != "failed" for each in found):
+            yield from _tried("rights", lambda: _rights(store))
+            yield from _tried("disk", lambda: _disk(store))
+            yield from _tried("clock", lambda: _clock(store))
+            yield from _tried("text search", lambda: _search(store))
+            for app in settings.apps:
+                yield from _app(app, settings, store, stop)
+    if settings.attachments:
+        yield from _tried("attachments", lambda: _attachments(settings))
+    if test_alert:
+        yield from _tried("alerts", lambda: _alert(settings))
+
+
+def _tried(what: str, check: Check) -> Iterator[Finding]:
+    try:
+        yield from check()
+    except ArchiverError as error:
+        yield Finding("failed", what, str(error), error.hint, error.exit_code)
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    for warning in settings.warnings:
+        yield Finding("warning", "configuration", warning)
+    if settings.metrics and importlib.util.find_spec("prometheus_client") is None:
+        remedy = "pip install 'archiver[metrics]'"
+        yield Finding("failed", "configuration", "[metrics] needs prometheus-client", remedy, EXIT_USAGE)
+    if settings.alerts is None:
+        yield Finding("warning", "alerts", "none are configured: nobody is told when it fails", "[alerts] in the file")
+    count = len(settings.apps)
+    yield Finding("ok", "configuration", f"{count} source{'' if count == 1 else 's'} of apps")
+
+
+def _database(store: Store) -> Iterator[Finding]:
+    with store.read() as tx:
+        version = health.version(tx)
+    yield Finding("ok", "database", version)
+    wiring.check_schema(store)
+    yield Finding("ok", "schema", "at the revision that this program works with")
+
+
+def _rights(store: Store) -> Iterator[Finding]:
+    missing = health.missing_rights(store)
+    if missing:
+        told = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        remedy = "archiver migrate --roles, then GRANT archive_writer TO this login"
+        yield Finding("failed", "rights", f"this login may not: {told}", remedy, EXIT_FAILED)
+    else:
+        yield Finding("ok", "rights", "this login may do what a pull does")
+    if problem := health.journal(store):
+        yield Finding("failed", "rights", problem, "put the file on a local disk", EXIT_FAILED)
+
+
+def _disk(store: Store) -> Iterator[Finding]:
+    store.check_disk()
+    found = store.disk()
+    size, free = found["database_bytes"] or 0, found["disk_free_bytes"]
+    told = f"the database has {size / 2**20:,.0f} MiB"
+    yield Finding("ok", "disk", told if free is None else f"{told}, {free / 2**30:,.1f} GiB are free beside it")
+
+
+def _clock(store: Store) -> Iterator[Finding]:
+    with store.read() as tx:
+        skew_ms = int(time.time() * SECOND_MS) - tx.now_ms()
+    text = f"this machine is {abs(skew_ms) / SECOND_MS:.1f} s {'ahead of' if skew_ms > 0 else 'behind'} the database"
+    if abs(skew_ms) > _CLOCK_MS:
+        yield Finding("warning", "clock", text, "let NTP set both; only the database's clock counts")
+    else:
+        yield Finding("ok", "clock", text)
+
+
+def _search(store: Store) -> Iterator[Finding]:
+    with store.read() as tx:
+        problem = health.search_problem(tx)
+    if problem:
+        yield Finding("warning", "text search", problem, "create the database with --encoding=UTF8, or use PostgreSQL")
+    else:
+        yield Finding("ok", "text search", "the database has what it needs")
+
+
+def _app(app: App, settings: Settings, store: Store, stop: Event) -> Iterator[Finding]:
+    name = f"{app.name} ({app.source})"
+    with wiring.line_to(app, settings, store, stop) as line:
+        found = list(_tried(f"{name}: credentials", lambda: _credentials(line, name)))
+        yield from found
+        if all(each.state == "ok" for each in found):
+            yield from _tried(f"{name}: provider", lambda: _provider(line, store, name))
+    if app.source == "hourly":
+        yield from _tried(f"{name}: hour zone", lambda: _zone(app, store, name))
+
+
+def _credentials(line: wiring.Line, name: str) -> Iterator[Finding]:
+    line.tokens.borrow()
+    yield Finding("ok", f"{name}: credentials", f"{line.client.base_url.partition('://')[2]} gave a token")
+
+
+def _provider(line: wiring.Line, store: Store, name: str) -> Iterator[Finding]:
+    began = time.monotonic()
+    server_ms = line.source.fetch_now()
+    took_s = time.monotonic() - began
+    with store.read() as tx:
+        skew_ms = server_ms - tx.now_ms()
+    yield Finding("ok", f"{name}: provider", f"answers what a pull asks first, after {took_s:.1f} s")
+    text = f"the server is {abs(skew_ms) / SECOND_MS:.1f} s {'ahead of' if skew_ms > 0 else 'behind'} the database"
+    if abs(skew_ms) > TOLERATED_SKEW_MS:
+        remedy = "look at NTP on the database's machine"
+        yield Finding("failed", f"{name}: clock", text, remedy, EXIT_FAILED)
+    else:
+        yield Finding("ok", f"{name}: clock", text)
+
+
+def _zone(app: App, store: Store, name: str) -> Iterator[Finding]:
+    with store.read() as tx:
+        key = apps.find(tx, app.name, app.source)
+        found = hours.shifts(tx, key) if key else []
+    wrong = {shift for shift, _ in found if shift}
+    if not found:
+        yield Finding("ok", f"{name}: hour zone", "no file with messages has been read yet; the first ones will tell")
+    elif wrong and all(shift for shift, _ in found):
+        text = f"all {len(found)} files hold other hours, by {', '.join(map(str, sorted(wrong)))}"
+        yield Finding("failed", f"{name}: hour zone", text, "hour_utc_offset, as the console shows it", EXIT_USAGE)
+    else:
+        yield Finding("ok", f"{name}: hour zone", f"the files of {len(found)} hours hold the hours they are named for")
+
+
+def _attachments(settings: Settings) -> Iterator[Finding]:
+    """An empty content is stored and read back: it is a content like any other, and stays."""
+    found = settings.attachments
+    if found is None:
+        return
+    blobs = Blobs(found.store, found.endpoint)
+    digest = hashlib.sha256(b"").hexdigest()
+    blobs.save(io.BytesIO(), digest, 0)
+    if blobs.digest(digest) != (digest, 0):
+        yield Finding("failed", "attachments", "the store does not give back what was stored", None, EXIT_FAILED)
+    else:
+        yield Finding("ok", "attachments", "the store takes a content and gives it back")
+
+
+def _alert(settings: Settings) -> Iterator[Finding]:
+    found = settings.alerts
+    if found is None or found.webhook is None:
+        raise ConfigurationError("no webhook is configured", hint="[alerts] webhook_file in the configuration")
+    call(found.webhook.get_secret_value(), alerts.test_message(found.form))
+    yield Finding("ok", "alerts", "the webhook took a test; look whether it arrived")
+
+
+def gravest(found: list[Finding]) -> int:
+    """The exit code of all of them together."""
+    return wiring.gravest([each.code for each in found])

@@ -1,0 +1,114 @@
+"""`doctor`: each thing that can be wrong has a line, a remedy and a code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from archiver import cli
+from tests.conftest import Database, Postgres
+from tests.flow.conftest import Archive, MakeArchive
+from tests.service.conftest import Listener
+
+
+def examine(archive: Archive, top: str = "", **changes: Any) -> tuple[int, dict[str, dict[str, Any]]]:
+    archive.write_config(**changes)
+    archive.config.write_text(top + archive.config.read_text())
+    code = archive("doctor", "--format", "json")
+    return code, {each["what"].rpartition(": ")[2]: each for each in json.loads(archive.output)}
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_all_is_well(kind: str, request: pytest.FixtureRequest, make_archive: MakeArchive, tmp_path: Path) -> None:
+    database = request.getfixturevalue("database" if kind == "sqlite" else "postgres_database")
+    archive = make_archive(database, messages=3)
+    code, found = examine(archive, f'[attachments]\nstore = "file://{tmp_path}/files"\n')
+    assert code == 0
+    assert {each["state"] for name, each in found.items() if name not in ("alerts", "configuration")} == {"ok"}
+    wanted = {"database", "schema", "rights", "disk", "clock", "text search", "credentials", "provider", "attachments"}
+    assert wanted <= set(found)
+    assert archive("doctor") == 0
+    assert all(line.startswith(("ok  ", "warning  ")) for line in archive.output.splitlines()), "one line each"
+    assert archive.count("messages") == 0, "it looks, and archives nothing"
+
+
+def test_refused_credentials_and_an_absent_provider(archive: Archive) -> None:
+    code, found = examine(archive, client_id="YXA6wrong")
+    assert code == 4
+    assert "client_id and client_secret" in found["credentials"]["remedy"]
+    assert "provider" not in found
+    code, found = examine(archive, base_url="http://127.0.0.1:9", give_up="1s")
+    assert code == 75
+    assert "refused the connection" in found["credentials"]["text"]
+
+
+def test_a_server_whose_clock_is_wrong(archive: Archive) -> None:
+    archive.server.faults.clock_offset_ms = -3_600_000
+    code, found = examine(archive)
+    assert code == 1
+    assert found["clock"]["state"] == "failed"
+
+
+def test_a_database_without_schema(empty_database: Database, make_archive: MakeArchive) -> None:
+    code, found = examine(make_archive(empty_database, messages=3))
+    assert code == 2
+    assert found["database"]["remedy"] == "archiver migrate"
+    assert "rights" not in found
+
+
+def test_a_database_that_is_away(archive: Archive) -> None:
+    archive.write_config()
+    text = archive.config.read_text().replace(archive.database.url, "postgresql://me@127.0.0.1:9/archive")
+    archive.config.write_text(text)
+    assert archive("doctor") == 75
+    assert "failed   database: database error" in archive.output
+
+
+def test_a_login_that_may_not_write(postgres: Postgres, postgres_database: Database, make_archive: MakeArchive) -> None:
+    archive = make_archive(postgres_database, messages=3)
+    with psycopg.connect(postgres_database.url, autocommit=True) as conn:
+        conn.execute("CREATE ROLE looker LOGIN")
+        conn.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO looker")
+    try:
+        archive.write_config()
+        as_looker = postgres_database.url.replace("postgres@", "looker@")
+        archive.config.write_text(archive.config.read_text().replace(postgres_database.url, as_looker))
+        code = archive("doctor", "--format", "json")
+        rights = next(each for each in json.loads(archive.output) if each["what"] == "rights")
+        assert code in (1, 75)
+        assert "may not: INSERT on messages" in rights["text"]
+        assert "GRANT archive_writer" in rights["remedy"]
+    finally:
+        with psycopg.connect(postgres_database.url, autocommit=True) as conn:
+            conn.execute("DROP OWNED BY looker")
+            conn.execute("DROP ROLE looker")
+
+
+def test_a_test_alert_goes_out_on_request(archive: Archive, listener: Listener) -> None:
+    examine(archive, f'[alerts]\nwebhook = "{listener.url}/x"\n')
+    assert listener.of("POST") == []
+    assert archive("doctor", "--test-alert") == 0
+    assert "this is a test" in listener.of("POST")[0][1]["text"]
+    listener.status = 404
+    assert archive("doctor", "--test-alert") == 75
+    assert "answered with 404" in archive.output
+
+
+def test_without_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["--config", str(tmp_path / "none.toml"), "doctor"]) == 2
+    assert "archiver init" in capsys.readouterr().err
+
+
+def test_an_hour_zone_that_does_not_fit(archive: Archive) -> None:
+    hourly: dict[str, Any] = {"source": "hourly", "settle": "24h", "audits": None}
+    code, found = examine(archive, **hourly)
+    assert (code, found["hour zone"]["state"]) == (0, "ok")
+    archive("pull", **hourly)
+    archive.database.run("UPDATE windows SET shift_hours = 8, outside = 30")
+    code, found = examine(archive, **hourly)
+    assert code == 2
+    assert "hour_utc_offset" in found["hour zone"]["remedy"]
