@@ -2,9 +2,10 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full deploy-test check format lock clean prove mutants test-citus
+.PHONY: demo test test-full deploy-test check format lock clean prove mutants test-citus scale-test
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -36,6 +37,8 @@ lock: $(VENV)/dev.installed                ## renew both lock files, without ind
 	    --python-version 3.11 pyproject.toml --extra metrics --group dev -c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
 	    --python-version 3.11 --group pyproject.toml:deploy -c requirements-dev.lock -o requirements-deploy.lock
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
+	    --python-version 3.11 --group pyproject.toml:scale -o requirements-scale.lock
 
 WORLDS ?= 20000
 FIRST  ?= 0
@@ -49,12 +52,15 @@ prove: $(VENV)/dev.installed               ## the pull protocol in simulated wor
 mutants: $(VENV)/dev.installed             ## what notices each way in which the protocol could be wrong
 	$(BIN)/python -m pytest -q -s --timeout 0 -o log_level=CRITICAL tests/proof/table.py
 
+scale-test: $(VENV)/dev.installed $(SCALE)/installed  ## the same questions to the archive, and to its Parquet export by Spark SQL
+	$(BIN)/python -m tests.scale.compare --spark $(SCALE)/bin/python
+
 test-citus: $(VENV)/dev.installed          ## the store and export tests on a cluster: ARCHIVER_TEST_CITUS_URL=postgresql://... make test-citus
 	test -n "$$ARCHIVER_TEST_CITUS_URL"
 	$(PYTEST) tests/store tests/export tests/attachments -k postgresql
 
 clean:
-	rm -rf $(VENV) demo dist
+	rm -rf $(VENV) $(SCALE) demo dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -75,4 +81,9 @@ $(VENV)/deploy.installed: requirements-deploy.lock | $(VENV)/dev.installed
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 \
 	    apt-get install -y -qq --no-install-recommends $(DEPLOY_PACKAGES) >/dev/null || echo "not installed: $(DEPLOY_PACKAGES)"; fi
+	touch $@
+
+$(SCALE)/installed: requirements-scale.lock
+	$(PYTHON) -m venv $(SCALE)
+	$(SCALE)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-scale.lock
 	touch $@

@@ -19,6 +19,7 @@ from typing import Any
 
 from archiver import exports, status
 from archiver.store import migrate
+from archiver.store.ask import ask
 from archiver.store.engine import open_store
 from archiver.store.filters import Filter
 from bench.archive import START_MS, fill
@@ -62,7 +63,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--days", type=int, default=30)
-    parser.add_argument("--url", help="an empty database; otherwise SQLite in a folder of its own")
+    parser.add_argument("--url", help="an empty database, or one that this has filled; else SQLite in a folder")
     parser.add_argument("--measure")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--idle", action="store_true")
@@ -74,7 +75,8 @@ def main() -> None:
         url = given.url or f"sqlite:///{folder}/archive.db"
         store = open_store(url)
         migrate.upgrade(store)
-        fill(store, "bench#export", given.messages, given.days)
+        if not ask(store, "SELECT 1 FROM messages LIMIT 1")[1]:
+            fill(store, "bench#export", given.messages, given.days)
         store.dispose()
         print(f"{given.messages:,} messages of {given.days} days from {datetime.fromtimestamp(START_MS / 1000, UTC)}")
         print("format   seconds  idle MB  peak MB  above idle MB")

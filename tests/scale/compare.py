@@ -1,0 +1,129 @@
+"""The same questions to the archive and to its Parquet export on a distributed engine: `make scale-test`.
+
+`python -m tests.scale.compare --spark PYTHON [--messages N]`: the second interpreter is one with pysail and
+pyspark-client. Ends with 1 if any answer differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from archiver import exports, status
+from archiver.store import migrate
+from archiver.store.ask import ask
+from archiver.store.engine import Store, open_store
+from archiver.store.filters import Filter
+from bench.archive import fill
+
+SPARK = Path(__file__).with_name("spark.py")
+QUESTIONS = {
+    "messages and senders by app, day and kind": (
+        "SELECT app, day_utc, chat_type, messages, senders FROM daily_counts ORDER BY 1, 2, 3",
+        (
+            "SELECT app, cast(day AS string), chat_type, count(DISTINCT msg_id), count(DISTINCT sender) FROM messages"
+            " WHERE sent_at IS NOT NULL GROUP BY app, day, chat_type ORDER BY 1, 2, 3"
+        ),
+    ),
+    "a conversation, in order": (
+        (
+            "SELECT substr(sent_at, 1, 19), msg_id, body_position, sender, body_type, text FROM messages_readable"
+            " WHERE conversation = 'guoguo|iris' ORDER BY sent_at, msg_id, body_position"
+        ),
+        (
+            "SELECT date_format(sent_at, \"yyyy-MM-dd'T'HH:mm:ss\"), msg_id, body_position, sender, body_type, text"
+            " FROM messages WHERE conversation = 'guoguo|iris' ORDER BY sent_at, msg_id, body_position"
+        ),
+    ),
+    "who wrote most": (
+        "SELECT sender, count(DISTINCT msg_id) AS n FROM messages_readable GROUP BY sender ORDER BY n DESC, sender",
+        "SELECT sender, count(DISTINCT msg_id) AS n FROM messages GROUP BY sender ORDER BY n DESC, sender",
+    ),
+    "a word": (
+        "SELECT msg_id, text FROM messages_readable WHERE text LIKE '%发货%' ORDER BY msg_id",
+        "SELECT msg_id, text FROM messages WHERE text LIKE '%发货%' ORDER BY msg_id",
+    ),
+    "files by kind, and their bytes": (
+        (
+            "SELECT body_type, count(*), sum(file_length) FROM messages_readable WHERE filename IS NOT NULL"
+            " GROUP BY body_type ORDER BY 1"
+        ),
+        (
+            "SELECT body_type, count(*), sum(file_length) FROM messages WHERE filename IS NOT NULL"
+            " GROUP BY body_type ORDER BY 1"
+        ),
+    ),
+    "messages without a day": (
+        "SELECT count(*) FROM messages WHERE sent_at IS NULL",
+        "SELECT count(*) FROM messages WHERE sent_at IS NULL",
+    ),
+}
+
+
+class Quiet:
+    """Nobody watches."""
+
+    def begun(self, messages: int) -> None:
+        pass
+
+    def wrote(self, messages: int) -> None:
+        pass
+
+
+def make(store: Store, count: int) -> None:
+    """Two apps of three days, and one message beyond the calendar."""
+    migrate.upgrade(store)
+    for app in ("scale#one", "scale#two"):
+        fill(store, app, count // 2, 3)
+    with store.write() as tx:
+        tx.conn.exec_driver_sql(
+            "UPDATE messages SET timestamp_ms = 253402300800000, sent_at = NULL WHERE (app_id, msg_id) ="
+            " (SELECT app_id, min(msg_id) FROM messages GROUP BY app_id ORDER BY app_id LIMIT 1)"
+        )
+
+
+def spark_answers(python: str, messages: Path, work: Path) -> dict[str, list[Any]]:
+    queries = work / "queries.json"
+    queries.write_text(json.dumps({name: sql for name, (_, sql) in QUESTIONS.items()}), encoding="utf-8")
+    told = subprocess.run(
+        [python, SPARK, messages, queries], stdout=subprocess.PIPE, text=True, check=True, timeout=600
+    )
+    return dict(json.loads(told.stdout.splitlines()[-1]))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--spark", required=True)
+    parser.add_argument("--messages", type=int, default=20_000)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        store = open_store(f"sqlite:///{work / 'archive.db'}")
+        make(store, given.messages)
+        request = exports.Request("parquet", work / "out", Filter(), "scale-test")
+        exports.Export(store, request, claims=status.claims, blobs=None, stop=Event(), watcher=Quiet()).run()
+        began = time.perf_counter()
+        theirs = spark_answers(given.spark, work / "out" / "messages", work)
+        took_s = time.perf_counter() - began
+        differing = 0
+        for name, (sql, _) in QUESTIONS.items():
+            ours = json.loads(json.dumps([list(row) for row in ask(store, sql)[1]]))
+            same = ours == theirs[name]
+            differing += not same
+            print(f"{'equal' if same else 'DIFFERS':7} {len(ours):6,} rows  {name}")
+            if not same:
+                print(f"  archive: {ours[:3]}\n  spark:   {theirs[name][:3]}")
+        store.dispose()
+    print(f"{given.messages:,} messages asked by Spark SQL on a local cluster of Sail in {took_s:.0f} s")
+    return 1 if differing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
