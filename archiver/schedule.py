@@ -55,6 +55,8 @@ class Round:
             return
         try:
             self._pull()
+            if not self._stop.is_set():
+                wiring.index(self._store, enough=self._until_next_pull())
             if self._settings.attachments and not self._stop.is_set():
                 self._fetch_attachments()
         except UsageError as error:
@@ -73,14 +75,17 @@ class Round:
         if not (self._stop.is_set() and outcome.exit_code != EXIT_DONE):
             wiring.tell(self._line.app, outcome)
 
-    def _fetch_attachments(self) -> None:
-        """For as long as until the next pull, so that neither holds up the other."""
+    def _until_next_pull(self) -> Callable[[], bool]:
+        """What follows a pull goes on for as long, so that neither holds up the other."""
         ends_at = time.monotonic() + self._settings.schedule.every_ms / SECOND_MS
+        return lambda: self._stop.is_set() or time.monotonic() > ends_at
+
+    def _fetch_attachments(self) -> None:
         self._blobs = self._blobs or fetching.open_blobs(self._settings)
         outcome = fetching.fetch(
             *(self._line, self._settings, self._store, self._blobs),
             stop=self._stop,
-            enough=lambda: time.monotonic() > ends_at,
+            enough=self._until_next_pull(),
         )
         if outcome is not None and not self._stop.is_set():
             fetching.tell(self._line, outcome)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
-from threading import Event
 
 from archiver.errors import UsageError
 from archiver.store import indexing, search, terms
@@ -16,10 +15,10 @@ from archiver.store.search import Hit
 _HITS_AT_ONCE = 200
 
 
-def index(store: Store, decode: Decode, stop: Event | None = None) -> int:
+def index(store: Store, decode: Decode, enough: Callable[[], bool] = lambda: False) -> int:
     """Bring the index up to what is archived, a few pages a transaction; gives how many texts were added."""
     added = 0
-    while stop is None or not stop.is_set():
+    while not enough():
         with store.write() as tx:
             batch = indexing.index(tx, decode)
         if batch is None:

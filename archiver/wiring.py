@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from threading import Event, Lock
 from typing import IO
 
-from archiver import logs, planning
+from archiver import logs, planning, searching
 from archiver.config import App, Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, ConfigurationError, UsageError
 from archiver.http import Client, Downloaded, Limits, SignedLink, download
@@ -18,7 +18,7 @@ from archiver.http.download import Progress
 from archiver.model import SECOND_MS, Source, Tally, Window
 from archiver.pull import Manner, Outcome, Pull, Silent, Watcher
 from archiver.sources.easemob.auth import Tokens
-from archiver.sources.easemob.build import build
+from archiver.sources.easemob.build import build, decode_stored
 from archiver.store import apps, migrate, rates
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx, open_store
@@ -231,6 +231,11 @@ def tell(app: App, outcome: Outcome) -> None:
     else:
         hint = f" (try: {outcome.hint})" if outcome.hint else ""
         log.error("not all that was due was pulled: %s%s", outcome.reason, hint, extra={"fields": fields})
+
+
+def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
+    """Bring the search index up to what is archived; gives how many texts were added."""
+    return searching.index(store, decode_stored, enough)
 
 
 def plan_backfill(settings: Settings, store: Store, name: str | None, from_ms: int, to_ms: int | None) -> bool:

@@ -72,7 +72,7 @@ def hold_snapshot(tx: Tx) -> None:
 def batches(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Archived]]:
     """The messages of a day, by time, or one conversation after the other."""
     for keys in _keys(tx, day, conditions, by_conversation):
-        yield _fetch(tx, day, [msg_id for msg_id, _, _ in keys])
+        yield fetch(tx, day.app_id, day.app, [msg_id for msg_id, _, _ in keys])
 
 
 def known(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Known]]:
@@ -157,19 +157,20 @@ def _rows(tx: Tx, query: sa.Select[Any], table: sa.Table, app_id: int, msg_ids: 
     return [tuple(row) for row in found]
 
 
-def _fetch(tx: Tx, day: Day, msg_ids: list[str]) -> list[Archived]:
-    about = _About(tx, day.app_id, msg_ids, raw=True)
+def fetch(tx: Tx, app_id: int, app: str, msg_ids: list[str]) -> list[Archived]:
+    """These messages of an app, in this order, with all that is known about them."""
+    about = _About(tx, app_id, msg_ids, raw=True)
     bodies: dict[str, list[Body]] = defaultdict(list)
-    for msg_id, *body in _rows(tx, _BODIES, message_bodies, day.app_id, msg_ids):
+    for msg_id, *body in _rows(tx, _BODIES, message_bodies, app_id, msg_ids):
         bodies[msg_id].append(Body(*body))
     found = {}
-    for row in tx.conn.execute(_MESSAGES.where(m.app_id == day.app_id, tx.among(m.msg_id, msg_ids))):
+    for row in tx.conn.execute(_MESSAGES.where(m.app_id == app_id, tx.among(m.msg_id, msg_ids))):
         columns = dict(row._mapping)
         page_id, archived_ms = columns.pop("page_id"), columns.pop("archived_at")
         message = Message(**columns, bodies=tuple(bodies.get(row.msg_id, ())))
         lateness_ms, revisions, files = about.of(row.msg_id)
         times = iso(row.timestamp_ms), iso(archived_ms)
-        found[row.msg_id] = Archived(day.app, message, *times, page_id, lateness_ms, revisions, files)
+        found[row.msg_id] = Archived(app, message, *times, page_id, lateness_ms, revisions, files)
     return [found[msg_id] for msg_id in msg_ids]
 
 

@@ -1,0 +1,184 @@
+"""`search`, `index`, `conversation`: what was said, for people."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import click
+
+from archiver import logs, searching, transcripts, wiring
+from archiver.cli import common, show
+from archiver.cli.common import INSTANT
+from archiver.cli.spoken import Spoken
+from archiver.errors import EXIT_DONE
+from archiver.store.filters import Filter
+from archiver.store.indexing import Lag
+from archiver.store.search import Hit
+from archiver.store.terms import normal
+
+_AROUND = 24
+
+
+class Zone(click.ParamType[tzinfo]):
+    """A time zone by its name, or by its distance from UTC."""
+
+    name = "zone"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tzinfo:
+        if isinstance(value, tzinfo):
+            return value
+        if value == "UTC":
+            return UTC
+        try:
+            if value[:1] in "+-":
+                offset = datetime.strptime(value, "%z").utcoffset() or timedelta()
+                return timezone(offset)
+            return ZoneInfo(value)
+        except (ValueError, ZoneInfoNotFoundError, OSError):
+            self.fail(f"{value!r} is no zone known here; try +08:00, or a name as Asia/Shanghai", param, ctx)
+
+
+@click.command()
+@click.argument("text")
+@common.message_filter
+@click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="How many at most; 0: all.")
+@click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True)
+@click.pass_context
+def search(ctx: click.Context, /, text: str, wanted: Filter, limit: int, form: str) -> int:
+    """Find TEXT in what was said, the latest first: Chinese words of any length, Latin ones, numbers, emoji.
+
+    Searched are texts, file names, addresses and custom messages, revisions too. Upper and lower case, full and half
+    width are the same, and characters that cannot be seen do not hide anything. Write -- before a TEXT that begins
+    with a dash.
+
+    \b
+    Example:
+      archiver search 退款 --sender xingchen --from 2026-11-01T00:00:00+08:00
+      archiver search "order A-1029" --format csv --limit 0 > found.csv
+    """
+    from archiver.sources.easemob.build import decode_stored
+
+    with common.archive(ctx, offline=True) as (_, store):
+        _tell_lag(searching.lag(store))
+        found = searching.find(store, text, wanted, decode_stored, limit + 1 if limit else None)
+        _PRINTERS[form](_up_to(limit, found), text)
+    return EXIT_DONE
+
+
+def _tell_lag(lag: Lag) -> None:
+    if lag.pages:
+        lacks = f"{lag.messages:,} messages in {lag.pages:,} pages, the oldest of {show.instant(lag.since_ms)} UTC"
+        click.echo(f"the index lacks {lacks}; they are read as well (faster after: archiver index)", err=True)
+
+
+def _up_to(limit: int, found: Iterable[Hit]) -> Iterator[Hit]:
+    for number, hit in enumerate(found, 1):
+        if limit and number > limit:
+            click.echo(f"there is more than these {limit:,}: --limit, or narrow it by --from, --sender, ...", err=True)
+            return
+        yield hit
+
+
+def _print_table(hits: Iterable[Hit], text: str) -> None:
+    rows = [
+        ((hit.sent_at or "")[:19].replace("T", " "), hit.sender, hit.conversation, _excerpt(hit, text)) for hit in hits
+    ]
+    if rows:
+        show.table("", ("sent (UTC)", "sender", "conversation", "said"), rows)
+    else:
+        click.echo("nothing was found")
+
+
+def _excerpt(hit: Hit, text: str) -> str:
+    """The field that was found, around the place where that can be told; unseen characters may hide it."""
+    fields = [each for each in (hit.text, hit.filename, hit.addr, hit.extra) if each]
+    told = next((each for each in fields if normal(text) in normal(each)), " ".join(fields))
+    at = max(0, told.lower().find(text.lower()))
+    start, end = max(0, at - _AROUND), at + len(text) + _AROUND
+    cut = ("…" if start else "") + told[start:end] + ("…" if end < len(told) else "")
+    kind = "" if hit.body_type == "txt" else f"[{hit.body_type}] "
+    return kind + (f"(revision {hit.revision}) " if hit.revision else "") + cut
+
+
+def _print_jsonl(hits: Iterable[Hit], _: str) -> None:
+    for hit in hits:
+        told = hit._asdict() | {"extra": None if hit.extra is None else json.loads(hit.extra)}
+        click.echo(json.dumps(told))
+
+
+def _print_csv(hits: Iterable[Hit], _: str) -> None:
+    from archiver.export.spreadsheet import disarmed
+
+    def line(cells: Iterable[Any]) -> None:
+        buffer = io.StringIO(newline="")
+        told = (show.cell(cell) for cell in cells) if sys.stdout.isatty() else cells
+        csv.writer(buffer, lineterminator="\r\n").writerow([disarmed(cell) for cell in told])
+        click.echo(buffer.getvalue(), nl=False)
+
+    line(Hit._fields)
+    for hit in hits:
+        line(hit)
+
+
+_PRINTERS = {"table": _print_table, "jsonl": _print_jsonl, "csv": _print_csv}
+
+
+@click.command()
+@click.pass_context
+def index(ctx: click.Context) -> int:
+    """Keep the search index up with the archive: after a pull by cron. The service does so by itself.
+
+    \b
+    Example:
+      archiver pull && archiver index
+    """
+    with common.archive(ctx, offline=True) as (_, store), common.stop_on_signals() as stop:
+        added = wiring.index(store, stop.is_set)
+    click.echo(f"{added:,} texts added")
+    return EXIT_DONE
+
+
+@click.command()
+@click.argument("names", metavar="A B | GROUP", nargs=-1, required=True)
+@click.option("--app", metavar="NAME", help='Of this app, as "org#app" or "app".')
+@click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Stamped at this time or later.")
+@click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="Stamped before this time.")
+@click.option("--zone", type=Zone(), default="UTC", show_default=True, help="Of the times, as Asia/Shanghai or +08:00.")
+@click.pass_context
+def conversation(
+    ctx: click.Context,
+    names: tuple[str, ...],
+    app: str | None,
+    from_ms: int | None,
+    to_ms: int | None,
+    zone: tzinfo,
+) -> int:
+    """Print what two users, or the members of a group or room, said to each other.
+
+    What came late and what was changed is marked, files have their digest, and what would steer the terminal is
+    shown as an escape. Lines that begin with | go on with the text above them.
+
+    \b
+    Example:
+      archiver conversation iris xingchen --zone Asia/Shanghai
+      archiver conversation 88201534001153 --from 2026-11-01T00:00:00Z
+    """
+    if len(names) > 2:
+        raise click.UsageError("two users, or one group")
+    lo_ms, hi_ms = transcripts.ALL_TIME
+    window = common.stretch(lo_ms if from_ms is None else from_ms, hi_ms if to_ms is None else to_ms)
+    with common.archive(ctx, offline=True) as (_, store):
+        thread = transcripts.find(store, "|".join(names), app)
+        click.echo(logs.visible(f"{thread.conversation} in {thread.app}, times in {zone}"))
+        spoken = Spoken(zone)
+        for page in transcripts.read(store, thread, window):
+            sys.stdout.write("".join(f"{line}\n" for each in page for line in spoken.lines(each)))
+            sys.stdout.flush()
+    return EXIT_DONE

@@ -1,0 +1,91 @@
+"""Messages as lines of a transcript, in a chosen time zone; nothing in them can steer a terminal or pass for a line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+
+from archiver.cli import show
+from archiver.logs import visible
+from archiver.model import Archived, Body, File, Message
+from archiver.sources.easemob.build import decode_stored
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_INDENT = "    "
+
+
+class Spoken:
+    """Remembers the day, so that it is told once."""
+
+    def __init__(self, zone: tzinfo) -> None:
+        self._zone = zone
+        self._day = ""
+
+    def lines(self, each: Archived) -> Iterator[str]:
+        """The lines of one message; a new day comes first."""
+        day, clock = self._moment(each.message.timestamp_ms)
+        if day != self._day:
+            self._day = day
+            yield ""
+            yield f"--- {day} ---"
+        m = each.message
+        said = [_said(body) for body in m.bodies] or ["(no body)"]
+        yield from _under(f"{clock} {visible(m.sender or '(nobody)')}: {said[0]}")
+        for part in said[1:]:
+            yield from _under(f"{_INDENT}{part}")
+        yield from (f"{_INDENT}{_file(file)}" for file in each.files)
+        if each.lateness_ms is not None:
+            yield f"{_INDENT}(arrived late, by up to {show.length(each.lateness_ms)})"
+        if m.lossy:
+            yield f"{_INDENT}(shown with substitutes; the record itself is in the archive)"
+        yield from self._revisions(each)
+
+    def _revisions(self, each: Archived) -> Iterator[str]:
+        for revision in each.revisions:
+            record = decode_stored(revision.raw, 0)
+            said = [_said(body) for body in record.bodies] if isinstance(record, Message) else []
+            seen = " ".join(self._moment_of(revision.seen_at))
+            yield from _under(f"{_INDENT}(revision {revision.revision}, seen {seen}) {' / '.join(said) or '(no body)'}")
+
+    def _moment(self, ms: int) -> tuple[str, str]:
+        """Day and time; what lies beyond the calendar, in ms."""
+        try:
+            moment = (_EPOCH + timedelta(milliseconds=ms)).astimezone(self._zone)
+        except (OverflowError, ValueError):
+            return "beyond the calendar", f"{ms} ms"
+        return f"{moment:%Y-%m-%d %A}", f"{moment:%H:%M:%S}"
+
+    def _moment_of(self, text: str | None) -> tuple[str, str]:
+        if text is None:
+            return ("at an unknown time",) * 2
+        moment = datetime.fromisoformat(text).astimezone(self._zone)
+        return f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}"
+
+
+def _under(text: str) -> Iterator[str]:
+    """A text of several lines: the further ones marked, so that none can pass for another message."""
+    first, *more = text.replace("\r\n", "\n").split("\n")
+    yield visible(first)
+    for line in more:
+        yield f"{_INDENT}| {visible(line)}"
+
+
+def _said(body: Body) -> str:
+    """What a body says, in words; its kind unless it is a text."""
+    parts = [value for value in (body.text, body.filename, body.addr) if value]
+    if body.lat is not None and body.lng is not None:
+        parts.append(f"({body.lat:g}, {body.lng:g})")
+    if body.duration is not None:
+        parts.append(f"{body.duration:g} s")
+    if body.file_length is not None:
+        parts.append(f"{body.file_length:,} bytes")
+    if body.extra and (body.type == "custom" or not parts) and 'secret"' not in body.extra:
+        parts.append(body.extra)
+    told = " ".join(parts)
+    return told if body.type == "txt" else f"[{body.type}] {told}".rstrip()
+
+
+def _file(file: File) -> str:
+    """By its digest where it is stored; otherwise how that stands."""
+    told = file.state if file.sha256 is None else f"SHA-256 {file.sha256}, {file.size or 0:,} bytes"
+    return visible(f"{file.kind}: {told}" + (f" ({file.reason})" if file.reason else ""))
