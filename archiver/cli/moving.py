@@ -1,0 +1,88 @@
+"""`copy`: the archive into another database."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+from pydantic import SecretStr
+
+from archiver import logs
+from archiver.cli import common, show
+from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
+
+_TOLD_EVERY_S = 2.0
+
+
+@click.command()
+@click.option("--to", "url", required=True, envvar="ARCHIVER_COPY_TO", metavar="URL", help="The other database.")
+@click.option("--compare-only", is_flag=True, help="Copy nothing; read both, and compare.")
+@click.pass_context
+def copy(ctx: click.Context, url: str, *, compare_only: bool) -> int:
+    """Copy the archive into another database, and read both back to the end.
+
+    The target is empty, or an earlier copy: what is there already is compared
+    and not sent again, so the same command goes on after a stop. Stop what
+    pulls before the last run. Exits 3 if the two differ.
+
+    A URL with a password belongs into the variable ARCHIVER_COPY_TO: everybody
+    on the machine sees the arguments of a command.
+
+    \b
+    Example:
+      archiver copy --to postgresql://archive_admin@db/archive
+    """
+    from archiver import copying
+    from archiver.store.engine import open_store
+
+    to = _address(url)
+    with common.archive(ctx, offline=True) as (_, source), common.stop_on_signals() as stop:
+        target = open_store(to.get_secret_value())
+        try:
+            copying.prepare(source, target)
+            if not compare_only:
+                copying.copy(source, target, stop=stop, told=_Told())
+            found = copying.compare(source, target)
+        finally:
+            target.dispose()
+    rows = [
+        (one.table, f"{one.source.rows:,}", f"{one.target.rows:,}", one.source.digest[:16], _verdict(one.same))
+        for one in found
+    ]
+    show.table("", ("table", "rows here", "rows there", "digest here", ""), rows)
+    if all(one.same for one in found):
+        click.echo("both databases hold the same; next: [database] url, then archiver doctor")
+        return EXIT_DONE
+    click.echo("the databases differ; stop what pulls, and run the same command again")
+    return EXIT_INCOMPLETE
+
+
+def _verdict(same: bool) -> str:
+    return "same" if same else "DIFFERENT"
+
+
+def _address(url: str) -> SecretStr:
+    from archiver.config import Database
+
+    try:
+        found = Database.model_validate({"url": url})
+    except ValueError:
+        raise UsageError("--to: write sqlite:////path/archive.db or postgresql://user@host/database") from None
+    if found.safe_url != found.sqlalchemy_url:
+        logs.keep_secret(url)
+        logs.keep_secret(found.sqlalchemy_url.partition("://")[2].rpartition("@")[0].partition(":")[2])
+    return SecretStr(found.sqlalchemy_url)
+
+
+class _Told:
+    """A line now and then, on standard error."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def __call__(self, table: str, rows: int) -> None:
+        now = time.monotonic()
+        if now - self._last > _TOLD_EVERY_S:
+            self._last = now
+            print(f"{table}: {rows:,} rows copied", file=sys.stderr)

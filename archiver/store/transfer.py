@@ -1,0 +1,164 @@
+"""Moves rows from one archive's database to another's, and says by count and digest whether both hold the same.
+
+What is derived (the search index) is not moved: triggers on `pages` have the target build it anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Generator, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.errors import ArchiveIncomplete
+from archiver.store.engine import Store, Tx
+from archiver.store.schema import Instant, JsonText, apps, iso, metadata, page_ids
+
+_DERIVED = ("search_texts", "search_queue", "revision_bodies")
+_FOR_EVER = (
+    *("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "attachment_attempts", "audit_log"),
+)
+_ROWS = 500
+Row = tuple[Any, ...]
+TABLES = [table for table in metadata.sorted_tables if table.name not in _DERIVED]
+
+
+class Sum(NamedTuple):
+    """How many rows a table has, and what is in them; the order of rows does not matter."""
+
+    rows: int
+    digest: str
+
+
+def foreign_apps(source: Tx, target: Tx) -> list[str]:
+    """Apps that the target knows, and the source does not know under this number: it is another archive."""
+    ours = {row.id: row.name for row in source.conn.execute(sa.select(apps))}
+    return [row.name for row in target.conn.execute(sa.select(apps)) if ours.get(row.id) != row.name]
+
+
+def batches(tx: Tx, table: sa.Table) -> Generator[Sequence[Row], None, None]:
+    """All rows, some at a time, within the transaction's snapshot."""
+    query = sa.select(*map(_plain, table.columns)).order_by(*table.primary_key)
+    with tx.conn.execution_options(yield_per=_ROWS).execute(query) as result:
+        for part in result.partitions():
+            yield [tuple(row) for row in part]
+
+
+def _plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """JSON as its text: read as values, its numbers would lose digits."""
+    return sa.cast(column, sa.Text).label(column.name) if column.type is JsonText else column
+
+
+def is_empty(tx: Tx, table: sa.Table) -> bool:
+    return tx.conn.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() is None
+
+
+def put(tx: Tx, table: sa.Table, rows: Sequence[Row], *, fresh: bool) -> int:
+    """Add the rows that are missing, and bring up to date what may change; gives how many that were.
+
+    `fresh`: the table was empty when the copy began, and nobody else writes.
+    """
+    there = {} if fresh else _there(tx, table, rows)
+    missing = [row for row in rows if _key(table, row) not in there]
+    changed = [
+        row for row in rows if (old := there.get(_key(table, row))) and _content(table, old) != _content(table, row)
+    ]
+    if changed and table.name in _FOR_EVER:
+        raise ArchiveIncomplete(
+            f"{table.name}: the target holds other rows under the same keys; it is no copy of this archive",
+            hint="copy into an empty database",
+        )
+    for row in changed:
+        values = dict(zip(table.columns.keys(), row, strict=True))
+        tx.conn.execute(table.update().where(_is(table, row)).values(values))
+    if missing:
+        tx.append(table, table.columns.keys(), [_written(table, row) for row in missing])
+    return len(missing) + len(changed)
+
+
+def prune(source: Tx, target: Tx, table: sa.Table) -> int:
+    """Take out of the target what the source has no more; only state goes away."""
+    if table.name in _FOR_EVER:
+        return 0
+    keys = sa.select(*table.primary_key)
+    ours = {tuple(row) for row in source.conn.execute(keys)}
+    gone = [tuple(row) for row in target.conn.execute(keys) if tuple(row) not in ours]
+    for key in gone:
+        same = [column == value for column, value in zip(table.primary_key, key, strict=True)]
+        target.conn.execute(table.delete().where(*same))
+    return len(gone)
+
+
+def total(tx: Tx, table: sa.Table) -> Sum:
+    """Read a whole table back."""
+    count, digest = 0, 0
+    for rows in batches(tx, table):
+        count += len(rows)
+        for row in rows:
+            whole = hashlib.sha256(repr(_content(table, row)).encode("utf-8", "backslashreplace")).digest()
+            digest = (digest + int.from_bytes(whole)) % 2**256
+    return Sum(count, f"{digest:064x}")
+
+
+def go_on_counting(store: Store) -> None:
+    """PostgreSQL numbers rows itself: from here on behind those that were brought along."""
+    if store.engine.dialect.name != "postgresql":
+        return
+    with store.write() as tx:
+        for table in TABLES:
+            name = (
+                tx.conn.scalar(sa.select(sa.func.pg_get_serial_sequence(table.name, "id"))) if "id" in table.c else None
+            )
+            name = page_ids.name if table.name == "pages" else name
+            if name is not None:
+                highest = sa.select(sa.func.greatest(sa.func.max(table.c.id), 1)).scalar_subquery()
+                known = sa.exists(sa.select(table.c.id))
+                tx.conn.execute(sa.select(sa.func.setval(name, highest, known)))
+
+
+def _there(tx: Tx, table: sa.Table, rows: Sequence[Row]) -> dict[Row, Row]:
+    keys = [_key(table, row) for row in rows]
+    query = sa.select(*map(_plain, table.columns)).where(sa.tuple_(*table.primary_key).in_(keys))
+    return {_key(table, found): found for found in map(tuple, tx.conn.execute(query))}
+
+
+def _key(table: sa.Table, row: Row) -> Row:
+    names = table.columns.keys()
+    return tuple(row[names.index(column.name)] for column in table.primary_key)
+
+
+def _is(table: sa.Table, row: Row) -> sa.ColumnElement[bool]:
+    return sa.and_(*(column == value for column, value in zip(table.primary_key, _key(table, row), strict=True)))
+
+
+def _content(table: sa.Table, row: Row) -> Row:
+    """What both databases must agree on: their JSON differs in spaces, order and the writing of numbers."""
+    return tuple(_agreed(column, value) for column, value in zip(table.columns, row, strict=True))
+
+
+def _agreed(column: sa.Column[Any], value: Any) -> Any:
+    if value is None:
+        return None
+    if column.type is JsonText:
+        found = json.loads(value, parse_int=_number, parse_float=_number, parse_constant=str)
+        return json.dumps(found, sort_keys=True)
+    if isinstance(value, bool):
+        return int(value)
+    if isinstance(column.type, sa.Double):
+        return float(value)
+    return bytes(value) if isinstance(value, memoryview) else value
+
+
+def _number(text: str) -> str:
+    return f"{Decimal(text).normalize():e}"
+
+
+def _written(table: sa.Table, row: Row) -> Row:
+    """As `append` takes it: instants as text."""
+    return tuple(
+        iso(value) if isinstance(column.type, Instant) and value is not None else value
+        for column, value in zip(table.columns, row, strict=True)
+    )

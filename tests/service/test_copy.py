@@ -1,0 +1,128 @@
+"""`copy`: from one kind of database to the other, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from threading import Event
+
+import pytest
+
+from archiver import copying
+from archiver.errors import Stopped
+from archiver.store.schema import iso
+from archiver.store.transfer import TABLES
+from tests.conftest import Database
+from tests.flow.conftest import DAY, Archive, MakeArchive, check_sums
+from tests.service.conftest import opened
+
+ROOT = Path(__file__).parents[2]
+WEIRD = (
+    b'{"msg_id":"n%d","timestamp":%d,"from":"a","to":"b","chat_type":"chat","payload":{"bodies":[{"type":"txt","msg":"x"}],'
+    b'"ext":{"n":1.0,"big":12345678901234567890.5,"e":1e3,"z":-0,"\xe4\xbd\xa0":["\\u0000",{"b":1,"a":[2.50,true,null]}]}}}'
+)
+
+
+@pytest.fixture(params=["to PostgreSQL", "to SQLite"])
+def pair(request: pytest.FixtureRequest, both: Sequence[Database]) -> tuple[Database, Database]:
+    sqlite, postgres = both
+    return (sqlite, postgres) if request.param == "to PostgreSQL" else (postgres, sqlite)
+
+
+@pytest.fixture
+def filled(pair: tuple[Database, Database], make_archive: MakeArchive) -> Archive:
+    """With revisions, quarantine, late arrivals, odd JSON and every kind of run."""
+    archive = make_archive(pair[0], messages=300)
+    at = archive.server.start_ms
+    for number, line in enumerate((ROOT / "tests/corpus/records.txt").read_text().splitlines()):
+        if line.startswith("{") and len(line) < 2_000:
+            archive.server.add(line.encode("utf-8", "surrogateescape"), at + number)
+    for number in range(3):
+        archive.server.add(WEIRD % (number, at + number))
+    archive("pull")
+    archive.server.add({"msg_id": "late", "timestamp": at + 5, "from": "a", "to": "b", "chat_type": "chat"})
+    archive.server.add({"timestamp": at + 6})
+    archive("audit", "--from", str(iso(at)), "--to", str(iso(at + DAY)))
+    return archive
+
+
+def counts(database: Database) -> dict[str, int]:
+    return {table.name: database.value(f"SELECT count(*) FROM {table.name}") for table in TABLES}
+
+
+def test_a_copy_is_whole_and_goes_on_pulling(filled: Archive, pair: tuple[Database, Database]) -> None:
+    source, target = pair
+    assert filled("copy", "--to", target.url) == 0
+    assert "both databases hold the same" in filled.output
+    assert counts(source) == counts(target)
+    before = filled.status()
+    raw = "SELECT msg_id, raw FROM messages ORDER BY msg_id"
+    assert {row[0]: bytes(row[1]) for row in source.rows(raw)} == {row[0]: bytes(row[1]) for row in target.rows(raw)}
+    filled.database = target
+    filled.write_config()
+    after = filled.status()
+    for key in ("complete_until_ms", "messages", "late_arrivals", "quarantined", "requests", "holes"):
+        assert after[key] == before[key], key
+    filled.server.add(
+        {"msg_id": "new", "timestamp": filled.server.now_ms() - 200_000, "from": "a", "chat_type": "chat"}
+    )
+    assert filled("pull", settle="1s") == 0
+    check_sums(target)
+    assert target.value("SELECT count(DISTINCT page_id) FROM search_queue") == filled.count("pages"), (
+        "to be indexed anew"
+    )
+
+
+@pytest.mark.full
+def test_a_copy_that_was_stopped_goes_on_and_follows_what_changed(
+    filled: Archive, pair: tuple[Database, Database]
+) -> None:
+    source, target = pair
+    stop = Event()
+    with opened(source) as ours, opened(target) as theirs:
+        copying.prepare(ours, theirs)
+        with pytest.raises(Stopped):
+            copying.copy(ours, theirs, stop=stop, told=lambda table, _: stop.set() if table == "messages" else None)
+    assert filled("copy", "--to", target.url, "--compare-only") == 3
+    assert "DIFFERENT" in filled.output
+    assert filled("copy", "--to", target.url) == 0
+    filled.server.add({"msg_id": "!", "timestamp": filled.server.start_ms + 9, "from": "a", "to": "b"})
+    day = ["--from", str(iso(filled.server.start_ms)), "--to", str(iso(filled.server.start_ms + DAY))]
+    filled("audit", *day)
+    assert filled("copy", "--to", target.url, "--compare-only") == 3
+    assert filled("copy", "--to", target.url) == 0
+    assert counts(source) == counts(target)
+    check_sums(target)
+
+
+@pytest.mark.full
+def test_a_difference_is_found(filled: Archive, pair: tuple[Database, Database]) -> None:
+    assert filled("copy", "--to", pair[1].url) == 0
+    pair[1].run("UPDATE messages SET sender = 'mallory' WHERE msg_id = 'late'")
+    assert filled("copy", "--to", pair[1].url, "--compare-only") == 3
+    assert filled("copy", "--to", pair[1].url) == 3
+    assert "holds other rows under the same keys" in filled.errors
+
+
+@pytest.mark.full
+def test_another_archive_is_never_written_into(filled: Archive, pair: tuple[Database, Database]) -> None:
+    pair[1].run("INSERT INTO apps (id, name, created_at) VALUES (7, 'else#where', '2026-11-01T00:00:00.000Z')")
+    assert filled("copy", "--to", pair[1].url) == 2
+    assert "else#where" in filled.errors
+    assert filled("copy", "--to", filled.database.url) == 2
+    assert filled("copy", "--to", "mysql://x") == 2
+
+
+@pytest.mark.full
+def test_into_an_empty_database(empty_database: Database, sqlite_archive: Archive) -> None:
+    assert sqlite_archive("copy", "--to", empty_database.url) == 0
+    assert empty_database.value("SELECT count(*) FROM messages") == 20
+
+
+@pytest.fixture
+def sqlite_archive(sqlite_template: Path, tmp_path: Path, make_archive: MakeArchive) -> Archive:
+    shutil.copy(sqlite_template, tmp_path / "source.db")
+    archive = make_archive(Database("sqlite", f"sqlite:///{tmp_path / 'source.db'}"), name="source", messages=20)
+    archive("pull")
+    return archive
