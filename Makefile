@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full deploy-test check format lock clean prove mutants test-citus scale-test
+.PHONY: demo test test-full deploy-test check format lock clean prove mutants test-citus scale-test browser-test
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -54,6 +54,9 @@ mutants: $(VENV)/dev.installed             ## what notices each way in which the
 
 scale-test: $(VENV)/dev.installed $(SCALE)/installed  ## the same questions to the archive, and to its Parquet export by Spark SQL
 	$(BIN)/python -m tests.scale.compare --spark $(SCALE)/bin/python
+
+browser-test: $(VENV)/dev.installed        ## HTML exports in Chromium, where it is installed
+	$(BIN)/python -m pytest -q tests/export/chromium.py
 
 test-citus: $(VENV)/dev.installed          ## the store and export tests on a cluster: ARCHIVER_TEST_CITUS_URL=postgresql://... make test-citus
 	test -n "$$ARCHIVER_TEST_CITUS_URL"
