@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from archiver import exports, status
+from archiver.export import FORMATS
 from archiver.store import migrate
 from archiver.store.ask import ask
 from archiver.store.engine import open_store
@@ -64,6 +66,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=1_000_000)
     parser.add_argument("--days", type=int, default=30)
     parser.add_argument("--url", help="an empty database, or one that this has filled; else SQLite in a folder")
+    parser.add_argument("--postgres", action="store_true", help="on a PostgreSQL server of its own")
     parser.add_argument("--measure")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--idle", action="store_true")
@@ -71,23 +74,32 @@ def main() -> None:
     if given.measure:
         print(json.dumps(measure(given.url, given.measure, given.output, idle=given.idle)))
         return
-    with tempfile.TemporaryDirectory() as folder:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = given.url or f"sqlite:///{folder}/archive.db"
-        store = open_store(url)
-        migrate.upgrade(store)
-        if not ask(store, "SELECT 1 FROM messages LIMIT 1")[1]:
-            fill(store, "bench#export", given.messages, given.days)
-        store.dispose()
-        print(f"{given.messages:,} messages of {given.days} days from {datetime.fromtimestamp(START_MS / 1000, UTC)}")
-        print("format   seconds  idle MB  peak MB  above idle MB")
-        for form in ("jsonl", "csv", "html", "parquet"):
-            idle = in_a_process(url, form, Path(folder, f"idle-{form}"), idle=True)
-            full = in_a_process(url, form, Path(folder, form), idle=False)
-            above = full["peak_mb"] - idle["peak_mb"]
-            print(
-                f"{form:7} {full['seconds']:8} {idle['peak_mb']:8.0f} {full['peak_mb']:8.0f} {above:14.0f}",
-                flush=True,
-            )
+        if given.postgres:
+            from tests.conftest import _own_server  # not in the processes that are measured
+
+            server = stack.enter_context(_own_server())
+            server.run("CREATE DATABASE export_memory")
+            url = server.of("export_memory").replace("postgresql://", "postgresql+psycopg://")
+        compare(url, folder, given.messages, given.days)
+
+
+def compare(url: str, folder: Path, messages: int, days: int) -> None:
+    """Fill a database that is empty, and print a line for each format."""
+    store = open_store(url)
+    migrate.upgrade(store)
+    if not ask(store, "SELECT 1 FROM messages LIMIT 1")[1]:
+        fill(store, "bench#export", messages, days)
+    store.dispose()
+    print(f"{messages:,} messages of {days} days from {datetime.fromtimestamp(START_MS / 1000, UTC)}")
+    print("format   seconds  idle MB  peak MB  above idle MB")
+    for form in FORMATS:
+        idle = in_a_process(url, form, folder / f"idle-{form}", idle=True)
+        full = in_a_process(url, form, folder / form, idle=False)
+        above = full["peak_mb"] - idle["peak_mb"]
+        print(f"{form:7} {full['seconds']:8} {idle['peak_mb']:8.0f} {full['peak_mb']:8.0f} {above:14.0f}", flush=True)
 
 
 if __name__ == "__main__":

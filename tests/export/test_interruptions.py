@@ -1,0 +1,100 @@
+"""Exports that are killed, stopped or run twice at once: what lies there is whole, or goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from archiver.errors import TryAgainLater, UsageError
+from archiver.export.folder import Folder
+from tests.export.conftest import files
+from tests.flow.conftest import Archive, start
+
+__all__ = ["start"]
+Start = Callable[..., subprocess.Popen[bytes]]
+
+
+def in_the_middle(archive: Archive, start: Start, place: Path) -> subprocess.Popen[bytes]:
+    """An export in a process of its own that has begun to finish days."""
+    process = start(archive, "export", "--format", "jsonl", "--output", str(place))
+    deadline = time.monotonic() + 60
+    while not list(place.rglob("*.jsonl")) and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    return process
+
+
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
+def test_an_export_that_is_killed_goes_on(archive: Archive, start: Start, tmp_path: Path, sign: signal.Signals) -> None:
+    place = tmp_path / "out"
+    process = in_the_middle(archive, start, place)
+    process.send_signal(sign)
+    process.communicate()
+    ended = archive.database.rows("SELECT outcome FROM audit_log ORDER BY id")
+    assert ended[0] == ("begun",)
+    if process.returncode:  # it may have been faster
+        assert process.returncode in (75, -sign)
+        assert not (place / "manifest.json").exists()
+        assert archive("export", "verify", str(place)) == 2
+        assert archive("export", "--format", "jsonl", "--output", str(place)) == 0
+    assert archive("export", "verify", str(place)) == 0
+    lines = [line for part in place.rglob("*.jsonl") for line in part.read_bytes().splitlines()]
+    assert len({json.loads(line)["msg_id"] for line in lines}) == len(lines) == archive.count("messages")
+    assert not [path for path in files(place) if path.endswith(".partial") or "journal" in path]
+
+
+HEADER = {"format": "jsonl", "filter": {"types": ("txt",)}}
+DAY = {"app": "o#a", "day": "2026-11-01", "files": []}
+
+
+def test_a_torn_line_of_the_journal_is_forgotten(tmp_path: Path) -> None:
+    place = Folder(tmp_path / "out", HEADER)
+    place.finished_day(DAY)
+    place.close()
+    with (tmp_path / "out/export.journal").open("ab") as file:
+        file.write(b'{"app": "o#a", "day": "2026-11-02", "fil')
+    again = Folder(tmp_path / "out", HEADER)
+    assert again.resumed
+    assert list(again.days) == [("o#a", "2026-11-01")]
+    again.finished_day({**DAY, "day": None})
+    again.close()
+    third = Folder(tmp_path / "out", HEADER)
+    assert list(third.days) == [("o#a", "2026-11-01"), ("o#a", None)]
+    third.close()
+
+
+def test_two_exports_into_one_folder_are_one_too_many(tmp_path: Path) -> None:
+    place = Folder(tmp_path / "out", HEADER)
+    with pytest.raises(TryAgainLater, match="another process"):
+        Folder(tmp_path / "out", HEADER)
+    place.close()
+    with pytest.raises(UsageError, match="differs in: format"):
+        Folder(tmp_path / "out", {**HEADER, "format": "csv"})
+    Folder(tmp_path / "out", HEADER).close()
+
+
+def test_a_day_that_a_later_snapshot_lacks_is_removed(tmp_path: Path) -> None:
+    place = Folder(tmp_path / "out", HEADER)
+    with place.create(f"{place.day_folder('o#a', '2026-11-01')}/part-0001.jsonl") as sink:
+        sink.write(b"line\n")
+    place.finished_day(DAY)
+    place.keep_only([])
+    assert files(tmp_path / "out") == ["export.journal"]
+    assert place.days == {}
+    place.close()
+
+
+@pytest.mark.parametrize("app", ["../../up", "/etc", "a/b", "o#a", "名#字", "..", "app=x"])
+def test_no_name_of_an_app_leads_out_of_its_place(tmp_path: Path, app: str) -> None:
+    place = Folder(tmp_path / "out", HEADER)
+    name = place.day_folder(app, "2026-11-01")
+    place.close()
+    assert len(name.split("/")) == 3
+    assert name.isascii()
+    assert not {"..", ".", ""} & set(name.split("/"))
