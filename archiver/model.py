@@ -127,6 +127,11 @@ class Page:
     def received(self) -> int:
         return len(self.messages) + len(self.rejects)
 
+    @property
+    def size(self) -> int:
+        """Bytes of all records."""
+        return sum(len(message.raw) for message in self.messages) + sum(len(reject.raw) for reject in self.rejects)
+
 
 @dataclass(frozen=True, slots=True)
 class Tally:

@@ -82,7 +82,7 @@ class Manner:
     live: bool = True
     backfill: bool = False
     ahead: bool = False
-    """Fetch the next page while this one is stored."""
+    """Fetch the next pages while these are stored."""
     audit: int | None = None
     """The pass number of an audit that was asked for: only that is walked."""
 

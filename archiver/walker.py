@@ -1,15 +1,14 @@
-"""Walks one claimed window: one transaction a page, and the window's end in whatever way it came."""
+"""Walks one claimed window: a transaction for what has arrived, and the window's end in whatever way it came."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Event
 
-from archiver import logs
+from archiver.ahead import lots
 from archiver.errors import (
     ArchiverError,
     ConfigurationError,
@@ -58,24 +57,11 @@ class Ground:
     moved: Callable[[int], None]
     """Told where the watermark is after a window was closed."""
     ahead: bool
-    """Fetch and decode the next page while this one is stored."""
+    """Fetch and decode the next pages while these are stored."""
 
 
-@contextmanager
-def _ahead(steps: Iterator[Step]) -> Iterator[Iterator[Step]]:
-    """The steps of a walk, each next one already on its way while the last one is looked at."""
-    with ThreadPoolExecutor(1, thread_name_prefix="fetch", **logs.carried()) as pool:
-
-        def arriving() -> Iterator[Step]:
-            coming = pool.submit(next, steps, None)
-            while (step := coming.result()) is not None:
-                if not step.end:
-                    coming = pool.submit(next, steps, None)
-                yield step
-                if step.end:
-                    return
-
-        yield arriving()
+def _one_by_one(steps: Iterator[Step]) -> Iterator[list[Step]]:
+    return ([step] for step in steps)
 
 
 class Walker:
@@ -100,11 +86,11 @@ class Walker:
         steps = ground.source.walk(
             self.claim.window, resume_ms=self.resume_ms, order_trusted=self.trusted, progress=self._renew
         )
-        with _ahead(steps) if ground.ahead else nullcontext(steps) as arriving:
-            for step in arriving:
-                self._commit(step)
-                ordered = step.ordered
-                if step.end:
+        with lots(steps) if ground.ahead else nullcontext(_one_by_one(steps)) as arriving:
+            for lot in arriving:
+                self._commit(lot)
+                ordered = lot[-1].ordered
+                if lot[-1].end:
                     break
                 if ground.stop.is_set():
                     raise Stopped
@@ -118,38 +104,40 @@ class Walker:
         if not ordered or (not self.trusted and self._rows > 1):  # a single row is always in order
             self._note_order(ordered)
 
-    def _commit(self, step: Step) -> None:
-        mark_ms = None
+    def _commit(self, lot: Sequence[Step]) -> None:
+        last, mark_ms = lot[-1], None
         with self.ground.store.write() as tx:
             windows.hold(tx, self.claim)
             if self.walk0_ms is None:
-                self.walk0_ms = self._walk0(tx, step)
-            tally = pages.insert(tx, self.claim, step.page, self.walk0_ms)
-            self._note_shifts(step)
+                self.walk0_ms = self._walk0(tx, lot[0])
+            tallies = [pages.insert(tx, self.claim, step.page, self.walk0_ms) for step in lot]
+            whole = sum(tallies, Tally())
+            self._note_shifts(lot)
             windows.advance(
-                tx,
-                self.claim,
-                tally,
+                *(tx, self.claim, whole),
+                pages=len(lot),
                 walk0_ms=self.walk0_ms,
-                progress_ms=step.progress_ms,
+                progress_ms=last.progress_ms,
                 lease_ms=self.ground.lease_ms,
             )
-            runs.advance(tx, self.ground.run_id, tally, pages=1, windows=1 if step.end else 0)
-            if step.end and self._settled():
-                mark_ms = self._end(tx, step)
-        self.progress_ms = step.progress_ms
-        self._rows += tally.received - tally.outside
-        self._report(tally)
-        self.ground.count(tally)
+            runs.advance(tx, self.ground.run_id, whole, pages=len(lot), windows=1 if last.end else 0)
+            if last.end and self._settled():
+                mark_ms = self._end(tx, last)
+        self.progress_ms = last.progress_ms
+        self._rows += whole.received - whole.outside
+        self._report(whole)
+        for tally in tallies:
+            self.ground.count(tally)
         if mark_ms is not None:
             self.ground.moved(mark_ms)
         if self._wrong_zone is not None:
             raise self._wrong_zone
 
-    def _note_shifts(self, step: Step) -> None:
+    def _note_shifts(self, lot: Sequence[Step]) -> None:
         offset_ms = self.ground.source.hour_offset_ms
         if offset_ms is not None and 0 not in self._shifts:
-            found = {hour_shift(self.claim.window, each.timestamp_ms, offset_ms) for each in step.page.messages}
+            messages = (message for step in lot for message in step.page.messages)
+            found = {hour_shift(self.claim.window, each.timestamp_ms, offset_ms) for each in messages}
             self._shifts |= {hours for hours in found if hours is not None}
 
     def _walk0(self, tx: Tx, step: Step) -> int:

@@ -142,8 +142,7 @@ def manner(app: App, settings: Settings, **ways: object) -> Manner:
         origin_ms=app.start_ms,
         workers=app.workers,
         lease_ms=settings.schedule.lease_ms,
-        ahead=True,
-        **ways,  # type: ignore[arg-type]
+        **{"ahead": True, **ways},  # type: ignore[arg-type]
     )
 
 

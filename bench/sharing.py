@@ -25,7 +25,7 @@ from archiver.sandbox import Faults, Sandbox
 from archiver.store import migrate
 from archiver.store.ask import ask
 from archiver.store.engine import open_store
-from tests.conftest import Postgres, _own_server
+from tests.postgres import Postgres, own_server
 
 _ARCHIVER = [sys.executable, "-m", "archiver"]
 
@@ -84,7 +84,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as folder,
         serving(given.messages, given.latency_ms) as told,
-        _own_server() as postgres,
+        own_server() as postgres,
     ):
         config = Path(folder, "config.toml")
         app = {name: told[name] for name in ("org", "app", "base_url", "client_id", "client_secret", "start")}

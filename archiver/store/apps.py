@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -17,6 +17,19 @@ class Key(NamedTuple):
     app_id: int
     source: str
 
+    @property
+    def bound(self) -> dict[str, object]:
+        """For statements that were built with `of_source`."""
+        return {"of_app": self.app_id, "of_source": self.source}
+
+
+def of_source(columns: Any) -> sa.ColumnElement[bool]:
+    """`app_id` and `source` are those of a key that is bound later: what runs for every page is built once.
+
+    Building a statement takes several times as long as running it.
+    """
+    return sa.and_(columns.app_id == sa.bindparam("of_app"), columns.source == sa.bindparam("of_source"))
+
 
 class Remembered(NamedTuple):
     """What the archive remembers about a source. `origin_ms` never moves."""
@@ -24,6 +37,15 @@ class Remembered(NamedTuple):
     origin_ms: int
     backfill_from_ms: int | None
     order_trusted: bool
+
+
+_LOCK = (
+    sa.select(sources.c.origin_ms, sources.c.backfill_from_ms, sources.c.order_trusted)
+    .where(of_source(sources.c))
+    .with_for_update()
+)
+_TRUSTED = sa.select(sources.c.order_trusted).where(of_source(sources.c))
+_CHANGE = sources.update().where(of_source(sources.c))
 
 
 def register(
@@ -37,24 +59,12 @@ def register(
     if app_id is None:
         app_id = _add_app(tx, app)
     key = Key(app_id, source)
-    changed = tx.conn.execute(
-        sources.update()
-        .where(_is(sources, key))
-        .values(settle_ms=settle_ms, grain_ms=grain_ms, retention_ms=retention_ms)
-        .returning(sources.c.app_id)
-    ).first()
+    settings = {"settle_ms": settle_ms, "grain_ms": grain_ms, "retention_ms": retention_ms}
+    changed = tx.conn.execute(_CHANGE.returning(sources.c.app_id), key.bound | settings).first()
     if changed is None:
         now_ms = tx.now_ms()
         tx.conn.execute(
-            sources.insert().values(
-                app_id=app_id,
-                source=source,
-                origin_ms=origin_ms,
-                settle_ms=settle_ms,
-                grain_ms=grain_ms,
-                retention_ms=retention_ms,
-                created_at=now_ms,
-            )
+            sources.insert().values(app_id=app_id, source=source, origin_ms=origin_ms, created_at=now_ms, **settings)
         )
         tx.conn.execute(
             watermarks.insert().values(
@@ -108,22 +118,17 @@ def pin(tx: Tx, app: str, application: str) -> None:
 
 def lock(tx: Tx, key: Key) -> Remembered:
     """Hold the source's row to the end of the transaction: planning goes one at a time."""
-    row = tx.conn.execute(
-        sa.select(sources.c.origin_ms, sources.c.backfill_from_ms, sources.c.order_trusted)
-        .where(_is(sources, key))
-        .with_for_update()
-    ).one()
-    return Remembered(*row)
+    return Remembered(*tx.conn.execute(_LOCK, key.bound).one())
 
 
 def set_backfill(tx: Tx, key: Key, from_ms: int) -> None:
     """Remember how far back a backfill shall go, so that it can be resumed; it only ever goes further."""
-    tx.conn.execute(sa.update(sources).where(_is(sources, key)).values(backfill_from_ms=from_ms))
+    tx.conn.execute(_CHANGE, key.bound | {"backfill_from_ms": from_ms})
 
 
 def order_trusted(tx: Tx, key: Key) -> bool:
     """Whether the server's order is trusted now."""
-    return bool(tx.conn.scalar(sa.select(sources.c.order_trusted).where(_is(sources, key))))
+    return bool(tx.conn.scalar(_TRUSTED, key.bound))
 
 
 def note_order(tx: Tx, key: Key, *, ordered: bool, clean_needed: int = 100) -> bool:
@@ -131,24 +136,16 @@ def note_order(tx: Tx, key: Key, *, ordered: bool, clean_needed: int = 100) -> b
 
     Trust comes back after `clean_needed` walks in good order.
     """
-    row = tx.conn.execute(
-        sa.select(sources.c.order_trusted, sources.c.clean_walks).where(_is(sources, key)).with_for_update()
-    ).one()
+    query = sa.select(sources.c.order_trusted, sources.c.clean_walks).where(of_source(sources.c)).with_for_update()
+    row = tx.conn.execute(query, key.bound).one()
     if row.order_trusted and ordered:
         return False
     clean_walks = row.clean_walks + 1 if ordered else 0
-    tx.conn.execute(
-        sa.update(sources)
-        .where(_is(sources, key))
-        .values(clean_walks=clean_walks, order_trusted=ordered and clean_walks >= clean_needed)
-    )
+    trusted = ordered and clean_walks >= clean_needed
+    tx.conn.execute(_CHANGE, key.bound | {"clean_walks": clean_walks, "order_trusted": trusted})
     return bool(row.order_trusted) and not ordered
 
 
 def note_skew(tx: Tx, key: Key, skew_ms: int) -> None:
     """Remember how far the provider's clock is ahead of the database's."""
-    tx.conn.execute(sa.update(sources).where(_is(sources, key)).values(skew_ms=skew_ms))
-
-
-def _is(table: sa.Table, key: Key) -> sa.ColumnElement[bool]:
-    return sa.and_(table.c.app_id == key.app_id, table.c.source == key.source)
+    tx.conn.execute(_CHANGE, key.bound | {"skew_ms": skew_ms})

@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from archiver.store.schema import page_ids
 _SQLITE_NOW = sa.text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)")
 _POSTGRES_NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
 
+
+_ROWS_AT_ONCE = 200
+"""SQLite lets other threads in before each statement, and then waits for them: few statements, not one a row."""
 
 _LEAST_FREE, _ENOUGH_FREE = 16 * 2**20, 256 * 2**20
 
@@ -57,17 +61,18 @@ class Tx:
 
     def among(self, column: sa.ColumnElement[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
         """`column` is one of many texts, bound as one parameter: a thousand of them plan and parse like one."""
-        if self.postgres:
-            return column == sa.any_(sa.bindparam(None, list(values), sa.ARRAY(sa.Text)))
-        each = sa.func.json_each(json.dumps(values)).table_valued("value")
-        return column.in_(sa.select(each.c.value))
+        return among(column, None, postgres=self.postgres, value=self.listed(values))
+
+    def listed(self, values: Sequence[str]) -> object:
+        """What `among` takes as its parameter."""
+        return list(values) if self.postgres else json.dumps(values)
 
     def insert(self, table: sa.Table) -> Insert:
         """An INSERT that can say ON CONFLICT, which both databases know in the same words."""
         return (postgresql.insert if self.postgres else sqlite.insert)(table)  # type: ignore[return-value]
 
     def append(self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        """Add many rows in the driver's fastest way: COPY on PostgreSQL, one prepared statement on SQLite.
+        """Add many rows in the driver's fastest way: COPY on PostgreSQL, many rows a statement on SQLite.
 
         JSON columns take JSON text, instants ISO 8601 text, on both.
         """
@@ -80,8 +85,11 @@ class Tx:
                     for row in rows:
                         copy.write_row(row)
             else:
-                marks = ", ".join("?" * len(columns))
-                cursor.executemany(f"INSERT INTO {table.name} ({names}) VALUES ({marks})", rows)  # noqa: S608 - our own names
+                marks = f"({', '.join('?' * len(columns))})"
+                for at in range(0, len(rows), _ROWS_AT_ONCE):
+                    some = rows[at : at + _ROWS_AT_ONCE]
+                    statement = f"INSERT INTO {table.name} ({names}) VALUES {', '.join([marks] * len(some))}"  # noqa: S608 - our own names
+                    cursor.execute(statement, list(chain.from_iterable(some)))
         except (dbapi.Error, UnicodeError, OverflowError) as error:
             # Raised as SQLAlchemy would, so that there is one kind of database error to handle.
             cause = error if isinstance(error, dbapi.Error) else dbapi.DataError(type(error).__name__)
@@ -97,6 +105,16 @@ class Tx:
             yield
 
 
+def among(
+    column: sa.ColumnElement[Any], name: str | None, *, postgres: bool, value: object = None
+) -> sa.ColumnElement[bool]:
+    """As `Tx.among`, for a statement that is built once; what it is given later as `name` goes through `Tx.listed`."""
+    if postgres:
+        return column == sa.any_(sa.bindparam(name, value, sa.ARRAY(sa.Text)))
+    each = sa.func.json_each(sa.bindparam(name, value, sa.Text)).table_valued("value")
+    return column.in_(sa.select(each.c.value))
+
+
 class Store:
     """The archive's database. `clock` replaces the database's clock, for simulated time in tests."""
 
@@ -105,9 +123,19 @@ class Store:
         self._clock = clock
 
     @contextmanager
-    def write(self) -> Iterator[Tx]:
-        """One transaction: committed at the end of the block, rolled back whole by any error in it."""
-        with _translated(), self.engine.connect() as conn, conn.execution_options(archiver_begin="IMMEDIATE").begin():
+    def write(self, *, durable: bool = True) -> Iterator[Tx]:
+        """One transaction: committed at the end of the block, rolled back whole by any error in it.
+
+        Unless `durable`, the commit does not wait for the disk, and a crash of the machine may undo it.
+        """
+        with (
+            _translated(),
+            self.engine.connect() as conn,
+            _hasty(conn, haste=not durable),
+            conn.execution_options(archiver_begin="IMMEDIATE").begin(),
+        ):
+            if not durable and self.engine.dialect.name == "postgresql":
+                conn.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield Tx(conn, self._clock)
 
     @contextmanager
@@ -172,6 +200,20 @@ def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # or the driver begins transactions by itself, and late
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=16384"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+@contextmanager
+def _hasty(conn: sa.Connection, *, haste: bool) -> Iterator[None]:
+    """On SQLite a matter of the connection, to be asked for outside of a transaction."""
+    haste = haste and conn.dialect.name == "sqlite"
+    driver: Any = conn.connection.driver_connection if haste else None
+    if haste:
+        driver.execute("PRAGMA synchronous=NORMAL")
+    try:
+        yield
+    finally:
+        if haste:
+            driver.execute("PRAGMA synchronous=FULL")
 
 
 def _begin_sqlite(conn: sa.Connection) -> None:

@@ -8,13 +8,14 @@ table; another writer's same row, found by its unique violation, only costs the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from archiver.model import DAY_MS, Message, Reject
-from archiver.store.engine import Tx, is_data_error, is_duplicate
+from archiver.store.engine import Tx, among, is_data_error, is_duplicate
 from archiver.store.schema import attachments, iso, message_bodies, message_revisions, messages
 
 _ATTACHMENT = ("app_id", "msg_id", "position", "kind", "url", "declared_length", "expires_at")
@@ -79,10 +80,18 @@ def _insert_new(
 
 
 def _digests(tx: Tx, app_id: int, msg_ids: list[str]) -> dict[str, bytes]:
-    query = sa.select(messages.c.msg_id, messages.c.digest).where(
-        messages.c.app_id == app_id, tx.among(messages.c.msg_id, msg_ids)
+    if not msg_ids:
+        return {}
+    found = tx.conn.execute(_digests_of(tx.postgres), {"of_app": app_id, "msg_ids": tx.listed(msg_ids)})
+    return {row.msg_id: bytes(row.digest) for row in found}
+
+
+@cache
+def _digests_of(postgres: bool) -> sa.Select[tuple[str, bytes]]:
+    m = messages.c
+    return sa.select(m.msg_id, m.digest).where(
+        m.app_id == sa.bindparam("of_app"), among(m.msg_id, "msg_ids", postgres=postgres)
     )
-    return {row.msg_id: bytes(row.digest) for row in tx.conn.execute(query)} if msg_ids else {}
 
 
 def _append(tx: Tx, origin: Origin, fresh: list[Message], refused: list[Message]) -> list[Message]:
@@ -142,11 +151,12 @@ def _insert_revisions(tx: Tx, origin: Origin, differing: list[Message]) -> list[
         return []
     r = message_revisions.c
     query = sa.select(r.msg_id, r.revision, r.digest).where(
-        r.app_id == origin.app_id, tx.among(r.msg_id, sorted({message.msg_id for message in differing}))
+        r.app_id == origin.app_id, among(r.msg_id, "msg_ids", postgres=tx.postgres)
     )
+    msg_ids = tx.listed(sorted({message.msg_id for message in differing}))
     contents: dict[str, set[bytes]] = {}
     last: dict[str, int] = {}
-    for row in tx.conn.execute(query):
+    for row in tx.conn.execute(query, {"msg_ids": msg_ids}):
         contents.setdefault(row.msg_id, set()).add(bytes(row.digest))
         last[row.msg_id] = max(last.get(row.msg_id, 0), row.revision)
     changed = []

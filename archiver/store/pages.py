@@ -15,6 +15,7 @@ from archiver.store.schema import late_arrivals, pages, quarantine, windows
 from archiver.store.windows import Claim
 
 _FIRST_MS = -(2**63)
+_INSERT = pages.insert()
 
 
 def insert(tx: Tx, claim: Claim, page: Page, walk0_ms: int) -> Tally:
@@ -34,24 +35,23 @@ def insert(tx: Tx, claim: Claim, page: Page, walk0_ms: int) -> Tally:
         worst_lateness_ms=max(late, default=None),
         outside=sum(1 for message in page.messages if not claim.covers(message.timestamp_ms)),
     )
-    tx.conn.execute(
-        pages.insert().values(
-            id=page_id,
-            app_id=claim.key.app_id,
-            window_id=claim.id,
-            source=claim.key.source,
-            fence=claim.fence,
-            fetched_at=now_ms,
-            server_ms=page.server_ms,
-            sha256=page.sha256,
-            received=tally.received,
-            new=tally.new,
-            known=tally.known,
-            changed=tally.changed,
-            quarantined=tally.quarantined,
-            outside=tally.outside,
-        )
-    )
+    row = {
+        "id": page_id,
+        "app_id": claim.key.app_id,
+        "window_id": claim.id,
+        "source": claim.key.source,
+        "fence": claim.fence,
+        "fetched_at": now_ms,
+        "server_ms": page.server_ms,
+        "sha256": page.sha256,
+        "received": tally.received,
+        "new": tally.new,
+        "known": tally.known,
+        "changed": tally.changed,
+        "quarantined": tally.quarantined,
+        "outside": tally.outside,
+    }
+    tx.conn.execute(_INSERT, row)
     _quarantine(tx, claim, origin, rejects)
     return tally
 

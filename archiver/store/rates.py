@@ -12,6 +12,9 @@ from archiver.store.schema import rate_budgets
 _REMEMBERED = 20
 _QUEUE = 100
 """No queue of ours is longer; a turn that lies further ahead was booked before the clock was set back."""
+_GROUP = rate_budgets.c.rate_group == sa.bindparam("of_group")
+_TURNS = sa.select(rate_budgets.c.turns).where(_GROUP).with_for_update()
+_BOOK = rate_budgets.update().where(_GROUP)
 
 
 def take_turn(store: Store, group: str, count: int, period_ms: int) -> int:
@@ -21,16 +24,15 @@ def take_turn(store: Store, group: str, count: int, period_ms: int) -> int:
     """
     if count > _REMEMBERED:
         count, period_ms = 1, max(1, period_ms // count)
-    row = rate_budgets.c
-    with store.write() as tx:
-        tx.conn.execute(tx.insert(rate_budgets).values(rate_group=group).on_conflict_do_nothing())
-        text = tx.conn.execute(sa.select(row.turns).where(row.rate_group == group).with_for_update()).scalar_one()
+    with store.write(durable=False) as tx:
+        text = tx.conn.scalar(_TURNS, {"of_group": group})
+        if text is None:
+            tx.conn.execute(tx.insert(rate_budgets).values(rate_group=group).on_conflict_do_nothing())
+            text = tx.conn.execute(_TURNS, {"of_group": group}).scalar_one()
         now_ms = tx.now_ms()
         turns = [int(turn) for turn in json.loads(text)][-count:]
         # A clock set back must not bar the group for as long as it was set back.
         turns = [min(turn, now_ms + period_ms * _QUEUE // count) for turn in turns]
         turn_ms = max(now_ms, turns[0] + period_ms) if len(turns) == count else now_ms
-        tx.conn.execute(
-            rate_budgets.update().where(row.rate_group == group).values(turns=json.dumps([*turns, turn_ms][-count:]))
-        )
+        tx.conn.execute(_BOOK, {"of_group": group, "turns": json.dumps([*turns, turn_ms][-count:])})
     return turn_ms - now_ms

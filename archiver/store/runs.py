@@ -17,6 +17,11 @@ from archiver.store.schema import FATES, run_counters, runs
 r = runs.c
 SILENT_MS = 15 * 60_000
 """A run without an end whose heart has not beaten for this long is over."""
+_ADVANCE = (
+    runs.update()
+    .where(r.id == sa.bindparam("run_id"))
+    .values({name: r[name] + sa.bindparam(f"more_{name}") for name in (*FATES, "pages", "windows")})
+)
 
 
 def start(tx: Tx, key: Key, command: str, owner: str) -> int:
@@ -36,12 +41,9 @@ def start(tx: Tx, key: Key, command: str, owner: str) -> int:
 
 def advance(tx: Tx, run_id: int, tally: Tally, *, pages: int = 0, windows: int = 0) -> None:
     """Count what the run has done, in the transaction that did it."""
-    counters = {name: r[name] + getattr(tally, name) for name in FATES}
-    tx.conn.execute(
-        runs.update()
-        .where(r.id == run_id)
-        .values(**counters, pages=r.pages + pages, windows=r.windows + windows, heartbeat_at=tx.now_ms())
-    )
+    more = {f"more_{name}": getattr(tally, name) for name in FATES}
+    counts = {"more_pages": pages, "more_windows": windows}
+    tx.conn.execute(_ADVANCE, more | counts | {"run_id": run_id, "heartbeat_at": tx.now_ms()})
 
 
 def end(

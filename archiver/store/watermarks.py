@@ -11,13 +11,23 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from archiver.model import Window
-from archiver.store.apps import Key
+from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import TILING_STATES, sources, watermarks, windows
 from archiver.windows import reach, reach_back
 
 w, m = windows.c, watermarks.c
 _CHUNK = 1_000
+_READ = sa.select(m.complete_from_ms, m.complete_until_ms, m.audited_until_ms).where(of_source(m))
+_LOCK = _READ.with_for_update()
+_SAVE = watermarks.update().where(of_source(m))
+_TILES = (
+    sa.select(w.lo_ms, w.hi_ms)
+    .where(of_source(w), w["pass"] == sa.bindparam("number"), w.state.in_(TILING_STATES))
+    .limit(_CHUNK)
+)
+_TILES_ABOVE = _TILES.where(w.lo_ms >= sa.bindparam("edge_ms")).order_by(w.lo_ms)
+_TILES_BELOW = _TILES.where(w.lo_ms < sa.bindparam("edge_ms")).order_by(w.lo_ms.desc())
 
 
 class Watermark(NamedTuple):
@@ -30,14 +40,12 @@ class Watermark(NamedTuple):
 
 def lock(tx: Tx, key: Key) -> Watermark:
     """Hold the watermark to the end of the transaction."""
-    query = sa.select(m.complete_from_ms, m.complete_until_ms, m.audited_until_ms).where(_is(key))
-    return Watermark(*tx.conn.execute(query.with_for_update()).one())
+    return Watermark(*tx.conn.execute(_LOCK, key.bound).one())
 
 
 def read(tx: Tx, key: Key) -> Watermark:
     """The watermark as it stands."""
-    query = sa.select(m.complete_from_ms, m.complete_until_ms, m.audited_until_ms).where(_is(key))
-    return Watermark(*tx.conn.execute(query).one())
+    return Watermark(*tx.conn.execute(_READ, key.bound).one())
 
 
 def move(tx: Tx, key: Key, held: Watermark, *, longest_audit: int | None) -> Watermark:
@@ -65,22 +73,12 @@ def recompute(tx: Tx, key: Key, held: Watermark, *, longest_audit: int | None) -
 
 
 def _save(tx: Tx, key: Key, mark: Watermark) -> None:
-    tx.conn.execute(watermarks.update().where(_is(key)).values(**mark._asdict(), updated_at=tx.now_ms()))
-
-
-def _is(key: Key) -> sa.ColumnElement[bool]:
-    return sa.and_(m.app_id == key.app_id, m.source == key.source)
-
-
-def _tiles(key: Key, number: int) -> sa.ColumnElement[bool]:
-    of_pass = sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == number)
-    return sa.and_(of_pass, w.state.in_(TILING_STATES))
+    tx.conn.execute(_SAVE, key.bound | mark._asdict() | {"updated_at": tx.now_ms()})
 
 
 def _up(tx: Tx, key: Key, number: int, until_ms: int) -> int:
     while True:
-        query = sa.select(w.lo_ms, w.hi_ms).where(_tiles(key, number), w.lo_ms >= until_ms)
-        rows = tx.conn.execute(query.order_by(w.lo_ms).limit(_CHUNK)).all()
+        rows = tx.conn.execute(_TILES_ABOVE, key.bound | {"number": number, "edge_ms": until_ms}).all()
         reached_ms = reach(until_ms, (Window(*row) for row in rows))
         if not rows or reached_ms != rows[-1].hi_ms or len(rows) < _CHUNK:
             return reached_ms
@@ -89,8 +87,7 @@ def _up(tx: Tx, key: Key, number: int, until_ms: int) -> int:
 
 def _back(tx: Tx, key: Key, from_ms: int) -> int:
     while True:
-        query = sa.select(w.lo_ms, w.hi_ms).where(_tiles(key, 1), w.lo_ms < from_ms)
-        rows = tx.conn.execute(query.order_by(w.lo_ms.desc()).limit(_CHUNK)).all()
+        rows = tx.conn.execute(_TILES_BELOW, key.bound | {"number": 1, "edge_ms": from_ms}).all()
         reached_ms = reach_back(from_ms, (Window(*row) for row in rows))
         if not rows or reached_ms != rows[-1].lo_ms or len(rows) < _CHUNK:
             return reached_ms

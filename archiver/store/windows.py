@@ -7,18 +7,20 @@ was paused, or taken for dead, finds another fence and rolls back. Leases go by 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from archiver.errors import LeaseLost
 from archiver.model import MINUTE_MS, Tally, Window
-from archiver.store.apps import Key
+from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, OPEN_STATES, windows
 
 w = windows.c
 LIVE, BACKFILL, AUDIT = "live", "backfill", "audit"
+_COUNTED = (*FATES, "outside", "bodies", "late", "pages")
 
 
 class Claim(NamedTuple):
@@ -60,32 +62,56 @@ class Terms(NamedTuple):
     retry_stuck: bool = False
 
 
+b = sa.bindparam
+_OF_PASS = sa.and_(of_source(w), w["pass"] == b("number"))
+_OF_CAUSE = sa.and_(_OF_PASS, w.cause == b("the_cause"))
+_THIS = w.id == b("window_id")
+_FIRST = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS).order_by(w.lo_ms).limit(1)
+_LAST = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS).order_by(w.lo_ms.desc()).limit(1)
+_WALKED = sa.select(w.hi_ms - w.lo_ms, w.pages).where(_OF_CAUSE, w.state == "closed").limit(1)
+_WAITING = sa.select(sa.func.count()).where(_OF_CAUSE, w.state == "pending", w.walked_at.is_(None))
+_OWNERS = sa.select(w.owner).distinct().where(of_source(w), w.state == "leased")
+_HOLD = sa.select(w.id).where(_THIS, w.fence == b("our_fence"), w.state == "leased").with_for_update()
+_IS_OPEN = (
+    sa.select(w.id)
+    .where(_OF_CAUSE, w.hi_ms <= b("due_ms"), w.state.in_(("pending", "leased", "not_ready")), w.walked_at.is_(None))
+    .limit(1)
+)
+_PLAN = windows.insert()
+_CHANGE = windows.update().where(_THIS)
+_TAKE = _CHANGE.values(fence=w.fence + 1, attempts=w.attempts + 1).returning(windows)
+_ADVANCE = _CHANGE.values({name: w[name] + b(f"more_{name}") for name in _COUNTED})
+_WORSE = _CHANGE.where(sa.func.coalesce(w.worst_lateness_ms, -1) < b("lateness_ms")).values(
+    worst_lateness_ms=b("lateness_ms")
+)
+_END = _CHANGE.values(fence=w.fence + 1)
+_SET_LAG = (
+    windows.update()
+    .where(_OF_PASS, w.state.in_(OPEN_STATES), w.lag_ms != b("new_lag_ms"), w.cause != AUDIT)
+    .values(lag_ms=b("new_lag_ms"))
+)
+
+
 def _of(key: Key, number: int) -> sa.ColumnElement[bool]:
     return sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == number)
 
 
 def planned(tx: Tx, key: Key, number: int) -> Window | None:
     """What is planned of a pass, from its first window to its last; None before its first window."""
-    query = sa.select(w.lo_ms, w.hi_ms).where(_of(key, number)).limit(1)
-    first = tx.conn.execute(query.order_by(w.lo_ms)).first()
-    last = tx.conn.execute(query.order_by(w.lo_ms.desc())).first()
+    first, last = (tx.conn.execute(query, key.bound | {"number": number}).first() for query in (_FIRST, _LAST))
     return None if first is None or last is None else Window(first.lo_ms, last.hi_ms)
 
 
 def last_walked(tx: Tx, key: Key, number: int, cause: str) -> tuple[int, int] | None:
     """Span (ms) and pages of the newest window closed in this pass, or the furthest back for a backfill."""
     order = w.lo_ms if cause == BACKFILL else w.lo_ms.desc()
-    query = sa.select(w.hi_ms - w.lo_ms, w.pages).where(_of(key, number), w.cause == cause, w.state == "closed")
-    row = tx.conn.execute(query.order_by(order).limit(1)).first()
+    row = tx.conn.execute(_WALKED.order_by(order), key.bound | {"number": number, "the_cause": cause}).first()
     return None if row is None else (row[0], row[1])
 
 
 def waiting(tx: Tx, key: Key, number: int, cause: str) -> int:
     """How many windows of a pass are planned and not held by anybody."""
-    query = sa.select(sa.func.count()).where(
-        _of(key, number), w.cause == cause, w.state == "pending", w.walked_at.is_(None)
-    )
-    return int(tx.conn.execute(query).scalar_one())
+    return int(tx.conn.execute(_WAITING, key.bound | {"number": number, "the_cause": cause}).scalar_one())
 
 
 def plan(
@@ -108,52 +134,41 @@ def plan(
         for lo_ms, hi_ms in ranges
     ]
     if rows:
-        tx.conn.execute(windows.insert(), rows)
+        tx.conn.execute(_PLAN, rows)
 
 
 def claim(tx: Tx, key: Key, wanted: Wanted, terms: Terms) -> Claim | None:
     """Take the next window to walk, if there is one: the most endangered first, a backfill's newest first."""
     now_ms = tx.now_ms()
-    query = (
-        sa.select(w.id)
-        .where(_of(key, wanted.number), w.cause == wanted.cause, w.hi_ms <= wanted.due_ms, _claimable(now_ms, terms))
-        .order_by(w.hi_ms.desc() if wanted.cause == BACKFILL else w.lo_ms)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    if terms.tried:
-        query = query.where(w.id.not_in(terms.tried))
-    found = tx.conn.scalar(query)
+    query = _claimable(terms.patient, terms.retry_stuck, wanted.cause == BACKFILL)
+    bound = {"number": wanted.number, "the_cause": wanted.cause, "due_ms": wanted.due_ms}
+    clock = {"now_ms": now_ms, "later_ms": now_ms + 2 * MINUTE_MS}
+    lists = {"dead": list(terms.dead), "tried": list(terms.tried)}
+    found = tx.conn.scalar(query, key.bound | bound | clock | lists)
     if found is None:
         return None
-    row = tx.conn.execute(
-        windows.update()
-        .where(w.id == found)
-        .values(
-            state="leased",
-            reason=None,
-            fence=w.fence + 1,
-            owner=terms.owner,
-            lease_until=now_ms + terms.lease_ms,
-            attempts=w.attempts + 1,
-        )
-        .returning(windows)
-    ).one()
-    return _claim(key, row)
+    lease = {"owner": terms.owner, "lease_until": now_ms + terms.lease_ms}
+    return _claim(key, tx.conn.execute(_TAKE, {"window_id": found, "state": "leased", "reason": None, **lease}).one())
 
 
-def _claimable(now_ms: int, terms: Terms) -> sa.ColumnElement[bool]:
+@cache
+def _claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Select[tuple[int]]:
     # A failed window rests for a minute at most; one that rests for longer met a clock that was set back.
-    confused = sa.and_(w.state == "pending", w.next_attempt_at > now_ms + 2 * MINUTE_MS)
-    rested = sa.or_(w.next_attempt_at.is_(None), w.next_attempt_at <= now_ms, confused)
-    free = w.lease_until < now_ms
-    if terms.dead:
-        free = sa.or_(free, w.owner.in_(terms.dead))
+    confused = sa.and_(w.state == "pending", w.next_attempt_at > b("later_ms"))
+    rested = sa.or_(w.next_attempt_at.is_(None), w.next_attempt_at <= b("now_ms"), confused)
     waits = sa.and_(w.state.in_(("pending", "not_ready")), w.walked_at.is_(None))
-    return sa.or_(
-        sa.and_(waits, rested) if terms.patient else waits,
+    free = sa.or_(w.lease_until < b("now_ms"), w.owner.in_(b("dead", expanding=True)))
+    may_be_taken = sa.or_(
+        sa.and_(waits, rested) if patient else waits,
         sa.and_(w.state == "leased", free),
-        sa.and_(w.state == "stuck", sa.true() if terms.retry_stuck else rested),
+        sa.and_(w.state == "stuck", sa.true() if retry_stuck else rested),
+    )
+    return (
+        sa.select(w.id)
+        .where(_OF_CAUSE, w.hi_ms <= b("due_ms"), may_be_taken, w.id.not_in(b("tried", expanding=True)))
+        .order_by(w.hi_ms.desc() if newest_first else w.lo_ms)
+        .limit(1)
+        .with_for_update(skip_locked=True)
     )
 
 
@@ -180,41 +195,35 @@ def release(tx: Tx, key: Key, owner: str) -> None:
 
 def owners(tx: Tx, key: Key) -> list[str]:
     """Who holds windows of this source now."""
-    query = sa.select(w.owner).distinct().where(w.app_id == key.app_id, w.source == key.source, w.state == "leased")
-    return [row.owner for row in tx.conn.execute(query)]
+    return [row.owner for row in tx.conn.execute(_OWNERS, key.bound)]
 
 
 def hold(tx: Tx, claim: Claim) -> None:
     """Lock the claimed row to the end of the transaction. Raises LeaseLost unless it is still ours: the fence."""
-    query = sa.select(w.id).where(w.id == claim.id, w.fence == claim.fence, w.state == "leased").with_for_update()
-    if tx.conn.execute(query).first() is None:
+    if tx.conn.execute(_HOLD, {"window_id": claim.id, "our_fence": claim.fence}).first() is None:
         raise LeaseLost
 
 
-def advance(tx: Tx, claim: Claim, tally: Tally, *, walk0_ms: int, progress_ms: int | None, lease_ms: int) -> None:
-    """Count a stored page, renew the lease and remember how far the walk is. The caller holds the row."""
-    values: dict[str, Any] = {name: w[name] + getattr(tally, name) for name in (*FATES, "outside", "bodies", "late")}
+def advance(
+    tx: Tx, claim: Claim, tally: Tally, *, pages: int, walk0_ms: int, progress_ms: int | None, lease_ms: int
+) -> None:
+    """Count stored pages, renew the lease and remember how far the walk is. The caller holds the row."""
+    more = {f"more_{name}": pages if name == "pages" else getattr(tally, name) for name in _COUNTED}
+    walk = {"walk0_ms": walk0_ms, "progress_ms": progress_ms, "lease_until": tx.now_ms() + lease_ms}
+    tx.conn.execute(_ADVANCE, more | walk | {"window_id": claim.id})
     if tally.worst_lateness_ms is not None:
-        worst_ms = sa.func.coalesce(w.worst_lateness_ms, tally.worst_lateness_ms)
-        values["worst_lateness_ms"] = sa.case(
-            (worst_ms < tally.worst_lateness_ms, tally.worst_lateness_ms), else_=worst_ms
-        )
-    values |= {"walk0_ms": walk0_ms, "progress_ms": progress_ms, "lease_until": tx.now_ms() + lease_ms}
-    tx.conn.execute(windows.update().where(w.id == claim.id).values(pages=w.pages + 1, **values))
+        tx.conn.execute(_WORSE, {"window_id": claim.id, "lateness_ms": tally.worst_lateness_ms})
 
 
 def renew(tx: Tx, claim: Claim, lease_ms: int) -> None:
     """Lengthen the lease of a window that the caller holds."""
-    tx.conn.execute(windows.update().where(w.id == claim.id).values(lease_until=tx.now_ms() + lease_ms))
+    tx.conn.execute(_CHANGE, {"window_id": claim.id, "lease_until": tx.now_ms() + lease_ms})
 
 
 def end(tx: Tx, claim: Claim, state: str, *, reason: str | None = None, **values: Any) -> None:
     """Give the window up in its new state; whoever still holds it by an older fence has lost it."""
-    tx.conn.execute(
-        windows.update()
-        .where(w.id == claim.id)
-        .values(state=state, reason=reason, owner=None, lease_until=None, fence=w.fence + 1, **values)
-    )
+    given_up = {"state": state, "reason": reason, "owner": None, "lease_until": None}
+    tx.conn.execute(_END, {"window_id": claim.id, **given_up, **values})
 
 
 def close(tx: Tx, claim: Claim, *, by_order: bool, **values: Any) -> None:
@@ -278,18 +287,13 @@ def reopen_by_order(tx: Tx, key: Key, *, since_ms: int) -> int:
 
 def set_lag(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
     """A changed setting governs the windows that are not closed yet; closed ones keep theirs."""
-    stale = sa.and_(_of(key, number), w.state.in_(OPEN_STATES), w.lag_ms != lag_ms, w.cause != AUDIT)
-    tx.conn.execute(windows.update().where(stale).values(lag_ms=lag_ms))
+    tx.conn.execute(_SET_LAG, key.bound | {"number": number, "new_lag_ms": lag_ms})
 
 
 def is_open(tx: Tx, key: Key, wanted: Wanted) -> bool:
     """Whether a window of this kind has neither been closed, nor found stuck or lost."""
-    states = ("pending", "leased", "not_ready")
-    wants_walk = sa.and_(w.state.in_(states), w.walked_at.is_(None))
-    query = sa.select(w.id).where(
-        _of(key, wanted.number), w.cause == wanted.cause, w.hi_ms <= wanted.due_ms, wants_walk
-    )
-    return tx.conn.execute(query.limit(1)).first() is not None
+    bound = {"number": wanted.number, "the_cause": wanted.cause, "due_ms": wanted.due_ms}
+    return tx.conn.execute(_IS_OPEN, key.bound | bound).first() is not None
 
 
 def next_audit(tx: Tx, key: Key) -> int:

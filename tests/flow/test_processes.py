@@ -10,9 +10,10 @@ import time
 
 import pytest
 
-from tests.conftest import Database, Postgres
+from tests.conftest import Database
 from tests.flow.conftest import DAY, Archive, MakeArchive
 from tests.flow.processes import Process, Start, never_ahead, wait_for_pages
+from tests.postgres import Postgres
 
 
 def all_stored(archive: Archive) -> None:

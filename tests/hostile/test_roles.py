@@ -10,8 +10,9 @@ from psycopg import errors
 
 from archiver.store.roles import create
 from archiver.store.schema import VIEWS, metadata
-from tests.conftest import Database, Postgres
+from tests.conftest import Database
 from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
+from tests.postgres import Postgres
 from tests.store.conftest import open_database
 
 EVIDENCE = ("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "audit_log", "revision_bodies")

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Database, Postgres, _postgres_database
+from tests.conftest import Database, _postgres_database
+from tests.postgres import Postgres
 from tests.proof.mutants import Databases, NewDatabase
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -77,9 +77,9 @@ def client_clock(patch: Patch) -> None:
 def clock_at_the_walks_end(patch: Patch) -> None:
     original = Walker._commit
 
-    def commit(self: Walker, step: Step) -> None:
+    def commit(self: Walker, lot: Sequence[Step]) -> None:
         self.walk0_ms = None
-        original(self, step)
+        original(self, lot)
 
     patch.setattr(Walker, "_commit", commit)
 
@@ -174,8 +174,8 @@ def garbage_taken_for_an_empty_page(patch: Patch) -> None:
 
 
 def state_before_rows(patch: Patch) -> None:
-    def commit(self: Walker, step: Step) -> None:
-        ground, claim = self.ground, self.claim
+    def commit(self: Walker, lot: Sequence[Step]) -> None:
+        (step,), ground, claim = lot, self.ground, self.claim
         with ground.store.write() as tx:
             windows.hold(tx, claim)
             if self.walk0_ms is None:
@@ -184,6 +184,7 @@ def state_before_rows(patch: Patch) -> None:
                 tx,
                 claim,
                 Tally(),
+                pages=1,
                 walk0_ms=self.walk0_ms,
                 progress_ms=step.progress_ms,
                 lease_ms=ground.lease_ms,
@@ -218,13 +219,13 @@ def fence_checked_outside_the_page_transaction(patch: Patch) -> None:
         if (claim.id, claim.fence) not in checked:
             hold(tx, claim)
 
-    def check_and_commit(self: Walker, step: Step) -> None:
+    def check_and_commit(self: Walker, lot: Sequence[Step]) -> None:
         mine = (self.claim.id, self.claim.fence)
         with self.ground.store.write() as tx:
             hold(tx, self.claim)
         checked.add(mine)
         try:
-            commit(self, step)
+            commit(self, lot)
         finally:
             checked.discard(mine)
 

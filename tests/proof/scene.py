@@ -64,7 +64,7 @@ class PointedStore(Store):
         self.points.reach(f"after {_head(statement)}")
 
     @contextmanager
-    def write(self) -> Iterator[Tx]:
+    def write(self, *, durable: bool = True) -> Iterator[Tx]:
         with super().write() as tx:
             yield _PointedTx(tx, self._clock, self.points)
         self.points.reach("after COMMIT")

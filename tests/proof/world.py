@@ -87,7 +87,7 @@ class SimulatedStore(Store):
         self.world = world
 
     @contextmanager
-    def write(self) -> Iterator[Tx]:
+    def write(self, *, durable: bool = True) -> Iterator[Tx]:
         self.world.before_transaction()
         with super().write() as tx:
             self.world.in_transaction = True

@@ -14,9 +14,10 @@ import pytest
 from archiver.errors import ConfigurationError
 from archiver.notify import Notifier
 from archiver.store.schema import iso
-from tests.conftest import Database, Postgres
+from tests.conftest import Database
 from tests.flow.conftest import DAY, Archive, MakeArchive
 from tests.flow.processes import Start
+from tests.postgres import Postgres
 from tests.service.conftest import MakeService, Manager, wait_until
 
 

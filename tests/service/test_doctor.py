@@ -10,8 +10,9 @@ import psycopg
 import pytest
 
 from archiver import cli
-from tests.conftest import Database, Postgres
+from tests.conftest import Database
 from tests.flow.conftest import Archive, MakeArchive
+from tests.postgres import Postgres
 from tests.service.conftest import Listener
 
 

@@ -18,8 +18,9 @@ from archiver.errors import ProviderUnavailable
 from archiver.http import call
 from archiver.store.engine import open_store
 from archiver.store.schema import iso
-from tests.conftest import Database, Postgres
+from tests.conftest import Database
 from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.postgres import Postgres
 from tests.service.conftest import Listener, MakeService, wait_until
 
 

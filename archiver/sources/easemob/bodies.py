@@ -33,6 +33,8 @@ def read(element: Any, columns: Columns) -> Body:
     """Read one element; what is no object becomes a body of type `unknown` with the value in `extra`."""
     if not isinstance(element, dict):
         return Body(extra=columns.json(element) or "null")
+    if len(element) == 2 and element.get("type") == "txt" and isinstance(text := element.get("msg"), str):
+        return Body("txt", columns.text(text))  # what nearly all are, and what the rest would make of it
     kind = _kind(element, columns)
     fields: dict[str, Any] = {"type": kind}
     extra: dict[str, Any] = {}

@@ -6,10 +6,11 @@ the record's own bytes stay beside it.
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
+
+from archiver.sources.easemob.jsontext import compact
 
 INDEXED_BYTES = 512
 _INT64 = range(-(2**63), 2**63)
@@ -40,6 +41,8 @@ class Columns:
         if not isinstance(value, str):
             self.lossy |= value is not None
             return None
+        if self.clean and len(value) * 4 <= INDEXED_BYTES:
+            return value
         stored = self.text(value)
         if len(stored) * 4 > INDEXED_BYTES and len(stored.encode()) > INDEXED_BYTES:
             self.lossy = True
@@ -51,14 +54,14 @@ class Columns:
         if value is None:
             return None
         try:
-            stored = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            stored = compact(value)
         except ValueError:
             self.lossy = True
             storable = self._storable(value)
-            return None if storable is None else json.dumps(storable, ensure_ascii=False, separators=(",", ":"))
+            return None if storable is None else compact(storable)
         if self.clean or not ("\\u0000" in stored or _UNSTORABLE.search(stored)):
             return stored
-        found = json.dumps(self._storable(value), ensure_ascii=False, separators=(",", ":"))
+        found = compact(self._storable(value))
         self.lossy |= found != stored
         return found
 

@@ -7,13 +7,13 @@ nearly every value, so no key is relied upon, and what a column cannot hold is s
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from typing import Any
 
 from archiver.model import Message, Reject
 from archiver.sources.easemob import bodies as body_columns
 from archiver.sources.easemob.columns import INDEXED_BYTES, Columns
+from archiver.sources.easemob.jsontext import canonical
 from archiver.sources.easemob.slices import Slice
 
 _INT64 = range(-(2**63), 2**63)
@@ -45,7 +45,7 @@ def _message(piece: Slice, raw: bytes, position: int) -> Message:
         raise _Unreadable("the record is not an object")
     msg_id, timestamp_ms = _msg_id(record.get("msg_id")), _timestamp_ms(record.get("timestamp"))
 
-    columns = Columns(clean=_SUSPICIOUS.search(piece.text) is None)
+    columns = Columns(clean="\\u" not in piece.text or _SUSPICIOUS.search(piece.text) is None)
     payload = record.get("payload")
     if not isinstance(payload, dict):
         columns.lossy |= payload is not None
@@ -54,7 +54,7 @@ def _message(piece: Slice, raw: bytes, position: int) -> Message:
     chat_type, direction = record.get("chat_type"), record.get("direction")
     elements = _elements(payload.get("bodies"), columns)
     ext = payload.get("ext")
-    digest = _digest(timestamp_ms, sender, recipient, chat_type, elements, ext)
+    digest = _digest(timestamp_ms, sender, recipient, chat_type, elements, None if ext == {} else ext)
 
     return Message(
         msg_id,
@@ -78,6 +78,8 @@ def _msg_id(value: Any) -> str:
         value = str(value)
     if not isinstance(value, str):
         raise _Unreadable("msg_id is missing" if value is None else "msg_id is neither text nor an integer")
+    if value.isascii() and 1 <= len(value) <= INDEXED_BYTES and "\0" not in value:
+        return value
     try:
         size = len(value.encode())
     except UnicodeEncodeError:
@@ -90,6 +92,8 @@ def _msg_id(value: Any) -> str:
 
 
 def _timestamp_ms(value: Any) -> int:
+    if type(value) is int and 0 <= value < 2**63:
+        return value
     if (isinstance(value, str) and _DIGITS.fullmatch(value)) or (isinstance(value, float) and value.is_integer()):
         value = int(value)
     if not isinstance(value, int) or isinstance(value, bool):
@@ -101,10 +105,10 @@ def _timestamp_ms(value: Any) -> int:
 
 def _party(payload: dict[str, Any], record: dict[str, Any], key: str) -> str | None:
     """The provider calls the outer from and to internal (documentation of 2024-10): payload's come first."""
-    for value in (payload.get(key), record.get(key)):
-        if isinstance(value, str) and value:
-            return value
-    return None
+    value = payload.get(key)
+    if not isinstance(value, str) or not value:
+        value = record.get(key)
+    return value if isinstance(value, str) and value else None
 
 
 def _conversation(chat_type: Any, sender: str | None, recipient: str | None) -> str | None:
@@ -112,7 +116,8 @@ def _conversation(chat_type: Any, sender: str | None, recipient: str | None) -> 
         return recipient
     if sender is None or recipient is None:
         return None
-    return "|".join(sorted((sender.lower(), recipient.lower())))  # user ids are case-insensitive
+    one, other = sender.lower(), recipient.lower()  # user ids are case-insensitive
+    return f"{one}|{other}" if one <= other else f"{other}|{one}"
 
 
 def _elements(value: Any, columns: Columns) -> list[Any]:
@@ -124,13 +129,9 @@ def _elements(value: Any, columns: Columns) -> list[Any]:
     return [value]
 
 
-def _digest(timestamp_ms: int, *content: Any) -> bytes:
+def _digest(*content: Any) -> bytes:
     """SHA-256 over the content in one canonical form, so that both sources give one digest for one message."""
-    *parties, elements, ext = content
-    canonical = json.dumps(
-        [timestamp_ms, *parties, elements, None if ext == {} else ext], sort_keys=True, separators=(",", ":")
-    )
-    return hashlib.sha256(canonical.encode()).digest()
+    return hashlib.sha256(canonical(content).encode()).digest()
 
 
 def page_sha256(raws: list[bytes]) -> str:

@@ -103,7 +103,8 @@ class _Reader:
                 # Each error of the library looks through all that lies before it; so from now on it sees one record.
                 self._careful = True
             else:
-                if text.count("[", at, end) + text.count("{", at, end) <= DEEPEST:
+                # Each level takes two characters at least, so that most records are too short to be too deep.
+                if end - at <= 2 * DEEPEST or text.count("[", at, end) + text.count("{", at, end) <= DEEPEST:
                     return Slice(text[at:end], value), end
         end, values, depth = _measure(text, at)
         piece = text[at:end]
@@ -203,6 +204,9 @@ def _elements(reader: _Reader, at: int) -> tuple[list[Slice], int]:
         slices.append(piece)
         if len(slices) > _MOST_RECORDS or reader.values > _MOST_IN_PAGE:
             raise AnswerTooLarge("the answer holds more than is read at once")
+        if text.startswith(",{", at):  # as servers send it, with nothing between two records
+            at += 1
+            continue
         at = _space(text, at).end()  # type: ignore[union-attr]
         if text.startswith("]", at):
             return slices, at + 1

@@ -1,0 +1,211 @@
+"""What is measured: each in a process of its own, which prints what one run of it took as one line of JSON.
+
+`archiver` is the product. `copy` is the bound: rows parsed beforehand, by plain COPY (on SQLite: executemany) into the
+same tables, a transaction a page. `merge` takes the same rows through a staging table and ON CONFLICT. `reference` is
+what a competent user would write with requests, json and SQLAlchemy Core in an afternoon (bench/reference.py).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import resource
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+from urllib.request import urlopen
+
+import sqlalchemy as sa
+
+from archiver import status, wiring
+from archiver.config import App, load
+from archiver.model import Message, Tally, Window
+from archiver.sources.easemob.cursor import make_page
+from archiver.sources.easemob.slices import split_envelope
+from archiver.store.engine import Tx, open_store
+from archiver.store.schema import iso, message_bodies, messages
+from bench import reference
+
+PAGE = 1000
+
+
+class Clock:
+    """What a run costs, from `begin` to `end`."""
+
+    def begin(self) -> None:
+        self.idle_kib = _memory_kib("VmRSS")
+        self.cpu_s, self.seconds = _cpu_s(), time.perf_counter()
+
+    def end(self) -> dict[str, float]:
+        return {
+            "seconds": time.perf_counter() - self.seconds,
+            "cpu_s": _cpu_s() - self.cpu_s,
+            "idle_kib": self.idle_kib,
+            "peak_kib": _memory_kib("VmHWM"),
+        }
+
+
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def _memory_kib(name: str) -> int:
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    return int(status.partition(f"{name}:")[2].split()[0])
+
+
+def run_archiver(told: argparse.Namespace) -> dict[str, Any]:
+    """One pull over all that there is, as `archiver pull` does it."""
+    settings = load(Path(told.config), {})
+    stored = _Tenths(told.messages)
+    clock = Clock()
+    with wiring.opened(settings) as store:
+        clock.begin()
+        code = wiring.pull_each(settings, store, None, stop=Event(), watcher=stored.watch, ahead=not told.no_ahead)
+        found = clock.end()
+    if code != 0:
+        raise SystemExit(f"the pull ended with {code}")
+    return {**found, "tenths": stored.seconds, "received": stored.received}
+
+
+def run_audit(told: argparse.Namespace) -> dict[str, Any]:
+    """Another look at all that was archived: every message is known already."""
+    settings = load(Path(told.config), {})
+    clock = Clock()
+    with wiring.opened(settings) as store:
+        entry = status.report(store, [], every_ms=0)["apps"][0]
+        clock.begin()
+        closed = Window(entry["complete_from_ms"], entry["complete_until_ms"])
+        code = wiring.audit_each(settings, store, None, closed, stop=Event())
+        found = clock.end()
+    if code != 0:
+        raise SystemExit(f"the audit ended with {code}")
+    return found
+
+
+class _Tenths:
+    """When each tenth of the messages was stored."""
+
+    def __init__(self, messages: int) -> None:
+        self.step, self.received, self.seconds, self._since = messages // 10, 0, list[float](), 0.0
+
+    def watch(self, _: App) -> _Tenths:
+        return self
+
+    def begun(self, complete_until_ms: int, due_ms: int) -> None:
+        self._since = time.perf_counter()
+
+    def stored(self, tally: Tally) -> None:
+        self.received += tally.received
+        while self.received >= self.step * (len(self.seconds) + 1) and len(self.seconds) < 10:
+            now = time.perf_counter()
+            self.seconds.append(now - self._since)
+            self._since = now
+
+    def moved(self, complete_until_ms: int) -> None:
+        pass
+
+
+def run_copy(told: argparse.Namespace) -> dict[str, Any]:
+    return _bound(told, lambda tx, table, names, rows: tx.append(table, names, rows))
+
+
+def run_merge(told: argparse.Namespace) -> dict[str, Any]:
+    return _bound(told, _merge)
+
+
+def _bound(told: argparse.Namespace, save: Callable[[Tx, sa.Table, list[str], list[Any]], None]) -> dict[str, Any]:
+    batches = [(_message_rows(page), _body_rows(page)) for page in _fetch_pages(told)]
+    store = open_store(told.database)
+    with store.write() as tx:
+        if not tx.conn.scalar(sa.text("SELECT count(*) FROM apps")):
+            tx.conn.execute(sa.text("INSERT INTO apps (id, name, created_at) VALUES (1, 'a#b', '2026-11-23 00:00Z')"))
+    clock = Clock()
+    clock.begin()
+    for rows, bodies in batches:
+        with store.write() as tx:
+            save(tx, messages, list(messages.columns.keys()), rows)
+            save(tx, message_bodies, list(message_bodies.columns.keys()), bodies)
+    return clock.end()
+
+
+def _merge(tx: Tx, table: sa.Table, names: list[str], rows: list[Any]) -> None:
+    staging = sa.Table(f"staging_{table.name}", sa.MetaData(), *(sa.Column(c.name, c.type) for c in table.columns))
+    columns = ", ".join(f'"{name}"' for name in names)
+    tx.conn.execute(
+        sa.text(f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging.name} (LIKE {table.name}) ON COMMIT DELETE ROWS")
+    )
+    tx.append(staging, names, rows)
+    keys = ", ".join(column.name for column in table.primary_key)
+    tx.conn.execute(
+        sa.text(
+            f"INSERT INTO {table.name} ({columns}) SELECT {columns} FROM {staging.name} ORDER BY {keys} "
+            f"ON CONFLICT DO NOTHING RETURNING msg_id"
+        )
+    ).all()
+
+
+def _message_rows(page: list[Message]) -> list[tuple[Any, ...]]:
+    return [
+        (1, *m[:2], iso(m.timestamp_ms), *m[2:7], m.ext, m.raw, m.digest, m.lossy, 1, m.position, iso(m.timestamp_ms))
+        for m in page
+    ]
+
+
+def _body_rows(page: list[Message]) -> list[tuple[Any, ...]]:
+    return [(1, m.msg_id, at, *body) for m in page for at, body in enumerate(m.bodies)]
+
+
+def _fetch_pages(told: argparse.Namespace) -> Iterator[list[Message]]:
+    cursor: str | None = ""
+    while cursor is not None:
+        query = f"ql=select+*+where+timestamp+%3E+0&limit={PAGE}" + (f"&cursor={cursor}" if cursor else "")
+        with urlopen(f"{told.server}/chatmessages?{query}") as answer:  # noqa: S310 - our own server
+            envelope, slices = split_envelope(answer.read(), "entities")
+        yield sorted(make_page(slices or [], 0).messages, key=lambda message: message.msg_id)
+        cursor = envelope.get("cursor")
+
+
+def run_reference(told: argparse.Namespace) -> dict[str, Any]:
+    clock = Clock()
+    engine = reference.prepare(told.database)
+    clock.begin()
+    reference.pull(engine, told.server)
+    return clock.end()
+
+
+_RUNS = {
+    "archiver": run_archiver,
+    "audit": run_audit,
+    "copy": run_copy,
+    "merge": run_merge,
+    "reference": run_reference,
+}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.WARNING)
+    yield
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("name", choices=_RUNS)
+    for option in ("--config", "--database", "--server"):
+        parser.add_argument(option, default="")
+    parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--no-ahead", action="store_true")
+    told = parser.parse_args()
+    with _quiet():
+        found = _RUNS[told.name](told)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
