@@ -91,13 +91,14 @@ class Export:
         request: Request,
         *,
         claims: Callable[[Tx], list[dict[str, Any]]],
+        decode: export.Decode,
         blobs: Blobs | None,
         stop: Event,
         watcher: Watcher,
     ) -> None:
         self._store, self._request, self._claims, self._blobs = store, request, claims, blobs
         self._stop, self._watcher = stop, watcher
-        self._form = export.form(request.format, bom=request.bom, linked=blobs is not None)
+        self._form = export.form(request.format, decode, bom=request.bom, linked=blobs is not None)
         self._totals = _Totals()
         self._entry = audit_log.Entry(
             export_id=str(uuid.uuid4()),

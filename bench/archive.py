@@ -1,13 +1,19 @@
-"""An archive of any size without a server: seeded records through the real decoder and the real store."""
+"""An archive of any size without a server: seeded records through the real decoder, store and export."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from threading import Event
+
+from archiver import exports, status
 from archiver.model import DAY_MS
 from archiver.sandbox.data import Seed, make_records
+from archiver.sources.easemob.build import decode_stored
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
 from archiver.store import apps, messages
 from archiver.store.engine import Store
+from archiver.store.filters import Filter
 from archiver.store.messages import Origin
 
 START_MS = 1_790_035_200_000  # 2026-09-22T00:00:00Z
@@ -32,3 +38,20 @@ def fill(store: Store, app: str, count: int, days: int) -> None:
             with store.write() as tx:
                 origin = Origin(key.app_id, tx.next_page_id(), high_ms)
                 messages.insert(tx, origin, page.messages)
+
+
+class Quiet:
+    """Nobody watches."""
+
+    def begun(self, messages: int) -> None:
+        pass
+
+    def wrote(self, messages: int) -> None:
+        pass
+
+
+def export_all(store: Store, form: str, output: Path, wanted: Filter | None = None) -> exports.Outcome:
+    """Export without a command around it."""
+    request = exports.Request(form, output, wanted or Filter(), "bench")
+    ways = {"claims": status.claims, "decode": decode_stored, "blobs": None, "stop": Event(), "watcher": Quiet()}
+    return exports.Export(store, request, **ways).run()  # type: ignore[arg-type]

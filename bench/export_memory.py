@@ -15,26 +15,14 @@ import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Event
 from typing import Any
 
-from archiver import exports, status
 from archiver.export import FORMATS
 from archiver.store import migrate
 from archiver.store.ask import ask
 from archiver.store.engine import open_store
 from archiver.store.filters import Filter
-from bench.archive import START_MS, fill
-
-
-class Quiet:
-    """Nobody watches."""
-
-    def begun(self, messages: int) -> None:
-        pass
-
-    def wrote(self, messages: int) -> None:
-        pass
+from bench.archive import START_MS, export_all, fill
 
 
 def peak_mb() -> float:
@@ -47,9 +35,8 @@ def measure(url: str, form: str, output: Path, *, idle: bool) -> dict[str, Any]:
     """One export in this process; `idle`: only of messages that nobody sent, so that all is loaded and nothing read."""
     store = open_store(url)
     wanted = Filter(sender="nobody") if idle else Filter()
-    request = exports.Request(form, output, wanted, "bench")
     began = time.perf_counter()
-    done = exports.Export(store, request, claims=status.claims, blobs=None, stop=Event(), watcher=Quiet()).run()
+    done = export_all(store, form, output, wanted)
     took_s = time.perf_counter() - began
     store.dispose()
     return {"messages": done.messages, "seconds": round(took_s, 1), "peak_mb": peak_mb()}

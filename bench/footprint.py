@@ -9,16 +9,12 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from threading import Event
 
-from archiver import exports, status
 from archiver.export import FORMATS
 from archiver.store import distribution, migrate
 from archiver.store.ask import ask
 from archiver.store.engine import Store, open_store
-from archiver.store.filters import Filter
-from bench.archive import fill
-from bench.export_memory import Quiet
+from bench.archive import export_all, fill
 from tests.conftest import _own_server
 
 
@@ -52,8 +48,7 @@ def on_disk(folder: Path, count: int, days: int) -> None:
     print(f"{'SQLite file':32} {file.stat().st_size / count:8.0f} bytes a message")
     for form in FORMATS:
         place = folder / form
-        request = exports.Request(form, place, Filter(), "bench")
-        exports.Export(store, request, claims=status.claims, blobs=None, stop=Event(), watcher=Quiet()).run()
+        export_all(store, form, place)
         size = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
         print(f"{'export as ' + form:32} {size / count:8.0f} bytes a message", flush=True)
     store.dispose()

@@ -62,6 +62,7 @@ def _export(
     wanted: Filter,
 ) -> int:
     from archiver import exports, fetching, status
+    from archiver.sources.easemob.build import decode_stored
 
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
@@ -69,7 +70,9 @@ def _export(
     with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
         blobs = fetching.open_blobs(settings) if attachments else None
         with _Bar(str(output), plain=common.plain(ctx)) as bar:
-            done = exports.Export(store, request, claims=status.claims, blobs=blobs, stop=stop, watcher=bar).run()
+            done = exports.Export(
+                store, request, claims=status.claims, decode=decode_stored, blobs=blobs, stop=stop, watcher=bar
+            ).run()
     click.echo(f"{done.messages:,} messages of {done.days:,} days in {logs.visible(str(output))}")
     if done.kept_days:
         click.echo(f"{done.kept_days:,} days had been finished before, and are the same in this snapshot")

@@ -11,7 +11,10 @@ from functools import partial
 from typing import IO, Any, NamedTuple, Protocol
 
 from archiver.errors import UsageError
-from archiver.model import Archived
+from archiver.model import Archived, Message, Reject
+
+Decode = Callable[[bytes, int], Message | Reject]
+"""Reads a record's stored bytes; the second argument is its place in its page."""
 
 FORMATS = ("jsonl", "csv", "parquet", "html")
 
@@ -39,8 +42,8 @@ class Form(NamedTuple):
     """Write index.html from the head of the manifest and the days."""
 
 
-def form(name: str, *, bom: bool = False, linked: bool = False) -> Form:
-    """The format of this name; `linked`: attachments lie beside the messages.
+def form(name: str, decode: Decode, *, bom: bool = False, linked: bool = False) -> Form:
+    """The format of this name; `linked`: attachments lie beside the messages. `decode` reads a revision's record.
 
     Raises UsageError where something that it needs is not installed.
     """
@@ -55,7 +58,7 @@ def form(name: str, *, bom: bool = False, linked: bool = False) -> Form:
     if name == "html":
         from archiver.export import transcript
 
-        begin = partial(transcript.Transcript, linked=linked)
+        begin = partial(transcript.Transcript, decode=decode, linked=linked)
         return Form("html", 2_000, True, begin, transcript.write_index)
     try:
         from archiver.export import parquet

@@ -13,9 +13,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
+from archiver.export import Decode
 from archiver.export.folder import attachment_path
 from archiver.logs import visible
-from archiver.model import Archived, Body, File
+from archiver.model import Archived, Body, File, Message, Revision
 
 _STYLE = """
 body{font:15px/1.5 system-ui,"Noto Sans CJK SC","PingFang SC","Microsoft YaHei",sans-serif;
@@ -40,8 +41,8 @@ _POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; for
 class Transcript:
     """A file of messages, one conversation after the other; `linked`: the files they point to lie beside them."""
 
-    def __init__(self, file: IO[bytes], title: str, *, linked: bool) -> None:
-        self._file, self._linked = file, linked
+    def __init__(self, file: IO[bytes], title: str, *, decode: Decode, linked: bool) -> None:
+        self._file, self._decode, self._linked = file, decode, linked
         self._conversation: object = self
         self._put(_head(title) + f'<p><a href="{_UP}index.html">all days</a></p>\n')
 
@@ -63,7 +64,7 @@ class Transcript:
         lines = [f"<article><header>{_envelope(each)}</header>"]
         lines += [f"<p>{_said(body)}</p>" for body in m.bodies] or ["<p>(no body)</p>"]
         lines += [f"<p>{self._file_line(file)}</p>" for file in each.files if file.kind == "file"]
-        lines += [f'<p class="note">{note}</p>' for note in _notes(each)]
+        lines += [f'<p class="note">{note}</p>' for note in self._notes(each)]
         return "\n".join(lines) + "</article>\n"
 
     def _file_line(self, file: File) -> str:
@@ -73,6 +74,20 @@ class Transcript:
         if self._linked:
             told = f'<a href="{_UP}{html.escape(attachment_path(file.sha256, file.media_type))}">{told}</a>'
         return f"file: {told}, {file.size or 0:,} bytes"
+
+    def _notes(self, each: Archived) -> list[str]:
+        notes = [self._revision(revision) for revision in each.revisions]
+        if each.lateness_ms is not None:
+            notes.append(f"arrived late, by up to {each.lateness_ms / 1000:,.1f} s")
+        if each.message.lossy:
+            notes.append("shown with substitutes; JSON Lines have the record itself")
+        return notes
+
+    def _revision(self, revision: Revision) -> str:
+        """What was said under the same id later; never the record itself, which holds the secrets of files."""
+        read = self._decode(revision.raw, 0)
+        said = " / ".join(_said(body) for body in read.bodies) if isinstance(read, Message) else "(cannot be read)"
+        return f"seen with other content at {revision.seen_at}: {said} (digest {revision.digest.hex()})"
 
 
 def text(value: object) -> str:
@@ -97,18 +112,6 @@ def _said(body: Body) -> str:
         said.append(f"{body.duration:g} s")
     kind = "" if body.type == "txt" else f'<span class="kind">[{text(body.type)}]</span> '
     return kind + (" · ".join(said) or text(body.extra or ""))
-
-
-def _notes(each: Archived) -> list[str]:
-    notes = [
-        f"seen with other content at {r.seen_at} (digest {r.digest.hex()}); JSON Lines have it verbatim"
-        for r in each.revisions
-    ]
-    if each.lateness_ms is not None:
-        notes.append(f"arrived late, by up to {each.lateness_ms / 1000:,.1f} s")
-    if each.message.lossy:
-        notes.append("shown with substitutes; the record itself is in the archive")
-    return notes
 
 
 def write_index(file: IO[bytes], head: Mapping[str, Any], days: Sequence[Mapping[str, Any]]) -> None:

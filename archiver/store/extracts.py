@@ -154,7 +154,7 @@ class _About:
 
 def _rows(tx: Tx, query: sa.Select[Any], table: sa.Table, app_id: int, msg_ids: list[str]) -> list[Any]:
     found = tx.conn.execute(query.where(table.c.app_id == app_id, tx.among(table.c.msg_id, msg_ids)))
-    return [tuple(row) for row in found]
+    return list(found.all())
 
 
 def fetch(tx: Tx, app_id: int, app: str, msg_ids: list[str]) -> list[Archived]:
@@ -164,7 +164,7 @@ def fetch(tx: Tx, app_id: int, app: str, msg_ids: list[str]) -> list[Archived]:
     for msg_id, *body in _rows(tx, _BODIES, message_bodies, app_id, msg_ids):
         bodies[msg_id].append(Body(*body))
     found = {}
-    for row in tx.conn.execute(_MESSAGES.where(m.app_id == app_id, tx.among(m.msg_id, msg_ids))):
+    for row in tx.conn.execute(_MESSAGES.where(m.app_id == app_id, tx.among(m.msg_id, msg_ids))).all():
         columns = dict(row._mapping)
         page_id, archived_ms = columns.pop("page_id"), columns.pop("archived_at")
         message = Message(**columns, bodies=tuple(bodies.get(row.msg_id, ())))

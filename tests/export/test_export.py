@@ -16,6 +16,7 @@ import pytest
 from archiver import exports, status
 from archiver.errors import DatabaseUnavailable, Stopped
 from archiver.export import manifest
+from archiver.sources.easemob.build import decode_stored
 from archiver.store.engine import Store
 from archiver.store.filters import Filter
 from tests.attachments.conftest import MakeCollector, Shelf, folder, make_collector
@@ -45,7 +46,9 @@ class Told:
 def run(store: Store, output: Path, told: Told | None = None, stop: threading.Event | None = None) -> exports.Outcome:
     request = exports.Request("jsonl", output, Filter(), "auditor", case="7")
     stop = stop or threading.Event()
-    return exports.Export(store, request, claims=status.claims, blobs=None, stop=stop, watcher=told or Told()).run()
+    return exports.Export(
+        store, request, claims=status.claims, decode=decode_stored, blobs=None, stop=stop, watcher=told or Told()
+    ).run()
 
 
 def outcomes(database: Database) -> list[str]:

@@ -13,15 +13,12 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from threading import Event
 from typing import Any
 
-from archiver import exports, status
 from archiver.store import migrate
 from archiver.store.ask import ask
 from archiver.store.engine import Store, open_store
-from archiver.store.filters import Filter
-from bench.archive import fill
+from bench.archive import export_all, fill
 
 SPARK = Path(__file__).with_name("spark.py")
 QUESTIONS = {
@@ -67,16 +64,6 @@ QUESTIONS = {
 }
 
 
-class Quiet:
-    """Nobody watches."""
-
-    def begun(self, messages: int) -> None:
-        pass
-
-    def wrote(self, messages: int) -> None:
-        pass
-
-
 def make(store: Store, count: int) -> None:
     """Two apps of three days, and one message beyond the calendar."""
     migrate.upgrade(store)
@@ -107,8 +94,7 @@ def main() -> int:
         work = Path(folder)
         store = open_store(f"sqlite:///{work / 'archive.db'}")
         make(store, given.messages)
-        request = exports.Request("parquet", work / "out", Filter(), "scale-test")
-        exports.Export(store, request, claims=status.claims, blobs=None, stop=Event(), watcher=Quiet()).run()
+        export_all(store, "parquet", work / "out")
         began = time.perf_counter()
         theirs = spark_answers(given.spark, work / "out" / "messages", work)
         took_s = time.perf_counter() - began
