@@ -73,7 +73,8 @@ def index(tx: Tx, decode: Decode) -> int | None:
 def _claim(tx: Tx) -> list[tuple[int, int]]:
     """The oldest entries of the queue; another process that indexes passes them over."""
     q = search_queue.c
-    size = sa.select(pages.c.new + pages.c.changed).where(pages.c.id == q.page_id).scalar_subquery()
+    count = sa.func.coalesce(pages.c.new + pages.c.changed, 0)
+    size = sa.select(count).where(pages.c.id == q.page_id).scalar_subquery()
     query = sa.select(q.id, q.page_id, size).order_by(q.id).limit(_PAGES_AT_ONCE).with_for_update(skip_locked=True)
     claimed: list[tuple[int, int]] = []
     total = 0

@@ -71,7 +71,7 @@ def _indexed(tx: Tx, query: str, wanted: Filter, most: int | None) -> Iterator[P
     )
     found = _filtered(tx, found, wanted)
     order = (t.timestamp_ms.desc(), t.app_id, t.msg_id, t.revision, t.position)
-    yield from map(Place._make, tx.conn.execute(found.order_by(*order).limit(most)))
+    yield from map(Place._make, tx.conn.execute(found.order_by(*order).limit(most)).all())
 
 
 def _matches(tx: Tx, query: str) -> sa.ColumnElement[bool]:
@@ -138,7 +138,7 @@ def hits(tx: Tx, places: Sequence[Place], decode: Decode) -> list[Hit]:
     ids = sorted({place.msg_id for place in places})
     query = sa.select(*(v[name] for name in Hit._fields if name not in ("revision", "sent_at", "extra")))
     query = query.add_columns(sa.cast(v.extra, sa.Text)).where(tx.among(v.msg_id, ids), v.app.in_(names.values()))
-    for row in tx.conn.execute(query):
+    for row in tx.conn.execute(query).all():
         app, msg_id, *told = row
         found[app, msg_id, 0, row.body_position] = Hit(app, msg_id, 0, None, *told)
     for place in places:

@@ -1,0 +1,168 @@
+"""Searching by the index against LIKE, and what the index costs the ingest: `python -m bench.search`.
+
+Seeded messages go page by page through the real decoder and the real store, a transaction each. The cost is that of
+the triggers and of the index on `page_id`, which search alone needs; rounds with and without them take turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from archiver import searching
+from archiver.model import DAY_MS, Page, Window
+from archiver.sandbox.data import Seed, make_records
+from archiver.sources.easemob.build import decode_stored
+from archiver.sources.easemob.cursor import make_page
+from archiver.sources.easemob.slices import split_envelope
+from archiver.store import apps, migrate, pages, windows
+from archiver.store.engine import Store, open_store
+from archiver.store.filters import Filter
+from archiver.store.windows import LIVE, Terms, Wanted
+from bench.archive import START_MS
+from tests.conftest import _own_server
+
+WORDS = {"退款": 500, "回扣": 20, "牛丼": None, "明天": None}
+"""Two-character words, and in how many messages they are put; the others come with the seeded talk."""
+
+
+def made_pages(count: int, begun: int = 0) -> Iterator[Page]:
+    """Pages of a thousand records, with rare words put into some."""
+    for at in range(begun, begun + count, 10_000):
+        rows = [row.raw for row in make_records(Seed(10_000, at, START_MS, DAY_MS), "http://127.0.0.1/bench/search")]
+        for word, among in WORDS.items():
+            if among:
+                every = max(1, count // among)
+                for number in range(-at % every, 10_000, every):
+                    body = {"type": "txt", "msg": f"请问{word}什么时候到账"}
+                    record = json.loads(rows[number])
+                    record["payload"]["bodies"] = [body]
+                    rows[number] = json.dumps(record).encode()
+        for start in range(0, 10_000, 1000):
+            answer = b'{"entities":[' + b",".join(rows[start : start + 1000]) + b"]}"
+            _, slices = split_envelope(answer, "entities")
+            if slices is None:
+                raise ValueError("a page of seeded records that cannot be read")
+            yield make_page(slices, START_MS + DAY_MS)
+
+
+def ingest(store: Store, made: Iterator[Page]) -> float:
+    """Store pages; gives the seconds that only the store took."""
+    with store.write() as tx:
+        key = apps.register(tx, "bench#search", "cursor", START_MS, settle_ms=120_000, retention_ms=None)
+        windows.plan(tx, key, 1, LIVE, 0, [Window(START_MS, START_MS + DAY_MS)])
+        claim = windows.claim(tx, key, Wanted(1, LIVE, START_MS + DAY_MS), Terms("bench", DAY_MS))
+    if claim is None:
+        raise ValueError("the window is somebody else's")
+    taken = 0.0
+    for page in made:
+        began = time.perf_counter()
+        with store.write() as tx:
+            pages.insert(tx, claim, page, START_MS + DAY_MS)
+        taken += time.perf_counter() - began
+    return taken
+
+
+def without_search(store: Store) -> None:
+    on_pages, on_quarantine = (" ON pages", " ON quarantine") if store.engine.dialect.name == "postgresql" else ("", "")
+    with store.write() as tx:
+        tx.conn.exec_driver_sql(f"DROP TRIGGER pages_to_index{on_pages}")
+        tx.conn.exec_driver_sql(f"DROP TRIGGER requeued_to_index{on_quarantine}")
+        tx.conn.exec_driver_sql("DROP INDEX ix_messages_page_id")
+
+
+def measure_ingest(fresh: Callable[[], Store], count: int, rounds: int) -> None:
+    rates: dict[bool, list[float]] = {True: [], False: []}
+    made = list(made_pages(count))
+    for number in range(2 * rounds):
+        store = fresh()
+        if plain := number % 2 == 0:
+            without_search(store)
+        rates[plain].append(count / ingest(store, iter(made)))
+        store.dispose()
+    with_it, without = (statistics.median(rates[plain]) for plain in (False, True))
+    cost = 100 * (1 - with_it / without)
+    print(f"  ingest: {with_it:,.0f} messages/s, without search {without:,.0f}/s: {cost:.1f} % slower", flush=True)
+
+
+def timed(action: Callable[[], object], rounds: int) -> float:
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        action()
+        taken.append(time.perf_counter() - began)
+    return 1000 * statistics.median(taken)
+
+
+def by_like(store: Store, word: str) -> list[object]:
+    """What people write who have no index: the latest hundred messages with a word."""
+    query = sa.text(
+        "SELECT m.msg_id FROM message_bodies b JOIN messages m ON m.app_id = b.app_id AND m.msg_id = b.msg_id"
+        " WHERE b.text LIKE :like ORDER BY m.timestamp_ms DESC LIMIT 100"
+    )
+    with store.read() as tx:
+        return list(tx.conn.scalars(query, {"like": f"%{word}%"}))
+
+
+def bare_like(store: Store, word: str) -> list[object]:
+    """The least that LIKE can do: no order, no join."""
+    with store.read() as tx:
+        query = sa.text("SELECT count(*) FROM message_bodies WHERE text LIKE :like")
+        return list(tx.conn.scalars(query, {"like": f"%{word}%"}))
+
+
+def measure_search(store: Store, count: int) -> None:
+    ingest(store, made_pages(count))
+    began = time.perf_counter()
+    added = searching.index(store, decode_stored)
+    print(f"  index: {added / (time.perf_counter() - began):,.0f} texts/s, {added:,} in all", flush=True)
+    if store.engine.dialect.name == "postgresql":
+        with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+            conn.exec_driver_sql("VACUUM ANALYZE")
+    for word in WORDS:
+        (hits,) = bare_like(store, word)
+        index = timed(lambda w=word: list(searching.find(store, w, Filter(), decode_stored, 100)), 9)
+        like, bare = timed(lambda w=word: by_like(store, w), 3), timed(lambda w=word: bare_like(store, w), 3)
+        times = f"search {index:.1f} ms, LIKE {like:.0f} ms ({like / index:.0f} x), bare LIKE {bare:.0f} ms"
+        print(f"  {word}: {hits:,} messages; {times} ({bare / index:.0f} x)", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=1_000_000, help="for the search, a multiple of 10,000")
+    parser.add_argument("--ingested", type=int, default=100_000, help="for each round of ingest")
+    parser.add_argument("--rounds", type=int, default=3)
+    told = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, _own_server() as server:
+        names = iter(range(1000))
+
+        def on_sqlite() -> Store:
+            return made(f"sqlite:///{Path(folder) / f'{next(names)}.db'}")
+
+        def on_postgres() -> Store:
+            name = f"bench_{next(names)}"
+            server.run(f"CREATE DATABASE {name}")
+            return made(server.of(name).replace("postgresql://", "postgresql+psycopg://"))
+
+        def made(url: str) -> Store:
+            store = open_store(url)
+            migrate.upgrade(store)
+            return store
+
+        for title, fresh in (("SQLite", on_sqlite), ("PostgreSQL", on_postgres)):
+            print(title, flush=True)
+            if told.rounds:
+                measure_ingest(fresh, told.ingested, told.rounds)
+            if told.messages:
+                measure_search(fresh(), told.messages)
+
+
+if __name__ == "__main__":
+    main()
