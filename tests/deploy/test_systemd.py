@@ -17,7 +17,8 @@ from tests.deploy.conftest import DEPLOY, ROOT, Tool
 from tests.deploy.machine import Machine, machine
 from tests.flow.conftest import Archive, MakeArchive
 
-UNITS = sorted((DEPLOY / "systemd").iterdir())
+UNITS = sorted([*(DEPLOY / "systemd").glob("*.service"), *(DEPLOY / "systemd").glob("*.timer")])
+SERVICES = ["archiver.service", "archiver-pull.service", "archiver@.service"]
 
 
 def test_systemd_reads_the_units_without_a_word(tool: Tool, tmp_path: Path) -> None:
@@ -36,20 +37,24 @@ def test_systemd_reads_the_units_without_a_word(tool: Tool, tmp_path: Path) -> N
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", ["archiver.service", "archiver-pull.service"])
-def test_the_units_are_hardened(tool: Tool, name: str) -> None:
-    command = [tool("systemd-analyze"), "security", "--offline=true", "--no-pager", str(DEPLOY / "systemd" / name)]
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_units_are_hardened(tool: Tool, tmp_path: Path, name: str) -> None:
+    unit = tmp_path / name.replace("@.", "@doctor.")
+    unit.write_text((DEPLOY / "systemd" / name).read_text())
+    command = [tool("systemd-analyze"), "security", "--offline=true", "--no-pager", str(unit)]
     told = subprocess.run(command, capture_output=True, text=True).stdout
     score = re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)
     assert score, told
     assert float(score[1]) <= 1.5
 
 
-def test_both_services_are_hardened_alike() -> None:
-    """One is not forgotten when the other changes."""
-    first, second = ((DEPLOY / "systemd" / name).read_text() for name in ("archiver.service", "archiver-pull.service"))
+def test_all_services_are_hardened_alike() -> None:
+    """None is forgotten when another changes."""
+    texts = [(DEPLOY / "systemd" / name).read_text() for name in SERVICES]
     begin, end = "# It needs its state", "UMask=0077"
-    assert first[first.index(begin) : first.index(end)] == second[second.index(begin) : second.index(end)]
+    assert len({text[text.index(begin) : text.index(end)] for text in texts}) == 1
+    begin, end = "# A user of its own", "# The addresses of"
+    assert len({text[text.index(begin) : text.index(end)] for text in texts}) == 1
 
 
 def installed(archive: Archive, found: Machine) -> None:
@@ -84,7 +89,7 @@ def installed(archive: Archive, found: Machine) -> None:
 
 STARTED = """
 set -x
-systemctl start archiver-migrate || { journalctl -u archiver-migrate -o cat --no-pager | tail -30; exit 1; }
+systemctl start archiver@migrate || { journalctl -u archiver@migrate -o cat --no-pager | tail -30; exit 1; }
 systemctl start archiver || { journalctl -u archiver -o cat --no-pager | tail -40; exit 1; }
 for i in $(seq 100); do systemctl show -P StatusText archiver | grep -q 'lag [0-9] s' && break; sleep 0.2; done
 echo "state=$(systemctl show -P ActiveState archiver) status=$(systemctl show -P StatusText archiver)"
@@ -109,8 +114,6 @@ def test_they_run_under_systemd(make_archive: MakeArchive, database: Database, t
     archive = make_archive(database, messages=50)
     with machine(tmp_path) as found:
         installed(archive, found)
-        migrate = (DEPLOY / "systemd/archiver-pull.service").read_text().replace("json pull", "json migrate")
-        found.write("/etc/systemd/system/archiver-migrate.service", migrate)
         told = found.boot(STARTED)
         assert "state=active" in told, told
         assert "complete until" in told

@@ -24,8 +24,17 @@ from tests.service.conftest import wait_until
 SECONDS = float(os.environ.get("ARCHIVER_SOAK_SECONDS", "45"))
 RESTARTS = 3
 WEATHER = {
-    "http_500": 0.05, "http_502_html": 0.03, "http_503": 0.03, "html_200": 0.02, "reset": 0.03, "cut_body": 0.03,
-    "http_401": 0.01, "duplicate_rows": 0.1, "short_pages": 0.1, "empty_pages": 0.05, "dead_cursor": 0.03,
+    "http_500": 0.05,
+    "http_502_html": 0.03,
+    "http_503": 0.03,
+    "html_200": 0.02,
+    "reset": 0.03,
+    "cut_body": 0.03,
+    "http_401": 0.01,
+    "duplicate_rows": 0.1,
+    "short_pages": 0.1,
+    "empty_pages": 0.05,
+    "dead_cursor": 0.03,
 }
 EVERY_S = 1
 
