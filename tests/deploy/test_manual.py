@@ -78,7 +78,7 @@ def test_the_manual_leads_from_nothing_to_a_service_with_alerts(
             "systemctl is-active archiver",
             "journalctl --no-pager -u archiver -o cat",
         ]
-        spoiler = threading.Thread(target=spoil, args=(archive.server, found.root / "caught-up"))
+        spoiler = threading.Thread(target=spoil, args=(archive.server, listener, found.root / "caught-up"))
         spoiler.start()
         told = found.boot("\n".join(script), seconds=280)
         spoiler.join()
@@ -94,7 +94,7 @@ def test_the_manual_leads_from_nothing_to_a_service_with_alerts(
         assert stored.value("SELECT count(*) FROM messages") == 50
 
 
-def spoil(server: object, caught_up: Path) -> None:
-    """When all is well, the credentials are withdrawn."""
-    wait_until(caught_up.exists, 270)
+def spoil(server: object, listener: Listener, caught_up: Path) -> None:
+    """When all is well, and the heartbeat beats, the credentials are withdrawn."""
+    wait_until(lambda: caught_up.exists() and listener.of("GET"), 270)
     server.faults.refuse_tokens = server.faults.refuse_bearer = True  # type: ignore[attr-defined]

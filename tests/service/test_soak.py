@@ -16,9 +16,10 @@ from threading import Event, Thread
 import pytest
 
 from archiver.sandbox import Faults
-from tests.conftest import Control, Database, Postgres
+from tests.conftest import Database
 from tests.flow.conftest import Archive, MakeArchive
 from tests.flow.processes import Process, Start, wait_for_pages
+from tests.postgres import Control, Postgres
 from tests.service.conftest import wait_until
 
 SECONDS = float(os.environ.get("ARCHIVER_SOAK_SECONDS", "45"))
