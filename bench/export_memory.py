@@ -65,9 +65,9 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         url = given.url or f"sqlite:///{folder}/archive.db"
         if given.postgres:
-            from tests.conftest import _own_server  # not in the processes that are measured
+            from tests.postgres import own_server  # not in the processes that are measured
 
-            server = stack.enter_context(_own_server())
+            server = stack.enter_context(own_server())
             server.run("CREATE DATABASE export_memory")
             url = server.of("export_memory").replace("postgresql://", "postgresql+psycopg://")
         compare(url, folder, given.messages, given.days)

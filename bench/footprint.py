@@ -15,7 +15,7 @@ from archiver.store import distribution, migrate
 from archiver.store.ask import ask
 from archiver.store.engine import Store, open_store
 from bench.archive import export_all, fill
-from tests.conftest import _own_server
+from tests.postgres import own_server
 
 
 def made(url: str, count: int, days: int) -> Store:
@@ -59,7 +59,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--days", type=int, default=10)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, _own_server() as postgres:
+    with tempfile.TemporaryDirectory() as folder, own_server() as postgres:
         postgres.run("CREATE DATABASE footprint")
         url = postgres.of("footprint").replace("postgresql://", "postgresql+psycopg://")
         on_postgres(url, given.messages, given.days)
