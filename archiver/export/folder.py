@@ -149,8 +149,11 @@ class Folder:
         os.fsync(file.fileno())
 
     def day_folder(self, app: str, day: str | None) -> str:
-        """The folder of a day, relative; whoever reads all of `messages/` has `app` and `day` as columns."""
-        return f"{MESSAGES}/app={quote(app, safe='')}/day={day or '__HIVE_DEFAULT_PARTITION__'}"
+        """The folder of a day, relative; whoever reads all of `messages/` has `app` and `day` as columns.
+
+        "unknown" and not Hive's word for NULL: pandas cannot read that one.
+        """
+        return f"{MESSAGES}/app={quote(app, safe='')}/day={day or 'unknown'}"
 
     def keep_only(self, days: Iterable[tuple[str, str | None]]) -> None:
         """Forget, and remove, finished days that this snapshot does not have."""

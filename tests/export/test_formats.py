@@ -50,7 +50,7 @@ def test_jsonl_has_every_record_verbatim(archive: Archive, tmp_path: Path) -> No
 
 def test_days_are_folders_and_lines_stand_in_order(archive: Archive, tmp_path: Path) -> None:
     parts = exported(archive, "jsonl", tmp_path / "out")
-    assert parts[-1].parent.name == "day=__HIVE_DEFAULT_PARTITION__"
+    assert parts[-1].parent.name == "day=unknown"
     assert {part.parents[1].name for part in parts} == {"app=easemob-demo%23sandbox"}
     for part in parts[:-1]:
         lines = [json.loads(line) for line in part.read_bytes().splitlines()]
@@ -91,7 +91,7 @@ def test_parquet_is_one_table_by_app_and_day(archive: Archive, tmp_path: Path) -
     for row in rows:
         stamp = row["sent_at"] and int(row["sent_at"].timestamp() * 1000)
         assert stamp is None or abs(stamp - row["timestamp_ms"]) <= 1
-        assert (row["day"] is None) == (row["sent_at"] is None)
+        assert (row["day"] == "unknown") == (row["sent_at"] is None)
         if row["sent_at"]:
             assert str(row["day"]) == datetime.fromtimestamp(row["timestamp_ms"] / 1000, UTC).date().isoformat()
 

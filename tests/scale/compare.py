@@ -20,7 +20,7 @@ from archiver.store.ask import ask
 from archiver.store.engine import Store, open_store
 from bench.archive import export_all, fill
 
-SPARK = Path(__file__).with_name("spark.py")
+SPARK, FRAMES = (Path(__file__).with_name(name) for name in ("spark.py", "frames.py"))
 QUESTIONS = {
     "messages and senders by app, day and kind": (
         "SELECT app, day_utc, chat_type, messages, senders FROM daily_counts ORDER BY 1, 2, 3",
@@ -85,6 +85,20 @@ def spark_answers(python: str, messages: Path, work: Path) -> dict[str, list[Any
     return dict(json.loads(told.stdout.splitlines()[-1]))
 
 
+def frames_agree(python: str, store: Store, work: Path) -> bool:
+    """Whether pandas has from Parquet and from CSV what SQL has."""
+    said = "SELECT count(*), count(DISTINCT app || msg_id), sum(length(text)) FROM messages_readable"
+    ((rows, messages, characters),) = ask(store, said)[1]
+    folders = [work / form / "messages" for form in ("parquet", "csv")]
+    told = subprocess.run([python, FRAMES, *folders], stdout=subprocess.PIPE, text=True, check=True, timeout=600)
+    found = json.loads(told.stdout.splitlines()[-1])
+    same = all(each == [rows, messages, characters] for each in found.values())
+    print(f"{'equal' if same else 'DIFFERS':7} {rows:6,} rows  pandas: {', '.join(found)}")
+    if not same:
+        print(f"  archive: {[rows, messages, characters]}\n  pandas:  {found}")
+    return same
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spark", required=True)
@@ -94,9 +108,10 @@ def main() -> int:
         work = Path(folder)
         store = open_store(f"sqlite:///{work / 'archive.db'}")
         make(store, given.messages)
-        export_all(store, "parquet", work / "out")
+        for form in ("parquet", "csv"):
+            export_all(store, form, work / form)
         began = time.perf_counter()
-        theirs = spark_answers(given.spark, work / "out" / "messages", work)
+        theirs = spark_answers(given.spark, work / "parquet" / "messages", work)
         took_s = time.perf_counter() - began
         differing = 0
         for name, (sql, _) in QUESTIONS.items():
@@ -106,6 +121,7 @@ def main() -> int:
             print(f"{'equal' if same else 'DIFFERS':7} {len(ours):6,} rows  {name}")
             if not same:
                 print(f"  archive: {ours[:3]}\n  spark:   {theirs[name][:3]}")
+        differing += not frames_agree(given.spark, store, work)
         store.dispose()
     print(f"{given.messages:,} messages asked by Spark SQL on a local cluster of Sail in {took_s:.0f} s")
     return 1 if differing else 0
