@@ -12,6 +12,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -25,9 +26,10 @@ from archiver.sources.easemob.slices import split_envelope
 from archiver.store import apps, migrate, pages, windows
 from archiver.store.engine import Store, open_store
 from archiver.store.filters import Filter
+from archiver.store.search import Hit
 from archiver.store.windows import LIVE, Terms, Wanted
 from bench.archive import START_MS
-from tests.conftest import _own_server
+from tests.postgres import own_server
 
 WORDS = {"退款": 500, "回扣": 20, "牛丼": None, "明天": None}
 """Two-character words, and in how many messages they are put; the others come with the seeded talk."""
@@ -118,6 +120,10 @@ def bare_like(store: Store, word: str) -> list[object]:
         return list(tx.conn.scalars(query, {"like": f"%{word}%"}))
 
 
+def by_index(store: Store, word: str) -> list[Hit]:
+    return list(searching.find(store, word, Filter(), decode_stored, 100))
+
+
 def measure_search(store: Store, count: int) -> None:
     ingest(store, made_pages(count))
     began = time.perf_counter()
@@ -128,8 +134,8 @@ def measure_search(store: Store, count: int) -> None:
             conn.exec_driver_sql("VACUUM ANALYZE")
     for word in WORDS:
         (hits,) = bare_like(store, word)
-        index = timed(lambda w=word: list(searching.find(store, w, Filter(), decode_stored, 100)), 9)
-        like, bare = timed(lambda w=word: by_like(store, w), 3), timed(lambda w=word: bare_like(store, w), 3)
+        index = timed(partial(by_index, store, word), 9)
+        like, bare = timed(partial(by_like, store, word), 3), timed(partial(bare_like, store, word), 3)
         times = f"search {index:.1f} ms, LIKE {like:.0f} ms ({like / index:.0f} x), bare LIKE {bare:.0f} ms"
         print(f"  {word}: {hits:,} messages; {times} ({bare / index:.0f} x)", flush=True)
 
@@ -140,7 +146,7 @@ def main() -> None:
     parser.add_argument("--ingested", type=int, default=100_000, help="for each round of ingest")
     parser.add_argument("--rounds", type=int, default=3)
     told = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, _own_server() as server:
+    with tempfile.TemporaryDirectory() as folder, own_server() as server:
         names = iter(range(1000))
 
         def on_sqlite() -> Store:
