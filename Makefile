@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full deploy-test soak check format lock clean prove mutants test-citus scale-test browser-test
+.PHONY: demo test test-full deploy-test soak check format lock clean prove mutants test-citus scale-test browser-test clients bench-search
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -66,8 +66,16 @@ test-citus: $(VENV)/dev.installed          ## the store and export tests on a cl
 	test -n "$$ARCHIVER_TEST_CITUS_URL"
 	$(PYTEST) tests/store tests/export tests/attachments -k postgresql
 
+clients: $(VENV)/dev.installed             ## psql, the sqlite3 shell, pandas, DuckDB and Datasette read the archive
+	$(PYTHON) -m venv $(VENV)-clients
+	$(VENV)-clients/bin/python -m pip install --quiet -r tests/search/clients.txt
+	$(BIN)/python -m tests.search.clients --python $(VENV)-clients/bin/python
+
+bench-search: $(VENV)/dev.installed        ## searching a million messages against LIKE; what the index costs the ingest
+	$(BIN)/python -m bench.search
+
 clean:
-	rm -rf $(VENV) $(SCALE) demo dist
+	rm -rf $(VENV) $(VENV)-clients $(SCALE) demo dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
