@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from archiver import __version__, export
 from archiver.blobs import Blobs
-from archiver.errors import ArchiveIncomplete, ArchiverError, Stopped
+from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseUnavailable, Stopped
 from archiver.export import days, folder, manifest, spreadsheet
 from archiver.export.folder import Folder
 from archiver.store import audit_log, extracts, filters, leases
@@ -132,7 +132,11 @@ class Export:
     @contextmanager
     def _logged(self, planned: int) -> Iterator[None]:
         """No export without a row that says so, written before it begins; and one on how it ended."""
-        self._log("begun", planned)
+        try:
+            self._log("begun", planned)
+        except DatabaseUnavailable as error:
+            told = f"there is no export without its row in audit_log, and that could not be written: {error}"
+            raise DatabaseUnavailable(told, hint="on PostgreSQL, run it as a member of archive_writer") from None
         try:
             yield
         except BaseException as error:

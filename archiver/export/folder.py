@@ -6,6 +6,7 @@ whose files are all there. It is removed when the manifest stands, so a folder h
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -23,6 +24,7 @@ from archiver.errors import TryAgainLater, UsageError
 MANIFEST, CHECKSUM, JOURNAL = "manifest.json", "manifest.json.sha256", "export.journal"
 MESSAGES, ATTACHMENTS = "messages", "attachments"
 _PARTIAL = ".partial"
+_NO_ROOM, _PASSING = (errno.ENOSPC, errno.EDQUOT), (errno.EIO, errno.EINTR, errno.EAGAIN, errno.ESTALE)
 _SUFFIXES = {
     "image/jpeg": "jpg",
     "image/png": "png",
@@ -237,8 +239,12 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        hint = "make room, and run the same command again: whole days stay" if error.errno == 28 else None
-        raise TryAgainLater(f"{path}: {error.strerror or type(error).__name__}", hint=hint) from None
+        problem = f"{path}: {error.strerror or type(error).__name__}"
+        if error.errno in _NO_ROOM:
+            raise TryAgainLater(problem, hint="make room, and run the same command again: whole days stay") from None
+        if error.errno in _PASSING:
+            raise TryAgainLater(problem) from None
+        raise UsageError(problem, hint="another --output, or the rights to write there") from None
 
 
 def parts(days: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

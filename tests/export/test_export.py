@@ -88,6 +88,7 @@ def test_no_row_of_the_audit_log_is_changed_or_deleted(archive: Archive, tmp_pat
 def test_without_the_row_nothing_is_exported(archive: Archive, tmp_path: Path) -> None:
     archive.database.run("ALTER TABLE audit_log RENAME TO elsewhere")
     assert archive("export", "--format", "jsonl", "--output", str(tmp_path / "out")) == 75
+    assert "no export without its row in audit_log" in archive.errors
     assert not (tmp_path / "out").exists()
 
 

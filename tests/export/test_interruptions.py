@@ -49,6 +49,15 @@ def test_an_export_that_is_killed_goes_on(archive: Archive, start: Start, tmp_pa
     assert not [path for path in files(place) if path.endswith(".partial") or "journal" in path]
 
 
+def test_a_place_that_cannot_be_is_a_mistake_and_not_a_mishap(archive: Archive, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert archive("export", "--format", "csv", "--output", str(tmp_path / "file/out")) == 2
+    assert "--output" in archive.errors
+    assert archive("export", "--format", "csv") == 2
+    assert archive("export", "--output", str(tmp_path / "out")) == 2
+    assert archive("export", "--format", "html", "--bom", "--output", str(tmp_path / "out")) == 2
+
+
 HEADER = {"format": "jsonl", "filter": {"types": ("txt",)}}
 DAY = {"app": "o#a", "day": "2026-11-01", "files": []}
 
