@@ -7,6 +7,7 @@ table; another writer's same row, found by its unique violation, only costs the 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
@@ -82,7 +83,7 @@ def _insert_new(
 def _digests(tx: Tx, app_id: int, msg_ids: list[str]) -> dict[str, bytes]:
     if not msg_ids:
         return {}
-    found = tx.conn.execute(_digests_of(tx.postgres), {"of_app": app_id, "msg_ids": tx.listed(msg_ids)})
+    found = tx.conn.execute(_digests_of(tx.postgres), {"of_app": app_id, "msg_ids": json.dumps(msg_ids)})
     return {row.msg_id: bytes(row.digest) for row in found}
 
 
@@ -153,7 +154,7 @@ def _insert_revisions(tx: Tx, origin: Origin, differing: list[Message]) -> list[
     query = sa.select(r.msg_id, r.revision, r.digest).where(
         r.app_id == origin.app_id, among(r.msg_id, "msg_ids", postgres=tx.postgres)
     )
-    msg_ids = tx.listed(sorted({message.msg_id for message in differing}))
+    msg_ids = json.dumps(sorted({message.msg_id for message in differing}))
     contents: dict[str, set[bytes]] = {}
     last: dict[str, int] = {}
     for row in tx.conn.execute(query, {"msg_ids": msg_ids}):

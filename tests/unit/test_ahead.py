@@ -1,0 +1,77 @@
+"""Steps that arrive while others are stored: in order, all that are there, an error behind what came before it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from threading import Event
+
+import pytest
+
+from archiver.ahead import lots
+from archiver.model import Page, Reject, Step
+
+
+def step(number: int, *, size: int = 10, end: str = "") -> Step:
+    return Step(Page((), (Reject(b"x" * size, "made up", number),), None, str(number)), None, True, end)
+
+
+def numbers(lot: list[Step]) -> list[int]:
+    return [int(each.page.sha256) for each in lot]
+
+
+def test_what_has_arrived_is_taken_together() -> None:
+    all_there = Event()
+
+    def walk() -> Iterator[Step]:
+        yield from (step(0), step(1), step(2))
+        all_there.set()
+        yield step(3, end="exhausted")
+
+    with lots(walk()) as arriving:
+        assert all_there.wait(10)
+        taken = [numbers(lot) for lot in arriving]
+    assert sum(taken, []) == [0, 1, 2, 3]
+    assert taken[0][:3] == [0, 1, 2]
+
+
+def test_nothing_is_fetched_behind_the_end() -> None:
+    def walk() -> Iterator[Step]:
+        yield step(0, end="by_order")
+        raise AssertionError("asked for more")
+
+    with lots(walk()) as arriving:
+        assert [numbers(lot) for lot in arriving] == [[0]]
+
+
+def test_an_error_comes_behind_what_came_before_it() -> None:
+    def walk() -> Iterator[Step]:
+        yield step(0)
+        raise OSError("broken")
+
+    taken = []
+    with lots(walk()) as arriving, pytest.raises(OSError, match="broken"):
+        taken.extend(numbers(lot) for lot in arriving)
+    assert taken == [[0]]
+
+
+@pytest.mark.parametrize(("size", "most"), [(10, 8), (3 * 2**20, 2), (5 * 2**20, 1)])
+def test_no_more_is_fetched_than_may_lie_around(size: int, most: int) -> None:
+    fetched: list[int] = []
+    closed = Event()
+
+    def walk() -> Iterator[Step]:
+        try:
+            for number in range(20):
+                fetched.append(number)
+                yield step(number, size=size)
+        finally:
+            closed.set()
+
+    with lots(walk()) as arriving:
+        first = next(arriving)
+        while len(fetched) < len(first) + most:  # those that were taken, and the shelf is full again
+            pass
+    assert closed.is_set(), "the walk has ended with the block"
+    assert len(fetched) == len(first) + most
+    assert "fetch" not in [thread.name for thread in threading.enumerate()]
