@@ -45,6 +45,9 @@ log = logging.getLogger("archiver.pull")
 FAILURES_IN_A_ROW = 2
 """So many windows in a row that the provider did not answer for, and the pull ends; the next one tries again."""
 
+_MANY = 50_000
+"""So many new messages make what the database's planner knows of the tables worthless."""
+
 SPLITS_IN_A_ROW = 40
 """A single bad millisecond in a day is found by 27 halvings; a server that fails everywhere must not shred the plan."""
 
@@ -307,6 +310,9 @@ class Pull:
             outcome.reason = outcome.reason or "windows that are due are held by another process"
         else:
             outcome.reason = outcome.hint = None
+        if outcome.tally.new >= _MANY:
+            with suppress(TryAgainLater):
+                self.store.analyze()
         words = {EXIT_DONE: "done", EXIT_REFUSED: "refused", EXIT_INCOMPLETE: "incomplete", EXIT_LATER: "unfinished"}
         self._end_run(words[outcome.exit_code], outcome.reason)
 

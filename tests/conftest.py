@@ -20,7 +20,7 @@ import pytest
 from archiver.store import distribution, migrate
 from archiver.store.engine import open_store
 from tests import canaries
-from tests.postgres import Postgres, own_server
+from tests.postgres import Postgres, own_server, scratch
 
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("steady")
@@ -29,6 +29,10 @@ _numbers = count(1)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="a skipped test fails the run")
+
+
+def pytest_configure() -> None:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", scratch())  # also of the workers, which inherit it
 
 
 _skipped: list[str] = []

@@ -16,6 +16,15 @@ import psycopg
 
 _NOBODY = 65534
 Control = Callable[..., None]
+_ENOUGH = 4 * 2**30
+
+
+def scratch() -> str:
+    """Where databases that may be lost lie best: in memory, if there is enough; a new one takes a tenth of the time."""
+    shared = Path("/dev/shm")
+    if shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > _ENOUGH:
+        return str(shared)
+    return tempfile.gettempdir()
 
 
 class Postgres:
@@ -58,7 +67,7 @@ def _binaries(place: Path) -> Path:
 @contextlib.contextmanager
 def own_server(*, durable: bool = False) -> Iterator[Postgres]:
     """A server that ends with the block; unless `durable` it forgets everything when the machine fails."""
-    with tempfile.TemporaryDirectory(prefix="archiver-pg-", dir="/tmp") as directory:
+    with tempfile.TemporaryDirectory(prefix="archiver-pg-", dir="/tmp" if durable else scratch()) as directory:
         place = Path(directory)
         place.chmod(0o755)
         data = place / "data"

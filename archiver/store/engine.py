@@ -166,6 +166,13 @@ class Store:
             size = int(tx.conn.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
         return {"database_bytes": size, "disk_free_bytes": None, "disk_size_bytes": None}
 
+    def analyze(self) -> None:
+        """Tell the planner what the tables hold now; a sample will do."""
+        with self.write(durable=False) as tx:
+            if not tx.postgres:
+                tx.conn.exec_driver_sql("PRAGMA analysis_limit=1000")
+            tx.conn.exec_driver_sql("ANALYZE")
+
     def dispose(self) -> None:
         self.engine.dispose()
 

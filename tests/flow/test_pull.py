@@ -147,3 +147,13 @@ def test_credentials_of_another_app_are_refused_before_anything_is_stored(archiv
     assert archive("pull") == 2
     assert "another" in archive.errors
     assert archive.count("messages") == 0
+
+
+def test_the_planner_learns_what_a_great_pull_has_brought(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {
+        "sqlite": "SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'messages'",
+        "postgresql": "SELECT count(*) FROM pg_stats WHERE tablename = 'messages'",
+    }[archive.database.kind]
+    monkeypatch.setattr("archiver.pull._MANY", 10)
+    assert archive("pull") == 0
+    assert archive.database.value(known) > 0
