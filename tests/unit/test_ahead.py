@@ -49,7 +49,7 @@ def test_an_error_comes_behind_what_came_before_it() -> None:
         yield step(0)
         raise OSError("broken")
 
-    taken = []
+    taken: list[list[int]] = []
     with lots(walk()) as arriving, pytest.raises(OSError, match="broken"):
         taken.extend(numbers(lot) for lot in arriving)
     assert taken == [[0]]
