@@ -21,7 +21,7 @@ from archiver.blobs import Blobs
 from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseUnavailable, Stopped
 from archiver.export import days, folder, manifest, spreadsheet
 from archiver.export.folder import Folder
-from archiver.store import audit_log, extracts, filters, leases
+from archiver.store import audit_log, extracts, filters, leases, search, terms
 from archiver.store.engine import Store, Tx
 from archiver.store.extracts import Conditions, Day
 from archiver.store.filters import Filter
@@ -41,12 +41,15 @@ class Request:
     who: str
     case: str | None = None
     reason: str | None = None
+    text: str | None = None
+    """What `archiver search` would be asked for."""
     attachments: bool = False
     bom: bool = False
 
     def filter(self) -> dict[str, Any]:
         """What was chosen, as audit_log and the manifest say it: only what was asked for."""
-        return {name: value for name, value in asdict(self.wanted).items() if value not in (None, ())}
+        told = {**asdict(self.wanted), "text": self.text}
+        return {name: value for name, value in told.items() if value not in (None, ())}
 
     def header(self) -> dict[str, Any]:
         """What must be the same for an export to be gone on with."""
@@ -97,7 +100,7 @@ class Export:
         watcher: Watcher,
     ) -> None:
         self._store, self._request, self._claims, self._blobs = store, request, claims, blobs
-        self._stop, self._watcher = stop, watcher
+        self._decode, self._stop, self._watcher = decode, stop, watcher
         self._form = export.form(request.format, decode, bom=request.bom, linked=blobs is not None)
         self._totals = _Totals()
         self._entry = audit_log.Entry(
@@ -116,7 +119,7 @@ class Export:
         with self._store.read() as tx:
             snapshot_at = iso(tx.now_ms())
             extracts.hold_snapshot(tx)
-            conditions = filters.of_messages(tx, self._request.wanted)
+            conditions = self._conditions(tx)
             found = extracts.days(tx, conditions)
             planned = sum(day.messages for day in found)
             with self._logged(planned):
@@ -128,6 +131,13 @@ class Export:
                     for day in found:
                         self._day(tx, place, day, conditions)
                     return self._finish(place, [place.days[day.app, day.name] for day in found], head)
+
+    def _conditions(self, tx: Tx) -> Conditions:
+        wanted, text = self._request.wanted, self._request.text
+        found = filters.of_messages(tx, wanted)
+        if text is not None:
+            found.append(search.holding(tx, terms.query_for(text), wanted, self._decode))
+        return found
 
     @contextmanager
     def _logged(self, planned: int) -> Iterator[None]:

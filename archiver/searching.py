@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from itertools import islice
 
-from archiver.errors import UsageError
 from archiver.store import indexing, search, terms
 from archiver.store.engine import Store
 from archiver.store.filters import Filter
@@ -38,9 +37,7 @@ def find(store: Store, text: str, wanted: Filter, decode: Decode, most: int | No
 
     Raises UsageError for a text that nothing could be found by, and for an app that is not in the archive.
     """
-    query = terms.normal(text)
-    if not 1 <= len(query) <= terms.LONGEST_QUERY:
-        raise UsageError(f"a search is for 1 to {terms.LONGEST_QUERY} characters that can be seen")
+    query = terms.query_for(text)
     with store.read() as tx:
         places = iter(search.find(tx, query, wanted, decode, most))
     while batch := list(islice(places, _HITS_AT_ONCE)):

@@ -28,6 +28,7 @@ _MOST_SHOWN = 20
 @click.option("--reason", metavar="TEXT", help="Why it is made; kept likewise.")
 @click.option("--attachments", is_flag=True, help="Copy the stored files as well.")
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, by which Excel knows UTF-8.")
+@click.option("--text", metavar="TEXT", help="Only what holds this text, as archiver search finds it.")
 @common.message_filter
 @click.pass_context
 def export(ctx: click.Context, /, form: str | None, output: Path | None, **options: Any) -> int | None:
@@ -57,6 +58,7 @@ def _export(
     *,
     case: str | None,
     reason: str | None,
+    text: str | None,
     attachments: bool,
     bom: bool,
     wanted: Filter,
@@ -66,7 +68,7 @@ def _export(
 
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
-    request = exports.Request(form, output, wanted, getpass.getuser(), case, reason, attachments, bom)
+    request = exports.Request(form, output, wanted, getpass.getuser(), case, reason, text, attachments, bom)
     with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
         blobs = fetching.open_blobs(settings) if attachments else None
         with _Bar(str(output), plain=common.plain(ctx)) as bar:

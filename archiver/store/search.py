@@ -56,6 +56,15 @@ def find(tx: Tx, query: str, wanted: Filter, decode: Decode, most: int | None) -
     return sorted(found, key=Place.order)[:most]
 
 
+def holding(tx: Tx, query: str, wanted: Filter, decode: Decode) -> sa.ColumnElement[bool]:
+    """The condition on `messages` for those that hold a normalised text, in any body or revision."""
+    found: dict[int, set[str]] = {}
+    for place in find(tx, query, wanted, decode, None):
+        found.setdefault(place.app_id, set()).add(place.msg_id)
+    each = (sa.and_(m.app_id == app_id, tx.among(m.msg_id, sorted(ids))) for app_id, ids in found.items())
+    return sa.or_(sa.false(), *each)
+
+
 def _indexed(tx: Tx, query: str, wanted: Filter, most: int | None) -> Iterator[Place]:
     position_of = sa.func.strpos if tx.postgres else sa.func.instr
     before = search_texts.alias("before")

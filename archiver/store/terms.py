@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from unicodedata import is_normalized, normalize
 
+from archiver.errors import UsageError
+
 LONGEST_QUERY = 200
 """In characters, normalised: what the parts of a long text overlap by."""
 
@@ -38,6 +40,14 @@ def normal(text: str) -> str:
         folded = _nfkc(_nfkc(seen).casefold())
         folded = _UNSEEN.sub("", folded)
     return _SPACE.sub(" ", folded).strip(" ")
+
+
+def query_for(text: str) -> str:
+    """What somebody searches for, as a search compares it. Raises UsageError where nothing could be found by it."""
+    query = normal(text)
+    if not 1 <= len(query) <= LONGEST_QUERY:
+        raise UsageError(f"a search is for 1 to {LONGEST_QUERY} characters that can be seen")
+    return query
 
 
 def _nfkc(text: str) -> str:

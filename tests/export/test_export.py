@@ -210,6 +210,9 @@ def test_the_filter_of_an_export_is_that_of_a_search(archive: Archive, tmp_path:
         (["--conversation", "xingchen|iris", "--from", str(stamp), "--to", str(stamp + 3)],
          "SELECT 'h0' UNION SELECT 'h1' UNION SELECT 'h2'"),
         (["--app", "sandbox"], "SELECT msg_id FROM messages"),
+        (["--text", "Another  CONTENT"], "SELECT 'h0'"),
+        (["--text", "of two", "--type", "txt"], "SELECT 'two'"),
+        (["--text", "of two", "--sender", "nobody"], "SELECT 'two' WHERE 1 = 0"),
         (["--recipient", "nobody"], "SELECT msg_id FROM messages WHERE recipient = 'nobody'"),
     )  # fmt: skip
     for number, (options, sql) in enumerate(chosen):
@@ -217,6 +220,11 @@ def test_the_filter_of_an_export_is_that_of_a_search(archive: Archive, tmp_path:
         assert archive("export", "--format", "jsonl", "--output", str(place), *options) == 0
         assert set(ids(place)) == {row[0] for row in archive.database.rows(sql)}, options
     assert archive("export", "--format", "jsonl", "--output", str(tmp_path / "x"), "--app", "other") == 2
+    assert archive("export", "--format", "jsonl", "--output", str(tmp_path / "x"), "--text", "\u200b") == 2
+    assert archive("search", "content", "--limit", "0", "--format", "jsonl") == 0
+    found = {json.loads(line)["msg_id"] for line in archive.output.splitlines()}
+    assert archive("export", "--format", "jsonl", "--output", str(tmp_path / "y"), "--text", "content") == 0
+    assert set(ids(tmp_path / "y")) == found != set()
 
 
 def damaged(place: Path, path: str) -> Callable[[], None]:
