@@ -52,6 +52,9 @@ def test_the_alerts_of_the_program_have_the_names_of_the_rules() -> None:
     ours = {f"Archiver{name}" for name in re.findall(r'yield "(\w+)"', source)} | {"ArchiverDiskNearlyFull"}
     assert len(ours) > 8
     assert ours <= named
+    for page in ("operations.md", "operations.zh-CN.md"):
+        explained = set(re.findall(r"\*\*(Archiver\w+)", (DEPLOY.parent / "docs" / page).read_text()))
+        assert named == explained, "each alert has a page in the manual, and none is of the past"
 
 
 def test_the_dashboard_is_whole() -> None:

@@ -122,6 +122,15 @@ def test_both_readmes_show_the_same() -> None:
     assert README.count("\n## ") == CHINESE.count("\n## ")
 
 
+def test_both_manuals_show_the_same() -> None:
+    english, chinese = TEXTS["docs/operations.md"], TEXTS["docs/operations.zh-CN.md"]
+    everything = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+    assert everything.findall(english) == everything.findall(chinese)
+    headings, alerts = re.compile(r"^## ([^\u4e00-\u9fff\n]*)", re.MULTILINE), re.compile(r"\*\*(Archiver\w+)")
+    assert [each.strip() for each in headings.findall(chinese)] == headings.findall(english)
+    assert alerts.findall(chinese) == alerts.findall(english)
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_every_relative_link_leads_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[page]):
@@ -184,7 +193,7 @@ def test_no_view_is_forgotten(archive: Store) -> None:
 def test_every_exit_code_is_explained() -> None:
     codes = [cast(int, value) for name, value in vars(errors).items() if name.startswith("EXIT_")]
     for code in codes:
-        for page in ("README.md", "README.zh-CN.md", "docs/operations.md"):
+        for page in ("README.md", "README.zh-CN.md", "docs/operations.md", "docs/operations.zh-CN.md"):
             assert f"\n| {code} | " in TEXTS[page], (page, code)
 
 
