@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full deploy-test soak check format lock clean prove mutants test-citus scale-test browser-test clients bench-search
+.PHONY: demo test test-full deploy-test image-test soak check format lock clean prove mutants test-citus scale-test browser-test clients bench-search
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -48,6 +48,9 @@ prove: $(VENV)/dev.installed               ## the pull protocol in simulated wor
 	$(BIN)/python -m tests.proof.prove --worlds $(WORLDS) --first $(FIRST) $(if $(WORLD),--world $(WORLD))
 	$(if $(WORLD),,ARCHIVER_PROVE_KILLS=$(KILLS) $(BIN)/python -m pytest -q --timeout 0 tests/flow/test_kill.py tests/flow/test_processes.py)
 	$(if $(WORLD),,ARCHIVER_HOSTILE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/hostile -k examples_on_each)
+
+image-test: $(VENV)/dev.installed          ## build the image and run it, by buildah; says why where it cannot
+	PYTHON=$(abspath $(BIN))/python tests/deploy/image.sh
 
 MINUTES ?= 30
 soak: $(VENV)/dev.installed                ## the daemon in bad weather for half an hour; MINUTES=2 make soak

@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Builds the image by its recipe, and runs it: migrate, pull, status and the daemon, as its own user, against a stand-in
+# server. `make image-test`; BASE_IMAGE=... takes another base. Without a registry of images the base is made from
+# Debian's packages. Says `skipped: why` and ends well where this machine cannot build images.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+python=${PYTHON:-python3}
+skip() { echo "skipped: $1"; exit 0; }
+
+command -v buildah >/dev/null || skip "buildah is not installed"
+[ "$(id -u)" = 0 ] || skip "it needs root"
+work=$(mktemp -d) || exit 1
+fast=$work/storage; mkdir "$fast"
+[ -w /dev/shm ] && fast=$(mktemp -d -p /dev/shm)       # images are many small files
+export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
+run() { buildah --root "$fast/images" --runroot "$fast/run" "$@"; }
+server=
+finish() {
+    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    rm -rf "$fast" "$work"
+}
+trap finish EXIT
+echo 'FROM scratch' | run bud --quiet -f - "$work" >/dev/null 2>&1 || skip "buildah cannot build here"
+
+base=${BASE_IMAGE:-docker.io/library/python:3.11-slim-bookworm}
+if ! timeout 60 buildah --root "$fast/images" --runroot "$fast/run" pull --quiet "$base" >/dev/null 2>&1; then
+    [ -z "${BASE_IMAGE:-}" ] || { echo "$base cannot be had"; exit 1; }
+    command -v debootstrap >/dev/null || skip "no registry of images is reached, and debootstrap is not installed"
+    mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' | awk '$2 == "bookworm" {print $1; exit}')
+    [ -n "$mirror" ] || skip "no registry of images is reached, and no Debian bookworm is configured"
+    debootstrap --variant=minbase --include=python3,python3-venv,ca-certificates bookworm "$fast/debian" "$mirror" >"$work/log" 2>&1 ||
+        { tail -3 "$work/log"; skip "debootstrap failed"; }
+    printf 'FROM scratch\nCOPY . /\n' >"$work/Base"
+    run bud --quiet -f "$work/Base" -t localhost/debian-python "$fast/debian" >/dev/null
+    rm -rf "$fast/debian"
+    base=localhost/debian-python
+fi
+echo "base: $base"
+
+# Whatever this machine's pip is told (a mirror, certificates) holds for the build, and stays out of the image.
+pip=()
+for file in /etc/pip.conf /etc/ssl/certs/ca-certificates.crt "$("$python" -c 'import sys; print(sys.base_prefix)')/pip.conf"; do
+    [ -f "$file" ] && pip+=(--volume "$file:$([[ $file == *.crt ]] && echo "$file" || echo /etc/pip.conf):ro")
+done
+for name in $(compgen -e | grep '^PIP_' || true); do pip+=(--env "$name=${!name}" --unsetenv "$name"); done
+for folder in $("$python" -m pip config list 2>/dev/null | grep -o "/opt/[A-Za-z0-9_-]*" | sort -u); do
+    [ -d "$folder" ] && pip+=(--volume "$folder:$folder:ro")
+done
+run bud --quiet "${pip[@]}" --format docker --build-arg "BASE_IMAGE=$base" -f deploy/container/Dockerfile -t localhost/archiver . >/dev/null
+inspected=$(run inspect --type image localhost/archiver)
+for wanted in '"User": "65532:65532"' '"ARCHIVER_CONFIG=/etc/archiver/config.toml"' '/healthz' '"run"'; do
+    grep -qF -- "$wanted" <<<"$inspected" || { echo "the image lacks $wanted"; exit 1; }
+done
+
+"$python" -m archiver sandbox --messages 100 >"$work/server" &
+server=$!
+for _ in $(seq 100); do [ -s "$work/server" ] && break; sleep 0.1; done
+read_key() { "$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$work/server" "$1"; }
+install -d -m 0755 "$work/etc" && install -d -o 65532 -m 0700 "$work/state" && chmod 0755 "$work"
+cat >"$work/etc/config.toml" <<CONFIG
+[database]
+url = "sqlite:////var/lib/archiver/archive.db"
+[schedule]
+every = "1s"
+[metrics]
+listen = "127.0.0.1:9473"
+[[apps]]
+org = "$(read_key org)"
+app = "$(read_key app)"
+base_url = "$(read_key base_url)"
+client_id = "$(read_key client_id)"
+client_secret_file = "secret"
+start = $(read_key start)
+rate = "1000/s"
+CONFIG
+read_key client_secret >"$work/etc/secret"
+chown 65532 "$work/etc/secret" && chmod 0400 "$work/etc/secret"
+
+container=$(run from localhost/archiver)
+within() {
+    run run --user 65532:65532 --volume "$work/etc:/etc/archiver:ro" --volume "$work/state:/var/lib/archiver" \
+        "$container" -- archiver --log-format json "$@"
+}
+within migrate
+within pull
+within status
+timeout --signal TERM 25 buildah --root "$fast/images" --runroot "$fast/run" run --user 65532:65532 \
+    --volume "$work/etc:/etc/archiver:ro" --volume "$work/state:/var/lib/archiver" "$container" -- archiver run &
+daemon=$!
+for _ in $(seq 100); do
+    python3 -c "import urllib.request as r; r.urlopen('http://127.0.0.1:9473/healthz', timeout=8)" 2>/dev/null && healthy=yes && break
+    sleep 0.2
+done
+wait "$daemon" || true
+[ "${healthy:-}" = yes ] || { echo "the daemon in the container did not answer /healthz"; exit 1; }
+stored=$("$python" -c 'import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute("SELECT count(*) FROM messages").fetchone()[0])' "$work/state/archive.db")
+[ "$stored" = 100 ] || { echo "$stored of 100 messages were archived"; exit 1; }
+run run --user 65532:65532 "$container" -- sh -c '! touch /opt/archiver/x 2>/dev/null && id -u'
+echo "the image was built and run: 100 messages, healthy, as user 65532"
