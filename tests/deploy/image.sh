@@ -12,18 +12,20 @@ command -v buildah >/dev/null || skip "buildah is not installed"
 work=$(mktemp -d) || exit 1
 fast=$work/storage; mkdir "$fast"
 [ -w /dev/shm ] && fast=$(mktemp -d -p /dev/shm)       # images are many small files
-export STORAGE_DRIVER=vfs BUILDAH_ISOLATION=chroot
-run() { buildah --root "$fast/images" --runroot "$fast/run" "$@"; }
+export BUILDAH_ISOLATION=chroot
+storage=(--root "$fast/images" --runroot "$fast/run" --storage-driver vfs)
+run() { buildah "${storage[@]}" "$@"; }
 server=
 finish() {
     [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    run rm --all >/dev/null 2>&1 || true
     rm -rf "$fast" "$work"
 }
 trap finish EXIT
 echo 'FROM scratch' | run bud --quiet -f - "$work" >/dev/null 2>&1 || skip "buildah cannot build here"
 
 base=${BASE_IMAGE:-docker.io/library/python:3.11-slim-bookworm}
-if ! timeout 60 buildah --root "$fast/images" --runroot "$fast/run" pull --quiet "$base" >/dev/null 2>&1; then
+if ! timeout 60 buildah "${storage[@]}" pull --quiet "$base" >/dev/null 2>&1; then
     [ -z "${BASE_IMAGE:-}" ] || { echo "$base cannot be had"; exit 1; }
     command -v debootstrap >/dev/null || skip "no registry of images is reached, and debootstrap is not installed"
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(CODENAME)' | awk '$2 == "bookworm" {print $1; exit}')
@@ -84,7 +86,7 @@ within() {
 within migrate
 within pull
 within status
-timeout --signal TERM 25 buildah --root "$fast/images" --runroot "$fast/run" run --user 65532:65532 \
+timeout --signal TERM 25 buildah "${storage[@]}" run --user 65532:65532 \
     --volume "$work/etc:/etc/archiver:ro" --volume "$work/state:/var/lib/archiver" "$container" -- archiver run &
 daemon=$!
 for _ in $(seq 100); do

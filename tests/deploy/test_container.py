@@ -6,6 +6,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,15 @@ def test_the_configurations_that_are_handed_out_are_understood(tmp_path: Path) -
         found = config.load(tmp_path / "config.toml", {})
         assert found.warnings == ()
         assert found.metrics is not None
+
+
+def test_the_image_gets_what_the_wheel_is_made_of() -> None:
+    """A file that the wheel takes along must get past .dockerignore, and be copied."""
+    taken = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    recipe, ignored = (DEPLOY / "container/Dockerfile").read_text(), (ROOT / ".dockerignore").read_text().splitlines()
+    for name in [*taken["packages"], *taken["force-include"]]:
+        assert f"!{name}" in ignored, name
+        assert re.search(rf"^COPY .*\b{re.escape(name)}\b", recipe, re.MULTILINE), name
 
 
 def test_compose_keeps_the_program_small() -> None:
