@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
 from archiver.export import Decode
+from archiver.export.columns import without_secrets
 from archiver.export.folder import attachment_path
 from archiver.logs import visible
 from archiver.model import Archived, Body, File, Message, Revision
@@ -111,7 +112,7 @@ def _said(body: Body) -> str:
     if body.duration is not None:
         said.append(f"{body.duration:g} s")
     kind = "" if body.type == "txt" else f'<span class="kind">[{text(body.type)}]</span> '
-    return kind + (" · ".join(said) or text(body.extra or ""))
+    return kind + (" · ".join(said) or text(without_secrets(body.extra) or ""))
 
 
 def write_index(file: IO[bytes], head: Mapping[str, Any], days: Sequence[Mapping[str, Any]]) -> None:

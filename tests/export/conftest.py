@@ -49,6 +49,9 @@ MARKUP = (
     '" onmouseover="x" <a href="javascript:1">&amp;</a>',
 )
 
+HIDDEN: dict[str, Any] = {"secret": ["hidden-1"], "more": [{"thumb_secret": {"a": "hidden-2"}, "kept": "in sight"}]}
+"""Secrets where no column takes them: in `extra`."""
+
 
 def said(msg_id: str, text: str, stamp_ms: int, **more: Any) -> dict[str, Any]:
     """A record as the provider sends it."""
@@ -65,7 +68,8 @@ def archive(database: Database, make_archive: MakeArchive) -> Iterator[Archive]:
     for number, text in enumerate([*FORMULAS, *MARKUP]):
         found.server.add(said(f"h{number}", text, stamp_ms + number), visible_ms=0)
     two: dict[str, Any] = said("two", "one\nof two", stamp_ms + 100, ext={"order": 7, "名": "字"})
-    two["payload"]["bodies"].append({"type": "file", "filename": "../../=x.exe", "url": "http://x.example/y"})
+    two["payload"]["bodies"].append({"type": "file", "filename": "../../=x.exe", "url": "http://x.example/y", **HIDDEN})
+    two["payload"]["bodies"].append({"type": "odd", **HIDDEN})
     none = said("none", "", stamp_ms + 101)
     none["payload"]["bodies"] = []
     far = said("far", "beyond", 253_402_300_800_000)

@@ -152,5 +152,7 @@ def test_the_index_leads_to_every_page(archive: Archive, tmp_path: Path) -> None
 def test_only_jsonl_has_the_secrets_of_files(archive: Archive, tmp_path: Path, form: str) -> None:
     secrets = [row[0] for row in archive.database.rows("SELECT secret FROM message_bodies WHERE secret IS NOT NULL")]
     assert secrets
+    secrets += ["hidden-1", "hidden-2"]
     whole = "".join(part.read_text(encoding="utf-8") for part in exported(archive, form, tmp_path / "out"))
     assert all((secret in whole) == (form == "jsonl") for secret in secrets)
+    assert "in sight" in whole
