@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -56,7 +57,7 @@ def made_pages(count: int, begun: int = 0) -> Iterator[Page]:
 
 
 def ingest(store: Store, made: Iterator[Page]) -> float:
-    """Store pages; gives the seconds that only the store took."""
+    """Store pages; gives the seconds of processor time that the store took."""
     with store.write() as tx:
         key = apps.register(tx, "bench#search", "cursor", START_MS, settle_ms=120_000, retention_ms=None)
         windows.plan(tx, key, 1, LIVE, 0, [Window(START_MS, START_MS + DAY_MS)])
@@ -65,11 +66,22 @@ def ingest(store: Store, made: Iterator[Page]) -> float:
         raise ValueError("the window is somebody else's")
     taken = 0.0
     for page in made:
-        began = time.perf_counter()
+        began = cpu_s(store)
         with store.write() as tx:
             pages.insert(tx, claim, page, START_MS + DAY_MS)
-        taken += time.perf_counter() - began
+        taken += cpu_s(store) - began
     return taken
+
+
+def cpu_s(store: Store) -> float:
+    """Seconds of processor time, the server's included: what else the machine does costs none of them."""
+    served = 0.0
+    if store.engine.dialect.name == "postgresql":
+        with store.read() as tx:
+            pid = tx.conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        user, system = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[11:13]
+        served = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+    return time.process_time() + served
 
 
 def without_search(store: Store) -> None:
@@ -91,7 +103,10 @@ def measure_ingest(fresh: Callable[[], Store], count: int, rounds: int) -> None:
         store.dispose()
     with_it, without = (statistics.median(rates[plain]) for plain in (False, True))
     cost = 100 * (1 - with_it / without)
-    print(f"  ingest: {with_it:,.0f} messages/s, without search {without:,.0f}/s: {cost:.1f} % slower", flush=True)
+    print(
+        f"  ingest: {with_it:,.0f} messages a second of CPU, without search {without:,.0f}: {cost:.1f} % slower",
+        flush=True,
+    )
 
 
 def timed(action: Callable[[], object], rounds: int) -> float:

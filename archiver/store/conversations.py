@@ -46,6 +46,9 @@ def find(tx: Tx, text: str, app: str | None) -> list[Thread]:
 
 def page(tx: Tx, thread: Thread, window: Window, after: Key | None, most: int) -> list[Key]:
     """The next keys within a range of time, in order of time and then of id."""
+    if tx.postgres:
+        # Without statistics, as after a bulk load, it would collect and sort the whole conversation for each page.
+        tx.conn.exec_driver_sql("SET LOCAL enable_bitmapscan = off")
     by_bytes = sa.collate(m.msg_id, "C") if tx.postgres else m.msg_id
     query = sa.select(m.timestamp_ms, m.msg_id).where(
         m.conversation == thread.conversation,

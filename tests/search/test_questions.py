@@ -154,7 +154,7 @@ def as_text(value: Any) -> Any:
             return int(value)
         case bool():
             return int(value)
-        case str() if value.startswith("{"):
+        case str() if value[:1] in ("{", "[", '"'):
             return json.loads(value)
     return value
 

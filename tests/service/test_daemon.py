@@ -202,3 +202,11 @@ def test_a_service_that_cannot_listen_says_so(archive: Archive, serve: MakeServi
     wait_until(lambda: service.failed)
     assert isinstance(service.failed, ConfigurationError)
     assert "192.0.2.1:9473 cannot be had" in str(service.failed)
+
+
+def test_what_was_pulled_is_indexed(database: Database, make_archive: MakeArchive, serve: MakeService) -> None:
+    archive = make_archive(database, messages=40)
+    serve(archive)
+    wait_until(lambda: archive.count("messages") == 40)
+    wait_until(lambda: archive.count("search_queue") == 0)
+    assert archive.count("search_texts") > 30
