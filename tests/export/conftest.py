@@ -13,21 +13,18 @@ from tests.flow.conftest import Archive, MakeArchive, make_archive
 
 __all__ = ["make_archive"]
 
-_ON_ONE = (
-    "test_formats.py",
-    "test_every_change",
-    "test_nobody_else",
-    "test_a_folder_that",
-    "test_an_export_is_gone_on",
-)
+_ON_BOTH = ("two_rows", "no_row_of_the_audit_log", "without_the_row", "one_snapshot", "an_interrupted_export")
+_LONG = ("test_both_databases", "postgresql-term", "sqlite-term", "postgresql-kill")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What has little to do with the database is tried on one of them, and on both in the full run."""
     for item in items:
-        told = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        if told.get("database") == "postgresql" and any(f"tests/export/{name}" in item.nodeid for name in _ON_ONE):
+        if "tests/export/" not in item.nodeid:
+            continue
+        again = "[postgresql" in item.nodeid and not any(name in item.nodeid for name in _ON_BOTH)
+        if again or any(name in item.nodeid for name in _LONG):
             item.add_marker("full")
 
 
