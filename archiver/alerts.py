@@ -94,21 +94,21 @@ def _odd(entry: Entry) -> Iterator[_Wrong]:
         yield "CanaryLost", "critical", f"the canary of {canary['sent_at']} was {canary['outcome']}", None
 
 
-def tell(store: Store, found: Sequence[Finding], send: Callable[[object], None], *, form: Form, repeat_ms: int) -> None:
+def tell(store: Store, found: Sequence[Finding], send: Callable[[object], None], *, form: Form, repeat_ms: int) -> bool:
     """Send what is new, what still stands after `repeat_ms`, and what has ended, as one message; nothing if nothing.
 
-    What could not be sent is news again at the next look.
+    False where it could not be sent: then it is news again at the next call.
     """
     standing = {each.key: each.grows for each in found}
     with store.read() as tx:
         if not alerts.news(tx, standing, repeat_ms):
-            return
+            return True
     with store.write() as tx:
         alerts.lock(tx)
         news = alerts.news(tx, standing, repeat_ms)
         alerts.note(tx, news, standing)
     if not news:
-        return
+        return True
     texts = {each.key: each for each in found}
     try:
         send(message(news, texts, form))
@@ -116,6 +116,8 @@ def tell(store: Store, found: Sequence[Finding], send: Callable[[object], None],
         log.error("an alert could not be sent: %s", error)
         with store.write() as tx:
             alerts.forget(tx, news)
+        return False
+    return True
 
 
 def test_message(form: Form) -> object:

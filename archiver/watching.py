@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from threading import Lock
 from typing import NamedTuple
 
@@ -22,7 +24,8 @@ log = logging.getLogger("archiver.watching")
 
 _FRESH_S = 2.0
 """Several who ask at once share a look."""
-_HEARTBEAT_S = 60.0
+_REST_S = 60.0
+"""Between two heartbeats, and before a webhook that failed is tried again."""
 _ANSWERS_WITHIN_S = 60.0
 _DATABASE_S = 120.0
 """A database that is restarted is back by then."""
@@ -36,6 +39,14 @@ class Look(NamedTuple):
     error: str | None = None
 
 
+@dataclass(slots=True)
+class Pace:
+    """When the heartbeat beat last, and until when a webhook that failed is left alone."""
+
+    heartbeat_at: float = -math.inf
+    webhook_rests_until: float = -math.inf
+
+
 class Watch:
     """Looks again and again. `beat` is the time of the scheduler's last sign of life, as `time.monotonic` has it."""
 
@@ -46,7 +57,7 @@ class Watch:
         self._looked_at = self._well_at = self._database_at = time.monotonic()
         self._worst_s = 0.0
         self._before: object = None
-        self._heartbeat_at = -_HEARTBEAT_S
+        self._pace = Pace()
         self._told_at: float | None = None
         self.beat = time.monotonic()
 
@@ -96,7 +107,7 @@ class Watch:
         elif look.error:
             return
         try:
-            self._heartbeat_at = raise_alerts(self._settings, self._store, look, self._heartbeat_at)
+            raise_alerts(self._settings, self._store, look, self._pace)
         except TryAgainLater as error:
             log.warning("alerts wait: %s", error)
 
@@ -182,34 +193,31 @@ def exposition(settings: Settings, found: Look) -> bytes:
     return metrics.render(found.entries, found.disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
 
 
-def raise_alerts(settings: Settings, store: Store, found: Look, heartbeat_at: float = -_HEARTBEAT_S) -> float:
-    """Tell the webhook what is new, and the heartbeat that all is well; gives the time of the last heartbeat.
-
-    All is well: nothing critical stands. A heartbeat goes out once a minute at most.
-    """
+def raise_alerts(settings: Settings, store: Store, found: Look, pace: Pace) -> None:
+    """Tell the webhook what is new, and the heartbeat that all is well: that nothing critical stands."""
     configured = settings.alerts
     if configured is None or found.error:
-        return heartbeat_at
+        return
+    now = time.monotonic()
     wrong = alerts.findings(
         found.entries, found.disk, overdue_ms=settings.schedule.overdue_ms, files=settings.attachments is not None
     )
-    if configured.webhook is not None:
+    if configured.webhook is not None and now >= pace.webhook_rests_until:
         webhook = configured.webhook.get_secret_value()
-        alerts.tell(
+        told = alerts.tell(
             *(store, wrong, lambda payload: call(webhook, payload)),
             form=configured.form,
             repeat_ms=configured.repeat_ms,
         )
-    now = time.monotonic()
+        pace.webhook_rests_until = now if told else now + _REST_S
     critical = any(each.severity == "critical" for each in wrong)
-    if configured.heartbeat is None or critical or now - heartbeat_at < _HEARTBEAT_S:
-        return heartbeat_at
+    if configured.heartbeat is None or critical or now - pace.heartbeat_at < _REST_S:
+        return
+    pace.heartbeat_at = now
     try:
         call(configured.heartbeat.get_secret_value())
     except TryAgainLater as error:
         log.warning("the heartbeat was not taken: %s", error)
-        return heartbeat_at
-    return now
 
 
 def tell_after_pull(settings: Settings, store: Store) -> None:
@@ -217,6 +225,6 @@ def tell_after_pull(settings: Settings, store: Store) -> None:
     if settings.alerts is None:
         return
     try:
-        raise_alerts(settings, store, look(settings, store))
+        raise_alerts(settings, store, look(settings, store), Pace())
     except TryAgainLater as error:
         log.warning("alerts wait: %s", error)

@@ -95,7 +95,7 @@ for _ in $(seq 100); do
 done
 wait "$daemon" || true
 [ "${healthy:-}" = yes ] || { echo "the daemon in the container did not answer /healthz"; exit 1; }
-stored=$("$python" -c 'import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute("SELECT count(*) FROM messages").fetchone()[0])' "$work/state/archive.db")
+stored=$(within status --format json | "$python" -c 'import json, sys; print(json.load(sys.stdin)["apps"][0]["messages"])')
 [ "$stored" = 100 ] || { echo "$stored of 100 messages were archived"; exit 1; }
 run run --user 65532:65532 "$container" -- sh -c '! touch /opt/archiver/x 2>/dev/null && id -u'
 echo "the image was built and run: 100 messages, healthy, as user 65532"

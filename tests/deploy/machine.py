@@ -68,11 +68,7 @@ def machine(place: Path) -> Iterator[Machine]:
             pytest.skip(f"{name} is not installed")
     root, upper, work = (place / name for name in ("root", "upper", "layer"))
     for folder in (root, upper, work):
-        folder.mkdir()
-    # Whoever runs in it is somebody else, and this path leads to its root.
-    for folder in (root, *root.parents):
-        if folder.stat().st_mode & 0o111 != 0o111:
-            folder.chmod(folder.stat().st_mode | 0o111)
+        folder.mkdir(mode=0o755)
     options = f"lowerdir=/,upperdir={upper},workdir={work}"
     mounted = subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, str(root)], capture_output=True)
     if mounted.returncode:

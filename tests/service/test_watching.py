@@ -11,7 +11,7 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from archiver import alerts, config, status
+from archiver import alerts, config, status, watching
 from archiver.alerts import Finding
 from archiver.endpoint import Endpoint, Reply
 from archiver.errors import ProviderUnavailable
@@ -238,6 +238,23 @@ def test_what_could_not_be_told_is_told_at_the_next_look(archive: Archive, liste
     assert {"[firing] ArchiverLateArrivals", "[resolved] ArchiverStuck"} == {
         " ".join(line.split()[:2]) for line in sent[-1]["content"]["text"].splitlines()[1:]
     }
+    store.dispose()
+
+
+def test_a_webhook_that_fails_is_left_alone_for_a_while(archive: Archive, listener: Listener) -> None:
+    archive("pull")
+    archive.config.write_text(f'[alerts]\nwebhook = "{listener.url}/x"\n{archive.config.read_text()}')
+    archive.database.run("UPDATE runs SET outcome = 'refused'")
+    settings, pace = config.load(archive.config, {}), watching.Pace()
+    store = open_store(archive.database.url)
+    listener.status = 500
+    for _ in range(3):
+        watching.raise_alerts(settings, store, watching.look(settings, store), pace)
+    assert len(listener.requests) == 1
+    listener.status, pace.webhook_rests_until = 200, 0.0
+    for _ in range(3):
+        watching.raise_alerts(settings, store, watching.look(settings, store), pace)
+    assert len(listener.requests) == 2
     store.dispose()
 
 
