@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full deploy-test image-test soak check format lock clean prove mutants test-citus scale-test browser-test clients bench-search
+.PHONY: demo test test-full deploy-test image-test soak check format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -74,11 +74,25 @@ clients: $(VENV)/dev.installed             ## psql, the sqlite3 shell, pandas, D
 	$(VENV)-clients/bin/python -m pip install --quiet -r tests/search/clients.txt
 	$(BIN)/python -m tests.search.clients --python $(VENV)-clients/bin/python
 
+ROUNDS ?= 5
+bench: $(VENV)/dev.installed               ## the archiver beside its bounds and what one would write by hand; minutes
+	$(BIN)/python -m bench --rounds $(ROUNDS) --save bench/results.json
+
+bench-growth: $(VENV)/dev.installed        ## three million messages, once; needs 4 GB of memory and as much disk
+	$(BIN)/python -m bench --only growth
+
+bench-peers: $(VENV)/dev.installed         ## the archiver beside dlt and a Singer pipeline, in environments of their own
+	$(PYTHON) -m venv $(VENV)-dlt
+	$(VENV)-dlt/bin/python -m pip install --quiet "dlt[postgres]>=1.31,<2"
+	$(PYTHON) -m venv $(VENV)-singer
+	$(VENV)-singer/bin/python -m pip install --quiet "singer-sdk>=0.54,<1" "meltanolabs-target-postgres>=0.8,<1"
+	$(BIN)/python -m bench.peers --rounds $(ROUNDS) --dlt $(VENV)-dlt/bin/python --singer $(VENV)-singer/bin/python
+
 bench-search: $(VENV)/dev.installed        ## searching a million messages against LIKE; what the index costs the ingest
 	$(BIN)/python -m bench.search
 
 clean:
-	rm -rf $(VENV) $(VENV)-clients $(SCALE) demo dist
+	rm -rf $(VENV) $(VENV)-clients $(VENV)-dlt $(VENV)-singer $(SCALE) demo dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

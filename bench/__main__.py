@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--messages", type=int, default=100_000)
-    parser.add_argument("--only", choices=["subjects", "latency", "again"], default=None)
+    parser.add_argument("--only", choices=["subjects", "latency", "again", "growth"], default=None)
     parser.add_argument("--save", type=Path, help="keep every run's figures in this file, as JSON")
     told = parser.parse_args()
     kept: dict[str, Runs] = {}
@@ -39,6 +39,8 @@ def main() -> None:
                 kept["again"] = again(ground, server, told.rounds)
         if told.only in (None, "latency"):
             kept["latency"] = latency(ground, told.rounds)
+        if told.only == "growth":
+            kept["growth"] = growth(ground)
     if told.save:
         told.save.write_text(json.dumps(kept, indent=1), encoding="utf-8")
 
@@ -79,6 +81,26 @@ def latency(ground: Ground, rounds: int) -> Runs:
                     runs[name].append(ground.run("archiver", url, server, **ways))
     _tell("fetching ahead at 20 ms a page", _ratio(runs["ahead"], runs["behind"]))
     _tell("8 workers against 1 at 100 ms a page", _ratio(runs["workers 8"], runs["workers 1"]))
+    return runs
+
+
+def growth(ground: Ground) -> Runs:
+    """What becomes of rate, memory and size as the archive grows; takes its time, and is run once."""
+    runs: Runs = {}
+    for kind, messages in (("postgresql", 100_000), ("postgresql", 3_000_000), ("sqlite", 300_000)):
+        with serve(messages) as server, ground.database(kind) as url:
+            empty = ground.size(url)
+            found = ground.run("archiver", url, server)
+            tenths = found["tenths"]
+            found["bytes"] = (ground.size(url) - empty) / messages
+            found["status_s"] = ground.run("status", url, server)["seconds"]
+            runs[f"{kind} {messages}"] = [found]
+        print(  # last of ten tenths: what is slower at the end than at the beginning
+            f"{kind}, {messages:,} messages: {found['rate']:,.0f}/s, last tenth / first {tenths[0] / tenths[-1]:.2f}, "
+            f"{(found['peak_kib'] - found['idle_kib']) / 1024:.1f} MiB above idle, "
+            f"{found['bytes']:.0f} bytes a message, status {found['status_s'] * 1000:.0f} ms",
+            flush=True,
+        )
     return runs
 
 

@@ -56,7 +56,7 @@ class Ground:
     def run(self, subject: str, url: str, server: Served, **ways: Any) -> Run:
         """One run of a subject; `server_cpu_s` is what PostgreSQL used meanwhile."""
         words = ["--database", url, "--server", server.url, "--messages", str(server.messages)]
-        if subject in ("archiver", "audit"):
+        if subject in ("archiver", "audit", "status"):
             words += ["--config", str(self._config(url, server, ways.pop("workers", 1)))]
         words += [f"--{name.replace('_', '-')}" for name, told in ways.items() if told]
         before = self.server_cpu_s()
@@ -65,6 +65,16 @@ class Ground:
         )
         found: Run = json.loads(done.stdout)
         return {**found, "server_cpu_s": self.server_cpu_s() - before, "rate": server.messages / found["seconds"]}
+
+    def size(self, url: str) -> int:
+        """Bytes that a database takes, indexes and all."""
+        if url.startswith("sqlite"):
+            return sum(each.stat().st_size for each in Path(url.removeprefix("sqlite:///")).parent.iterdir())
+        store = open_store(url)
+        with store.read() as tx:
+            found = int(tx.conn.exec_driver_sql("SELECT pg_database_size(current_database())").scalar_one())
+        store.dispose()
+        return found
 
     def _config(self, url: str, server: Served, workers: int) -> Path:
         path = self.place / f"config-{next(self._numbers)}.toml"

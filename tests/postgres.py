@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -47,6 +48,11 @@ class Postgres:
             conn.execute(sql)
 
 
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
 def _as_nobody() -> dict[str, Any]:
     """PostgreSQL refuses to run as root."""
     return {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.geteuid() == 0 else {}
@@ -65,8 +71,11 @@ def _binaries(place: Path) -> Path:
 
 
 @contextlib.contextmanager
-def own_server(*, durable: bool = False) -> Iterator[Postgres]:
-    """A server that ends with the block; unless `durable` it forgets everything when the machine fails."""
+def own_server(*, durable: bool = False, tcp: bool = False) -> Iterator[Postgres]:
+    """A server that ends with the block; unless `durable` it forgets everything when the machine fails.
+
+    `tcp`: for those who cannot use a Unix socket.
+    """
     with tempfile.TemporaryDirectory(prefix="archiver-pg-", dir="/tmp" if durable else scratch()) as directory:
         place = Path(directory)
         place.chmod(0o755)
@@ -79,7 +88,11 @@ def own_server(*, durable: bool = False) -> Iterator[Postgres]:
         own: dict[str, Any] = {"capture_output": True, "check": True, "cwd": place, **_as_nobody()}
         settings = ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-U", "postgres", "--no-sync"]
         subprocess.run([binaries / "initdb", "-D", data, *settings], **own)
-        options = {"listen_addresses": "", "unix_socket_directories": str(place), "max_connections": "60"}
+        where, listen = f"/postgres?host={place}", {"listen_addresses": ""}
+        if tcp:
+            port = _free_port()
+            where, listen = f"127.0.0.1:{port}/postgres?sslmode=disable", {"port": str(port)}
+        options = {**listen, "unix_socket_directories": str(place), "max_connections": "60"}
         if not durable:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
         told = " ".join(f"-c {name}='{value}'" for name, value in options.items())
@@ -91,6 +104,6 @@ def own_server(*, durable: bool = False) -> Iterator[Postgres]:
 
         run("start")
         try:
-            yield Postgres(f"postgresql://postgres@/postgres?host={place}", run, data)
+            yield Postgres(f"postgresql://postgres@{where}", run, data)
         finally:
             run("stop", "-m", "immediate")
