@@ -59,7 +59,8 @@ class Walk:
         """Take in one page. Raises WalkFailed where going on would not end."""
         news = 0
         for message in page.messages:
-            self.furthest_ms = max(message.timestamp_ms, self.furthest_ms or message.timestamp_ms)
+            if self.furthest_ms is None or message.timestamp_ms > self.furthest_ms:
+                self.furthest_ms = message.timestamp_ms
             if message.msg_id not in self._seen:
                 self._seen.add(message.msg_id)
                 self._see(message.timestamp_ms)

@@ -119,9 +119,22 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[Message]) -> None:
     # In the order of the tables' columns.
     rows = [
         (
-            *(app_id, m.msg_id, m.timestamp_ms, iso(m.timestamp_ms)),
-            *(m.sender, m.recipient, m.conversation, m.chat_type, m.direction, m.ext, m.raw, m.digest, m.lossy),
-            *(page_id, m.position, archived_at),
+            app_id,
+            m.msg_id,
+            m.timestamp_ms,
+            iso(m.timestamp_ms),
+            m.sender,
+            m.recipient,
+            m.conversation,
+            m.chat_type,
+            m.direction,
+            m.ext,
+            m.raw,
+            m.digest,
+            m.lossy,
+            page_id,
+            m.position,
+            archived_at,
         )
         for m in fresh
     ]
