@@ -1,6 +1,6 @@
 """Pulls what is due: plan windows, claim them one by one, walk each, commit each page.
 
-Every page is one transaction: its rows, its fates, the window's progress and, with the last page, the watermark.
+What has arrived is one transaction: rows, fates, the window's progress and, with its last page, the watermark.
 Whatever fails rolls back whole and is claimed again; the database is the only state. What is due is fixed by the
 server's first answer, so that a pull ends.
 """
