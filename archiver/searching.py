@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import islice
 
 from archiver.store import indexing, search, terms
 from archiver.store.engine import Store
@@ -39,8 +38,10 @@ def find(store: Store, text: str, wanted: Filter, decode: Decode, most: int | No
     """
     query = terms.query_for(text)
     with store.read() as tx:
-        places = iter(search.find(tx, query, wanted, decode, most))
-    while batch := list(islice(places, _HITS_AT_ONCE)):
+        places = search.find(tx, query, wanted, decode, most)
+        found = search.hits(tx, places[:_HITS_AT_ONCE], decode)
+    yield from found
+    for at in range(_HITS_AT_ONCE, len(places), _HITS_AT_ONCE):
         with store.read() as tx:
-            found = search.hits(tx, batch, decode)
+            found = search.hits(tx, places[at : at + _HITS_AT_ONCE], decode)
         yield from found

@@ -137,17 +137,21 @@ def _waiting(tx: Tx, query: str, wanted: Filter, decode: Decode) -> Iterator[Pla
 
 
 _READABLE = sa.table("messages_readable", *(sa.column(name) for name in Hit._fields if name != "revision"))
+v = _READABLE.c
+_HITS = sa.select(
+    *(v[name] for name in Hit._fields if name not in ("revision", "sent_at", "extra")), sa.cast(v.extra, sa.Text)
+)
+_NAMES = sa.select(apps.c.id, apps.c.name)
 
 
 def hits(tx: Tx, places: Sequence[Place], decode: Decode) -> list[Hit]:
     """What was found at these places, in their order."""
+    if not places:
+        return []
     found: dict[tuple[str, str, int, int], Hit] = {}
-    names = {row.id: row.name for row in tx.conn.execute(sa.select(apps.c.id, apps.c.name))}
-    v = _READABLE.c
-    ids = sorted({place.msg_id for place in places})
-    query = sa.select(*(v[name] for name in Hit._fields if name not in ("revision", "sent_at", "extra")))
-    query = query.add_columns(sa.cast(v.extra, sa.Text)).where(tx.among(v.msg_id, ids), v.app.in_(names.values()))
-    for row in tx.conn.execute(query).all():
+    names = {row.id: row.name for row in tx.conn.execute(_NAMES)}
+    of_these = tx.among(v.msg_id, sorted({place.msg_id for place in places})), v.app.in_(names.values())
+    for row in tx.conn.execute(_HITS.where(*of_these)).all():
         app, msg_id, *told = row
         found[app, msg_id, 0, row.body_position] = Hit(app, msg_id, 0, None, *told)
     for place in places:
