@@ -167,10 +167,9 @@ class Export:
         return [claim for claim in self._claims(tx) if name in (None, claim["app"], claim["app"].partition("#")[2])]
 
     def _day(self, tx: Tx, place: Folder, day: Day, conditions: Conditions) -> None:
-        if self._stop.is_set():
-            raise Stopped
+        self._look_up()
         line = place.days.get((day.app, day.name))
-        if line and line["messages"] == day.messages and line["signature"] == self._signature(tx, day, conditions):
+        if line and self._still_is(tx, place, day, line, conditions):
             self._totals.kept_days += 1
             self._watcher.wrote(day.messages)
         else:
@@ -182,6 +181,11 @@ class Export:
         if self._blobs is not None:
             for sha256, media_type in extracts.stored_contents(tx, day, conditions):
                 self._copy(place, self._blobs, sha256, media_type)
+
+    def _still_is(self, tx: Tx, place: Folder, day: Day, line: Mapping[str, Any], conditions: Conditions) -> bool:
+        """Whether a finished day has what this snapshot has; what is cheap to tell comes first."""
+        same = line["messages"] == day.messages and place.holds(line)
+        return same and line["signature"] == self._signature(tx, day, conditions)
 
     def _signature(self, tx: Tx, day: Day, conditions: Conditions) -> str:
         """What the snapshot would write of a day, in brief."""
@@ -206,10 +210,13 @@ class Export:
         counts = {"messages": counted.messages, "bodies": counted.bodies, "revisions": counted.revisions}
         return {"app": day.app, "day": day.name, **counts, "signature": counted.signature, "files": files}
 
+    def _look_up(self) -> None:
+        if self._stop.is_set():
+            raise Stopped(hint="the same command again: it goes on, whole days stay")
+
     def _unless_stopped(self, batches: Iterable[list[_T]]) -> Iterator[list[_T]]:
         for batch in batches:
-            if self._stop.is_set():
-                raise Stopped
+            self._look_up()
             yield batch
 
     def _watched(self, batches: Iterable[list[_T]]) -> Iterator[list[_T]]:
@@ -220,8 +227,7 @@ class Export:
     def _copy(self, place: Folder, blobs: Blobs, sha256: str, media_type: str | None) -> None:
         """Copy a content, and read it in doing so: what is not what its name says is not handed out."""
         path = folder.attachment_path(sha256, media_type)
-        if self._stop.is_set():
-            raise Stopped
+        self._look_up()
         if (place.path / path).exists():
             return
         try:

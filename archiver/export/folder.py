@@ -202,6 +202,17 @@ class Folder:
             self._append(self._journal, line)
         self.days[line["app"], line["day"]] = dict(line)
 
+    def holds(self, line: Mapping[str, Any]) -> bool:
+        """Whether the files of a finished day are still what the journal says."""
+        for part in line["files"]:
+            path = self.path / part["path"]
+            if path.is_symlink() or not path.is_file():
+                return False
+            with _told(self.path), path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != part["sha256"]:
+                    return False
+        return True
+
     def attachments(self) -> Iterator[Written]:
         """Every attachment that was copied; its digest was checked when it was."""
         root = self.path / ATTACHMENTS

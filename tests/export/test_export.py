@@ -177,6 +177,17 @@ def test_a_finished_day_that_has_changed_is_written_anew(archive: Archive, tmp_p
     store.dispose()
 
 
+def test_a_finished_day_that_somebody_has_damaged_is_written_anew(archive: Archive, tmp_path: Path) -> None:
+    store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
+    with pytest.raises(Stopped):
+        run(store, place, Told(lambda _: stop.set()), stop)
+    (part,) = place.rglob("*.jsonl")
+    damaged(place, part.relative_to(place).as_posix())()
+    assert run(store, place).kept_days == 0
+    assert manifest.verify(place).differences == []
+    store.dispose()
+
+
 def test_an_export_is_gone_on_with_only_by_the_same_options(archive: Archive, tmp_path: Path) -> None:
     store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
     with pytest.raises(Stopped):
