@@ -154,9 +154,9 @@ class Daemon:
                 open_things.enter_context(wiring.line_to(app, settings, self._store, halt)) for app in settings.apps
             ]
             scheduler = self._scheduler(settings, lines, watch, halt)
+            self._notifier.ready()
             scheduler.start()
             log.info("archiving", extra={"fields": {"apps": len(settings.apps)}})
-            self._notifier.ready()
             found = self._wait(scheduler, settings)
             if found is None:
                 self._notifier.stopping()
