@@ -119,16 +119,18 @@ def _typed(wanted: Filter) -> sa.ColumnElement[bool]:
 
 def _waiting(tx: Tx, query: str, wanted: Filter, decode: Decode) -> Iterator[Place]:
     """The same of what waits for the index, read as it is."""
-    if tx.conn.execute(QUEUED.limit(1)).first() is None:
+    # As values, so that it is planned by what is in it: mostly nothing.
+    waiting = list(tx.conn.scalars(QUEUED.distinct()))
+    if not waiting:
         return
     conditions = filters.of_envelopes(tx, wanted)
-    bodies = bodies_of().where(m.page_id.in_(QUEUED), *conditions)
+    bodies = bodies_of().where(m.page_id.in_(waiting), *conditions)
     if wanted.types:
         bodies = bodies.where(b.type.in_(wanted.types))
     for app_id, msg_id, _, position, timestamp_ms, text in searchable(tx, bodies):
         if query in text:
             yield Place(timestamp_ms, app_id, msg_id, 0, position)
-    revisions = revisions_of().where(r.page_id.in_(QUEUED), *conditions)
+    revisions = revisions_of().where(r.page_id.in_(waiting), *conditions)
     for (app_id, msg_id, revision), timestamp_ms, at, body in revised(tx, revisions, decode):
         if wanted.types and body.type not in wanted.types:
             continue

@@ -83,19 +83,21 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS 
 #variable_conflict use_column
 DECLARE
     query CONSTANT text := archive_normal(wanted);
+    -- As an array, so that it is planned by what is in it: mostly nothing.
+    waiting CONSTANT bigint[] := ARRAY(SELECT DISTINCT q.page_id FROM search_queue q);
 BEGIN
     IF query IS NULL OR length(query) NOT BETWEEN 1 AND {longest} THEN
         RAISE 'a search is for 1 to {longest} characters that can be seen';
     END IF;
     RETURN QUERY EXECUTE
-        'WITH waiting AS (SELECT DISTINCT page_id FROM search_queue), found AS (
+        'WITH found AS (
              SELECT t.app_id, t.msg_id, t.revision, t.position FROM search_texts t
              WHERE array_to_tsvector(archive_bigrams(t.text)) @@ $2 AND strpos(t.text, $1) > 0
              UNION
-             SELECT b.app_id, b.msg_id, 0, b.position FROM waiting q
-             JOIN messages m ON m.page_id = q.page_id
+             SELECT b.app_id, b.msg_id, 0, b.position FROM messages m
              JOIN message_bodies b ON b.app_id = m.app_id AND b.msg_id = m.msg_id
-             WHERE strpos(archive_searchable(b.text, b.filename, b.addr, b.extra), $1) > 0
+             WHERE m.page_id = ANY ($3)
+               AND strpos(archive_searchable(b.text, b.filename, b.addr, b.extra), $1) > 0
          )
          SELECT a.name, m.msg_id, f.revision, m.sent_at, m.sender, m.recipient, m.conversation, m.chat_type,
                 f.position, coalesce(r.type, b.type),
@@ -109,7 +111,7 @@ BEGIN
            AND b.app_id = f.app_id AND b.msg_id = f.msg_id AND b.position = f.position
          LEFT JOIN revision_bodies r ON f.revision > 0
            AND r.app_id = f.app_id AND r.msg_id = f.msg_id AND r.revision = f.revision AND r.position = f.position'
-    USING query, archive_query(query);
+    USING query, archive_query(query), waiting;
 END
 $$;
 
