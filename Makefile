@@ -77,6 +77,7 @@ clients: $(VENV)/dev.installed             ## psql, the sqlite3 shell, pandas, D
 ROUNDS ?= 5
 bench: $(VENV)/dev.installed               ## the archiver beside its bounds and what one would write by hand; minutes
 	$(BIN)/python -m bench --rounds $(ROUNDS) --save bench/results.json
+	$(BIN)/python -m bench.plot bench/results.json docs/performance.svg
 
 bench-growth: $(VENV)/dev.installed        ## three million messages, once; needs 4 GB of memory and as much disk
 	$(BIN)/python -m bench --only growth
