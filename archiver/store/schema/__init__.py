@@ -1,0 +1,92 @@
+"""The tables as the program knows them. The migrations make them; a test holds the two against each other.
+
+Names: `*_ms` are integer milliseconds since 1970 (what the protocol computes with), `*_at` and `*_until` are real
+timestamps (what people filter by); `sha256` is hex text, `digest` the 32 bytes themselves. The big tables are keyed
+by (app_id, msg_id) and not partitioned by time: the same id must be found whatever its time says.
+"""
+
+from __future__ import annotations
+
+from archiver.store.schema.columns import (
+    ATTACHMENT_STATES,
+    FATES,
+    LAST_MS,
+    OPEN_STATES,
+    STATES,
+    TILING_STATES,
+    Id,
+    Instant,
+    JsonText,
+    Ms,
+    iso,
+    metadata,
+    page_ids,
+)
+from archiver.store.schema.protocol import apps, pages, rate_budgets, run_counters, runs, sources, watermarks, windows
+from archiver.store.schema.records import (
+    attachment_attempts,
+    attachments,
+    late_arrivals,
+    message_bodies,
+    message_revisions,
+    messages,
+    quarantine,
+)
+from archiver.store.schema.service import (
+    AUDIT_OUTCOMES,
+    alerts,
+    audit_log,
+    canaries,
+    revision_bodies,
+    search_queue,
+    search_texts,
+)
+
+VIEWS = (
+    "messages_readable",
+    "revisions_readable",
+    "attachments_readable",
+    "conversations",
+    "participants",
+    "daily_counts",
+    "coverage_holes",
+)
+
+__all__ = [
+    "ATTACHMENT_STATES",
+    "AUDIT_OUTCOMES",
+    "FATES",
+    "LAST_MS",
+    "OPEN_STATES",
+    "STATES",
+    "TILING_STATES",
+    "VIEWS",
+    "Id",
+    "Instant",
+    "JsonText",
+    "Ms",
+    "alerts",
+    "apps",
+    "attachment_attempts",
+    "attachments",
+    "audit_log",
+    "canaries",
+    "iso",
+    "late_arrivals",
+    "message_bodies",
+    "message_revisions",
+    "messages",
+    "metadata",
+    "page_ids",
+    "pages",
+    "quarantine",
+    "rate_budgets",
+    "revision_bodies",
+    "run_counters",
+    "runs",
+    "search_queue",
+    "search_texts",
+    "sources",
+    "watermarks",
+    "windows",
+]

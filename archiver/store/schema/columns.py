@@ -1,0 +1,78 @@
+"""What all tables are made of: types that hold the same on both databases, states, and the rules that checks repeat."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+
+from archiver.model import DAY_MS, MINUTE_MS
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LAST_MS = 253_402_300_799_999
+"""9999-12-31T23:59:59.999Z; neither Python nor the 24-character text goes further."""
+
+
+def iso(ms: int) -> str | None:
+    """An instant as 24 characters of ISO 8601, as SQLite keeps it; None outside 1970 to 9999."""
+    if not 0 <= ms <= LAST_MS:
+        return None
+    day, rest = divmod(ms, DAY_MS)
+    minutes, rest = divmod(rest, MINUTE_MS)
+    return f"{_date(day)}T{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}Z"
+
+
+@lru_cache(4096)
+def _date(day: int) -> str:
+    """The messages of a page share few days, and the calendar is slow to ask."""
+    return (_EPOCH + timedelta(days=day)).date().isoformat()
+
+
+class Instant(TypeDecorator[int]):
+    """Milliseconds in Python; timestamptz on PostgreSQL, 24 characters of ISO 8601 on SQLite."""
+
+    impl = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "sqlite":
+            return None if value is None else iso(value)
+        return _EPOCH + timedelta(milliseconds=value)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
+        if value is None:
+            return None
+        instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+        return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows itself only for INTEGER
+Ms = sa.BigInteger
+JsonText = sa.Text().with_variant(JSONB(none_as_null=True), "postgresql")  # JSON text in, on both databases
+metadata = sa.MetaData(
+    naming_convention={"ix": "ix_%(table_name)s_%(column_0_N_name)s", "ck": "ck_%(table_name)s_%(constraint_name)s"}
+)
+page_ids = sa.Sequence("page_ids", metadata=metadata)
+"""PostgreSQL only: a page's id is needed before its row can be written. SQLite writes alone and takes max + 1."""
+
+FATES = ("received", "new", "known", "changed", "quarantined")
+SUM_RULE = "received = new + known + changed + quarantined"
+
+
+OPEN_STATES = ("pending", "leased", "not_ready", "stuck")
+TILING_STATES = ("closed", "presumed_empty", "accepted")
+ATTACHMENT_STATES = ("pending", "stored", "gone", "refused", "foreign", "failed")
+STATES = ("pending", "leased", "closed", "skipped", "not_ready", "presumed_empty", "expired", "stuck", "accepted")
+
+
+def counter(name: str) -> sa.Column[int]:
+    return sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
+
+
+def quoted(names: tuple[str, ...]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

@@ -1,0 +1,108 @@
+"""What the program remembers in order to be watched, audited and searched; none of it is part of the claim."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from archiver.store.schema.columns import Id, Instant, Ms, metadata, quoted
+from archiver.store.schema.records import message_bodies, of_message
+
+AUDIT_OUTCOMES = ("begun", "done", "stopped", "failed")
+
+canaries = sa.Table(
+    "canaries",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("app_id", sa.ForeignKey("apps.id"), nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("target", sa.Text, nullable=False),
+    sa.Column("marker", sa.Text, nullable=False, unique=True),
+    sa.Column("sent_at", Instant, nullable=False),
+    sa.Column("msg_id", sa.Text),
+    sa.Column("archived_at", Instant),
+    sa.Column("outcome", sa.Text, nullable=False, server_default="waiting"),
+    sa.Column("reason", sa.Text),
+    sa.CheckConstraint("outcome IN ('waiting', 'archived', 'lost', 'unsent')", name="outcome"),
+    sa.CheckConstraint("(outcome = 'archived') = (archived_at IS NOT NULL)", name="archived"),
+    sa.Index("ix_canaries_app_id_source", "app_id", "source", "id"),
+)
+
+
+alerts = sa.Table(
+    "alerts",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("app", sa.Text, primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("since_at", Instant, nullable=False),
+    sa.Column("told_at", Instant),
+    sa.Column("ended_at", Instant),
+    sa.Column("seen", sa.BigInteger),
+)
+
+
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("export_id", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("at", Instant, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("login", sa.Text),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("program", sa.Text, nullable=False),
+    sa.Column("format", sa.Text, nullable=False),
+    sa.Column("filter", sa.Text, nullable=False),
+    sa.Column("case_id", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("messages", sa.BigInteger, nullable=False),
+    sa.Column("manifest_sha256", sa.Text),
+    sa.UniqueConstraint("export_id", "outcome", name="uq_audit_log_outcome"),
+    sa.CheckConstraint(f"outcome IN ({quoted(AUDIT_OUTCOMES)})", name="outcome"),
+    sa.CheckConstraint("(outcome = 'done') = (manifest_sha256 IS NOT NULL)", name="done"),
+)
+
+
+search_queue = sa.Table(
+    "search_queue",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("page_id", sa.BigInteger, nullable=False),
+)
+"""Filled by triggers on `pages` and `quarantine`, so that nothing is ever missing in it."""
+
+
+search_texts = sa.Table(
+    "search_texts",
+    metadata,
+    sa.Column("app_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("msg_id", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("position", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("part", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("timestamp_ms", Ms, nullable=False),
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("number", sa.BigInteger),
+    of_message("search_texts"),
+)
+"""Its index over bigrams is SQLite's table `search_index`, by `number`, and PostgreSQL's `ix_search_texts_bigrams`."""
+
+
+revision_bodies = sa.Table(
+    "revision_bodies",
+    metadata,
+    sa.Column("app_id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("msg_id", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
+    *(
+        sa.Column(each.name, each.type, primary_key=each.primary_key, nullable=each.nullable, autoincrement=False)
+        for each in message_bodies.columns
+        if each.name not in ("app_id", "msg_id")
+    ),
+    sa.ForeignKeyConstraint(
+        ["app_id", "msg_id", "revision"],
+        ["message_revisions.app_id", "message_revisions.msg_id", "message_revisions.revision"],
+        name="fk_revision_bodies_message_revisions",
+    ),
+)
