@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import count
+from threading import Event
 from typing import Any
 
 import psycopg
@@ -45,25 +46,33 @@ class CuttingProxy:
             server = socket.socket(self.server[0])
             server.connect(self.server[1])
             self._open += [client, server]
-            for one, other, watched in ((client, server, True), (server, client, False)):
-                self._threads.append(threading.Thread(target=self._pass_on, args=(one, other, watched)))
+            swallow, swallowed = threading.Event(), threading.Event()
+            for pass_on, one, other in ((self._ask, client, server), (self._answer, server, client)):
+                self._threads.append(threading.Thread(target=pass_on, args=(one, other, swallow, swallowed)))
                 self._threads[-1].start()
 
-    def _pass_on(self, one: socket.socket, other: socket.socket, watched: bool) -> None:
+    def _ask(self, one: socket.socket, other: socket.socket, swallow: Event, swallowed: Event) -> None:
         with contextlib.suppress(OSError):
             while piece := one.recv(65536):
-                if watched and _COMMIT in piece:
+                if _COMMIT in piece:
                     self.commits += 1
                     if next(self._numbers) == self.at:
                         if self.done:
+                            swallow.set()
                             other.sendall(piece)
-                            other.settimeout(5)
-                            other.recv(1, socket.MSG_PEEK)  # the server has answered: the commit is done
+                            assert swallowed.wait(20)  # the server has answered: the commit is done
                         break
                 other.sendall(piece)
-        for each in (one, other):
-            with contextlib.suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
+        _cut(one, other)
+
+    def _answer(self, one: socket.socket, other: socket.socket, swallow: Event, swallowed: Event) -> None:
+        with contextlib.suppress(OSError):
+            while piece := one.recv(65536):
+                if swallow.is_set():
+                    break
+                other.sendall(piece)
+        swallowed.set()
+        _cut(one, other)
 
     def close(self) -> None:
         for each in self._open:
@@ -72,6 +81,12 @@ class CuttingProxy:
             each.close()
         for thread in self._threads:
             thread.join(10)
+
+
+def _cut(*both: socket.socket) -> None:
+    for each in both:
+        with contextlib.suppress(OSError):
+            each.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
