@@ -24,10 +24,12 @@ from archiver.store import apps, hours, pages, runs, watermarks, windows
 from archiver.store.engine import Store, Tx
 from archiver.store.windows import AUDIT, Claim
 from archiver.windows import (
+    PAGES_PER_WALK,
     file_shift,
     halves,
     hour_shift,
     missing_hour,
+    next_span,
     offset_text,
     settled,
     trusted_now,
@@ -159,7 +161,9 @@ class Walker:
         self.ended = True
         claim, key = self.claim, self.claim.key
         if how == "partial" and progress_ms is not None:
-            claim = windows.split(tx, claim, progress_ms)
+            # As dense as what was walked, the rest is a few windows' worth, which others may walk at the same time.
+            span_ms = next_span(progress_ms - claim.window.lo_ms, PAGES_PER_WALK)
+            claim = windows.split(tx, claim, progress_ms, span_ms=span_ms)
         held = watermarks.lock(tx, key)
         # A resumed walk, too, has not seen what the order alone puts before its beginning.
         by_order = how != "exhausted" or self.resume_ms is not None

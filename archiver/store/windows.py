@@ -17,9 +17,11 @@ from archiver.model import MINUTE_MS, Tally, Window
 from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, OPEN_STATES, windows
+from archiver.windows import cut
 
 w = windows.c
 LIVE, BACKFILL, AUDIT = "live", "backfill", "audit"
+_PIECES = 8
 _COUNTED = (*FATES, "outside", "bodies", "late", "pages")
 
 
@@ -238,11 +240,17 @@ def retry(tx: Tx, claim: Claim, reason: str, *, at_ms: int | None, keep_progress
     end(tx, claim, state, reason=reason, next_attempt_at=at_ms, **forgotten)
 
 
-def split(tx: Tx, claim: Claim, at_ms: int) -> Claim:
-    """Cut a held window in two at `at_ms`; gives the lower part, still held, while the upper part waits."""
+def split(tx: Tx, claim: Claim, at_ms: int, *, span_ms: int | None = None) -> Claim:
+    """Cut a held window at `at_ms`; gives the lower part, still held, while the rest waits.
+
+    The rest is one window, or begins with some of `span_ms`.
+    """
     tx.conn.execute(windows.update().where(w.id == claim.id).values(hi_ms=at_ms))
-    upper = Window(at_ms, claim.window.hi_ms)
-    plan(tx, claim.key, claim.number, claim.cause, claim.lag_ms, [upper])
+    pieces = [] if span_ms is None else cut(at_ms, claim.window.hi_ms, span_ms, _PIECES)
+    rest_ms = pieces[-1].hi_ms if pieces else at_ms
+    if rest_ms < claim.window.hi_ms:
+        pieces.append(Window(rest_ms, claim.window.hi_ms))
+    plan(tx, claim.key, claim.number, claim.cause, claim.lag_ms, pieces)
     return claim._replace(window=Window(claim.window.lo_ms, at_ms))
 
 

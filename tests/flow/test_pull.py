@@ -157,3 +157,12 @@ def test_the_planner_learns_what_a_great_pull_has_brought(archive: Archive, monk
     monkeypatch.setattr("archiver.pull._MANY", 10)
     assert archive("pull") == 0
     assert archive.database.value(known) > 0
+
+
+def test_the_rest_of_a_long_walk_is_cut_into_windows_that_others_may_walk(archive: Archive) -> None:
+    assert archive("pull", page_size=5) == 0
+    walked = archive.database.rows("SELECT pages FROM windows WHERE pass = 1 AND received > 0 ORDER BY lo_ms")
+    assert walked[0][0] == 20
+    assert len(walked) >= 4, "two of ten pages each, and what is left"
+    assert max(pages for (pages,) in walked) == 20
+    archive.check_sums()
