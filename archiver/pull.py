@@ -11,7 +11,7 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from threading import Event, Lock
+from threading import Condition, Event, Lock
 from typing import Protocol
 
 from archiver import logs, planning
@@ -120,6 +120,8 @@ class Pull:
         self._watcher = watcher or Silent()
         self._owner = leases.me()
         self._lock = Lock()
+        self._walks = Condition()
+        self._walking = self._ended = 0
         self._tried: set[int] = set()
         self._failures = self._splits = self._refused = 0
         self._skew_ms: int | None = None
@@ -221,11 +223,29 @@ class Pull:
                 done.result()
 
     def _work(self) -> None:
+        """Walk what can be claimed; and wait while others walk, since what they leave may be several windows."""
         while not self.stop.is_set() and self._failures < FAILURES_IN_A_ROW:
-            claim, trusted = self._claim_next()
-            if claim is None:
-                return
+            with self._walks:
+                self._walking += 1
+                ended = self._ended
+            walked = False
+            try:
+                walked = self._claim_and_walk()
+            finally:
+                with self._walks:
+                    self._walking -= 1
+                    self._ended += walked
+                    self._walks.notify_all()
+            with self._walks:
+                self._walks.wait_for(lambda: walked or self._ended != ended or not self._walking)  # noqa: B023 - called now
+                if not walked and self._ended == ended:
+                    return
+
+    def _claim_and_walk(self) -> bool:
+        claim, trusted = self._claim_next()
+        if claim is not None:
             self._walk(Walker(self._ground, claim, trusted=trusted))
+        return claim is not None
 
     def _claim_next(self) -> tuple[Claim | None, bool]:
         self.store.check_disk()

@@ -69,7 +69,7 @@ def again(ground: Ground, server: Served, rounds: int) -> Runs:
 def latency(ground: Ground, rounds: int) -> Runs:
     """What fetching ahead and several workers bring where each page takes its time."""
     runs: Runs = {name: [] for name in ("ahead", "behind", "workers 1", "workers 8")}
-    with serve(50_000, 20) as near, serve(50_000, 100) as far:
+    with serve(100_000, 20) as near, serve(100_000, 100) as far:
         for _ in range(rounds):
             for name, server, ways in (
                 ("ahead", near, {}),

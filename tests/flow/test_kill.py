@@ -23,9 +23,9 @@ KILLS = pytest.mark.parametrize("kills", [PROVE] if PROVE else [5, pytest.param(
 
 @KILLS
 def test_kill_in_the_middle_of_queries(database: Database, make_archive: MakeArchive, start: Start, kills: int) -> None:
-    archive = make_archive(database, messages=3000, span_ms=DAY)
+    archive = make_archive(database, messages=250 * kills, span_ms=DAY)
     archive.server.faults.latency_ms = 20
-    archive.write_config(page_size=max(10, 3000 // (kills * 12)))
+    archive.write_config(page_size=10)
     kill_and_pull_again(archive, start, kills)
 
 
@@ -35,9 +35,9 @@ def test_kill_in_the_middle_of_hourly_files(
     database: Database, make_archive: MakeArchive, start: Start, kills: int
 ) -> None:
     now = int(time.time() * 1000)
-    archive = make_archive(database, messages=3000, start_ms=now // HOUR * HOUR - 30 * HOUR, span_ms=2 * HOUR)
+    archive = make_archive(database, messages=250 * kills, start_ms=now // HOUR * HOUR - 30 * HOUR, span_ms=2 * HOUR)
     archive.settings |= {"source": "hourly"}
-    archive.write_config(page_size=max(10, 3000 // (kills * 12)))
+    archive.write_config(page_size=10)
     kill_and_pull_again(archive, start, kills)
 
 
@@ -51,6 +51,7 @@ def kill_and_pull_again(archive: Archive, start: Start, kills: int) -> None:
         process.wait()
         never_ahead(archive)
     archive.server.faults.latency_ms = 0
+    archive.write_config(page_size=1000)
     assert archive("pull") == 0
     stored = {row[0]: bytes(row[1]) for row in archive.database.rows("SELECT msg_id, raw FROM messages")}
     if archive.settings.get("source") != "hourly":  # a line of a file is not the record of a query
