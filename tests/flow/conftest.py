@@ -226,7 +226,10 @@ def archive(database: Database, make_archive: MakeArchive) -> Iterator[Archive]:
 
 @pytest.fixture
 def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    """Starts the program as a process of its own; what still lives at the end is killed."""
+    """Starts the program as a process of its own; what still lives at the end is killed.
+
+    Whatever one of them says is held against the canaries.
+    """
     running: list[subprocess.Popen[bytes]] = []
 
     def begin(archive: Archive, *arguments: str) -> subprocess.Popen[bytes]:
@@ -237,4 +240,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     yield begin
     for process in running:
         process.kill()
-        process.communicate()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None and not stream.closed:
+                canaries.hear(stream.read().decode(errors="replace"), f"process {process.pid}")
+                stream.close()
+        process.wait()
