@@ -82,6 +82,7 @@ def test_kill_in_the_middle_of_downloads(
     check(archive)
 
 
+@pytest.mark.full
 def test_two_processes_share_the_work(
     database: Database, shelf: Shelf, make_collector: MakeCollector, start: Start
 ) -> None:

@@ -78,6 +78,7 @@ def test_sigterm_ends_the_daemon_within_a_page(database: Database, make_archive:
     archive.check_sums()
 
 
+@pytest.mark.full
 def test_the_daemon_goes_on_while_the_server_sends_new_messages(
     database: Database, make_archive: MakeArchive, start: Start
 ) -> None:

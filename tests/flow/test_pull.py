@@ -73,6 +73,7 @@ def test_ninety_days_with_3000_messages_take_few_requests(database: Database, ma
 
 
 @pytest.mark.parametrize("stamp", [None, "ten years ahead", "soon", 2**80])
+@pytest.mark.full
 def test_an_odd_stamp_is_kept_and_moves_no_watermark(archive: Archive, stamp: object) -> None:
     server = archive.server
     middle = server.records[150].timestamp_ms
