@@ -223,29 +223,27 @@ class Pull:
                 done.result()
 
     def _work(self) -> None:
-        """Walk what can be claimed; and wait while others walk, since what they leave may be several windows."""
-        while not self.stop.is_set() and self._failures < FAILURES_IN_A_ROW:
-            with self._walks:
-                self._walking += 1
-                ended = self._ended
-            walked = False
-            try:
-                walked = self._claim_and_walk()
-            finally:
-                with self._walks:
-                    self._walking -= 1
-                    self._ended += walked
-                    self._walks.notify_all()
-            with self._walks:
-                self._walks.wait_for(lambda: walked or self._ended != ended or not self._walking)  # noqa: B023 - called now
-                if not walked and self._ended == ended:
-                    return
+        while not self.stop.is_set() and self._failures < FAILURES_IN_A_ROW and self._work_once():
+            pass
 
-    def _claim_and_walk(self) -> bool:
-        claim, trusted = self._claim_next()
-        if claim is not None:
-            self._walk(Walker(self._ground, claim, trusted=trusted))
-        return claim is not None
+    def _work_once(self) -> bool:
+        """Walk a window, or wait while others walk, as they may leave several; False when nothing is left."""
+        with self._walks:
+            self._walking += 1
+            ended, walked = self._ended, False
+        try:
+            claim, trusted = self._claim_next()
+            if claim is not None:
+                self._walk(Walker(self._ground, claim, trusted=trusted))
+                walked = True
+        finally:
+            with self._walks:
+                self._walking -= 1
+                self._ended += walked
+                self._walks.notify_all()
+        with self._walks:
+            self._walks.wait_for(lambda: self._ended != ended or not self._walking)
+            return self._ended != ended
 
     def _claim_next(self) -> tuple[Claim | None, bool]:
         self.store.check_disk()

@@ -98,9 +98,15 @@ class Scene:
     """One app with messages at these offsets from the start, read in pages of ten."""
 
     def __init__(
-        self, database: Database, offsets_ms: list[int], *, nature: Nature | None = None, ahead: bool = False
+        self,
+        database: Database,
+        offsets_ms: list[int],
+        *,
+        nature: Nature | None = None,
+        ahead: bool = False,
+        workers: int = 1,
     ) -> None:
-        self.database, self.ahead = database, ahead
+        self.database, self.ahead, self.workers = database, ahead, workers
         self.clock = Clock(START_MS + HOUR_MS)
         draw = random.Random(1)
         self.provider = Provider(draw, self.clock, nature or Nature(), Trouble())
@@ -130,7 +136,7 @@ class Scene:
         source = CursorSource(APP, (Pass(1, SETTLE_MS),), None, 10, self.provider.nature.lower_only, self.fetch_page)
         self.alive.append(name)
         try:
-            manner = Manner(origin_ms=START_MS, lease_ms=LEASE_MS, ahead=self.ahead)
+            manner = Manner(origin_ms=START_MS, lease_ms=LEASE_MS, ahead=self.ahead, workers=self.workers)
             return Pull(own, source, manner, stop=Event()).run()
         except Crash:
             self.gone.add(name)
