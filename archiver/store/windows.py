@@ -67,6 +67,9 @@ class Terms(NamedTuple):
 b = sa.bindparam
 _OF_PASS = sa.and_(of_source(w), w["pass"] == b("number"))
 _OF_CAUSE = sa.and_(_OF_PASS, w.cause == b("the_cause"))
+_LOST = w.state.in_(("expired", "stuck"))
+_TOUCHES = sa.and_(w.lo_ms < b("until_ms"), w.hi_ms > b("from_ms"))
+_IDLE = windows.update().where(_OF_PASS, w.state.in_(("pending", "not_ready")), w.hi_ms <= b("until_ms"))
 _THIS = w.id == b("window_id")
 _FIRST = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS).order_by(w.lo_ms).limit(1)
 _LAST = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS).order_by(w.lo_ms.desc()).limit(1)
@@ -92,10 +95,6 @@ _SET_LAG = (
     .where(_OF_PASS, w.state.in_(OPEN_STATES), w.lag_ms != b("new_lag_ms"), w.cause != AUDIT)
     .values(lag_ms=b("new_lag_ms"))
 )
-
-
-def _of(key: Key, number: int) -> sa.ColumnElement[bool]:
-    return sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == number)
 
 
 def planned(tx: Tx, key: Key, number: int) -> Window | None:
@@ -256,8 +255,8 @@ def split(tx: Tx, claim: Claim, at_ms: int, *, span_ms: int | None = None) -> Cl
 
 def skip_pending(tx: Tx, key: Key, number: int, until_ms: int) -> None:
     """Give up a pass's windows that nobody has walked yet, where another pass is due."""
-    idle = sa.and_(_of(key, number), w.state.in_(("pending", "not_ready")), w.hi_ms <= until_ms)
-    tx.conn.execute(windows.update().where(idle).values(state="skipped", reason="a later pass is due"))
+    skipped = {"state": "skipped", "reason": "a later pass is due"}
+    tx.conn.execute(_IDLE, key.bound | {"number": number, "until_ms": until_ms} | skipped)
 
 
 def forget_progress(tx: Tx, key: Key) -> None:
@@ -312,34 +311,24 @@ def next_audit(tx: Tx, key: Key) -> int:
 
 def unaccepted_hole(tx: Tx, key: Key) -> bool:
     """Whether a window of pass 1 is lost or stuck, and nobody has accepted that."""
-    query = sa.select(w.id).where(_of(key, 1), w.state.in_(("stuck", "expired")))
-    return tx.conn.execute(query.limit(1)).first() is not None
-
-
-def _lost_in(key: Key, window: Window) -> sa.ColumnElement[bool]:
-    overlaps = sa.and_(w.lo_ms < window.hi_ms, w.hi_ms > window.lo_ms)
-    return sa.and_(_of(key, 1), w.state.in_(("expired", "stuck")), overlaps)
+    query = sa.select(w.id).where(_OF_PASS, _LOST).limit(1)
+    return tx.conn.execute(query, key.bound | {"number": 1}).first() is not None
 
 
 def lost(tx: Tx, key: Key, window: Window) -> list[Window]:
     """What pass 1 has lost or cannot walk, as far as it touches a range."""
-    query = sa.select(w.lo_ms, w.hi_ms).where(_lost_in(key, window)).order_by(w.lo_ms)
-    return [Window(row.lo_ms, row.hi_ms) for row in tx.conn.execute(query)]
+    query = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS, _LOST, _TOUCHES).order_by(w.lo_ms)
+    bound = key.bound | {"number": 1} | _edges(window)
+    return [Window(row.lo_ms, row.hi_ms) for row in tx.conn.execute(query, bound)]
+
+
+def _edges(window: Window) -> dict[str, object]:
+    return {"from_ms": window.lo_ms, "until_ms": window.hi_ms}
 
 
 def accept(tx: Tx, key: Key, window: Window, *, reason: str, who: str) -> int:
     """Accept what is lost or stuck in a range; gives how many windows that were."""
-    accepted = tx.conn.execute(
-        windows.update()
-        .where(_lost_in(key, window))
-        .values(
-            state="accepted",
-            reason=reason,
-            accepted_by=who,
-            accepted_at=tx.now_ms(),
-            fence=w.fence + 1,
-            next_attempt_at=None,
-        )
-        .returning(w.id)
-    )
-    return len(accepted.all())
+    lost_in = windows.update().where(_OF_PASS, _LOST, _TOUCHES).values(fence=w.fence + 1).returning(w.id)
+    verdict = {"state": "accepted", "reason": reason, "accepted_by": who, "accepted_at": tx.now_ms()}
+    bound = key.bound | {"number": 1} | _edges(window)
+    return len(tx.conn.execute(lost_in, bound | verdict | {"next_attempt_at": None}).all())

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
@@ -109,6 +110,27 @@ $$;
 CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
 FOR EACH STATEMENT EXECUTE FUNCTION audit_log_is_append_only()
 """
+
+
+def body_columns() -> list[sa.Column[Any]]:
+    """What is kept of a body, be it of a message or of a revision."""
+    return [
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=True),
+        sa.Column("url", sa.Text(), nullable=True),
+        sa.Column("filename", sa.Text(), nullable=True),
+        sa.Column("secret", sa.Text(), nullable=True),
+        sa.Column("file_length", sa.BigInteger(), nullable=True),
+        sa.Column("duration", sa.Double(), nullable=True),
+        sa.Column("width", sa.BigInteger(), nullable=True),
+        sa.Column("height", sa.BigInteger(), nullable=True),
+        sa.Column("thumb_url", sa.Text(), nullable=True),
+        sa.Column("thumb_secret", sa.Text(), nullable=True),
+        sa.Column("lat", sa.Double(), nullable=True),
+        sa.Column("lng", sa.Double(), nullable=True),
+        sa.Column("addr", sa.Text(), nullable=True),
+        sa.Column("extra", JSON_TEXT, nullable=True),
+    ]
 
 
 def upgrade() -> None:
@@ -308,21 +330,7 @@ def upgrade() -> None:
         sa.Column("app_id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("msg_id", sa.Text(), nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=True),
-        sa.Column("url", sa.Text(), nullable=True),
-        sa.Column("filename", sa.Text(), nullable=True),
-        sa.Column("secret", sa.Text(), nullable=True),
-        sa.Column("file_length", sa.BigInteger(), nullable=True),
-        sa.Column("duration", sa.Double(), nullable=True),
-        sa.Column("width", sa.BigInteger(), nullable=True),
-        sa.Column("height", sa.BigInteger(), nullable=True),
-        sa.Column("thumb_url", sa.Text(), nullable=True),
-        sa.Column("thumb_secret", sa.Text(), nullable=True),
-        sa.Column("lat", sa.Double(), nullable=True),
-        sa.Column("lng", sa.Double(), nullable=True),
-        sa.Column("addr", sa.Text(), nullable=True),
-        sa.Column("extra", JSON_TEXT, nullable=True),
+        *body_columns(),
         sa.ForeignKeyConstraint(
             ["app_id", "msg_id"], ["messages.app_id", "messages.msg_id"], name="fk_message_bodies_messages"
         ),
@@ -566,21 +574,7 @@ def upgrade() -> None:
         sa.Column("msg_id", sa.Text(), nullable=False),
         sa.Column("revision", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("position", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=True),
-        sa.Column("url", sa.Text(), nullable=True),
-        sa.Column("filename", sa.Text(), nullable=True),
-        sa.Column("secret", sa.Text(), nullable=True),
-        sa.Column("file_length", sa.BigInteger(), nullable=True),
-        sa.Column("duration", sa.Double(), nullable=True),
-        sa.Column("width", sa.BigInteger(), nullable=True),
-        sa.Column("height", sa.BigInteger(), nullable=True),
-        sa.Column("thumb_url", sa.Text(), nullable=True),
-        sa.Column("thumb_secret", sa.Text(), nullable=True),
-        sa.Column("lat", sa.Double(), nullable=True),
-        sa.Column("lng", sa.Double(), nullable=True),
-        sa.Column("addr", sa.Text(), nullable=True),
-        sa.Column("extra", JSON_TEXT, nullable=True),
+        *body_columns(),
         sa.ForeignKeyConstraint(
             ["app_id", "msg_id", "revision"],
             ["message_revisions.app_id", "message_revisions.msg_id", "message_revisions.revision"],
