@@ -100,7 +100,7 @@ class Export:
         watcher: Watcher,
     ) -> None:
         self._store, self._request, self._claims, self._blobs = store, request, claims, blobs
-        self._decode, self._stop, self._watcher = decode, stop, watcher
+        self._stop, self._watcher = stop, watcher
         self._form = export.form(request.format, decode, bom=request.bom, linked=blobs is not None)
         self._totals = _Totals()
         self._entry = audit_log.Entry(
@@ -136,7 +136,7 @@ class Export:
         wanted, text = self._request.wanted, self._request.text
         found = filters.of_messages(tx, wanted)
         if text is not None:
-            found.append(search.holding(tx, terms.query_for(text), wanted, self._decode))
+            found.append(search.holding(tx, terms.query_for(text), wanted))
         return found
 
     @contextmanager

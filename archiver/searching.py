@@ -7,18 +7,18 @@ from collections.abc import Callable, Iterator
 from archiver.store import indexing, search, terms
 from archiver.store.engine import Store
 from archiver.store.filters import Filter
-from archiver.store.indexing import Decode, Lag
+from archiver.store.indexing import Lag
 from archiver.store.search import Hit
 
 _HITS_AT_ONCE = 200
 
 
-def index(store: Store, decode: Decode, enough: Callable[[], bool] = lambda: False) -> int:
+def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
     """Bring the index up to what is archived, a few pages a transaction; gives how many texts were added."""
     added = 0
     while not enough():
         with store.write() as tx:
-            batch = indexing.index(tx, decode)
+            batch = indexing.index(tx)
         if batch is None:
             break
         added += batch
@@ -31,17 +31,17 @@ def lag(store: Store) -> Lag:
         return indexing.lag(tx)
 
 
-def find(store: Store, text: str, wanted: Filter, decode: Decode, most: int | None = None) -> Iterator[Hit]:
+def find(store: Store, text: str, wanted: Filter, most: int | None = None) -> Iterator[Hit]:
     """What holds a text, the latest first, whatever its case, width and unseen characters.
 
     Raises UsageError for a text that nothing could be found by, and for an app that is not in the archive.
     """
     query = terms.query_for(text)
     with store.read() as tx:
-        places = search.find(tx, query, wanted, decode, most)
-        found = search.hits(tx, places[:_HITS_AT_ONCE], decode)
+        places = search.find(tx, query, wanted, most)
+        found = search.hits(tx, places[:_HITS_AT_ONCE])
     yield from found
     for at in range(_HITS_AT_ONCE, len(places), _HITS_AT_ONCE):
         with store.read() as tx:
-            found = search.hits(tx, places[at : at + _HITS_AT_ONCE], decode)
+            found = search.hits(tx, places[at : at + _HITS_AT_ONCE])
         yield from found

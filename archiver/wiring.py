@@ -18,7 +18,7 @@ from archiver.http.download import Progress
 from archiver.model import SECOND_MS, Source, Tally, Window
 from archiver.pull import Manner, Outcome, Pull, Silent, Watcher
 from archiver.sources.easemob.auth import Tokens
-from archiver.sources.easemob.build import build, decode_stored
+from archiver.sources.easemob.build import build
 from archiver.store import apps, migrate, rates
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx, open_store
@@ -234,7 +234,7 @@ def tell(app: App, outcome: Outcome) -> None:
 
 def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
     """Bring the search index up to what is archived; gives how many texts were added."""
-    return searching.index(store, decode_stored, enough)
+    return searching.index(store, enough)
 
 
 def plan_backfill(settings: Settings, store: Store, name: str | None, from_ms: int, to_ms: int | None) -> bool:

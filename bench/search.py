@@ -20,7 +20,6 @@ import sqlalchemy as sa
 from archiver import searching
 from archiver.model import DAY_MS, Page, Window
 from archiver.sandbox.data import Seed, make_records
-from archiver.sources.easemob.build import decode_stored
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
 from archiver.store import apps, migrate, pages, windows
@@ -155,13 +154,13 @@ def bare_like(store: Store, word: str) -> list[object]:
 
 
 def by_index(store: Store, word: str) -> list[Hit]:
-    return list(searching.find(store, word, Filter(), decode_stored, 100))
+    return list(searching.find(store, word, Filter(), 100))
 
 
 def measure_search(store: Store, count: int) -> None:
     ingest(store, made_pages(count))
     began = time.perf_counter()
-    added = searching.index(store, decode_stored)
+    added = searching.index(store)
     print(f"  index: {added / (time.perf_counter() - began):,.0f} texts/s, {added:,} in all", flush=True)
     if store.engine.dialect.name == "postgresql":
         with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:

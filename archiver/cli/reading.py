@@ -63,11 +63,10 @@ def search(ctx: click.Context, /, text: str, wanted: Filter, limit: int, form: s
       archiver search 退款 --sender xingchen --from 2026-11-01T00:00:00+08:00
       archiver search "order A-1029" --format csv --limit 0 > found.csv
     """
-    from archiver.sources.easemob.build import decode_stored
 
     with common.archive(ctx, offline=True) as (_, store):
         _tell_lag(searching.lag(store))
-        found = searching.find(store, text, wanted, decode_stored, limit + 1 if limit else None)
+        found = searching.find(store, text, wanted, limit + 1 if limit else None)
         _PRINTERS[form](_up_to(limit, found), text)
     return EXIT_DONE
 

@@ -6,12 +6,11 @@ lacks, whatever commits late.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from archiver.model import Body, Message, Reject
 from archiver.store import terms
 from archiver.store.engine import Tx
 from archiver.store.schema import (
@@ -24,10 +23,7 @@ from archiver.store.schema import (
     search_texts,
 )
 
-Decode = Callable[[bytes, int], Message | Reject]
-"""Reads a record's stored bytes; the second argument is its place in its page."""
-
-m, b, r, t = messages.c, message_bodies.c, message_revisions.c, search_texts.c
+m, b, r, rb, t = messages.c, message_bodies.c, message_revisions.c, revision_bodies.c, search_texts.c
 QUEUED = sa.select(search_queue.c.page_id)
 SEARCH_INDEX = sa.Table(
     "search_index", sa.MetaData(), sa.Column("rowid", sa.Integer), sa.Column("search_index", sa.Text)
@@ -53,16 +49,17 @@ def lag(tx: Tx) -> Lag:
     return Lag(row[0], int(row[1]), row[2])
 
 
-def index(tx: Tx, decode: Decode) -> int | None:
+def index(tx: Tx) -> int | None:
     """Take the next pages into the index, all in this transaction; gives how many texts that were, None at the end."""
     claimed = _claim(tx)
     if not claimed:
         return None
     page_ids = list(dict.fromkeys(page_id for _, page_id in claimed))
-    found = _new_bodies(tx, page_ids) + _new_revisions(tx, page_ids, decode)
+    found = [text for query in (_new_bodies(page_ids), _new_revisions(page_ids)) for text in searchable(tx, query)]
     rows = [
         (app_id, msg_id, revision, position, part, timestamp_ms, told)
         for app_id, msg_id, revision, position, timestamp_ms, text in found
+        if text
         for part, told in enumerate(terms.parts(text))
     ]
     _append(tx, rows)
@@ -90,53 +87,41 @@ _Text = tuple[int, str, int, int, int, str]
 """app_id, msg_id, revision, position, timestamp_ms, and what is searched."""
 
 
-def _new_bodies(tx: Tx, page_ids: Sequence[int]) -> list[_Text]:
+def _new_bodies(page_ids: Sequence[int]) -> sa.Select[Any]:
     """The bodies that came with these pages and are not indexed: a page comes again when a record was requeued."""
     known = sa.select(t.part).where(t.app_id == m.app_id, t.msg_id == m.msg_id, t.revision == 0)
-    query = bodies_of().where(m.page_id.in_(page_ids), ~known.correlate(messages).exists())
-    return [text for text in searchable(tx, query) if text[-1]]
+    return bodies_of().where(m.page_id.in_(page_ids), ~known.correlate(messages).exists())
+
+
+def _new_revisions(page_ids: Sequence[int]) -> sa.Select[Any]:
+    """The same of revisions."""
+    known = sa.select(t.part).where(t.app_id == r.app_id, t.msg_id == r.msg_id, t.revision == r.revision)
+    return revisions_of().where(r.page_id.in_(page_ids), ~known.correlate(message_revisions).exists())
 
 
 def bodies_of() -> sa.Select[Any]:
     return (
-        sa.select(m.app_id, m.msg_id, b.position, m.timestamp_ms, b.text, b.filename, b.addr, sa.cast(b.extra, sa.Text))
+        sa.select(m.app_id, m.msg_id, sa.literal_column("0"), b.position, m.timestamp_ms)
+        .add_columns(b.text, b.filename, b.addr, sa.cast(b.extra, sa.Text))
         .join_from(messages, message_bodies, sa.and_(b.app_id == m.app_id, b.msg_id == m.msg_id))
         .execution_options(yield_per=5_000)
     )
 
 
-def searchable(tx: Tx, query: sa.Select[Any]) -> Iterator[_Text]:
-    for app_id, msg_id, position, timestamp_ms, *told in tx.conn.execute(query):
-        yield app_id, msg_id, 0, position, timestamp_ms, terms.searchable(*told)
-
-
-def _new_revisions(tx: Tx, page_ids: Sequence[int], decode: Decode) -> list[_Text]:
-    """The same of revisions, whose bodies are kept beside them, as nothing else has them in columns."""
-    known = sa.select(revision_bodies.c.position).where(
-        *(revision_bodies.c[name] == r[name] for name in ("app_id", "msg_id", "revision"))
-    )
-    query = revisions_of().where(r.page_id.in_(page_ids), ~known.correlate(message_revisions).exists())
-    rows, found = [], []
-    for key, timestamp_ms, at, body in revised(tx, query, decode):
-        rows.append((*key, at, *body))
-        found.append((*key, at, timestamp_ms, terms.searchable(body.text, body.filename, body.addr, body.extra)))
-    if rows:
-        tx.append(revision_bodies, revision_bodies.columns.keys(), rows)
-    return [text for text in found if text[-1]]
-
-
 def revisions_of() -> sa.Select[Any]:
-    return sa.select(r.app_id, r.msg_id, r.revision, m.timestamp_ms, r.raw, r.position).join_from(
-        message_revisions, messages, sa.and_(r.app_id == m.app_id, r.msg_id == m.msg_id)
+    same = (rb[name] == r[name] for name in ("app_id", "msg_id", "revision"))
+    return (
+        sa.select(r.app_id, r.msg_id, r.revision, rb.position, m.timestamp_ms)
+        .add_columns(rb.text, rb.filename, rb.addr, sa.cast(rb.extra, sa.Text))
+        .join_from(message_revisions, messages, sa.and_(r.app_id == m.app_id, r.msg_id == m.msg_id))
+        .join(revision_bodies, sa.and_(*same))
+        .execution_options(yield_per=5_000)
     )
 
 
-def revised(tx: Tx, query: sa.Select[Any], decode: Decode) -> Iterator[tuple[tuple[int, str, int], int, int, Body]]:
-    for app_id, msg_id, revision, timestamp_ms, raw, position in tx.conn.execute(query).all():
-        record = decode(bytes(raw), position)
-        if isinstance(record, Message):
-            for at, body in enumerate(record.bodies):
-                yield (app_id, msg_id, revision), timestamp_ms, at, body
+def searchable(tx: Tx, query: sa.Select[Any]) -> Iterator[_Text]:
+    for app_id, msg_id, revision, position, timestamp_ms, *told in tx.conn.execute(query):
+        yield app_id, msg_id, revision, position, timestamp_ms, terms.searchable(*told)
 
 
 def _append(tx: Tx, rows: list[tuple[Any, ...]]) -> None:

@@ -8,20 +8,21 @@ table; another writer's same row, found by its unique violation, only costs the 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from functools import cache
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import cache, partial
+from typing import NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from archiver.model import DAY_MS, Message, Reject
 from archiver.store.engine import Tx, among, is_data_error, is_duplicate
-from archiver.store.schema import attachments, iso, message_bodies, message_revisions, messages
+from archiver.store.schema import attachments, iso, message_bodies, message_revisions, messages, revision_bodies
 
 _ATTACHMENT = ("app_id", "msg_id", "position", "kind", "url", "declared_length", "expires_at")
 _ATTACHMENT_KEPT_MS = 7 * DAY_MS  # by default, says the provider's page on file storage
 _RACES = 10
+_Row = TypeVar("_Row")
 
 
 class Origin(NamedTuple):
@@ -56,7 +57,7 @@ def insert(tx: Tx, origin: Origin, batch: Sequence[Message]) -> Stored:
     seen = [message for message in first.values() if message.msg_id not in stored_now] + again
     refused += [message for message in again if message.msg_id not in digests]
     differing = [message for message in seen if digests.get(message.msg_id, message.digest) != message.digest]
-    changed = _insert_revisions(tx, origin, differing)
+    changed = _insert_revisions(tx, origin, differing, refused)
     known = len(batch) - len(new) - len(changed) - len(refused)
     rejects = [Reject(message.raw, "the database refused it", message.position) for message in refused]
     return Stored(new, changed, known, rejects)
@@ -71,7 +72,7 @@ def _insert_new(
         fresh = [message for message in sorted_batch if message.msg_id not in digests]
         tried: list[Message] = []
         try:
-            return _append(tx, origin, fresh, tried), digests
+            return _append(tx, partial(_append_rows, tx, origin), fresh, tried), digests
         except DBAPIError as error:
             if not is_duplicate(error):
                 raise
@@ -95,13 +96,13 @@ def _digests_of(postgres: bool) -> sa.Select[tuple[str, bytes]]:
     )
 
 
-def _append(tx: Tx, origin: Origin, fresh: list[Message], refused: list[Message]) -> list[Message]:
+def _append(tx: Tx, write: Callable[[list[_Row]], None], fresh: list[_Row], refused: list[_Row]) -> list[_Row]:
     """Append rows under a savepoint; a row the database refuses is found by halving, so that its neighbours stay."""
     if not fresh:
         return []
     try:
         with tx.savepoint():
-            _append_rows(tx, origin, fresh)
+            write(fresh)
     except DBAPIError as error:
         if not is_data_error(error):
             raise
@@ -109,7 +110,7 @@ def _append(tx: Tx, origin: Origin, fresh: list[Message], refused: list[Message]
             refused += fresh
             return []
         middle = len(fresh) // 2
-        return _append(tx, origin, fresh[:middle], refused) + _append(tx, origin, fresh[middle:], refused)
+        return _append(tx, write, fresh[:middle], refused) + _append(tx, write, fresh[middle:], refused)
     return fresh
 
 
@@ -159,7 +160,7 @@ def _expiry(message: Message, archived_ms: int) -> str | None:
     return iso((stamp_ms if 0 <= stamp_ms <= archived_ms else archived_ms) + _ATTACHMENT_KEPT_MS)
 
 
-def _insert_revisions(tx: Tx, origin: Origin, differing: list[Message]) -> list[Message]:
+def _insert_revisions(tx: Tx, origin: Origin, differing: list[Message], refused: list[Message]) -> list[Message]:
     """Keep content that a known id did not have before, once per content; what was seen before is known."""
     if not differing:
         return []
@@ -173,19 +174,28 @@ def _insert_revisions(tx: Tx, origin: Origin, differing: list[Message]) -> list[
     for row in tx.conn.execute(query, {"msg_ids": msg_ids}):
         contents.setdefault(row.msg_id, set()).add(bytes(row.digest))
         last[row.msg_id] = max(last.get(row.msg_id, 0), row.revision)
-    changed = []
-    rows = []
-    seen_at = iso(origin.archived_ms)
+    fresh: list[tuple[int, Message]] = []
     for m in sorted(differing, key=lambda message: message.msg_id):
         known = contents.setdefault(m.msg_id, set())
         if m.digest in known:
             continue
         known.add(m.digest)
         last[m.msg_id] = revision = last.get(m.msg_id, 0) + 1
-        rows.append(
-            (origin.app_id, m.msg_id, revision, m.timestamp_ms, m.raw, m.digest, seen_at, origin.page_id, m.position)
-        )
-        changed.append(m)
-    if rows:
-        tx.append(message_revisions, message_revisions.columns.keys(), rows)
-    return changed
+        fresh.append((revision, m))
+    tried: list[tuple[int, Message]] = []
+    changed = _append(tx, partial(_append_revisions, tx, origin), fresh, tried)
+    refused += [m for _, m in tried]
+    return [m for _, m in changed]
+
+
+def _append_revisions(tx: Tx, origin: Origin, fresh: list[tuple[int, Message]]) -> None:
+    app_id, page_id, archived_ms = origin
+    seen_at = iso(archived_ms)
+    rows = [
+        (app_id, m.msg_id, revision, m.timestamp_ms, m.raw, m.digest, seen_at, page_id, m.position)
+        for revision, m in fresh
+    ]
+    tx.append(message_revisions, message_revisions.columns.keys(), rows)
+    bodies = [(app_id, m.msg_id, revision, at, *body) for revision, m in fresh for at, body in enumerate(m.bodies)]
+    if bodies:
+        tx.append(revision_bodies, revision_bodies.columns.keys(), bodies)

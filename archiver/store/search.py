@@ -10,10 +10,10 @@ import sqlalchemy as sa
 from archiver.store import filters, terms
 from archiver.store.engine import Tx
 from archiver.store.filters import Filter
-from archiver.store.indexing import QUEUED, SEARCH_INDEX, Decode, bodies_of, revised, revisions_of, searchable
+from archiver.store.indexing import QUEUED, SEARCH_INDEX, bodies_of, revisions_of, searchable
 from archiver.store.schema import apps, iso, message_bodies, message_revisions, messages, revision_bodies, search_texts
 
-m, b, r, t = messages.c, message_bodies.c, message_revisions.c, search_texts.c
+m, b, r, rb, t = messages.c, message_bodies.c, message_revisions.c, revision_bodies.c, search_texts.c
 
 
 class Place(NamedTuple):
@@ -50,16 +50,16 @@ class Hit(NamedTuple):
     """JSON text, without the secrets of files."""
 
 
-def find(tx: Tx, query: str, wanted: Filter, decode: Decode, most: int | None) -> list[Place]:
+def find(tx: Tx, query: str, wanted: Filter, most: int | None) -> list[Place]:
     """Where a normalised text is found, the latest first, at most `most` places."""
-    found = {*_indexed(tx, query, wanted, most), *_waiting(tx, query, wanted, decode)}
+    found = {*_indexed(tx, query, wanted, most), *_waiting(tx, query, wanted)}
     return sorted(found, key=Place.order)[:most]
 
 
-def holding(tx: Tx, query: str, wanted: Filter, decode: Decode) -> sa.ColumnElement[bool]:
+def holding(tx: Tx, query: str, wanted: Filter) -> sa.ColumnElement[bool]:
     """The condition on `messages` for those that hold a normalised text, in any body or revision."""
     found: dict[int, set[str]] = {}
-    for place in find(tx, query, wanted, decode, None):
+    for place in find(tx, query, wanted, None):
         found.setdefault(place.app_id, set()).add(place.msg_id)
     each = (sa.and_(m.app_id == app_id, tx.among(m.msg_id, sorted(ids))) for app_id, ids in found.items())
     return sa.or_(sa.false(), *each)
@@ -107,7 +107,6 @@ def _filtered(tx: Tx, query: sa.Select[Any], wanted: Filter) -> sa.Select[Any]:
 def _typed(wanted: Filter) -> sa.ColumnElement[bool]:
     """The type of the very body that was found, whether of the first copy or of a revision."""
     keys = ("app_id", "msg_id", "position")
-    rb = revision_bodies.c
     first = sa.select(b.type).where(*(b[name] == t[name] for name in keys), b.type.in_(wanted.types))
     later = sa.select(rb.type).where(
         *(rb[name] == t[name] for name in keys), rb.revision == t.revision, rb.type.in_(wanted.types)
@@ -117,58 +116,46 @@ def _typed(wanted: Filter) -> sa.ColumnElement[bool]:
     )
 
 
-def _waiting(tx: Tx, query: str, wanted: Filter, decode: Decode) -> Iterator[Place]:
+def _waiting(tx: Tx, query: str, wanted: Filter) -> Iterator[Place]:
     """The same of what waits for the index, read as it is."""
     # As values, so that it is planned by what is in it: mostly nothing.
     waiting = list(tx.conn.scalars(QUEUED.distinct()))
     if not waiting:
         return
     conditions = filters.of_envelopes(tx, wanted)
-    bodies = bodies_of().where(m.page_id.in_(waiting), *conditions)
-    if wanted.types:
-        bodies = bodies.where(b.type.in_(wanted.types))
-    for app_id, msg_id, _, position, timestamp_ms, text in searchable(tx, bodies):
-        if query in text:
-            yield Place(timestamp_ms, app_id, msg_id, 0, position)
-    revisions = revisions_of().where(r.page_id.in_(waiting), *conditions)
-    for (app_id, msg_id, revision), timestamp_ms, at, body in revised(tx, revisions, decode):
-        if wanted.types and body.type not in wanted.types:
-            continue
-        if query in terms.searchable(body.text, body.filename, body.addr, body.extra):
-            yield Place(timestamp_ms, app_id, msg_id, revision, at)
+    for bodies, page_id, kind in ((bodies_of(), m.page_id, b.type), (revisions_of(), r.page_id, rb.type)):
+        of_these = bodies.where(page_id.in_(waiting), *conditions)
+        if wanted.types:
+            of_these = of_these.where(kind.in_(wanted.types))
+        for app_id, msg_id, revision, position, timestamp_ms, text in searchable(tx, of_these):
+            if query in text:
+                yield Place(timestamp_ms, app_id, msg_id, revision, position)
 
 
-_READABLE = sa.table("messages_readable", *(sa.column(name) for name in Hit._fields if name != "revision"))
-v = _READABLE.c
-_HITS = sa.select(
-    *(v[name] for name in Hit._fields if name not in ("revision", "sent_at", "extra")), sa.cast(v.extra, sa.Text)
-)
+def _read_from(view: str, revision: sa.ColumnElement[int]) -> tuple[sa.Select[Any], Any]:
+    names = [name for name in Hit._fields if name not in ("revision", "sent_at", "extra")]
+    told = sa.table(view, *(sa.column(name) for name in (*names, "revision", "extra")))
+    app, msg_id, *others = (told.c[name] for name in names)
+    query = sa.select(app, msg_id, revision, sa.null(), *others, sa.cast(told.c.extra, sa.Text))
+    return query, told.c
+
+
+_FIRST, v = _read_from("messages_readable", sa.literal_column("0"))
+_LATER, rv = _read_from("revisions_readable", sa.column("revision"))
 _NAMES = sa.select(apps.c.id, apps.c.name)
 
 
-def hits(tx: Tx, places: Sequence[Place], decode: Decode) -> list[Hit]:
+def hits(tx: Tx, places: Sequence[Place]) -> list[Hit]:
     """What was found at these places, in their order."""
     if not places:
         return []
-    found: dict[tuple[str, str, int, int], Hit] = {}
     names = {row.id: row.name for row in tx.conn.execute(_NAMES)}
-    of_these = tx.among(v.msg_id, sorted({place.msg_id for place in places})), v.app.in_(names.values())
-    for row in tx.conn.execute(_HITS.where(*of_these)).all():
-        app, msg_id, *told = row
-        found[app, msg_id, 0, row.body_position] = Hit(app, msg_id, 0, None, *told)
-    for place in places:
-        if place.revision:
-            _add_revision(tx, place, names[place.app_id], found, decode)
+    found: dict[tuple[str, str, int, int], Hit] = {}
+    for query, columns, revised in ((_FIRST, v, False), (_LATER, rv, True)):
+        msg_ids = sorted({place.msg_id for place in places if bool(place.revision) == revised})
+        if msg_ids:
+            of_these = tx.among(columns.msg_id, msg_ids), columns.app.in_(names.values())
+            hits = map(Hit._make, tx.conn.execute(query.where(*of_these)))
+            found.update(((hit.app, hit.msg_id, hit.revision, hit.body_position), hit) for hit in hits)
     chosen = [(place, found[names[place.app_id], place.msg_id, place.revision, place.position]) for place in places]
     return [hit._replace(sent_at=iso(place.timestamp_ms)) for place, hit in chosen]
-
-
-def _add_revision(tx: Tx, place: Place, app: str, found: dict[tuple[str, str, int, int], Hit], decode: Decode) -> None:
-    keys = (place.app_id, place.msg_id)
-    parties = sa.select(m.sender, m.recipient, m.conversation, m.chat_type)
-    first = tx.conn.execute(parties.where(m.app_id == keys[0], m.msg_id == keys[1])).one()
-    query = revisions_of().where(r.app_id == keys[0], r.msg_id == keys[1], r.revision == place.revision)
-    for (_, msg_id, revision), _, at, body in revised(tx, query, decode):
-        extra = None if body.extra is None or 'secret"' in body.extra else body.extra
-        told = (*first, at, body.type, body.text, body.filename, body.addr, extra)
-        found[app, msg_id, revision, at] = Hit(app, msg_id, revision, None, *told)

@@ -17,9 +17,10 @@ from archiver.errors import ArchiveIncomplete
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import Instant, JsonText, apps, iso, metadata, page_ids
 
-_DERIVED = ("search_texts", "search_queue", "revision_bodies")
+_DERIVED = ("search_texts", "search_queue")
 _FOR_EVER = (
-    *("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "attachment_attempts", "audit_log"),
+    *("messages", "message_bodies", "message_revisions", "revision_bodies", "pages", "late_arrivals"),
+    *("attachment_attempts", "audit_log"),
 )
 _ROWS = 500
 Row = tuple[Any, ...]

@@ -98,6 +98,11 @@ BEGIN
              JOIN message_bodies b ON b.app_id = m.app_id AND b.msg_id = m.msg_id
              WHERE m.page_id = ANY ($3)
                AND strpos(archive_searchable(b.text, b.filename, b.addr, b.extra), $1) > 0
+             UNION
+             SELECT b.app_id, b.msg_id, b.revision, b.position FROM message_revisions r
+             JOIN revision_bodies b ON b.app_id = r.app_id AND b.msg_id = r.msg_id AND b.revision = r.revision
+             WHERE r.page_id = ANY ($3)
+               AND strpos(archive_searchable(b.text, b.filename, b.addr, b.extra), $1) > 0
          )
          SELECT a.name, m.msg_id, f.revision, m.sent_at, m.sender, m.recipient, m.conversation, m.chat_type,
                 f.position, coalesce(r.type, b.type),

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from archiver import searching
-from archiver.sources.easemob.build import decode_stored
 from archiver.store import apps, pages
 from archiver.store.engine import Store
 from archiver.store.filters import Filter
@@ -195,9 +194,9 @@ def filled(database: Database, records: Sequence[str] = RECORDS) -> Iterator[Sto
 
 def found(store: Store, query: str, wanted: Filter | None = None, most: int | None = None) -> list[int]:
     """The numbers of the messages that a search gives, without those of other spellings of one."""
-    hits = searching.find(store, query, wanted or Filter(), decode_stored, most)
+    hits = searching.find(store, query, wanted or Filter(), most)
     return sorted({int(hit.msg_id) for hit in hits})
 
 
 def index(store: Store) -> int:
-    return searching.index(store, decode_stored)
+    return searching.index(store)

@@ -43,6 +43,8 @@ def filled(pair: tuple[Database, Database], make_archive: MakeArchive) -> Archiv
     archive("pull")
     archive.server.add({"msg_id": "late", "timestamp": at + 5, "from": "a", "to": "b", "chat_type": "chat"})
     archive.server.add({"timestamp": at + 6})
+    edited = {"type": "txt", "msg": "edited", "was": {"n": 1.0}}
+    archive.server.add({"msg_id": "late", "timestamp": at + 7, "payload": {"bodies": [edited]}})
     archive("audit", "--from", str(iso(at)), "--to", str(iso(at + DAY)))
     return archive
 
@@ -56,6 +58,7 @@ def test_a_copy_is_whole_and_goes_on_pulling(filled: Archive, pair: tuple[Databa
     assert filled("copy", "--to", target.url) == 0
     assert "both databases hold the same" in filled.output
     assert counts(source) == counts(target)
+    assert counts(target)["revision_bodies"] > 0
     before = filled.status()
     raw = "SELECT msg_id, raw FROM messages ORDER BY msg_id"
     assert {row[0]: bytes(row[1]) for row in source.rows(raw)} == {row[0]: bytes(row[1]) for row in target.rows(raw)}

@@ -69,6 +69,25 @@ def test_what_the_database_refuses_is_found_among_its_neighbours(store: Store, k
     assert bytes(raw) == bad.raw
 
 
+def test_a_revision_comes_with_its_bodies_and_a_refused_one_hurts_no_other(
+    store: Store, key: Key, database: Database
+) -> None:
+    claim = claimed(store, key)
+    with store.write() as tx:
+        pages.insert(tx, claim, page_of(*(record(f"{at:03}") for at in range(20))), ORIGIN)
+    edited = page_of(*(record(f"{at:03}", f"edited {at}") for at in range(20)))
+    odd = edited.messages[7]
+    bad = odd._replace(bodies=(odd.bodies[0]._replace(file_length=2**70),))
+    messages = (*edited.messages[:7], bad, *edited.messages[8:])
+    with store.write() as tx:
+        tally = pages.insert(tx, claim, replace(edited, messages=messages), ORIGIN)
+    assert (tally.changed, tally.quarantined, tally.known) == (19, 1, 0)
+    told = database.rows("SELECT msg_id, revision, body_position, text FROM revisions_readable ORDER BY msg_id")
+    assert told == [(f"{at:03}", 1, 0, f"edited {at}") for at in range(20) if at != 7]
+    ((reason, raw),) = database.rows("SELECT reason, raw FROM quarantine")
+    assert (reason, bytes(raw)) == ("the database refused it", bad.raw)
+
+
 def claimed_in(tx: object, key: Key) -> windows.Claim:
     """A window of its own inside a transaction that is open already."""
     window = Window(ORIGIN + 5000, ORIGIN + 6000)
