@@ -24,7 +24,9 @@ def source(ask: Ask, *, lower_only: bool = False) -> tuple[CursorSource, list[di
         asked.append(query)
         assert len(asked) < 500, "requests are bounded"
         rows, cursor = ask(query)
-        slices = [Slice(f'{{"msg_id":"{name}"}}', {"msg_id": name, "timestamp": stamp}) for name, stamp in rows]
+        slices = [
+            Slice(f'{{"msg_id":"{name}"}}'.encode(), {"msg_id": name, "timestamp": stamp}) for name, stamp in rows
+        ]
         return make_page(slices, 10_000), cursor
 
     made = CursorSource("o#a", (Pass(1, 100),), None, 3, lower_only, fetch_page)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The encoders that are built once write what the library writes."""
+"""The encoders that are in a hurry write what the library writes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,31 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archiver.sources.easemob.jsontext import canonical, compact
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters())
 VALUES = st.recursive(SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+PLAIN_SCALARS = st.none() | st.booleans() | st.integers() | st.text()
+PLAIN = st.recursive(PLAIN_SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner), max_leaves=20)
+
+
+def librarys(value: Any) -> bytes:
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return text.encode(errors="backslashreplace")
 
 
 @given(VALUES)
 def test_canonical_text_is_the_librarys(value: Any) -> None:
-    assert canonical(value) == json.dumps(value, sort_keys=True, separators=(",", ":"))
+    assert canonical(value, plain=False) == librarys(value)
+
+
+@settings(max_examples=500)
+@given(PLAIN)
+def test_canonical_text_of_plain_values_is_the_librarys(value: Any) -> None:
+    assert canonical(value, plain=True) == librarys(value)
 
 
 @given(VALUES)
@@ -26,6 +39,11 @@ def test_compact_text_is_the_librarys(value: Any) -> None:
         expected = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError:
         with pytest.raises(ValueError, match="JSON compliant"):
-            compact(value)
+            compact(value, plain=False)
     else:
-        assert compact(value) == expected
+        assert compact(value, plain=False) == expected
+
+
+@given(PLAIN)
+def test_compact_text_of_plain_values_is_the_librarys(value: Any) -> None:
+    assert compact(value, plain=True) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -69,9 +69,9 @@ def build_files(app: App, settings: Attachments, tokens: Tokens, stop: Event) ->
 def decode_stored(raw: bytes, position: int) -> Message | Reject:
     """Read a record's stored bytes again, for `quarantine requeue`."""
     try:
-        piece = read_whole(raw.decode().strip(" \t\r\n"))
+        piece = read_whole(raw.strip(b" \t\r\n"))
     except ValueError:
         piece = None
     if piece is None:
         return Reject(raw, "not one JSON value in UTF-8", position)
-    return decode(piece._replace(text=raw.decode()), position)
+    return decode(piece._replace(raw=raw), position)

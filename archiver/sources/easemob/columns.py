@@ -22,11 +22,13 @@ _NUMBER = re.compile(r"[+-]?[0-9]{1,18}(\.[0-9]{1,30})?")
 class Columns:
     """Turns the values of one record into what columns hold, and remembers whether anything was lost on the way."""
 
-    __slots__ = ("clean", "lossy")
+    __slots__ = ("clean", "lossy", "plain")
 
-    def __init__(self, *, clean: bool) -> None:
+    def __init__(self, *, clean: bool, plain: bool) -> None:
         self.clean = clean
         """The record has no escape that could stand for a NUL or half a surrogate pair."""
+        self.plain = plain
+        """What the record holds may be written as it is, see `Slice.plain`."""
         self.lossy = False
 
     def text(self, value: str) -> str:
@@ -54,14 +56,14 @@ class Columns:
         if value is None:
             return None
         try:
-            stored = compact(value)
+            stored = compact(value, plain=self.plain)
         except ValueError:
             self.lossy = True
             storable = self._storable(value)
-            return None if storable is None else compact(storable)
+            return None if storable is None else compact(storable, plain=False)
         if self.clean or not ("\\u0000" in stored or _UNSTORABLE.search(stored)):
             return stored
-        found = compact(self._storable(value))
+        found = compact(self._storable(value), plain=False)
         self.lossy |= found != stored
         return found
 

@@ -19,25 +19,24 @@ from archiver.sources.easemob.slices import Slice
 _INT64 = range(-(2**63), 2**63)
 _DIGITS = re.compile(r"-?[0-9]{1,19}")
 # Only these escapes can put a NUL or half a surrogate pair into a text; a record without them is plainly storable.
-_SUSPICIOUS = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+_SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
 def decode(piece: Slice, position: int) -> Message | Reject:
     """Read one record. `position` is its place in its page."""
-    raw = piece.text.encode()
     try:
-        return _message(piece, raw, position)
+        return _message(piece, position)
     except _Unreadable as error:
-        return Reject(raw, str(error), position)
+        return Reject(piece.raw, str(error), position)
     except RecursionError:
-        return Reject(raw, "nested too deep", position)
+        return Reject(piece.raw, "nested too deep", position)
 
 
 class _Unreadable(Exception):
     """Says, without any of the record's text, what keeps a record from being a message."""
 
 
-def _message(piece: Slice, raw: bytes, position: int) -> Message:
+def _message(piece: Slice, position: int) -> Message:
     record = piece.value
     if piece.problem:
         raise _Unreadable(piece.problem)
@@ -45,7 +44,8 @@ def _message(piece: Slice, raw: bytes, position: int) -> Message:
         raise _Unreadable("the record is not an object")
     msg_id, timestamp_ms = _msg_id(record.get("msg_id")), _timestamp_ms(record.get("timestamp"))
 
-    columns = Columns(clean="\\u" not in piece.text or _SUSPICIOUS.search(piece.text) is None)
+    clean = b"\\u" not in piece.raw or _SUSPICIOUS.search(piece.raw) is None
+    columns = Columns(clean=clean, plain=piece.plain)
     payload = record.get("payload")
     if not isinstance(payload, dict):
         columns.lossy |= payload is not None
@@ -54,7 +54,7 @@ def _message(piece: Slice, raw: bytes, position: int) -> Message:
     chat_type, direction = record.get("chat_type"), record.get("direction")
     elements = _elements(payload.get("bodies"), columns)
     ext = payload.get("ext")
-    digest = _digest(timestamp_ms, sender, recipient, chat_type, elements, None if ext == {} else ext)
+    content = (timestamp_ms, sender, recipient, chat_type, elements, None if ext == {} else ext)
 
     return Message(
         msg_id,
@@ -66,8 +66,9 @@ def _message(piece: Slice, raw: bytes, position: int) -> Message:
         columns.indexed(direction),
         tuple(body_columns.read(element, columns) for element in elements),
         columns.json(ext),
-        raw,
-        digest,
+        piece.raw,
+        # In one canonical form, so that both sources give one digest for one message.
+        hashlib.sha256(canonical(content, plain=piece.plain)).digest(),
         columns.lossy,
         position,
     )
@@ -127,11 +128,6 @@ def _elements(value: Any, columns: Columns) -> list[Any]:
         return []
     columns.lossy = True
     return [value]
-
-
-def _digest(*content: Any) -> bytes:
-    """SHA-256 over the content in one canonical form, so that both sources give one digest for one message."""
-    return hashlib.sha256(canonical(content).encode()).digest()
 
 
 def page_sha256(raws: list[bytes]) -> str:

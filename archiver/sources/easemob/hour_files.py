@@ -125,15 +125,14 @@ def _records(stream: _Stream, packed: bool, line_limit: int) -> Iterator[Slice |
     """All records of a text in their order, one or more of them on a line."""
     for line in _lines(stream, packed, line_limit):
         try:
-            text = line.decode()
+            whole = read_whole(line)
         except UnicodeDecodeError:
             yield Unreadable(line, "not UTF-8")
             continue
-        whole = read_whole(text)
         if whole is not None and not whole.problem:
             yield whole
         else:
-            yield from _odd_line(text)
+            yield from _odd_line(line.decode())
 
 
 def _odd_line(text: str) -> Iterator[Slice | Unreadable]:
@@ -158,10 +157,11 @@ def _objects(text: str) -> tuple[list[Slice], str]:
     at = 0
     try:
         for piece in islice(split_objects(text), _MOST_PIECES):
-            if not piece.text.startswith("{"):
+            if not piece.raw.startswith(b"{"):
                 break
             pieces.append(piece)
-            at = text.index(piece.text, at) + len(piece.text)
+            told = piece.raw.decode()
+            at = text.index(told, at) + len(told)
     except ValueError:
         pass  # the rest has no end
     return pieces, text[at:]

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from archiver.model import DAY_MS, MINUTE_MS
+from archiver.model import MINUTE_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_402_300_799_999
@@ -22,15 +22,14 @@ def iso(ms: int) -> str | None:
     """An instant as 24 characters of ISO 8601, as SQLite keeps it; None outside 1970 to 9999."""
     if not 0 <= ms <= LAST_MS:
         return None
-    day, rest = divmod(ms, DAY_MS)
-    minutes, rest = divmod(rest, MINUTE_MS)
-    return f"{_date(day)}T{minutes // 60:02}:{minutes % 60:02}:{rest // 1000:02}.{rest % 1000:03}Z"
+    minute, rest = divmod(ms, MINUTE_MS)
+    return f"{_minute(minute)}{rest // 1000:02}.{rest % 1000:03}Z"
 
 
 @lru_cache(4096)
-def _date(day: int) -> str:
-    """The messages of a page share few days, and the calendar is slow to ask."""
-    return (_EPOCH + timedelta(days=day)).date().isoformat()
+def _minute(minute: int) -> str:
+    """The messages of a page share few minutes, and the calendar is slow to ask."""
+    return (_EPOCH + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
 
 
 class Instant(TypeDecorator[int]):
