@@ -135,8 +135,11 @@ class Pull:
         """Walk all that is due. Raises usage errors; whatever else happens is in the outcome."""
         with self.store.write() as tx:
             self._key = self._register(tx)
-            run_id = runs.start(tx, self._key, self.manner.command, self._owner)
-            if self.manner.patient:  # the daemon pulls a source once at a time: what it holds, a dead database left it
+            alone = (
+                self.manner.patient
+            )  # the daemon pulls a source once at a time: what it holds, a dead database left it
+            run_id = runs.start(tx, self._key, self.manner.command, self._owner, alone=alone)
+            if alone:
                 windows.release(tx, self._key, self._owner)
         with logs.run(run_id):
             self._run(run_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -24,19 +25,30 @@ _ADVANCE = (
 )
 
 
-def start(tx: Tx, key: Key, command: str, owner: str) -> int:
-    """Open the row of a run; runs that died before are marked as crashed."""
+def start(tx: Tx, key: Key, command: str, owner: str, *, alone: bool = False) -> int:
+    """Open the row of a run; runs that died before are marked as crashed.
+
+    `alone`: the owner runs this source once at a time, so the database was away when a run of its own ended.
+    """
     now_ms = tx.now_ms()
     query = sa.select(r.id, r.owner, r.heartbeat_at).where(
         r.app_id == key.app_id, r.source == key.source, r.ended_at.is_(None)
     )
     for row in tx.conn.execute(query).all():
         if row.heartbeat_at < now_ms - SILENT_MS or leases.dead([row.owner]):
-            tx.conn.execute(runs.update().where(r.id == row.id).values(outcome="crashed", ended_at=row.heartbeat_at))
-            _count(tx, key, "runs", {"crashed": 1})
+            _end_for(tx, key, row, "crashed", None)
+        elif alone and row.owner == owner:
+            _end_for(tx, key, row, "unfinished", "the database was away when it ended")
     values = {"app_id": key.app_id, "source": key.source, "command": command, "program": __version__, "owner": owner}
     statement = runs.insert().values(**values, started_at=now_ms, heartbeat_at=now_ms)
     return int(tx.conn.execute(statement.returning(r.id)).scalar_one())
+
+
+def _end_for(tx: Tx, key: Key, row: Any, outcome: str, reason: str | None) -> None:
+    """Close the row of a run that could not do so, as of its last sign of life."""
+    last = {"outcome": outcome, "reason": reason, "ended_at": row.heartbeat_at}
+    tx.conn.execute(runs.update().where(r.id == row.id).values(last))
+    _count(tx, key, "runs", {outcome: 1})
 
 
 def advance(tx: Tx, run_id: int, tally: Tally, *, pages: int = 0, windows: int = 0) -> None:

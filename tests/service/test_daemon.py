@@ -192,6 +192,18 @@ def test_it_waits_for_a_database_that_is_not_there_yet_and_survives_its_restarts
     assert service.failed is None
 
 
+def test_a_pull_whose_end_the_database_did_not_hear_of_is_not_shown_as_running(
+    archive: Archive, serve: MakeService
+) -> None:
+    archive("pull")
+    archive.database.run("UPDATE runs SET ended_at = NULL, outcome = NULL")
+    assert archive.status()["running"] == 1
+    serve(archive)
+    wait_until(lambda: archive.database.value("SELECT outcome FROM runs WHERE id = 1"))
+    outcome, reason = archive.database.rows("SELECT outcome, reason FROM runs WHERE id = 1")[0]
+    assert (outcome, reason) == ("unfinished", "the database was away when it ended")
+
+
 def add(archive: Archive, msg_id: str) -> None:
     record = {"msg_id": msg_id, "timestamp": archive.server.now_ms(), "from": "a", "to": "b", "chat_type": "chat"}
     archive.server.add(record)
