@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the image by its recipe, and runs it: migrate, pull, status and the daemon, as its own user, against a stand-in
-# server. `make image-test`; BASE_IMAGE=... takes another base. Without a registry of images the base is made from
-# Debian's packages. Says `skipped: why` and ends well where this machine cannot build images.
+# Builds the image by its recipe, and runs it against a stand-in server as compose.yaml has it (contained.sh): its root
+# read-only, as its own user, without any capability. `make image-test`; BASE_IMAGE=... takes another base. Without a
+# registry of images the base is made from Debian's packages. Says `skipped: why` where this machine cannot do it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 python=${PYTHON:-python3}
@@ -15,13 +15,14 @@ fast=$work/storage; mkdir "$fast"
 export BUILDAH_ISOLATION=chroot
 storage=(--root "$fast/images" --runroot "$fast/run" --storage-driver vfs)
 run() { buildah "${storage[@]}" "$@"; }
-server=
+server='' daemon=''
 finish() {
-    [ -z "$server" ] || kill "$server" 2>/dev/null || true
+    [ -z "$daemon$server" ] || kill $daemon $server 2>/dev/null || true
     run rm --all >/dev/null 2>&1 || true
     rm -rf "$fast" "$work"
 }
 trap finish EXIT
+unshare --mount --pid --fork --kill-child true 2>/dev/null || skip "no namespaces can be made here"
 echo 'FROM scratch' | run bud --quiet -f - "$work" >/dev/null 2>&1 || skip "buildah cannot build here"
 
 base=${BASE_IMAGE:-docker.io/library/python:3.11-slim-bookworm}
@@ -66,6 +67,8 @@ url = "sqlite:////var/lib/archiver/archive.db"
 every = "1s"
 [metrics]
 listen = "127.0.0.1:9473"
+[attachments]
+store = "file:///var/lib/archiver/attachments"
 [[apps]]
 org = "$(read_key org)"
 app = "$(read_key app)"
@@ -78,24 +81,49 @@ CONFIG
 read_key client_secret >"$work/etc/secret"
 chown 65532 "$work/etc/secret" && chmod 0400 "$work/etc/secret"
 
-container=$(run from localhost/archiver)
-within() {
-    run run --user 65532:65532 --volume "$work/etc:/etc/archiver:ro" --volume "$work/state:/var/lib/archiver" \
-        "$container" -- archiver --log-format json "$@"
-}
+# What a container runtime would take from the image: its variables, its command, its health check.
+of_image() { "$python" -c "import json, sys; print(*json.load(sys.stdin)['Docker']['config']$1, sep='\n')" <<<"$inspected"; }
+IMAGE_ENV=$(of_image '["Env"]') && export IMAGE_ENV
+mapfile -t entrypoint < <(of_image '["Entrypoint"]')
+mapfile -t command < <(of_image '["Cmd"]')
+mapfile -t health < <(of_image '["Healthcheck"]["Test"][1:]')
+
+root=$(run mount "$(run from localhost/archiver)")
+mkdir "$work/tmp" "$root/etc/archiver" && chmod 1777 "$work/tmp" && touch "$work/before"
+contained=(tests/deploy/contained.sh "$root" "$work/etc" "$work/state" "$work/tmp")
+within() { "${contained[@]}" "${entrypoint[@]}" "$@"; }
+"${contained[@]}" python3 - <<'PYTHON'
+import errno, os, pathlib
+facts = dict(line.split(":\t") for line in pathlib.Path("/proc/self/status").read_text().splitlines() if ":\t" in line)
+assert (os.getuid(), os.getgid(), facts["NoNewPrivs"]) == (65532, 65532, "1"), facts
+assert all(int(facts[name], 16) == 0 for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")), facts
+for folder in ("/", "/etc/archiver", "/opt/archiver", "/var/tmp", "/dev", "/run"):
+    try:
+        pathlib.Path(folder, "x").touch()
+    except OSError as error:
+        assert error.errno == errno.EROFS, error
+    else:
+        raise SystemExit(f"{folder} can be written to")
+PYTHON
+
 within migrate
 within pull
-within status
-timeout --signal TERM 25 buildah "${storage[@]}" run --user 65532:65532 \
-    --volume "$work/etc:/etc/archiver:ro" --volume "$work/state:/var/lib/archiver" "$container" -- archiver run &
+IMAGE_ENV+=$'\nARCHIVER_APPS__0__SOURCE=hourly' within pull      # downloads whole files
+within attachments
+"${contained[@]}" "${entrypoint[@]}" "${command[@]}" &
 daemon=$!
-for _ in $(seq 100); do
-    python3 -c "import urllib.request as r; r.urlopen('http://127.0.0.1:9473/healthz', timeout=8)" 2>/dev/null && healthy=yes && break
-    sleep 0.2
-done
-wait "$daemon" || true
-[ "${healthy:-}" = yes ] || { echo "the daemon in the container did not answer /healthz"; exit 1; }
-stored=$(within status --format json | "$python" -c 'import json, sys; print(json.load(sys.stdin)["apps"][0]["messages"])')
-[ "$stored" = 100 ] || { echo "$stored of 100 messages were archived"; exit 1; }
-run run --user 65532:65532 "$container" -- sh -c '! touch /opt/archiver/x 2>/dev/null && id -u'
-echo "the image was built and run: 100 messages, healthy, as user 65532"
+for _ in $(seq 50); do "${contained[@]}" "${health[@]}" 2>/dev/null && healthy=yes && break; sleep 0.2; done
+[ "${healthy:-}" = yes ] || { echo "the daemon in the container did not answer its health check"; exit 1; }
+kill -TERM "$(pgrep -P "$daemon")"
+wait "$daemon" || { echo "the daemon ended with $?"; exit 1; }
+daemon=''
+
+told=$(within status --format json | "$python" -c '
+import json, sys
+found = {each["source"]: each for each in json.load(sys.stdin)["apps"]}
+print(found["cursor"]["messages"], found["hourly"]["windows"]["closed"] > 0, found["cursor"]["attachments"]["stored"] > 0)')
+[ "$told" = "100 True True" ] || { echo "messages, hours and attachments: $told instead of 100 True True"; exit 1; }
+elsewhere=$(find "$root" -xdev -newer "$work/before"; find "$work/tmp" "$work/etc" -mindepth 1 -newer "$work/before")
+[ -z "$elsewhere" ] || { echo "written, and not below /var/lib/archiver:" "$elsewhere"; exit 1; }
+echo "the image was built and run, read-only, as 65532, without capabilities: 100 messages, files, healthy; written:"
+(cd "$work/state" && ls -A)
