@@ -113,7 +113,7 @@ class Daemon:
 
     def run(self, settings: Settings) -> int:
         """Pull every app every `[schedule] every`, until stopped. Raises UsageError for what cannot go on."""
-        self._wait_for_database()
+        self._wait_for_database(settings)
         current: Settings | None = settings
         before: Settings | None = None
         while current is not None and not self._stop.is_set():
@@ -129,27 +129,36 @@ class Daemon:
         log.info("stopped")
         return EXIT_DONE
 
-    def _wait_for_database(self) -> None:
-        """A service that starts before its database is not at fault."""
-        while not self._stop.is_set():
-            try:
-                wiring.check_schema(self._store)
-            except DatabaseUnavailable as error:
-                log.error("waiting for the database: %s", error)
-                self._notifier.ready()
-                self._notifier.status(f"waiting for the database: {error}")
-                self._stop.wait(_DATABASE_S)
-            else:
-                return
+    def _wait_for_database(self, settings: Settings) -> None:
+        """A service that starts before its database is not at fault: it answers and alarms as it would later on."""
+        with ExitStack() as open_things:
+            watch: Watch | None = None
+            while not self._stop.is_set():
+                try:
+                    wiring.check_schema(self._store)
+                except DatabaseUnavailable as error:
+                    log.error("waiting for the database: %s", error)
+                    if watch is None:
+                        watch = self._watch(settings, open_things)
+                        self._notifier.ready()
+                    watch()
+                    self._notifier.status(f"waiting for the database: {error}")
+                    self._stop.wait(_DATABASE_S)
+                else:
+                    return
+
+    def _watch(self, settings: Settings, open_things: ExitStack) -> Watch:
+        """Who looks at the archive, and answers those who ask until `open_things` are closed."""
+        watch = Watch(settings, self._store, self._notifier)
+        if (listen := settings.metrics) is not None:
+            open_things.enter_context(Endpoint(listen.host, listen.port, watch.routes()))
+        return watch
 
     def _work(self, settings: Settings) -> Settings | None:
         """Work by these settings until stopped, or until there are others; None: stopped."""
         halt = Event()
-        watch = Watch(settings, self._store, self._notifier)
         with ExitStack() as open_things:
-            if settings.metrics:
-                listen = settings.metrics
-                open_things.enter_context(Endpoint(listen.host, listen.port, watch.routes()))
+            watch = self._watch(settings, open_things)
             lines = [
                 open_things.enter_context(wiring.line_to(app, settings, self._store, halt)) for app in settings.apps
             ]

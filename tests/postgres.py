@@ -48,7 +48,7 @@ class Postgres:
             conn.execute(sql)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 
@@ -90,7 +90,7 @@ def own_server(*, durable: bool = False, tcp: bool = False) -> Iterator[Postgres
         subprocess.run([binaries / "initdb", "-D", data, *settings], **own)
         where, listen = f"/postgres?host={place}", {"listen_addresses": ""}
         if tcp:
-            port = _free_port()
+            port = free_port()
             where, listen = f"127.0.0.1:{port}/postgres?sslmode=disable", {"port": str(port)}
         options = {**listen, "unix_socket_directories": str(place), "max_connections": "60"}
         if not durable:

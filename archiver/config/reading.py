@@ -29,6 +29,8 @@ from archiver.config.values import duration_text
 from archiver.errors import ConfigurationError
 
 DEFAULT_PATH = Path("config.toml")
+CONTAINER_SECRETS = Path("/run/secrets")
+"""Container engines lay secrets there for everybody within; who is within is theirs to say."""
 _SECTIONS: dict[str, type[Section]] = {
     "database": Database,
     "schedule": Schedule,
@@ -178,7 +180,7 @@ class _Draft:
         file = self.folder / str(name)
         try:
             text = file.read_text(encoding="utf-8").rstrip("\r\n")
-            if file.stat().st_mode & stat.S_IROTH:
+            if file.stat().st_mode & stat.S_IROTH and not file.is_relative_to(CONTAINER_SECRETS):
                 self.warnings.append(f"{_key(path)}: everybody may read {file}; chmod 0400 it")
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"

@@ -92,7 +92,7 @@ def test_the_image_gets_what_the_wheel_is_made_of() -> None:
 
 def test_compose_keeps_the_program_small() -> None:
     (found,) = documents(DEPLOY / "container/compose.yaml")
-    for name in ("migrate", "archiver"):
+    for name in ("migrate", "archiver", "pull"):
         service = found["services"][name]
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
@@ -101,3 +101,17 @@ def test_compose_keeps_the_program_small() -> None:
         built = service["build"]
         assert (DEPLOY / "container" / built["context"] / built["dockerfile"]).is_file()
     assert (ROOT / ".dockerignore").read_text().startswith("*\n"), "nothing gets into an image by accident"
+
+
+def test_the_parts_beside_compose_fit_it() -> None:
+    (found,) = documents(DEPLOY / "container/compose.yaml")
+    config_text = (DEPLOY / "container/config.toml").read_text()
+    service = found["services"]["pull"]
+    for name in re.findall(r'_file = "(.*)"', config_text):
+        assert name.removeprefix("/run/secrets/") in service["secrets"]
+    assert "./config.toml:/etc/archiver/config.toml:ro" in service["volumes"]
+    (store,) = re.findall(r'store = "file://(.*)"', config_text)
+    assert any(store.startswith(volume.partition(":")[2]) for volume in service["volumes"])
+    *_, line = (DEPLOY / "container/crontab").read_text().splitlines()
+    assert line.split()[-1] == "pull"
+    assert service["profiles"] == ["cron"], "the daemon is what `up` starts"

@@ -13,8 +13,8 @@ import requests
 from archiver import alerts, metrics
 from tests.deploy.conftest import DEPLOY, Tool
 from tests.flow.conftest import Archive
+from tests.postgres import free_port
 from tests.service.conftest import MakeService, wait_until
-from tests.service.test_watching import free_port
 
 RULES = (DEPLOY / "prometheus/rules.yml").read_text()
 DASHBOARD = (DEPLOY / "grafana/archiver.json").read_text()

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import requests
 
 from archiver.errors import ConfigurationError
 from archiver.notify import Notifier
@@ -17,7 +18,7 @@ from archiver.store.schema import iso
 from tests.conftest import Database
 from tests.flow.conftest import DAY, Archive, MakeArchive
 from tests.flow.processes import Start
-from tests.postgres import Postgres
+from tests.postgres import Postgres, free_port
 from tests.service.conftest import MakeService, Manager, wait_until
 
 
@@ -181,8 +182,10 @@ def test_it_waits_for_a_database_that_is_not_there_yet_and_survives_its_restarts
     archive = make_archive(postgres_database, messages=20, span_ms=DAY)
     postgres.control("stop", "-m", "fast")
     try:
-        service = serve(archive, settle="1s")
-        time.sleep(0.3)
+        port = free_port()
+        service = serve(archive, top=f'[schedule]\nevery = "1s"\n[metrics]\nlisten = "127.0.0.1:{port}"\n', settle="1s")
+        wait_until(lambda: ask(f"http://127.0.0.1:{port}/healthz") == 200)
+        assert ask(f"http://127.0.0.1:{port}/readyz") == 503
     finally:
         postgres.control("start")
     wait_until(lambda: archive.count("messages") == 20)
@@ -202,6 +205,14 @@ def test_a_pull_whose_end_the_database_did_not_hear_of_is_not_shown_as_running(
     wait_until(lambda: archive.database.value("SELECT outcome FROM runs WHERE id = 1"))
     outcome, reason = archive.database.rows("SELECT outcome, reason FROM runs WHERE id = 1")[0]
     assert (outcome, reason) == ("unfinished", "the database was away when it ended")
+
+
+def ask(url: str) -> int | None:
+    """The status of the answer; None when nobody listens."""
+    try:
+        return requests.get(url, timeout=30).status_code
+    except requests.ConnectionError:
+        return None
 
 
 def add(archive: Archive, msg_id: str) -> None:

@@ -20,18 +20,12 @@ from archiver.store.engine import open_store
 from archiver.store.schema import iso
 from tests.conftest import Database
 from tests.flow.conftest import DAY, Archive, MakeArchive
-from tests.postgres import Postgres
+from tests.postgres import Postgres, free_port
 from tests.service.conftest import Listener, MakeService, wait_until
 
 
 def ask(address: str, method: str = "GET") -> requests.Response:
     return requests.request(method, address, timeout=20)
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def values(text: str) -> dict[tuple[str, ...], float]:

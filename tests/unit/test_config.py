@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver import config
-from archiver.config import App, Rate, Settings
+from archiver.config import App, Rate, Settings, reading
 from archiver.errors import ConfigurationError
 
 SECRET = {"ARCHIVER_APPS__0__CLIENT_SECRET": "s3cret"}
@@ -213,7 +213,7 @@ def test_no_problem_quotes_a_secret(tmp_path: Path) -> None:
     assert not any(word in shown for word in ("s3cret", "hunter2", "pw"))
 
 
-def test_the_secret_file_is_read_beside_the_configuration(tmp_path: Path) -> None:
+def test_the_secret_file_is_read_beside_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "secret").write_bytes(b"from file\r\n")
     (tmp_path / "secret").chmod(0o400)
     settings = load(tmp_path, APP + 'client_secret_file = "secret"', {})
@@ -221,6 +221,8 @@ def test_the_secret_file_is_read_beside_the_configuration(tmp_path: Path) -> Non
     assert settings.warnings == ()
     (tmp_path / "secret").chmod(0o444)
     assert "everybody may read" in load(tmp_path, APP + 'client_secret_file = "secret"', {}).warnings[0]
+    monkeypatch.setattr(reading, "CONTAINER_SECRETS", tmp_path)  # where an engine would have put it
+    assert load(tmp_path, APP + 'client_secret_file = "secret"', {}).warnings == ()
 
 
 @pytest.mark.parametrize(
