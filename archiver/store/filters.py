@@ -53,13 +53,19 @@ def of_envelopes(tx: Tx, wanted: Filter) -> list[sa.ColumnElement[bool]]:
         found.append(m.recipient.in_(_spellings(wanted.recipient)))
     if wanted.conversation is not None:
         found.append(m.conversation.in_(conversation_ids(wanted.conversation)))
-    if wanted.from_ms is not None or wanted.to_ms is not None:
-        first_ms = max(wanted.from_ms or 0, 0)
-        last_ms = LAST_MS if wanted.to_ms is None else min(wanted.to_ms - 1, LAST_MS)
+    if limits := range_ms(wanted):
         # Both columns, as each is the one that some index has.
-        both = m.timestamp_ms.between(first_ms, last_ms), m.sent_at.between(first_ms, last_ms)
-        found += both if first_ms <= last_ms else [sa.false()]
+        found += (
+            (m.timestamp_ms.between(*limits), m.sent_at.between(*limits)) if limits[0] <= limits[1] else (sa.false(),)
+        )
     return found
+
+
+def range_ms(wanted: Filter) -> tuple[int, int] | None:
+    """The first and the last stamp that is asked for, if there is a limit; nothing lies between when they cross."""
+    if wanted.from_ms is None and wanted.to_ms is None:
+        return None
+    return max(wanted.from_ms or 0, 0), LAST_MS if wanted.to_ms is None else min(wanted.to_ms - 1, LAST_MS)
 
 
 def app_ids(tx: Tx, name: str) -> list[int]:

@@ -26,7 +26,7 @@ _FUNCTIONS = {
     "archive_bigrams": "text",
     "archive_normal": "text",
     "archive_query": "text",
-    "archive_search": "text",
+    "archive_search": "text, integer",
     "archive_searchable": "text, text, text, jsonb",
     "archive_to_index": "",
 }
@@ -87,8 +87,8 @@ def _grants(tx: Tx) -> list[str]:
         "GRANT INSERT, UPDATE, DELETE ON search_queue TO archive_writer",  # it locks what it takes
         f"GRANT SELECT ON {', '.join(VIEWS)} TO archive_reader",
         # It runs with the owner's rights, and shows what the views show.
-        "REVOKE ALL ON FUNCTION archive_search(text) FROM PUBLIC",
-        f"GRANT EXECUTE ON FUNCTION archive_search(text) TO {others}",
+        "REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION archive_search(text, integer) TO {others}",
     ]
 
 

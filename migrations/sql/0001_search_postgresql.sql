@@ -73,54 +73,83 @@ LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $$
     FROM words
 $$;
 
--- Finds a text in what was said, whatever its case, width, and unseen characters. What `archiver index` has not come
--- to yet is read instead, so nothing is missing. Runs with the rights of its owner, as the views do.
-CREATE FUNCTION archive_search(wanted text)
+-- Finds a text in what was said, whatever its case, width, and unseen characters; all of it, or the latest so many.
+-- What `archiver index` has not come to yet is read instead, so nothing is missing. Runs with the rights of its owner,
+-- as the views do. Its work_mem holds what the index finds in a hundred million texts: where that does not fit, the
+-- pairs of all texts in a page are made anew.
+CREATE FUNCTION archive_search(wanted text, latest integer DEFAULT NULL)
 RETURNS TABLE (app text, msg_id text, revision integer, sent_at timestamptz, sender text, recipient text,
                conversation text, chat_type text, body_position integer, body_type text, text text, filename text,
                addr text)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = {schema}, pg_temp SET work_mem = '64MB' AS $$
 #variable_conflict use_column
 DECLARE
     query CONSTANT text := archive_normal(wanted);
     -- As an array, so that it is planned by what is in it: mostly nothing.
     waiting CONSTANT bigint[] := ARRAY(SELECT DISTINCT q.page_id FROM search_queue q);
+    condition text := 'array_to_tsvector(archive_bigrams(t.text)) @@ $2';
+    held bigint;
+    edge_ms bigint;
 BEGIN
     IF query IS NULL OR length(query) NOT BETWEEN 1 AND {longest} THEN
         RAISE 'a search is for 1 to {longest} characters that can be seen';
     END IF;
+    IF latest < 1 THEN
+        RAISE 'latest: give 1 or more, or leave it out to find all';
+    END IF;
+    -- The latest texts are read instead where they hold it often enough, as archiver/store/search.py does.
+    IF latest IS NOT NULL THEN
+        EXECUTE
+            'SELECT count(*) FROM (SELECT * FROM search_texts ORDER BY timestamp_ms DESC LIMIT 1000) t
+             WHERE strpos(t.text, $1) > 0'
+        INTO held USING query;
+        IF 1500 * latest::bigint <= 20000 * held THEN
+            EXECUTE
+                'SELECT t.timestamp_ms FROM (SELECT * FROM search_texts ORDER BY timestamp_ms DESC LIMIT $3) t
+                 WHERE t.part = 0 AND strpos(t.text, $1) > 0
+                 ORDER BY t.timestamp_ms DESC LIMIT 1 OFFSET $2 - 1'
+            INTO edge_ms USING query, latest, 1500 * latest::bigint / held;
+        END IF;
+    END IF;
+    IF edge_ms IS NOT NULL THEN
+        condition := 't.timestamp_ms >= $5';
+    END IF;
     RETURN QUERY EXECUTE
         'WITH found AS (
-             SELECT t.app_id, t.msg_id, t.revision, t.position FROM search_texts t
-             WHERE array_to_tsvector(archive_bigrams(t.text)) @@ $2 AND strpos(t.text, $1) > 0
+             SELECT t.timestamp_ms, t.app_id, t.msg_id, t.revision, t.position FROM search_texts t
+             WHERE ' || condition || ' AND strpos(t.text, $1) > 0
              UNION
-             SELECT b.app_id, b.msg_id, 0, b.position FROM messages m
+             SELECT m.timestamp_ms, b.app_id, b.msg_id, 0, b.position FROM messages m
              JOIN message_bodies b ON b.app_id = m.app_id AND b.msg_id = m.msg_id
              WHERE m.page_id = ANY ($3)
                AND strpos(archive_searchable(b.text, b.filename, b.addr, b.extra), $1) > 0
              UNION
-             SELECT b.app_id, b.msg_id, b.revision, b.position FROM message_revisions r
+             SELECT m.timestamp_ms, b.app_id, b.msg_id, b.revision, b.position FROM message_revisions r
+             JOIN messages m ON m.app_id = r.app_id AND m.msg_id = r.msg_id
              JOIN revision_bodies b ON b.app_id = r.app_id AND b.msg_id = r.msg_id AND b.revision = r.revision
              WHERE r.page_id = ANY ($3)
                AND strpos(archive_searchable(b.text, b.filename, b.addr, b.extra), $1) > 0
+         ), chosen AS (
+             SELECT * FROM found ORDER BY timestamp_ms DESC, app_id, msg_id, revision, position LIMIT $4
          )
          SELECT a.name, m.msg_id, f.revision, m.sent_at, m.sender, m.recipient, m.conversation, m.chat_type,
                 f.position, coalesce(r.type, b.type),
                 CASE WHEN f.revision = 0 THEN b.text ELSE r.text END,
                 CASE WHEN f.revision = 0 THEN b.filename ELSE r.filename END,
                 CASE WHEN f.revision = 0 THEN b.addr ELSE r.addr END
-         FROM found f
+         FROM chosen f
          JOIN messages m ON m.app_id = f.app_id AND m.msg_id = f.msg_id
          JOIN apps a ON a.id = f.app_id
          LEFT JOIN message_bodies b ON f.revision = 0
            AND b.app_id = f.app_id AND b.msg_id = f.msg_id AND b.position = f.position
          LEFT JOIN revision_bodies r ON f.revision > 0
-           AND r.app_id = f.app_id AND r.msg_id = f.msg_id AND r.revision = f.revision AND r.position = f.position'
-    USING query, archive_query(query), waiting;
+           AND r.app_id = f.app_id AND r.msg_id = f.msg_id AND r.revision = f.revision AND r.position = f.position
+         ORDER BY f.timestamp_ms DESC, f.app_id, f.msg_id, f.revision, f.position'
+    USING query, archive_query(query), waiting, latest, edge_ms;
 END
 $$;
 
-REVOKE ALL ON FUNCTION archive_search(text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC;
 
 CREATE FUNCTION archive_to_index() RETURNS trigger
 LANGUAGE plpgsql AS $$

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import json
+import random
 from collections.abc import Sequence
 from threading import Thread
 
@@ -126,6 +129,63 @@ def test_what_is_committed_late_is_not_missed(postgres_database: Database) -> No
         assert found(store, "退款") == [50, 51]
         assert index(store) == 1
         assert found(store, "退款") == [50, 51]
+
+
+WORDS = ("常见", "较少", "罕见", "没有", "见", "x")
+ASKED = (
+    Filter(),
+    Filter(from_ms=ORIGIN + 100, to_ms=ORIGIN + 400),
+    Filter(from_ms=ORIGIN + 400, to_ms=ORIGIN + 100),
+    Filter(app="a", types=("loc",)),
+    Filter(sender="eve"),
+    Filter(conversation="eve|bob", to_ms=ORIGIN + 300),
+)
+
+
+def talk(count: int) -> list[str]:
+    """Records with words that are frequent and rare; many have one stamp, and some texts have several parts."""
+    chance = random.Random(7)
+    records = []
+    for number in range(count):
+        text = "".join(word for word, share in zip(WORDS, (0.3, 0.06, 0.004), strict=False) if chance.random() < share)
+        long = ("常见" * 3_999 + "较少") * 3 if number % 100 == 0 else ""
+        bodies = [f"第{number}句{text}{long}"] + ([{"type": "loc", "addr": f"{text}路"}] if number % 5 == 0 else [])
+        stamp = ORIGIN + 10 * chance.randrange(count // 50)
+        records.append(said(number, *bodies, timestamp=stamp, **{"from": chance.choice(("ann", "eve"))}))
+    return records
+
+
+def test_the_latest_are_the_same_by_whichever_way_they_are_found(database: Database) -> None:
+    """By the index, by reading the latest texts, and what the index lacks; in psql, too."""
+    records = talk(2_000)
+    with filled(database, records[:-300]) as store:
+        index(store)
+        claim = claimed(store, Key(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
+        for at in range(1_700, 2_000, 100):
+            with store.write() as tx:
+                pages.insert(tx, claim, page_of(*records[at : at + 100]), ORIGIN + 10)
+        for word, wanted in itertools.product(WORDS, ASKED):
+            every = list(searching.find(store, word, wanted))
+            if wanted == Filter():
+                bodies = (json.loads(record)["payload"]["bodies"] for record in records)
+                holding = [
+                    body for each in bodies for body in each if word in body.get("msg", "") + body.get("addr", "")
+                ]
+                assert len(every) == len(holding), word
+            for most in (1, 100, 900):
+                assert list(searching.find(store, word, wanted, most)) == every[:most], (word, wanted, most)
+        if database.kind == "postgresql":
+            check_latest_in_sql(database, store)
+
+
+def check_latest_in_sql(database: Database, store: Store) -> None:
+    with psycopg.connect(database.url) as conn:
+        for word, most in itertools.product(WORDS, (1, 100, 900, None)):
+            told = conn.execute("SELECT msg_id, body_position, text FROM archive_search(%s, %s)", (word, most))
+            hits = searching.find(store, word, Filter(), most)
+            assert told.fetchall() == [(hit.msg_id, hit.body_position, hit.text) for hit in hits], (word, most)
+        with pytest.raises(psycopg.errors.RaiseException, match="give 1 or more"):
+            conn.execute("SELECT * FROM archive_search('x', 0)")
 
 
 def test_two_processes_may_index_at_once(database: Database) -> None:
