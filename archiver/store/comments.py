@@ -1,4 +1,4 @@
-"""What tables, views and columns mean, from docs/sql.md into the database: PostgreSQL shows it in every client."""
+"""What tables, views, columns and functions mean, from docs/sql.md into the database: PostgreSQL shows it in every client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Meaning(NamedTuple):
 
 @cache
 def meanings() -> dict[str, Meaning]:
-    """What docs/sql.md says under the heading of each table and view. In a wheel the page lies inside the package."""
+    """What docs/sql.md says under the heading of each table, view and function. In a wheel the page lies inside the package."""
     inside = _PACKAGE / "sql.md"
     page = (inside if inside.is_file() else _PACKAGE.parent / "docs" / "sql.md").read_text(encoding="utf-8")
     found = {}
@@ -49,6 +49,10 @@ FROM pg_class c
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'v')
   AND pg_has_role(c.relowner, 'USAGE')
+UNION ALL
+SELECT p.proname, 'FUNCTION', NULL, NULL, obj_description(p.oid)
+FROM pg_proc p
+WHERE p.pronamespace = current_schema()::regnamespace AND pg_has_role(p.proowner, 'USAGE')
 """
 
 

@@ -78,6 +78,9 @@ def test_postgresql_tells_what_everything_means(postgres_database: Database) -> 
     )
     rows = postgres_database.rows(query)
     assert {row[0] for row in rows} == {*metadata.tables, *VIEWS}
+    about_search = postgres_database.value("SELECT obj_description('archive_search'::regproc)")
+    assert about_search == comments.meanings()["archive_search"].about
+    assert about_search.startswith("Finds a text")
     for name, column, meaning, about in rows:
         assert (about, meaning) == (comments.meanings()[name].about, comments.meanings()[name].columns[column])
     postgres_database.run("COMMENT ON COLUMN messages.raw IS 'something else'")

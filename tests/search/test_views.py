@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 
 import psycopg
@@ -15,7 +16,7 @@ from archiver.store.roles import create
 from archiver.store.schema import VIEWS
 from tests.conftest import Database
 from tests.search.conftest import RECORDS, filled, index, said
-from tests.search.test_questions import answer
+from tests.search.test_questions import PAGE, answer
 from tests.store.conftest import ORIGIN, claimed, page_of
 
 SECRETS = [
@@ -133,3 +134,16 @@ def test_searching_does_not_run_what_others_put_in_the_way(postgres_database: Da
         conn.execute("SET search_path = trap, public")
         conn.execute("CREATE TEMP TABLE apps (id int, name text)")
         assert conn.execute("SELECT msg_id FROM archive_search('退款')").fetchall() == [("1",)]
+
+
+def test_what_the_page_says_of_searching_runs_and_is_whole(postgres_database: Database) -> None:
+    with filled(postgres_database, RECORDS[:5]):
+        pass
+    blocks = re.findall(r"^```postgresql\n(.*?);\n```$", PAGE, re.DOTALL | re.MULTILINE)
+    assert len(blocks) == 2
+    with psycopg.connect(postgres_database.url) as conn:
+        for block in blocks:
+            conn.execute(block.encode())
+        found = conn.execute("SELECT * FROM archive_search('退款')").description
+    told = PAGE.partition("### archive_search")[2].partition("```")[0]
+    assert [column.name for column in found or []] == re.findall(r"`(\w+)`(?=[^|]*\|[^|]+\|$)", told, re.MULTILINE)
