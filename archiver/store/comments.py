@@ -1,4 +1,4 @@
-"""What tables, views, columns and functions mean, from docs/sql.md into the database: PostgreSQL shows it in every client."""
+"""What tables, views, columns and functions mean, from docs/sql.md into PostgreSQL, which shows it in every client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Meaning(NamedTuple):
 
 @cache
 def meanings() -> dict[str, Meaning]:
-    """What docs/sql.md says under the heading of each table, view and function. In a wheel the page lies inside the package."""
+    """What docs/sql.md says of each table, view and function. In a wheel the page lies inside the package."""
     inside = _PACKAGE / "sql.md"
     page = (inside if inside.is_file() else _PACKAGE.parent / "docs" / "sql.md").read_text(encoding="utf-8")
     found = {}
