@@ -39,10 +39,10 @@ def made_pages(count: int) -> Iterator[Page]:
     for at in range(0, count, 10_000):
         seed = Seed(10_000, at, START_MS + DAY_MS * at // count, DAY_MS * 10_000 // count)
         rows = [row.raw for row in make_records(seed, "http://127.0.0.1/bench/search")]
-        for word, among in WORDS.items():
+        for place, (word, among) in enumerate(WORDS.items()):
             if among:
-                every = max(1, count // among)
-                for number in range(-at % every, 10_000, every):
+                every = max(len(WORDS), count // among)
+                for number in range((place - at) % every, 10_000, every):
                     body = {"type": "txt", "msg": f"请问{word}什么时候到账"}
                     record = json.loads(rows[number])
                     record["payload"]["bodies"] = [body]
