@@ -11,7 +11,6 @@ from archiver.attachments import Fetching, Manner, Outcome
 from archiver.blobs import Blobs
 from archiver.config import Attachments, Settings
 from archiver.errors import EXIT_DONE, EXIT_LATER, EXIT_REFUSED, ConfigurationError, CredentialsRefused
-from archiver.model import SECOND_MS
 from archiver.sources.easemob.build import build_files
 from archiver.sources.easemob.chatfiles import foreign_reason
 from archiver.store import apps, attachments, rates
@@ -88,10 +87,11 @@ def fetch(
         return None
     group = f"{line.app.base_url.partition('://')[2]} {line.app.name} chatfiles"
 
+    budget = rates.Budget(store, group, found.rate.count, found.rate.period_ms)
+
     def take_turn(stop: Event) -> None:
-        wait_ms = rates.take_turn(store, group, found.rate.count, found.rate.period_ms)
-        if wait_ms:
-            stop.wait(wait_ms / SECOND_MS)
+        if wait_s := budget.take():
+            stop.wait(wait_s)
 
     files = build_files(line.app, found, line.tokens, stop)
     manner = Manner(workers=found.workers, lease_ms=settings.schedule.lease_ms, limit=limit, enough=enough)

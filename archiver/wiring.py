@@ -91,6 +91,7 @@ def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
     """Open the way to an app's provider. Its rate budget and its pinned application live in the store."""
     requests: dict[str, int] = {}
     patience = Patience()
+    budget = rates.Budget(store, _rate_group(app), app.rate.count, app.rate.period_ms)
     lock = Lock()
 
     def heard(status: int | str) -> None:
@@ -98,10 +99,9 @@ def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
             requests[str(status)] = requests.get(str(status), 0) + 1
 
     def take_turn(stop: Event) -> None:
-        wait_ms = rates.take_turn(store, _rate_group(app), app.rate.count, app.rate.period_ms)
-        if wait_ms:
-            stop.wait(wait_ms / SECOND_MS)
-            patience.progress(wait_ms / SECOND_MS)
+        if wait_s := budget.take():
+            stop.wait(wait_s)
+            patience.progress(wait_s)
 
     def pin(application: str) -> None:
         with store.write() as tx:

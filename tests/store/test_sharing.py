@@ -21,7 +21,7 @@ def test_no_more_turns_in_a_period_than_the_rate_allows(database: Database) -> N
     taken = []
     for _ in range(35):
         now[0] += 700
-        taken.append(now[0] + rates.take_turn(store, "host", 10, 60_000))
+        taken.append(now[0] + rates.book(store, "host", 10, 60_000)[0])
     store.dispose()
     assert taken == sorted(taken)
     for at in range(len(taken) - 10):
@@ -30,14 +30,30 @@ def test_no_more_turns_in_a_period_than_the_rate_allows(database: Database) -> N
 
 
 def test_groups_do_not_wait_for_each_other(store: Store) -> None:
-    assert rates.take_turn(store, "one", 1, 60_000) == 0
-    assert rates.take_turn(store, "two", 1, 60_000) == 0
-    assert rates.take_turn(store, "one", 1, 60_000) > 50_000
+    assert rates.book(store, "one", 1, 60_000) == [0]
+    assert rates.book(store, "two", 1, 60_000) == [0]
+    assert rates.book(store, "one", 1, 60_000)[0] > 50_000
 
 
-def test_a_high_rate_is_spaced_evenly(store: Store) -> None:
-    waits = [rates.take_turn(store, "fast", 1000, 1_000) for _ in range(10)]
-    assert all(wait <= 20 for wait in waits)
+def test_turns_booked_at_once_are_those_booked_one_by_one(database: Database) -> None:
+    store = open_store(database.url.replace("postgresql://", "postgresql+psycopg://"), clock=lambda: ORIGIN)
+    for count, period_ms in ((10, 60_000), (100, 1_000), (1_000, 1_000), (30, 60_000)):
+        group = f"{count} in {period_ms}"
+        one_by_one = [rates.book(store, group, count, period_ms)[0] for _ in range(25)]
+        assert rates.book(store, f"{group} at once", count, period_ms, 25) == one_by_one
+    assert one_by_one == [2_000 * number for number in range(25)], "a high rate is spaced evenly"
+    store.dispose()
+
+
+def test_of_a_high_rate_a_process_books_a_twentieth_at_once(store: Store) -> None:
+    hasty, other = (rates.Budget(store, "host", 100, 1_000) for _ in range(2))
+    waits = [hasty.take() for _ in range(5)]
+    assert waits == sorted(waits)
+    assert waits[-1] <= 0.04
+    assert other.take() > 0.01, "what was booked is nobody else's"
+    slow = rates.Budget(store, "slow", 20, 60_000)
+    assert [slow.take() for _ in range(20)] == [0.0] * 20
+    assert slow.take() > 50
 
 
 def test_a_process_that_is_gone_is_known_and_one_that_lives_is_not() -> None:
