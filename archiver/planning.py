@@ -25,12 +25,17 @@ def plan(tx: Tx, key: Key, source: Source, remembered: Remembered, wanted: Seque
     passes = {each.number: each for each in source.passes}
     if (1, LIVE) in due_ms:
         due_of = {number: ground.floor(due_ms[number, LIVE]) for number in passes}
-        ground.add(1, passes[1].lag_ms, ground.planned_until(1), due_of[1], DAY_MS)
+        ground.add(1, passes[1].lag_ms, ground.planned_until(1), due_of[1], _first_ms(ahead))
         if 0 in passes:
             _plan_early(ground, passes[0], due_of)
         _plan_audits(ground, [each for each in source.passes if each.number > 1], due_of)
     if (1, BACKFILL) in due_ms and remembered.backfill_from_ms is not None:
         _plan_back(tx, key, source.passes[0], remembered.origin_ms, remembered.backfill_from_ms, ahead)
+
+
+def _first_ms(ahead: int) -> int:
+    """How wide windows are while nobody knows how dense messages lie: what is planned ahead is two days."""
+    return 2 * DAY_MS // ahead
 
 
 class _Ground(NamedTuple):
@@ -100,7 +105,7 @@ def _plan_back(tx: Tx, key: Key, first: Pass, origin_ms: int, from_ms: int, ahea
     planned = windows.planned(tx, key, 1)
     until_ms = origin_ms if planned is None else planned.lo_ms
     walked = windows.last_walked(tx, key, 1, BACKFILL)
-    span_ms = DAY_MS if walked is None else next_span(*walked)
+    span_ms = _first_ms(ahead) if walked is None else next_span(*walked)
     windows.plan(tx, key, 1, BACKFILL, first.lag_ms, cut_back(from_ms, until_ms, span_ms, room))
 
 
