@@ -24,7 +24,7 @@ class Columns:
 
     __slots__ = ("clean", "lossy", "plain")
 
-    def __init__(self, *, clean: bool, plain: bool) -> None:
+    def __init__(self, clean: bool, plain: bool) -> None:
         self.clean = clean
         """The record has no escape that could stand for a NUL or half a surrogate pair."""
         self.plain = plain

@@ -44,8 +44,7 @@ def _message(piece: Slice, position: int) -> Message:
         raise _Unreadable("the record is not an object")
     msg_id, timestamp_ms = _msg_id(record.get("msg_id")), _timestamp_ms(record.get("timestamp"))
 
-    clean = b"\\u" not in piece.raw or _SUSPICIOUS.search(piece.raw) is None
-    columns = Columns(clean=clean, plain=piece.plain)
+    columns = Columns(b"\\" not in piece.raw or _SUSPICIOUS.search(piece.raw) is None, piece.plain)
     payload = record.get("payload")
     if not isinstance(payload, dict):
         columns.lossy |= payload is not None
@@ -64,7 +63,7 @@ def _message(piece: Slice, position: int) -> Message:
         columns.indexed(_conversation(chat_type, sender, recipient)),
         columns.indexed(chat_type),
         columns.indexed(direction),
-        tuple(body_columns.read(element, columns) for element in elements),
+        tuple([body_columns.read(element, columns) for element in elements]),
         columns.json(ext),
         piece.raw,
         # In one canonical form, so that both sources give one digest for one message.

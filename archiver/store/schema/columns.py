@@ -23,7 +23,11 @@ def iso(ms: int) -> str | None:
     if not 0 <= ms <= LAST_MS:
         return None
     minute, rest = divmod(ms, MINUTE_MS)
-    return f"{_minute(minute)}{rest // 1000:02}.{rest % 1000:03}Z"
+    return _minute(minute) + _SECONDS[rest // 1000] + _THOUSANDTHS[rest % 1000]
+
+
+_SECONDS = [f"{second:02}." for second in range(60)]
+_THOUSANDTHS = [f"{ms:03}Z" for ms in range(1000)]
 
 
 @lru_cache(4096)
