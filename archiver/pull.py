@@ -46,7 +46,7 @@ FAILURES_IN_A_ROW = 2
 """So many windows in a row that the provider did not answer for, and the pull ends; the next one tries again."""
 
 _MANY = 50_000
-"""So many new messages make what the database's planner knows of the tables worthless."""
+"""So many new messages make what SQLite's planner knows of the tables worthless."""
 
 SPLITS_IN_A_ROW = 40
 """A single bad millisecond in a day is found by 27 halvings; a server that fails everywhere must not shred the plan."""

@@ -58,7 +58,8 @@ def _requeue_one(store: Store, decode: Decode, entry: Entry) -> bool:
         if isinstance(record, Reject):
             quarantine.explain(tx, entry, record.reason)
             return False
-        stored = messages.insert(tx, messages.Origin(entry.app_id, entry.page_id, tx.now_ms()), [record])
+        origin, batch = messages.Origin(entry.app_id, tx.now_ms()), messages.Batch(entry.page_id, [record])
+        (stored,) = messages.insert(tx, origin, [batch])
         if stored.refused:
             quarantine.explain(tx, entry, stored.refused[0].reason)
             return False

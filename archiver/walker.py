@@ -112,7 +112,7 @@ class Walker:
             windows.hold(tx, self.claim)
             if self.walk0_ms is None:
                 self.walk0_ms = self._walk0(tx, lot[0])
-            tallies = [pages.insert(tx, self.claim, step.page, self.walk0_ms) for step in lot]
+            tallies = pages.insert(tx, self.claim, [step.page for step in lot], self.walk0_ms)
             whole = sum(tallies, Tally())
             self._note_shifts(lot)
             windows.advance(

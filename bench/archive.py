@@ -14,7 +14,7 @@ from archiver.sources.easemob.slices import split_envelope
 from archiver.store import apps, messages
 from archiver.store.engine import Store
 from archiver.store.filters import Filter
-from archiver.store.messages import Origin
+from archiver.store.messages import Batch, Origin
 
 START_MS = 1_790_035_200_000  # 2026-09-22T00:00:00Z
 _PAGE, _CHUNK = 1000, 20_000
@@ -36,8 +36,8 @@ def fill(store: Store, app: str, count: int, days: int) -> None:
                 raise ValueError("a page of seeded records that cannot be read")
             page = make_page(slices, high_ms)
             with store.write() as tx:
-                origin = Origin(key.app_id, tx.next_page_id(), high_ms)
-                messages.insert(tx, origin, page.messages)
+                (page_id,) = tx.new_page_ids(1)
+                messages.insert(tx, Origin(key.app_id, high_ms), [Batch(page_id, page.messages)])
 
 
 class Quiet:

@@ -26,9 +26,14 @@ from archiver.errors import ConfigurationError, DatabaseUnavailable, DiskNearlyF
 from archiver.store.schema import page_ids
 
 _SQLITE_NOW = sa.text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)")
+_NEXT_PAGES = sa.select(page_ids.next_value()).select_from(
+    sa.func.generate_series(1, sa.bindparam("count", type_=sa.Integer))
+)
 _POSTGRES_NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
 
 
+# Rows come by time and go into indexes by people: with the 2 MB of cache that are usual, each page is written anew.
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=16384", "cache_size=-12000")
 _ROWS_AT_ONCE = 200
 """SQLite lets other threads in before each statement, and then waits for them: few statements, not one a row."""
 
@@ -54,10 +59,12 @@ class Tx:
             self._now_ms = int(self.conn.execute(_POSTGRES_NOW if self.postgres else _SQLITE_NOW).scalar_one())
         return self._now_ms
 
-    def next_page_id(self) -> int:
+    def new_page_ids(self, count: int) -> list[int]:
+        """So many ids, each higher than all before."""
         if self.postgres:
-            return int(self.conn.scalar(page_ids))
-        return int(self.conn.exec_driver_sql("SELECT coalesce(max(id), 0) + 1 FROM pages").scalar_one())
+            return list(self.conn.scalars(_NEXT_PAGES, {"count": count}))
+        first = int(self.conn.exec_driver_sql("SELECT coalesce(max(id), 0) + 1 FROM pages").scalar_one())
+        return list(range(first, first + count))
 
     def among(self, column: sa.ColumnElement[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
         """`column` is one of many texts, bound as one parameter: a thousand of them plan and parse like one."""
@@ -167,11 +174,11 @@ class Store:
         return {"database_bytes": size, "disk_free_bytes": None, "disk_size_bytes": None}
 
     def analyze(self) -> None:
-        """Tell the planner what the tables hold now; a sample will do."""
-        with self.write(durable=False) as tx:
-            if not tx.postgres:
+        """Tell SQLite's planner what the tables hold now; a sample will do. PostgreSQL sees to that by itself."""
+        if self.engine.dialect.name == "sqlite":
+            with self.write(durable=False) as tx:
                 tx.conn.exec_driver_sql("PRAGMA analysis_limit=1000")
-            tx.conn.exec_driver_sql("ANALYZE")
+                tx.conn.exec_driver_sql("ANALYZE")
 
     def dispose(self) -> None:
         self.engine.dispose()
@@ -203,7 +210,7 @@ def _prepare_postgres(connection: Any, _record: Any) -> None:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # or the driver begins transactions by itself, and late
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=16384"):
+    for pragma in _PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
 
 

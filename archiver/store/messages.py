@@ -1,4 +1,4 @@
-"""The record's way into SQL: each record of a page becomes new, known, changed or quarantined, in one transaction.
+"""The record's way into SQL: each record of some pages becomes new, known, changed or quarantined, in one transaction.
 
 The first copy of a message is never altered; other content under the same id is a revision. Rows are written in key
 order, or two writers deadlock. Keys are looked up first and what is new is then appended by COPY, without a staging
@@ -26,11 +26,17 @@ _Row = TypeVar("_Row")
 
 
 class Origin(NamedTuple):
-    """Where records come from: whose they are, which page brought them, and when."""
+    """Where records come from: whose they are, and when they came."""
 
     app_id: int
-    page_id: int
     archived_ms: int
+
+
+class Batch(NamedTuple):
+    """What one page brought, in its order."""
+
+    page_id: int
+    messages: Sequence[Message]
 
 
 class Stored(NamedTuple):
@@ -46,39 +52,61 @@ class Stored(NamedTuple):
         return sum(len(message.bodies) for message in self.new)
 
 
-def insert(tx: Tx, origin: Origin, batch: Sequence[Message]) -> Stored:
-    """Store what is new of a batch, note what differs from what is stored, and count the rest as known."""
-    first: dict[str, Message] = {}
-    again = [message for message in batch if first.setdefault(message.msg_id, message) is not message]
-    refused: list[Message] = []
-    new, digests = _insert_new(tx, origin, [first[msg_id] for msg_id in sorted(first)], refused)
-    digests.update((message.msg_id, message.digest) for message in new)
-    stored_now = {message.msg_id for message in new}
-    seen = [message for message in first.values() if message.msg_id not in stored_now] + again
-    refused += [message for message in again if message.msg_id not in digests]
-    differing = [message for message in seen if digests.get(message.msg_id, message.digest) != message.digest]
-    changed = _insert_revisions(tx, origin, differing, refused)
-    known = len(batch) - len(new) - len(changed) - len(refused)
-    rejects = [Reject(message.raw, "the database refused it", message.position) for message in refused]
-    return Stored(new, changed, known, rejects)
+_Arrived = tuple[str, int, Message]
+"""A message between its id, by which it is sorted, and the page that brought it."""
 
 
-def _insert_new(
-    tx: Tx, origin: Origin, sorted_batch: list[Message], refused: list[Message]
-) -> tuple[list[Message], dict[str, bytes]]:
+def insert(tx: Tx, origin: Origin, batches: Sequence[Batch]) -> list[Stored]:
+    """Store what is new of some pages, note what differs from what is stored, and count the rest as known.
+
+    The pages are stored as one, as a look and a write cost the same for many as for one.
+    """
+    first: dict[str, _Arrived] = {}
+    for page_id, arrived in batches:
+        for message in arrived:
+            if message.msg_id not in first:
+                first[message.msg_id] = message.msg_id, page_id, message
+    new, digests = _insert_new(tx, origin, sorted(first.values()))
+    digests.update((msg_id, message.digest) for msg_id, _, message in new)
+    left = {msg_id for msg_id, _, _ in new}
+    parts = [_part(batch, left) for batch in batches]
+    seen = [(m.msg_id, batch.page_id, m) for batch, (_, again) in zip(batches, parts, strict=True) for m in again]
+    differing = [each for each in seen if digests.get(each[0], each[2].digest) != each[2].digest]
+    changed, refused = _insert_revisions(tx, origin, differing)
+    refused += [each for each in seen if each[0] not in digests]
+    return [_stored(batch, mine, changed, refused) for batch, (mine, _) in zip(batches, parts, strict=True)]
+
+
+def _part(batch: Batch, left: set[str]) -> tuple[list[Message], list[Message]]:
+    """A page's messages: those by which an id in `left` came first, which leaves it with them, and all others."""
+    mine, again = [], []
+    for message in batch.messages:
+        if message.msg_id in left:
+            left.remove(message.msg_id)
+            mine.append(message)
+        else:
+            again.append(message)
+    return mine, again
+
+
+def _stored(batch: Batch, new: list[Message], changed: list[_Arrived], refused: list[_Arrived]) -> Stored:
+    changes = [message for _, page_id, message in changed if page_id == batch.page_id]
+    odd = [message for _, page_id, message in refused if page_id == batch.page_id]
+    rejects = [Reject(message.raw, "the database refused it", message.position) for message in odd]
+    return Stored(new, changes, len(batch.messages) - len(new) - len(changes) - len(odd), rejects)
+
+
+def _insert_new(tx: Tx, origin: Origin, batch: list[_Arrived]) -> tuple[list[_Arrived], dict[str, bytes]]:
     """Append what the archive does not have; also gives the digests of what it has."""
     for _ in range(_RACES):
-        digests = _digests(tx, origin.app_id, [message.msg_id for message in sorted_batch])
-        fresh = [message for message in sorted_batch if message.msg_id not in digests]
-        tried: list[Message] = []
+        digests = _digests(tx, origin.app_id, [msg_id for msg_id, _, _ in batch])
+        fresh = [arrived for arrived in batch if arrived[0] not in digests]
         try:
-            return _append(tx, partial(_append_rows, tx, origin), fresh, tried), digests
+            return _append(tx, partial(_append_rows, tx, origin), fresh), digests
         except DBAPIError as error:
             if not is_duplicate(error):
                 raise
-        finally:
-            refused[:] = tried
-    raise AssertionError("other writers stored rows of this page again and again between look and write")
+    raise AssertionError("other writers stored rows of these pages again and again between look and write")
 
 
 def _digests(tx: Tx, app_id: int, msg_ids: list[str]) -> dict[str, bytes]:
@@ -96,8 +124,11 @@ def _digests_of(postgres: bool) -> sa.Select[tuple[str, bytes]]:
     )
 
 
-def _append(tx: Tx, write: Callable[[list[_Row]], None], fresh: list[_Row], refused: list[_Row]) -> list[_Row]:
-    """Append rows under a savepoint; a row the database refuses is found by halving, so that its neighbours stay."""
+def _append(tx: Tx, write: Callable[[list[_Row]], None], fresh: list[_Row]) -> list[_Row]:
+    """Append rows under a savepoint; a row the database refuses is found by halving, so that its neighbours stay.
+
+    Gives the rows that were taken, in their order.
+    """
     if not fresh:
         return []
     try:
@@ -107,21 +138,20 @@ def _append(tx: Tx, write: Callable[[list[_Row]], None], fresh: list[_Row], refu
         if not is_data_error(error):
             raise
         if len(fresh) == 1:
-            refused += fresh
             return []
         middle = len(fresh) // 2
-        return _append(tx, write, fresh[:middle], refused) + _append(tx, write, fresh[middle:], refused)
+        return _append(tx, write, fresh[:middle]) + _append(tx, write, fresh[middle:])
     return fresh
 
 
-def _append_rows(tx: Tx, origin: Origin, fresh: list[Message]) -> None:
-    app_id, page_id, archived_ms = origin
+def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
+    app_id, archived_ms = origin
     archived_at = iso(archived_ms)
     # In the order of the tables' columns.
     rows = [
         (
             app_id,
-            m.msg_id,
+            msg_id,
             m.timestamp_ms,
             iso(m.timestamp_ms),
             m.sender,
@@ -137,16 +167,17 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[Message]) -> None:
             m.position,
             archived_at,
         )
-        for m in fresh
+        for msg_id, page_id, m in fresh
     ]
     tx.append(messages, messages.columns.keys(), rows)
-    bodies = [(app_id, m.msg_id, at, *body) for m in fresh for at, body in enumerate(m.bodies)]
+    bodies = [(app_id, msg_id, at, *body) for msg_id, _, m in fresh for at, body in enumerate(m.bodies)]
     if bodies:
         tx.append(message_bodies, message_bodies.columns.keys(), bodies)
     files = [
-        (app_id, m.msg_id, at, kind, url, length, _expiry(m, archived_ms))
-        for m in fresh
+        (app_id, msg_id, at, kind, url, length, _expiry(m, archived_ms))
+        for msg_id, _, m in fresh
         for at, body in enumerate(m.bodies)
+        if body.url or body.thumb_url
         for kind, url, length in (("file", body.url, body.file_length), ("thumbnail", body.thumb_url, None))
         if url
     ]
@@ -160,42 +191,44 @@ def _expiry(message: Message, archived_ms: int) -> str | None:
     return iso((stamp_ms if 0 <= stamp_ms <= archived_ms else archived_ms) + _ATTACHMENT_KEPT_MS)
 
 
-def _insert_revisions(tx: Tx, origin: Origin, differing: list[Message], refused: list[Message]) -> list[Message]:
-    """Keep content that a known id did not have before, once per content; what was seen before is known."""
+def _insert_revisions(tx: Tx, origin: Origin, differing: list[_Arrived]) -> tuple[list[_Arrived], list[_Arrived]]:
+    """Keep content that a known id did not have before, once per content; what was seen before is known.
+
+    Gives what was kept, and what the database refused.
+    """
     if not differing:
-        return []
+        return [], []
     r = message_revisions.c
     query = sa.select(r.msg_id, r.revision, r.digest).where(
         r.app_id == origin.app_id, among(r.msg_id, "msg_ids", postgres=tx.postgres)
     )
-    msg_ids = json.dumps(sorted({message.msg_id for message in differing}))
+    msg_ids = json.dumps(sorted({msg_id for msg_id, _, _ in differing}))
     contents: dict[str, set[bytes]] = {}
     last: dict[str, int] = {}
     for row in tx.conn.execute(query, {"msg_ids": msg_ids}):
         contents.setdefault(row.msg_id, set()).add(bytes(row.digest))
         last[row.msg_id] = max(last.get(row.msg_id, 0), row.revision)
-    fresh: list[tuple[int, Message]] = []
-    for m in sorted(differing, key=lambda message: message.msg_id):
-        known = contents.setdefault(m.msg_id, set())
-        if m.digest in known:
+    fresh: dict[tuple[str, int], _Arrived] = {}
+    for each in sorted(differing, key=lambda each: each[0]):
+        msg_id, _, message = each
+        known = contents.setdefault(msg_id, set())
+        if message.digest in known:
             continue
-        known.add(m.digest)
-        last[m.msg_id] = revision = last.get(m.msg_id, 0) + 1
-        fresh.append((revision, m))
-    tried: list[tuple[int, Message]] = []
-    changed = _append(tx, partial(_append_revisions, tx, origin), fresh, tried)
-    refused += [m for _, m in tried]
-    return [m for _, m in changed]
+        known.add(message.digest)
+        last[msg_id] = revision = last.get(msg_id, 0) + 1
+        fresh[msg_id, revision] = each
+    taken = {key for key, _ in _append(tx, partial(_append_revisions, tx, origin), list(fresh.items()))}
+    changed = [each for key, each in fresh.items() if key in taken]
+    return changed, [each for key, each in fresh.items() if key not in taken]
 
 
-def _append_revisions(tx: Tx, origin: Origin, fresh: list[tuple[int, Message]]) -> None:
-    app_id, page_id, archived_ms = origin
+def _append_revisions(tx: Tx, origin: Origin, fresh: list[tuple[tuple[str, int], _Arrived]]) -> None:
+    app_id, archived_ms = origin
     seen_at = iso(archived_ms)
     rows = [
-        (app_id, m.msg_id, revision, m.timestamp_ms, m.raw, m.digest, seen_at, page_id, m.position)
-        for revision, m in fresh
+        (app_id, *key, m.timestamp_ms, m.raw, m.digest, seen_at, page_id, m.position) for key, (_, page_id, m) in fresh
     ]
     tx.append(message_revisions, message_revisions.columns.keys(), rows)
-    bodies = [(app_id, m.msg_id, revision, at, *body) for revision, m in fresh for at, body in enumerate(m.bodies)]
+    bodies = [(app_id, *key, at, *body) for key, (_, _, m) in fresh for at, body in enumerate(m.bodies)]
     if bodies:
         tx.append(revision_bodies, revision_bodies.columns.keys(), bodies)

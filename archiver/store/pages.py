@@ -1,76 +1,75 @@
-"""One page into the archive: its rows, its rejects, its late arrivals and its own row, in the caller's transaction."""
+"""Pages into the archive: their rows, rejects, late arrivals, and a row for each, in the caller's transaction."""
 
 from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
 from archiver.model import DAY_MS, Message, Page, Reject, Tally
 from archiver.store import messages
 from archiver.store.engine import Tx
-from archiver.store.schema import late_arrivals, pages, quarantine, windows
+from archiver.store.schema import iso, late_arrivals, pages, quarantine, windows
 from archiver.store.windows import Claim
 
 _FIRST_MS = -(2**63)
-_INSERT = pages.insert()
 
 
-def insert(tx: Tx, claim: Claim, page: Page, walk0_ms: int) -> Tally:
-    """Store a page that the walk of `claim` brought; `walk0_ms` is when that walk began, in server time."""
-    page_id, now_ms = tx.next_page_id(), tx.now_ms()
-    origin = messages.Origin(claim.key.app_id, page_id, now_ms)
-    stored = messages.insert(tx, origin, page.messages)
-    rejects = [*page.rejects, *stored.refused]
-    late = _insert_late(tx, claim, page_id, walk0_ms, stored.new)
-    tally = Tally(
+def insert(tx: Tx, claim: Claim, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
+    """Store pages that the walk of `claim` brought; `walk0_ms` is when that walk began, in server time."""
+    now_ms, ids = tx.now_ms(), tx.new_page_ids(len(arrived))
+    origin = messages.Origin(claim.key.app_id, now_ms)
+    stored = messages.insert(
+        tx, origin, [messages.Batch(page_id, page.messages) for page_id, page in zip(ids, arrived, strict=True)]
+    )
+    late = _insert_late(tx, claim, walk0_ms, dict(zip(ids, (each.new for each in stored), strict=True)))
+    tallies, rows = [], []
+    for page_id, page, found in zip(ids, arrived, stored, strict=True):
+        tally = _tally(claim, page, found, late.get(page_id, []))
+        tallies.append(tally)
+        fates = (tally.received, tally.new, tally.known, tally.changed, tally.quarantined)
+        told = (iso(now_ms), page.server_ms, page.sha256)
+        rows.append((page_id, claim.key.app_id, claim.id, claim.key.source, claim.fence, *told, *fates, tally.outside))
+    tx.append(pages, pages.columns.keys(), rows)
+    rejects = [
+        (page_id, reject)
+        for page_id, page, found in zip(ids, arrived, stored, strict=True)
+        for reject in (*page.rejects, *found.refused)
+    ]
+    _quarantine(tx, claim, now_ms, rejects)
+    return tallies
+
+
+def _tally(claim: Claim, page: Page, stored: messages.Stored, late: Sequence[int]) -> Tally:
+    return Tally(
         new=len(stored.new),
         known=stored.known,
         changed=len(stored.changed),
-        quarantined=len(rejects),
+        quarantined=len(page.rejects) + len(stored.refused),
         bodies=stored.bodies,
         late=len(late),
         worst_lateness_ms=max(late, default=None),
         outside=sum(1 for message in page.messages if not claim.covers(message.timestamp_ms)),
     )
-    row = {
-        "id": page_id,
-        "app_id": claim.key.app_id,
-        "window_id": claim.id,
-        "source": claim.key.source,
-        "fence": claim.fence,
-        "fetched_at": now_ms,
-        "server_ms": page.server_ms,
-        "sha256": page.sha256,
-        "received": tally.received,
-        "new": tally.new,
-        "known": tally.known,
-        "changed": tally.changed,
-        "quarantined": tally.quarantined,
-        "outside": tally.outside,
-    }
-    tx.conn.execute(_INSERT, row)
-    _quarantine(tx, claim, origin, rejects)
-    return tally
 
 
-def _quarantine(tx: Tx, claim: Claim, origin: messages.Origin, rejects: Iterable[Reject]) -> None:
+def _quarantine(tx: Tx, claim: Claim, seen_ms: int, rejects: Sequence[tuple[int, Reject]]) -> None:
     """Keep what could not be read, once per content; `seen` counts how often it came."""
     rows = [
         {
-            "app_id": origin.app_id,
+            "app_id": claim.key.app_id,
             "source": claim.key.source,
             "window_id": claim.id,
-            "page_id": origin.page_id,
+            "page_id": page_id,
             "position": reject.position,
             "reason": reject.reason,
             "raw": reject.raw,
             "digest": hashlib.sha256(reject.raw).digest(),
-            "seen_at": origin.archived_ms,
+            "seen_at": seen_ms,
         }
-        for reject in sorted(rejects, key=lambda reject: reject.raw)
+        for page_id, reject in sorted(rejects, key=lambda each: each[1].raw)
     ]
     if rows:
         statement = tx.insert(quarantine).on_conflict_do_update(
@@ -79,25 +78,30 @@ def _quarantine(tx: Tx, claim: Claim, origin: messages.Origin, rejects: Iterable
         tx.conn.execute(statement, rows)
 
 
-def _insert_late(tx: Tx, claim: Claim, page_id: int, walk0_ms: int, new: Sequence[Message]) -> list[int]:
-    """Note new messages stamped within what pass 1 had already closed; gives their lateness, in ms."""
-    suspects = [message for message in new if claim.number != 1 or not claim.covers(message.timestamp_ms)]
+def _insert_late(tx: Tx, claim: Claim, walk0_ms: int, new: Mapping[int, Sequence[Message]]) -> dict[int, list[int]]:
+    """Note new messages stamped within what pass 1 had already closed; gives each page's lateness, in ms."""
+    suspects = sorted(
+        (message.msg_id, page_id, message.timestamp_ms)
+        for page_id, messages in new.items()
+        for message in messages
+        if claim.number != 1 or not claim.covers(message.timestamp_ms)
+    )
     if not suspects:
-        return []
-    stamps = [message.timestamp_ms for message in suspects]
+        return {}
+    stamps = [stamp_ms for _, _, stamp_ms in suspects]
     closed = _closed_ranges(tx, claim, min(stamps), max(stamps))
     starts = [lo_ms for lo_ms, _ in closed]
-    rows = []
-    for m in sorted(suspects, key=lambda message: message.msg_id):
-        at = bisect_right(starts, m.timestamp_ms) - 1
-        if at >= 0 and m.timestamp_ms < closed[at][1]:
-            lateness_ms = max(0, walk0_ms - m.timestamp_ms)
-            rows.append(
-                (claim.key.app_id, m.msg_id, claim.key.source, m.timestamp_ms, walk0_ms, lateness_ms, claim.id, page_id)
-            )
+    key, rows = claim.key, []
+    late: dict[int, list[int]] = {}
+    for msg_id, page_id, stamp_ms in suspects:
+        at = bisect_right(starts, stamp_ms) - 1
+        if at >= 0 and stamp_ms < closed[at][1]:
+            lateness_ms = max(0, walk0_ms - stamp_ms)
+            rows.append((key.app_id, msg_id, key.source, stamp_ms, walk0_ms, lateness_ms, claim.id, page_id))
+            late.setdefault(page_id, []).append(lateness_ms)
     if rows:
         tx.append(late_arrivals, late_arrivals.columns.keys(), rows)
-    return [row[5] for row in rows]
+    return late
 
 
 def _closed_ranges(tx: Tx, claim: Claim, lo_ms: int, hi_ms: int) -> list[tuple[int, int]]:

@@ -192,7 +192,7 @@ def state_before_rows(patch: Patch) -> None:
             if step.end and self._settled():
                 self._end(tx, step)
         with ground.store.write() as tx:
-            tally = pages.insert(tx, claim, step.page, self.walk0_ms)
+            tally = pages.insert(tx, claim, [step.page], self.walk0_ms)[0]
             counted = {
                 name: window_rows.c[name] + getattr(tally, name) for name in (*FATES, "outside", "bodies", "late")
             }

@@ -185,9 +185,9 @@ def filled(database: Database, records: Sequence[str] = RECORDS) -> Iterator[Sto
     claim = claimed(store, key)
     for at in range(0, len(records), 10):
         with store.write() as tx:
-            pages.insert(tx, claim, page_of(*records[at : at + 10]), ORIGIN + 10)
+            pages.insert(tx, claim, [page_of(*records[at : at + 10])], ORIGIN + 10)
     with store.write() as tx:
-        pages.insert(tx, claim, page_of(REVISED, BROKEN), ORIGIN + 10)
+        pages.insert(tx, claim, [page_of(REVISED, BROKEN)], ORIGIN + 10)
     yield store
     store.dispose()
 

@@ -28,10 +28,10 @@ def reader(database: Database, make_archive: MakeArchive) -> Iterator[Archive]: 
             key = register(tx, "o#b", "cursor", ORIGIN, settle_ms=120_000, retention_ms=None)
         claim = claimed(store, key)
         with store.write() as tx:
-            pages.insert(tx, claim, page_of(HOSTILE, FORMULA), ORIGIN + 10)
+            pages.insert(tx, claim, [page_of(HOSTILE, FORMULA)], ORIGIN + 10)
         with store.write() as tx:
             late = page_of(said(62, "迟到的话", timestamp=ORIGIN - 86_400_000 + 62))
-            pages.insert(tx, claim, late, ORIGIN + 10)
+            pages.insert(tx, claim, [late], ORIGIN + 10)
         yield make_archive(database, messages=0)
 
 

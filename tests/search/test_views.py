@@ -41,7 +41,7 @@ def with_secrets(database: Database) -> None:
     with filled(database) as store:
         claim = claimed(store, Key(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
         with store.write() as tx:
-            pages.insert(tx, claim, page_of(*records), ORIGIN + 10)
+            pages.insert(tx, claim, [page_of(*records)], ORIGIN + 10)
         index(store)
 
 

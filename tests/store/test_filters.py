@@ -33,7 +33,7 @@ def filled(store: Store, key: Key) -> Store:
     )
     claim = claimed(store, key)
     with store.write() as tx:
-        pages.insert(tx, claim, page, ORIGIN + 10)
+        pages.insert(tx, claim, [page], ORIGIN + 10)
     return store
 
 

@@ -12,7 +12,7 @@ from archiver.model import Window
 from archiver.store import pages, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Store
-from archiver.store.messages import Origin, Stored, insert
+from archiver.store.messages import Batch, Origin, Stored, insert
 from tests.conftest import Database
 from tests.store.conftest import ORIGIN, claimed, open_database, page_of, record
 
@@ -20,13 +20,13 @@ from tests.store.conftest import ORIGIN, claimed, open_database, page_of, record
 def test_each_record_has_one_of_four_fates(store: Store, key: Key, database: Database) -> None:
     claim = claimed(store, key)
     with store.write() as tx:
-        first = pages.insert(tx, claim, page_of(record("1"), record("2"), '{"msg_id": "3"}'), ORIGIN)
+        first = pages.insert(tx, claim, [page_of(record("1"), record("2"), '{"msg_id": "3"}')], ORIGIN)[0]
     assert (first.new, first.known, first.changed, first.quarantined) == (2, 0, 0, 1)
     with store.write() as tx:
-        second = pages.insert(tx, claim, page_of(record("1"), record("2", "edited"), '{"msg_id": "3"}'), ORIGIN)
+        second = pages.insert(tx, claim, [page_of(record("1"), record("2", "edited"), '{"msg_id": "3"}')], ORIGIN)[0]
     assert (second.new, second.known, second.changed, second.quarantined) == (0, 1, 1, 1)
     with store.write() as tx:
-        third = pages.insert(tx, claim, page_of(record("2", "edited"), record("2")), ORIGIN)
+        third = pages.insert(tx, claim, [page_of(record("2", "edited"), record("2"))], ORIGIN)[0]
     assert (third.known, third.changed) == (2, 0), "a content that was seen before is known"
     assert database.rows("SELECT seen FROM quarantine") == [(2,)]
     assert database.rows("SELECT revision FROM message_revisions") == [(1,)]
@@ -37,7 +37,7 @@ def test_each_record_has_one_of_four_fates(store: Store, key: Key, database: Dat
 def test_an_id_twice_in_one_page_is_stored_once(store: Store, key: Key, database: Database) -> None:
     claim = claimed(store, key)
     with store.write() as tx:
-        tally = pages.insert(tx, claim, page_of(record("1"), record("1"), record("1", "other")), ORIGIN)
+        tally = pages.insert(tx, claim, [page_of(record("1"), record("1"), record("1", "other"))], ORIGIN)[0]
     assert (tally.new, tally.known, tally.changed) == (1, 1, 1)
     assert database.value("SELECT text FROM message_bodies") == "hello"
 
@@ -53,7 +53,7 @@ def test_the_key_order_of_a_record_makes_no_revision(store: Store, key: Key) -> 
         '"chat_type":"chat","to":"JID","from":"JID","timestamp":"5","msg_id":1}'
     )
     with store.write() as tx:
-        tally = pages.insert(tx, claim, page_of(one, two), ORIGIN)
+        tally = pages.insert(tx, claim, [page_of(one, two)], ORIGIN)[0]
     assert (tally.new, tally.known, tally.changed) == (1, 1, 0)
 
 
@@ -62,7 +62,7 @@ def test_what_the_database_refuses_is_found_among_its_neighbours(store: Store, k
     bad = good.messages[17]._replace(timestamp_ms=2**70)
     messages = (*good.messages[:17], bad, *good.messages[18:])
     with store.write() as tx:
-        tally = pages.insert(tx, claimed_in(tx, key), replace(good, messages=messages), ORIGIN)
+        tally = pages.insert(tx, claimed_in(tx, key), [replace(good, messages=messages)], ORIGIN)[0]
     assert (tally.new, tally.quarantined) == (49, 1)
     ((reason, raw),) = database.rows("SELECT reason, raw FROM quarantine")
     assert reason == "the database refused it"
@@ -74,13 +74,13 @@ def test_a_revision_comes_with_its_bodies_and_a_refused_one_hurts_no_other(
 ) -> None:
     claim = claimed(store, key)
     with store.write() as tx:
-        pages.insert(tx, claim, page_of(*(record(f"{at:03}") for at in range(20))), ORIGIN)
+        pages.insert(tx, claim, [page_of(*(record(f"{at:03}") for at in range(20)))], ORIGIN)
     edited = page_of(*(record(f"{at:03}", f"edited {at}") for at in range(20)))
     odd = edited.messages[7]
     bad = odd._replace(bodies=(odd.bodies[0]._replace(file_length=2**70),))
     messages = (*edited.messages[:7], bad, *edited.messages[8:])
     with store.write() as tx:
-        tally = pages.insert(tx, claim, replace(edited, messages=messages), ORIGIN)
+        tally = pages.insert(tx, claim, [replace(edited, messages=messages)], ORIGIN)[0]
     assert (tally.changed, tally.quarantined, tally.known) == (19, 1, 0)
     told = database.rows("SELECT msg_id, revision, body_position, text FROM revisions_readable ORDER BY msg_id")
     assert told == [(f"{at:03}", 1, 0, f"edited {at}") for at in range(20) if at != 7]
@@ -103,7 +103,7 @@ def test_nothing_of_a_page_stays_when_its_transaction_breaks(store: Store, key: 
 
     def break_off() -> None:
         with store.write() as tx:
-            pages.insert(tx, claim, page_of(record("1"), "7"), ORIGIN)
+            pages.insert(tx, claim, [page_of(record("1"), "7")], ORIGIN)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -119,7 +119,7 @@ def test_late_arrivals_are_what_is_new_in_a_closed_range(store: Store, key: Key,
     later = claimed(store, key, Window(ORIGIN + 1000, ORIGIN + 2000))
     brought = page_of(record("1", stamp=ORIGIN + 999), record("2", stamp=ORIGIN + 1000), record("3", stamp=10**15))
     with store.write() as tx:
-        tally = pages.insert(tx, later, brought, ORIGIN + 61_000)
+        tally = pages.insert(tx, later, [brought], ORIGIN + 61_000)[0]
     assert (tally.late, tally.worst_lateness_ms, tally.outside) == (1, 60_001, 2)
     assert database.rows("SELECT msg_id, lateness_ms FROM late_arrivals") == [("1", 60_001)]
 
@@ -140,12 +140,12 @@ def test_two_writers_of_the_same_rows_agree(postgres_database: Database) -> None
 
     def second() -> None:
         with two.write() as tx:
-            found.append(insert(tx, Origin(1, 2, ORIGIN), batch))
+            found.extend(insert(tx, Origin(1, ORIGIN), [Batch(2, batch)]))
 
     thread = threading.Thread(target=second)
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
     with one.write() as tx:
-        first = insert(tx, Origin(1, 1, ORIGIN), batch[:10])
+        (first,) = insert(tx, Origin(1, ORIGIN), [Batch(1, batch[:10])])
         thread.start()
         while postgres_database.value(waiting) == 0:
             assert thread.is_alive()
@@ -163,7 +163,7 @@ def test_errors_of_the_database_quote_no_values(store: Store, key: Key, database
 
     def store_twice() -> None:
         with store.write() as tx:
-            pages.insert(tx, claim, page_of(record("1", secret)), ORIGIN)
+            pages.insert(tx, claim, [page_of(record("1", secret))], ORIGIN)
             columns = "(app_id, msg_id, position, type, text)"
             tx.conn.exec_driver_sql(f"INSERT INTO message_bodies {columns} VALUES (1, '1', 0, 'txt', '{secret}')")
 
