@@ -131,6 +131,15 @@ def test_both_manuals_show_the_same() -> None:
     assert alerts.findall(chinese) == alerts.findall(english)
 
 
+def test_both_pages_on_sql_ask_the_same_questions() -> None:
+    chinese = TEXTS["docs/sql.zh-CN.md"]
+    english = SQL_PAGE.partition("\n## Twenty questions")[2].partition("\n## ")[0]
+    assert blocks(chinese, "sql") == blocks(english, "sql")
+    assert re.findall(r"^\*\*(\d+)\. ", chinese, re.MULTILINE) == [str(number) for number in range(1, 21)]
+    assert blocks(chinese, "postgresql") == blocks(SQL_PAGE, "postgresql")
+    assert set(re.findall(r"^\| `(\w+)` \|", chinese, re.MULTILINE)) == set(VIEWS)
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_every_relative_link_leads_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[page]):
