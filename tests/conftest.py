@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -63,6 +63,31 @@ def _nothing_leaks(_listening: None) -> Iterator[None]:
     assert not heard
 
 
+class Readers:
+    """A connection for each database that is asked: to make one costs the server as much as a hundred questions."""
+
+    def __init__(self) -> None:
+        self._open: dict[tuple[int, str], psycopg.Connection] = {}
+
+    def rows(self, url: str, sql: str, parameters: Sequence[object] | None) -> list[tuple[Any, ...]]:
+        key = os.getpid(), url  # what a fork inherits is the parent's
+        with contextlib.suppress(KeyError, psycopg.OperationalError):  # the server may have been started again
+            return self._open[key].execute(sql, parameters).fetchall()
+        self._open[key] = psycopg.connect(url, autocommit=True, prepare_threshold=None)
+        return self._open[key].execute(sql, parameters).fetchall()
+
+    def close(self, url: str) -> None:
+        if (found := self._open.pop((os.getpid(), url), None)) is not None:
+            found.close()
+
+    def close_all(self) -> None:
+        for _, url in list(self._open):
+            self.close(url)
+
+
+_readers = Readers()
+
+
 @dataclass(frozen=True)
 class Database:
     """A migrated, empty archive of a test's own."""
@@ -76,8 +101,16 @@ class Database:
         if self.kind == "sqlite":
             with contextlib.closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as conn:
                 return conn.execute(sql, parameters).fetchall()
-        with psycopg.connect(self.url) as pg:
-            return pg.execute(sql.replace("%", "%%").replace("?", "%s"), parameters or None).fetchall()
+        return _readers.rows(self.url, sql.replace("%", "%%").replace("?", "%s"), parameters or None)
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Callable[[str], list[tuple[Any, ...]]]]:
+        """As `rows`, for many questions at once: on SQLite each connection reads the whole schema first."""
+        if self.kind == "sqlite":
+            with contextlib.closing(sqlite3.connect(self.url.removeprefix("sqlite:///"))) as conn:
+                yield lambda sql: conn.execute(sql).fetchall()
+        else:
+            yield self.rows
 
     def value(self, sql: str, *parameters: object) -> Any:
         return self.rows(sql, *parameters)[0][0]
@@ -107,6 +140,7 @@ def postgres() -> Iterator[Postgres]:
         server.run(f"CREATE DATABASE {template}")
         _migrate(server.of(template))
         yield server
+        _readers.close_all()
         server.run(f"DROP DATABASE {template}")
 
 
@@ -138,12 +172,15 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _postgres_database(server: Postgres, *, empty: bool = False) -> Iterator[Database]:
     name = f"archiver_{os.getpid()}_{next(_numbers)}"
     template = "template0" if empty or server.citus else f"archiver_template_{os.getpid()}"
-    server.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+    # Copied as files: for a server that forgets, half the time.
+    strategy = "" if server.control is None else "STRATEGY file_copy"
+    server.run(f"CREATE DATABASE {name} TEMPLATE {template} {strategy}")
     try:
         if server.citus and not empty:
             _distribute(server.of(name))
         yield Database("postgresql", server.of(name))
     finally:
+        _readers.close(server.of(name))
         server.run(f"DROP DATABASE {name} WITH (FORCE)")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,15 @@ import pytest
 from tests.conftest import Database, _postgres_database
 from tests.postgres import Postgres
 from tests.proof.mutants import Databases, NewDatabase
+
+
+@pytest.fixture(autouse=True)
+def _little_to_collect() -> Iterator[None]:
+    """Scenes collect their garbage when a process dies; what was there before them need not be looked at each time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def _make_sqlite(template: Path, place: Path) -> NewDatabase:
