@@ -116,7 +116,8 @@ def _holding(postgres: bool) -> sa.Select[Any]:
         position_of(before.c.text, query) > 0,
     )
     once = sa.or_(t.part == 0, ~again.correlate(search_texts).exists())  # the parts of a long text overlap
-    order = (t.timestamp_ms.desc(), t.app_id, t.msg_id, t.revision, t.position)
+    msg_id = sa.collate(t.msg_id, "C") if postgres else t.msg_id  # as Python sorts, whatever the server's locale
+    order = (t.timestamp_ms.desc(), t.app_id, msg_id, t.revision, t.position)
     found = sa.select(t.timestamp_ms, t.app_id, t.msg_id, t.revision, t.position).order_by(*order)
     return found.where(position_of(t.text, query) > 0, once).limit(sa.bindparam("most", type_=sa.BigInteger))
 

@@ -130,7 +130,8 @@ BEGIN
              WHERE r.page_id = ANY ($3)
                AND strpos(archive_searchable(b.text, b.filename, b.addr, b.extra), $1) > 0
          ), chosen AS (
-             SELECT * FROM found ORDER BY timestamp_ms DESC, app_id, msg_id, revision, position LIMIT $4
+             SELECT * FROM found
+             ORDER BY timestamp_ms DESC, app_id, msg_id COLLATE "C", revision, position LIMIT $4
          )
          SELECT a.name, m.msg_id, f.revision, m.sent_at, m.sender, m.recipient, m.conversation, m.chat_type,
                 f.position, coalesce(r.type, b.type),
@@ -144,7 +145,7 @@ BEGIN
            AND b.app_id = f.app_id AND b.msg_id = f.msg_id AND b.position = f.position
          LEFT JOIN revision_bodies r ON f.revision > 0
            AND r.app_id = f.app_id AND r.msg_id = f.msg_id AND r.revision = f.revision AND r.position = f.position
-         ORDER BY f.timestamp_ms DESC, f.app_id, f.msg_id, f.revision, f.position'
+         ORDER BY f.timestamp_ms DESC, f.app_id, f.msg_id COLLATE "C", f.revision, f.position'
     USING query, archive_query(query), waiting, latest, edge_ms;
 END
 $$;
