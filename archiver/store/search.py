@@ -16,7 +16,7 @@ from archiver.store.indexing import QUEUED, SEARCH_INDEX, bodies_of, revisions_o
 from archiver.store.schema import apps, iso, message_bodies, message_revisions, messages, revision_bodies, search_texts
 
 _ALL, _ALWAYS = 2**62, (-(2**63), 2**63 - 1)
-_READ_FIRST, _READ_AT_MOST = 1_000, 20_000
+_READ_FIRST, _READ_AT_MOST = 1_000, 40_000
 """So many of the latest texts are read before the index is asked, and where these promise enough, at most so many."""
 _ROOM = "SET LOCAL work_mem = '64MB'"
 """PostgreSQL's own 4 MB hold the places of 50,000 pages; beyond, it makes the pairs of all that is in a page anew."""

@@ -103,7 +103,7 @@ BEGIN
             'SELECT count(*) FROM (SELECT * FROM search_texts ORDER BY timestamp_ms DESC LIMIT 1000) t
              WHERE strpos(t.text, $1) > 0'
         INTO held USING query;
-        IF 1500 * latest::bigint <= 20000 * held THEN
+        IF 1500 * latest::bigint <= 40000 * held THEN
             EXECUTE
                 'SELECT t.timestamp_ms FROM (SELECT * FROM search_texts ORDER BY timestamp_ms DESC LIMIT $3) t
                  WHERE t.part = 0 AND strpos(t.text, $1) > 0
