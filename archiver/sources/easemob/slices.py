@@ -90,16 +90,17 @@ def _without_list(body: bytes, key: str) -> tuple[bytes, list[msgspec.Raw]]:
     if len(body) > _LARGE:
         return body, []
     try:
-        found = bytes(_quick_members(body)[key])
-        elements = _quick_elements(found)
-    except KeyError:
-        return body, []
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        listed = bytes(_quick_members(body)[key])
+        elements = _quick_elements(listed)
+    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return body, []
     if len(elements) > _MOST_RECORDS:
         raise AnswerTooLarge("the answer holds more than is read at once")
-    at = body.find(found)  # of several alike the first; the real one is then read where it stands
-    return b"%b[]%b" % (body[:at], body[at + len(found) :]), elements
+    for found in re.finditer(rb'"%b"[ \t\n\r]*+:[ \t\n\r]*+' % key.encode(), body):
+        at = found.end()
+        if body.startswith(listed, at):  # if it is not the one, the one is read where it stands
+            return b"%b[]%b" % (body[:at], body[at + len(listed) :]), elements
+    return body, []
 
 
 def split_objects(text: str) -> Iterator[Slice]:
@@ -129,7 +130,7 @@ def _read_quickly(raw: bytes) -> Slice | None:
     if len(raw) > _LARGE or (_may_be_deep(len(raw)) and raw.count(b"[") + raw.count(b"{") > DEEPEST):
         return None
     try:
-        return Slice(raw, _quick(raw), plain=True)
+        return Slice(raw, _quick(raw), "", True)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
