@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -33,9 +33,12 @@ _POSTGRES_NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 100
 
 
 # Rows come by time and go into indexes by people: with the 2 MB of cache that are usual, each page is written anew.
-_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "wal_autocheckpoint=16384", "cache_size=-12000")
-_ROWS_AT_ONCE = 200
-"""SQLite lets other threads in before each statement, and then waits for them: few statements, not one a row."""
+_LASTING, _HASTY = ("synchronous=FULL", "cache_size=-5000"), ("synchronous=NORMAL", "cache_size=-200")
+_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=16384", *_LASTING)
+_ROWS_AT_ONCE = (200, 20, 1)
+"""SQLite lets other threads in before each statement, and then waits for them: few statements, not one a row. But few
+different ones: the driver keeps 128 of them prepared, and a long one takes half a megabyte."""
+_Row = TypeVar("_Row")
 
 _LEAST_FREE, _ENOUGH_FREE = 16 * 2**20, 256 * 2**20
 
@@ -88,11 +91,10 @@ class Tx:
                     for row in rows:
                         copy.write_row(row)
             else:
+                insert = f"INSERT INTO {table.name} ({names}) VALUES "  # noqa: S608 - our own names
                 marks = f"({', '.join('?' * len(columns))})"
-                for at in range(0, len(rows), _ROWS_AT_ONCE):
-                    some = rows[at : at + _ROWS_AT_ONCE]
-                    statement = f"INSERT INTO {table.name} ({names}) VALUES {', '.join([marks] * len(some))}"  # noqa: S608 - our own names
-                    cursor.execute(statement, list(chain.from_iterable(some)))
+                for some in _in_chunks(rows):
+                    cursor.execute(insert + ", ".join([marks] * len(some)), list(chain.from_iterable(some)))
         except (dbapi.Error, UnicodeError, OverflowError) as error:
             # Raised as SQLAlchemy would, so that there is one kind of database error to handle.
             cause = error if isinstance(error, dbapi.Error) else dbapi.DataError(type(error).__name__)
@@ -106,6 +108,14 @@ class Tx:
     def savepoint(self) -> Iterator[None]:
         with self.conn.begin_nested():
             yield
+
+
+def _in_chunks(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
+    at = 0
+    for size in _ROWS_AT_ONCE:
+        while len(rows) - at >= size:
+            yield rows[at : at + size]
+            at += size
 
 
 def among(
@@ -190,7 +200,7 @@ def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
         folder = Path(url.removeprefix("sqlite:///")).parent
         if not folder.is_dir():
             raise ConfigurationError(f"[database] url: there is no folder {folder}", hint=f"mkdir -p {folder}")
-        engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": 30})
+        engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": 30}, pool_use_lifo=True)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
@@ -210,22 +220,25 @@ def _prepare_postgres(connection: Any, _record: Any) -> None:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     connection.isolation_level = None  # or the driver begins transactions by itself, and late
-    for pragma in _PRAGMAS:
+    _set(connection, _PRAGMAS)
+
+
+def _set(connection: Any, pragmas: Sequence[str]) -> None:
+    for pragma in pragmas:
         connection.execute(f"PRAGMA {pragma}")
 
 
 @contextmanager
 def _hasty(conn: sa.Connection, *, haste: bool) -> Iterator[None]:
-    """On SQLite a matter of the connection, to be asked for outside of a transaction."""
-    haste = haste and conn.dialect.name == "sqlite"
-    driver: Any = conn.connection.driver_connection if haste else None
-    if haste:
-        driver.execute("PRAGMA synchronous=NORMAL")
+    """On SQLite a matter of the connection, to be asked for outside of a transaction; little is cached then, too."""
+    driver: Any = conn.connection.driver_connection if haste and conn.dialect.name == "sqlite" else None
     try:
+        if driver:
+            _set(driver, _HASTY)
         yield
     finally:
-        if haste:
-            driver.execute("PRAGMA synchronous=FULL")
+        if driver:
+            _set(driver, _LASTING)
 
 
 def _begin_sqlite(conn: sa.Connection) -> None:
