@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -121,7 +122,7 @@ class Waits(Event):
         self._clock = clock
 
     def wait(self, timeout: float | None = None) -> bool:
-        self._clock.now_ms += int((timeout or 0) * 1000)
+        self._clock.now_ms += math.ceil((timeout or 0) * 1000)  # who waits, waits no less than he said
         return self.is_set()
 
 

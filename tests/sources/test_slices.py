@@ -124,3 +124,10 @@ def test_what_is_not_utf8_is_no_answer(body: bytes) -> None:
         split_envelope(body, "entities")
     with pytest.raises(UnicodeDecodeError):
         read_whole(b'{"a":"\xff"}')
+
+
+def test_a_large_record_that_is_not_read_keeps_its_bytes() -> None:
+    record = '["' + "中文😀" * 500_000 + '",' + "[" * 300 + "]" * 300 + "]"
+    _, slices = split_envelope(f'{{"entities":[{{}},{record}]}}'.encode(), "entities")
+    assert slices is not None
+    assert [(piece.raw, piece.problem) for piece in slices] == [(b"{}", ""), (record.encode(), "nested too deep")]

@@ -10,6 +10,7 @@ it refuses, the library is asked.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -164,13 +165,25 @@ class _Reader:
                 if not _may_be_deep(end - at) or text.count("[", at, end) + text.count("{", at, end) <= DEEPEST:
                     return Slice(text[at:end].encode(), value), end
         end, values, depth = _measure(text, at)
-        piece = text[at:end]
         if depth > DEEPEST:
-            return Slice(piece.encode(), None, "nested too deep"), end
+            return Slice(_encoded(text, at, end), None, "nested too deep"), end
         if values > MOST_VALUES:
-            return Slice(piece.encode(), None, "more values than are read"), end
+            return Slice(_encoded(text, at, end), None, "more values than are read"), end
         self.values += values
-        return _read_measured(piece), end
+        return _read_measured(text[at:end]), end
+
+
+def _encoded(text: str, at: int, end: int) -> bytes:
+    """As `text[at:end].encode()`, without a copy of that text, which may be nearly all of a large answer."""
+    pieces = range(at, end, _LARGE)
+    size = sum(len(text[begin : min(begin + _LARGE, end)].encode()) for begin in pieces)
+    found = io.BytesIO()
+    found.seek(size - 1)
+    found.write(b"0")  # all of its room at once
+    found.seek(0)
+    for begin in pieces:
+        found.write(text[begin : min(begin + _LARGE, end)].encode())
+    return found.getvalue()
 
 
 def _read_measured(piece: str) -> Slice:
