@@ -200,7 +200,9 @@ def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
         folder = Path(url.removeprefix("sqlite:///")).parent
         if not folder.is_dir():
             raise ConfigurationError(f"[database] url: there is no folder {folder}", hint=f"mkdir -p {folder}")
-        engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": 30}, pool_use_lifo=True)
+        # A database in memory has no pool to take the last one from: each thread has its one connection.
+        pooled: dict[str, Any] = {} if url == "sqlite://" else {"pool_use_lifo": True}
+        engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": 30}, **pooled)
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     else:
