@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -77,11 +77,16 @@ class Tx:
         """An INSERT that can say ON CONFLICT, which both databases know in the same words."""
         return (postgresql.insert if self.postgres else sqlite.insert)(table)  # type: ignore[return-value]
 
-    def append(self, table: sa.Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    def append(self, table: sa.Table, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         """Add many rows in the driver's fastest way: COPY on PostgreSQL, many rows a statement on SQLite.
 
         JSON columns take JSON text, instants ISO 8601 text, on both.
         """
+        rows = iter(rows)
+        first = next(rows, None)
+        if first is None:
+            return
+        rows = chain((first,), rows)
         names = ", ".join(f'"{name}"' for name in columns)
         dbapi = self.conn.dialect.loaded_dbapi
         cursor = self.conn.connection.cursor()
@@ -110,12 +115,14 @@ class Tx:
             yield
 
 
-def _in_chunks(rows: Sequence[_Row]) -> Iterator[Sequence[_Row]]:
-    at = 0
-    for size in _ROWS_AT_ONCE:
-        while len(rows) - at >= size:
-            yield rows[at : at + size]
-            at += size
+def _in_chunks(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
+    most = _ROWS_AT_ONCE[0]
+    while some := list(islice(rows, most)):
+        at = 0
+        for size in _ROWS_AT_ONCE:
+            while len(some) - at >= size:
+                yield some[at : at + size]
+                at += size
 
 
 def among(

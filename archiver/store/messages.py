@@ -147,8 +147,8 @@ def _append(tx: Tx, write: Callable[[list[_Row]], None], fresh: list[_Row]) -> l
 def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
     app_id, archived_ms = origin
     archived_at = iso(archived_ms)
-    # In the order of the tables' columns.
-    rows = [
+    # In the order of the tables' columns; made as they are written, since thousands of them would lie around.
+    rows = (
         (
             app_id,
             msg_id,
@@ -168,21 +168,19 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
             archived_at,
         )
         for msg_id, page_id, m in fresh
-    ]
+    )
     tx.append(messages, messages.columns.keys(), rows)
-    bodies = [(app_id, msg_id, at, *body) for msg_id, _, m in fresh for at, body in enumerate(m.bodies)]
-    if bodies:
-        tx.append(message_bodies, message_bodies.columns.keys(), bodies)
-    files = [
+    bodies = ((app_id, msg_id, at, *body) for msg_id, _, m in fresh for at, body in enumerate(m.bodies))
+    tx.append(message_bodies, message_bodies.columns.keys(), bodies)
+    files = (
         (app_id, msg_id, at, kind, url, length, _expiry(m, archived_ms))
         for msg_id, _, m in fresh
         for at, body in enumerate(m.bodies)
         if body.url or body.thumb_url
         for kind, url, length in (("file", body.url, body.file_length), ("thumbnail", body.thumb_url, None))
         if url
-    ]
-    if files:
-        tx.append(attachments, _ATTACHMENT, files)
+    )
+    tx.append(attachments, _ATTACHMENT, files)
 
 
 def _expiry(message: Message, archived_ms: int) -> str | None:
@@ -229,6 +227,5 @@ def _append_revisions(tx: Tx, origin: Origin, fresh: list[tuple[tuple[str, int],
         (app_id, *key, m.timestamp_ms, m.raw, m.digest, seen_at, page_id, m.position) for key, (_, page_id, m) in fresh
     ]
     tx.append(message_revisions, message_revisions.columns.keys(), rows)
-    bodies = [(app_id, *key, at, *body) for key, (_, _, m) in fresh for at, body in enumerate(m.bodies)]
-    if bodies:
-        tx.append(revision_bodies, revision_bodies.columns.keys(), bodies)
+    bodies = ((app_id, *key, at, *body) for key, (_, _, m) in fresh for at, body in enumerate(m.bodies))
+    tx.append(revision_bodies, revision_bodies.columns.keys(), bodies)
