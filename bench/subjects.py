@@ -22,7 +22,7 @@ from urllib.request import urlopen
 
 import sqlalchemy as sa
 
-from archiver import status, wiring
+from archiver import cli, status, wiring
 from archiver.config import App, load
 from archiver.model import Message, Tally, Window
 from archiver.sources.easemob.cursor import make_page
@@ -62,6 +62,7 @@ def _memory_kib(name: str) -> int:
 
 def run_archiver(told: argparse.Namespace) -> dict[str, Any]:
     """One pull over all that there is, as `archiver pull` does it."""
+    cli.prepare_process()
     settings = load(Path(told.config), {})
     stored = _Tenths(told.messages)
     clock = Clock()
@@ -76,6 +77,7 @@ def run_archiver(told: argparse.Namespace) -> dict[str, Any]:
 
 def run_audit(told: argparse.Namespace) -> dict[str, Any]:
     """Another look at all that was archived: every message is known already."""
+    cli.prepare_process()
     settings = load(Path(told.config), {})
     clock = Clock()
     with wiring.opened(settings) as store:
