@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from sqlalchemy import event
@@ -34,12 +36,22 @@ def fill_up(path: Path, room: int) -> bool:
     return code == 75
 
 
+def with_small_pages(template: Path, path: Path) -> Path:
+    """A small talk would fit into what large pages have left."""
+    shutil.copy(template, path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in ("PRAGMA journal_mode=DELETE", "PRAGMA page_size=4096", "VACUUM"):
+            db.execute(statement)
+    return path
+
+
 def test_a_full_disk_costs_nothing(tmp_path: Path, sqlite_template: Path) -> None:
+    template = with_small_pages(sqlite_template, tmp_path / "template.db")
     room = 0
     was_full: list[bool] = []
     while not was_full or was_full[-1]:
         path = tmp_path / f"archive-{room}.db"
-        shutil.copy(sqlite_template, path)
+        shutil.copy(template, path)
         was_full.append(fill_up(path, room))
         room += 1
     assert len(was_full) > 2, "the disk was full at several points of the pull"
