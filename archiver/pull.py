@@ -135,9 +135,7 @@ class Pull:
         """Walk all that is due. Raises usage errors; whatever else happens is in the outcome."""
         with self.store.write() as tx:
             self._key = self._register(tx)
-            alone = (
-                self.manner.patient
-            )  # the daemon pulls a source once at a time: what it holds, a dead database left it
+            alone = self.manner.patient  # the daemon pulls a source once at a time: what it still holds, it lost
             run_id = runs.start(tx, self._key, self.manner.command, self._owner, alone=alone)
             if alone:
                 windows.release(tx, self._key, self._owner)
