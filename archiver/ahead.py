@@ -1,6 +1,6 @@
 """Lets the next pages of a walk arrive while the last ones are stored, and stores together what has arrived together.
 
-A transaction costs the same for one page as for five, and SQLite writes each index page once in it instead of five
+A transaction costs the same for one page as for eight, and SQLite writes each index page once in it instead of eight
 times. When the provider is the slower one, every page is still stored as soon as it is there.
 """
 
@@ -13,7 +13,7 @@ from threading import Condition, Thread
 
 from archiver.model import Step
 
-_MOST_STEPS, _MOST_BYTES = 5, 4 * 2**20
+_MOST_STEPS, _MOST_BYTES = 8, 4 * 2**20
 """So much lies between the provider and the database; a larger page is fetched only when nothing else does."""
 
 

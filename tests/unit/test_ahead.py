@@ -55,7 +55,7 @@ def test_an_error_comes_behind_what_came_before_it() -> None:
     assert taken == [[0]]
 
 
-@pytest.mark.parametrize(("size", "most"), [(10, 5), (3 * 2**20, 2), (5 * 2**20, 1)])
+@pytest.mark.parametrize(("size", "most"), [(10, 8), (3 * 2**20, 2), (5 * 2**20, 1)])
 def test_no_more_is_fetched_than_may_lie_around(size: int, most: int) -> None:
     fetched: list[int] = []
     closed = Event()
