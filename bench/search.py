@@ -142,7 +142,7 @@ def in_sql(store: Store, word: str) -> list[object]:
     else:
         query = (
             "SELECT msg_id FROM search_texts WHERE number IN (SELECT rowid FROM search_index"
-            " WHERE search_index MATCH '\"' || :word || '\"') ORDER BY timestamp_ms DESC LIMIT 100"
+            " WHERE search_index MATCH '\"' || :word || '\"' ORDER BY rowid DESC LIMIT 100) ORDER BY number DESC"
         )
     with store.read() as tx:
         return list(tx.conn.scalars(sa.text(query), {"word": word}))

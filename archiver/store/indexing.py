@@ -6,7 +6,8 @@ lacks, whatever commits late.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -129,8 +130,51 @@ def _append(tx: Tx, rows: list[tuple[Any, ...]]) -> None:
     if tx.postgres:
         tx.append(search_texts, _TEXT_COLUMNS[:-1], rows)  # its index makes the bigrams
         return
-    last = tx.conn.scalar(sa.select(sa.func.coalesce(sa.func.max(t.number), 0)))
-    numbered = [(*row, number) for number, row in enumerate(rows, (last or 0) + 1)]
+    numbered = [(*row, number) for row, number in zip(rows, _numbers(tx, [row[5] for row in rows]), strict=True)]
     tx.append(search_texts, _TEXT_COLUMNS, numbered)
-    pairs = [(number, " ".join(terms.bigrams(text))) for *_, text, number in numbered]
+    # In their order: for each step back SQLite would begin another part of the index.
+    pairs = sorted((number, " ".join(terms.bigrams(text))) for *_, text, number in numbered)
     tx.append(SEARCH_INDEX, ("rowid", "bigrams"), pairs)
+
+
+# SQLite's index knows of a text nothing but its number, and tells numbers in their order: so they follow the stamps.
+_A_STAMP = 2**20
+_STAMPS = 2**43 - 4
+_RUN_ON_MS = 1_000
+"""Where a stamp has more texts than numbers, these run on into the next stamps; so far, they are looked for there."""
+
+
+def numbers_between(first_ms: int, last_ms: int) -> tuple[int, int]:
+    """What the numbers of texts with these stamps lie between: from the first to before the second."""
+    return _first_number(first_ms), _first_number(last_ms + _RUN_ON_MS) + 2 * _A_STAMP
+
+
+def first_of_same(number: Any) -> Any:
+    """The first number of the same stamp; in Python or in SQL."""
+    return number - number % _A_STAMP
+
+
+def _first_number(timestamp_ms: int) -> int:
+    """Of a stamp; all before 1970 are one, and all from the year 2248 on."""
+    return min(max(timestamp_ms, 0), _STAMPS) * _A_STAMP
+
+
+def _numbers(tx: Tx, stamps_ms: Sequence[int]) -> Iterator[int]:
+    """A free number for each text, by its stamp."""
+    starts = {_first_number(stamp_ms) for stamp_ms in stamps_ms}
+    free = _free_numbers(tx, starts)
+    for stamp_ms in stamps_ms:
+        start = _first_number(stamp_ms)
+        while free[start] == start + _A_STAMP:
+            start += _A_STAMP
+            free = _free_numbers(tx, {start}) | free
+        yield free[start]
+        free[start] += 1
+
+
+def _free_numbers(tx: Tx, starts: Collection[int]) -> dict[int, int]:
+    """The first free number of each of these stamps, which are given and told by their first numbers."""
+    start = sa.func.json_each(json.dumps(sorted(starts))).table_valued("value").c.value
+    last = sa.select(sa.func.max(t.number)).where(t.number.between(start, start + (_A_STAMP - 1)))
+    free = sa.func.coalesce(last.correlate_except(search_texts).scalar_subquery() + 1, start)
+    return {row[0]: row[1] for row in tx.conn.execute(sa.select(start, free))}

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from archiver.store import filters, terms
+from archiver.store import filters, indexing, terms
 from archiver.store.engine import Tx, among
 from archiver.store.filters import Filter
 from archiver.store.indexing import QUEUED, SEARCH_INDEX, bodies_of, revisions_of, searchable
@@ -75,25 +75,56 @@ def holding(tx: Tx, query: str, wanted: Filter) -> sa.ColumnElement[bool]:
 
 
 def _indexed(tx: Tx, query: str, wanted: Filter, most: int | None) -> list[Place]:
-    pairs, beginnings = terms.asked(query)
-    words = [_quoted(pair) for pair in pairs] + [f"{_quoted(beginning)} *" for beginning in beginnings]
-    found = _filtered(tx, _by_index(tx.postgres), wanted)
-    asked = {} if tx.postgres else {"words": " ".join(words)}
+    found = _filtered(tx, _by_index(tx.postgres), t, wanted)
     if tx.postgres:
         tx.conn.exec_driver_sql(_ROOM)
-    return _places(tx, found, {"query": query, "most": _ALL if most is None else most, **asked})
+        return _places(tx, found, {"query": query, "most": _ALL if most is None else most})
+    told: list[Place] = []
+    for numbers in _numbers(tx, query, wanted, most):
+        told += _places(tx, found, {"query": query, "most": _ALL, "numbers": json.dumps(numbers)})
+        if most is not None and len(told) >= most:
+            break
+    return told
+
+
+def _numbers(tx: Tx, query: str, wanted: Filter, most: int | None) -> Iterator[list[int]]:
+    """What SQLite's index says, the latest first, in lists that end where a stamp ends; `most`: so many may do.
+
+    Numbers follow the stamps, so that the latest hundred of a frequent word are as near as those of a rare one.
+    """
+    pairs, beginnings = terms.asked(query)
+    words = " ".join([_quoted(pair) for pair in pairs] + [f"{_quoted(beginning)} *" for beginning in beginnings])
+    least, after = _number_range(wanted)
+    size = _ALL if beginnings or most is None else 2 * most  # of beginnings, it makes the whole list for any part of it
+    while True:
+        values = {"words": words, "least": least, "after": after, "size": size}
+        numbers = list(tx.conn.scalars(_LATEST_NUMBERS, values))
+        complete = len(numbers) < size
+        if not complete:
+            after = indexing.first_of_same(numbers[-1])
+            numbers += tx.conn.scalars(_LATEST_NUMBERS, {**values, "least": after, "after": numbers[-1], "size": _ALL})
+        yield numbers
+        if complete:
+            return
+        size = min(4 * size, _READ_AT_MOST)
+
+
+def _number_range(wanted: Filter) -> tuple[int, int]:
+    """The numbers that texts within this filter's times can have: from the first to before the second."""
+    return indexing.numbers_between(*(filters.range_ms(wanted) or _ALWAYS))
 
 
 def _newest(tx: Tx, query: str, wanted: Filter, most: int) -> list[Place] | None:
     """The same by reading the latest texts, where many of them hold it; None where the index is the better way.
 
-    What the index says of a frequent word must all be read, for the sake of the latest hundred.
+    What an index says of a frequent word must all be read for the sake of the latest hundred; but for what SQLite's
+    says of pairs.
     """
-    if wanted.sender or wanted.recipient or wanted.conversation:
+    if wanted.sender or wanted.recipient or wanted.conversation or not (tx.postgres or terms.asked(query)[1]):
         return None
-    first_ms, last_ms = filters.range_ms(wanted) or _ALWAYS
-    walk = _filtered(tx, _by_time(tx.postgres), wanted)
-    values = {"query": query, "most": most, "first_ms": first_ms, "last_ms": last_ms}
+    first, last = (filters.range_ms(wanted) or _ALWAYS) if tx.postgres else _number_range(wanted)
+    walk = _filtered(tx, *_by_time(tx.postgres), wanted)
+    values = {"query": query, "most": most, "first": first, "last": last}
     found = _places(tx, walk, {**values, "texts": _READ_FIRST})
     if 0 < len(found) < most:
         promising = _READ_FIRST * most * 3 // (2 * len(found))
@@ -106,20 +137,24 @@ def _places(tx: Tx, found: sa.Select[Any], values: Mapping[str, Any]) -> list[Pl
     return list(map(Place._make, tx.conn.execute(found, values).all()))
 
 
-def _holding(postgres: bool) -> sa.Select[Any]:
-    """Which texts hold :query, at most :most, the latest first."""
+_Texts = sa.ColumnCollection[str, sa.ColumnElement[Any]]
+"""The columns of search_texts, or of some of its rows."""
+
+
+def _holding(texts: _Texts, *, postgres: bool) -> sa.Select[Any]:
+    """Which of these texts hold :query, at most :most, the latest first."""
     position_of, query = sa.func.strpos if postgres else sa.func.instr, sa.bindparam("query", type_=sa.Text)
     before = search_texts.alias("before")
     again = sa.select(before.c.part).where(
-        *(before.c[name] == t[name] for name in ("app_id", "msg_id", "revision", "position")),
-        before.c.part < t.part,
+        *(before.c[name] == texts[name] for name in ("app_id", "msg_id", "revision", "position")),
+        before.c.part < texts.part,
         position_of(before.c.text, query) > 0,
     )
-    once = sa.or_(t.part == 0, ~again.correlate(search_texts).exists())  # the parts of a long text overlap
-    msg_id = sa.collate(t.msg_id, "C") if postgres else t.msg_id  # as Python sorts, whatever the server's locale
-    order = (t.timestamp_ms.desc(), t.app_id, msg_id, t.revision, t.position)
-    found = sa.select(t.timestamp_ms, t.app_id, t.msg_id, t.revision, t.position).order_by(*order)
-    return found.where(position_of(t.text, query) > 0, once).limit(sa.bindparam("most", type_=sa.BigInteger))
+    once = sa.or_(texts.part == 0, ~again.correlate_except(before).exists())  # the parts of a long text overlap
+    msg_id = sa.collate(texts.msg_id, "C") if postgres else texts.msg_id  # as Python sorts, in any locale
+    order = (texts.timestamp_ms.desc(), texts.app_id, msg_id, texts.revision, texts.position)
+    found = sa.select(*(texts[name] for name in Place._fields)).order_by(*order)
+    return found.where(position_of(texts.text, query) > 0, once).limit(sa.bindparam("most", type_=sa.BigInteger))
 
 
 @cache  # to make a statement takes longer than to run it
@@ -128,44 +163,62 @@ def _by_index(postgres: bool) -> sa.Select[Any]:
         vector = sa.func.array_to_tsvector(sa.func.archive_bigrams(t.text))
         matches = vector.bool_op("@@")(sa.func.archive_query(sa.bindparam("query", type_=sa.Text)))
     else:
-        asked = SEARCH_INDEX.c.search_index.op("MATCH")(sa.bindparam("words", type_=sa.Text))
-        matches = t.number.in_(sa.select(SEARCH_INDEX.c.rowid).where(asked))
-    return _holding(postgres).where(matches)
+        numbers = sa.func.json_each(sa.bindparam("numbers", type_=sa.Text)).table_valued("value")
+        matches = t.number.in_(sa.select(numbers.c.value))
+    return _holding(t, postgres=postgres).where(matches)
+
+
+_LATEST_NUMBERS = (
+    sa.select(SEARCH_INDEX.c.rowid)
+    .where(
+        SEARCH_INDEX.c.search_index.op("MATCH")(sa.bindparam("words", type_=sa.Text)),
+        SEARCH_INDEX.c.rowid >= sa.bindparam("least", type_=sa.BigInteger),
+        SEARCH_INDEX.c.rowid < sa.bindparam("after", type_=sa.BigInteger),
+    )
+    .order_by(SEARCH_INDEX.c.rowid.desc())
+    .limit(sa.bindparam("size", type_=sa.BigInteger))
+)
 
 
 @cache
-def _by_time(postgres: bool) -> sa.Select[Any]:
-    """Among the latest :texts, and what has the stamp of the last of these."""
-    first_ms, last_ms, texts = (sa.bindparam(name, type_=sa.BigInteger) for name in ("first_ms", "last_ms", "texts"))
-    newer = search_texts.alias("newer").c.timestamp_ms
-    edge = sa.select(newer).where(newer.between(first_ms, last_ms)).order_by(newer.desc()).offset(texts).limit(1)
-    return _holding(postgres).where(t.timestamp_ms.between(sa.func.coalesce(edge.scalar_subquery(), first_ms), last_ms))
+def _by_time(postgres: bool) -> tuple[sa.Select[Any], _Texts]:
+    """Among the latest :texts between :first and :last, and what has the stamp of the last of these."""
+    first, last, texts = (sa.bindparam(name, type_=sa.BigInteger) for name in ("first", "last", "texts"))
+    by = t.timestamp_ms if postgres else t.number
+    latest = sa.select(search_texts).where(by.between(first, last)).order_by(by.desc())
+    if postgres:
+        some = latest.fetch(texts, with_ties=True).subquery("latest")
+        return _holding(some.c, postgres=True), some.c
+    edge = latest.with_only_columns(indexing.first_of_same(t.number)).offset(texts).limit(1).scalar_subquery()
+    return _holding(t, postgres=False).where(t.number.between(sa.func.coalesce(edge, first), last)), t
 
 
 def _quoted(word: str) -> str:
     return '"' + word.replace('"', '""') + '"'
 
 
-def _filtered(tx: Tx, query: sa.Select[Any], wanted: Filter) -> sa.Select[Any]:
+def _filtered(tx: Tx, query: sa.Select[Any], texts: _Texts, wanted: Filter) -> sa.Select[Any]:
     if wanted.sender or wanted.recipient or wanted.conversation:
-        query = query.join_from(search_texts, messages, sa.and_(t.app_id == m.app_id, t.msg_id == m.msg_id))
-        query = query.where(*filters.of_envelopes(tx, wanted))
-    if wanted.app is not None:
-        query = query.where(t.app_id.in_(filters.app_ids(tx, wanted.app)))
+        same = m.app_id == texts.app_id, m.msg_id == texts.msg_id
+        of_these = sa.select(m.page_id).where(*same, *filters.of_envelopes(tx, wanted))
+        query = query.where(of_these.correlate_except(messages).exists())
+    if wanted.app is not None:  # + 0: or SQLite takes the index that begins with app_id
+        query = query.where((texts.app_id + 0).in_(filters.app_ids(tx, wanted.app)))
     if limits := filters.range_ms(wanted):
-        query = query.where(t.timestamp_ms.between(*limits))
-    return query.where(_typed(wanted)) if wanted.types else query
+        query = query.where(texts.timestamp_ms.between(*limits))
+    return query.where(_typed(texts, wanted)) if wanted.types else query
 
 
-def _typed(wanted: Filter) -> sa.ColumnElement[bool]:
+def _typed(texts: _Texts, wanted: Filter) -> sa.ColumnElement[bool]:
     """The type of the very body that was found, whether of the first copy or of a revision."""
     keys = ("app_id", "msg_id", "position")
-    first = sa.select(b.type).where(*(b[name] == t[name] for name in keys), b.type.in_(wanted.types))
+    first = sa.select(b.type).where(*(b[name] == texts[name] for name in keys), b.type.in_(wanted.types))
     later = sa.select(rb.type).where(
-        *(rb[name] == t[name] for name in keys), rb.revision == t.revision, rb.type.in_(wanted.types)
+        *(rb[name] == texts[name] for name in keys), rb.revision == texts.revision, rb.type.in_(wanted.types)
     )
     return sa.or_(
-        sa.and_(t.revision == 0, first.correlate(search_texts).exists()), later.correlate(search_texts).exists()
+        sa.and_(texts.revision == 0, first.correlate_except(message_bodies).exists()),
+        later.correlate_except(revision_bodies).exists(),
     )
 
 

@@ -11,6 +11,9 @@ $$;
 
 CREATE INDEX ix_search_texts_bigrams ON search_texts USING gin (array_to_tsvector(archive_bigrams(text)));
 
+-- The latest texts are read along it; SQLite has its numbers.
+CREATE INDEX ix_search_texts_timestamp_ms ON search_texts (timestamp_ms);
+
 -- A text as a search compares it; archiver/store/terms.py says the same in Python.
 CREATE FUNCTION archive_normal(told text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 5000 AS $$
@@ -87,9 +90,9 @@ DECLARE
     query CONSTANT text := archive_normal(wanted);
     -- As an array, so that it is planned by what is in it: mostly nothing.
     waiting CONSTANT bigint[] := ARRAY(SELECT DISTINCT q.page_id FROM search_queue q);
-    condition text := 'array_to_tsvector(archive_bigrams(t.text)) @@ $2';
+    texts text := 'search_texts t WHERE array_to_tsvector(archive_bigrams(t.text)) @@ $2 AND strpos(t.text, $1) > 0';
     held bigint;
-    edge_ms bigint;
+    newest search_texts[];
 BEGIN
     IF query IS NULL OR length(query) NOT BETWEEN 1 AND {longest} THEN
         RAISE 'a search is for 1 to {longest} characters that can be seen';
@@ -105,19 +108,24 @@ BEGIN
         INTO held USING query;
         IF 1500 * latest::bigint <= 40000 * held THEN
             EXECUTE
-                'SELECT t.timestamp_ms FROM (SELECT * FROM search_texts ORDER BY timestamp_ms DESC LIMIT $3) t
-                 WHERE t.part = 0 AND strpos(t.text, $1) > 0
-                 ORDER BY t.timestamp_ms DESC LIMIT 1 OFFSET $2 - 1'
-            INTO edge_ms USING query, latest, 1500 * latest::bigint / held;
+                'SELECT array_agg(found) FROM (
+                     SELECT t.* FROM (SELECT * FROM search_texts ORDER BY timestamp_ms DESC
+                                      FETCH FIRST ($3) ROWS WITH TIES) t
+                     WHERE strpos(t.text, $1) > 0 AND (t.part = 0 OR NOT EXISTS (
+                         SELECT FROM search_texts b
+                         WHERE b.app_id = t.app_id AND b.msg_id = t.msg_id AND b.revision = t.revision
+                           AND b.position = t.position AND b.part < t.part AND strpos(b.text, $1) > 0))
+                     ORDER BY t.timestamp_ms DESC, t.app_id, t.msg_id COLLATE "C", t.revision, t.position LIMIT $2
+                 ) found'
+            INTO newest USING query, latest, 1500 * latest::bigint / held;
         END IF;
     END IF;
-    IF edge_ms IS NOT NULL THEN
-        condition := 't.timestamp_ms >= $5';
+    IF cardinality(newest) = latest THEN
+        texts := 'unnest($5) t';
     END IF;
     RETURN QUERY EXECUTE
         'WITH found AS (
-             SELECT t.timestamp_ms, t.app_id, t.msg_id, t.revision, t.position FROM search_texts t
-             WHERE ' || condition || ' AND strpos(t.text, $1) > 0
+             SELECT t.timestamp_ms, t.app_id, t.msg_id, t.revision, t.position FROM ' || texts || '
              UNION
              SELECT m.timestamp_ms, b.app_id, b.msg_id, 0, b.position FROM messages m
              JOIN message_bodies b ON b.app_id = m.app_id AND b.msg_id = m.msg_id
@@ -146,7 +154,7 @@ BEGIN
          LEFT JOIN revision_bodies r ON f.revision > 0
            AND r.app_id = f.app_id AND r.msg_id = f.msg_id AND r.revision = f.revision AND r.position = f.position
          ORDER BY f.timestamp_ms DESC, f.app_id, f.msg_id COLLATE "C", f.revision, f.position'
-    USING query, archive_query(query), waiting, latest, edge_ms;
+    USING query, archive_query(query), waiting, latest, newest;
 END
 $$;
 

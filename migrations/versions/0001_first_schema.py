@@ -568,7 +568,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("app_id", "msg_id", "revision", "position", "part"),
     )
-    op.create_index("ix_search_texts_timestamp_ms", "search_texts", ["timestamp_ms"], unique=False)
     op.create_table(
         "revision_bodies",
         sa.Column("app_id", sa.Integer(), autoincrement=False, nullable=False),

@@ -15,7 +15,7 @@ from archiver import review, searching
 from archiver.errors import UsageError
 from archiver.model import Window
 from archiver.sources.easemob.build import decode_stored
-from archiver.store import pages
+from archiver.store import indexing, pages
 from archiver.store.apps import Key
 from archiver.store.engine import Store
 from archiver.store.filters import Filter
@@ -176,6 +176,31 @@ def test_the_latest_are_the_same_by_whichever_way_they_are_found(database: Datab
                 assert list(searching.find(store, word, wanted, most)) == every[:most], (word, wanted, most)
         if database.kind == "postgresql":
             check_latest_in_sql(database, store)
+
+
+def test_stamps_beyond_all_calendars_are_told_in_their_order(database: Database) -> None:
+    stamps = [-(2**63), -5, 0, 1, ORIGIN, 2**43 - 5, 2**43, 2**53, 2**63 - 1]
+    records = [said(number, "奇怪的时间", timestamp=stamps[number % 9]) for number in range(90)]
+    with filled(database, records) as store:
+        index(store)
+        every = [int(hit.msg_id) for hit in searching.find(store, "时间", Filter())]
+        assert every == sorted(range(90), key=lambda number: (-stamps[number % 9], str(number)))
+        for most in (1, 5, 15, 40, 85):
+            assert [int(hit.msg_id) for hit in searching.find(store, "时间", Filter(), most)] == every[:most]
+        assert found(store, "时间", Filter(from_ms=ORIGIN, to_ms=ORIGIN + 1)) == [*range(4, 90, 9)]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL needs no numbers
+def test_more_texts_than_a_stamp_has_numbers(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "_A_STAMP", 4)
+    records = [said(number, f"第{number}次退款", timestamp=ORIGIN + number // 30) for number in range(90)]
+    with filled(database, records) as store:
+        for _ in range(2):  # the second time, all are there
+            index(store)
+            assert found(store, "退款") == [*range(90)]
+            for ms in range(3):
+                in_ms = Filter(from_ms=ORIGIN + ms, to_ms=ORIGIN + ms + 1)
+                assert found(store, "退款", in_ms) == [*range(30 * ms, 30 * ms + 30)]
 
 
 def check_latest_in_sql(database: Database, store: Store) -> None:

@@ -84,7 +84,6 @@ search_texts = sa.Table(
     sa.Column("timestamp_ms", Ms, nullable=False),
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("number", sa.BigInteger),
-    sa.Index("ix_search_texts_timestamp_ms", "timestamp_ms"),
     of_message("search_texts"),
 )
 """Its index over bigrams is SQLite's table `search_index`, by `number`, and PostgreSQL's `ix_search_texts_bigrams`."""
