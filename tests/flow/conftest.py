@@ -6,6 +6,7 @@ import json
 import math
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
@@ -25,6 +26,7 @@ from tests import canaries
 from tests.conftest import Database
 
 DAY = 86_400_000
+HOUR, A_WHILE = 3_600_000, 600_000
 
 
 class Archive:
@@ -209,6 +211,9 @@ def make_archive(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator
     with ExitStack() as servers:
 
         def make(database: Database, *, name: str = "one", **options: Any) -> Archive:
+            if "start_ms" not in options:  # all that is there from the beginning is due: also just after the full hour
+                ends_ms = int(time.time() * 1000) - A_WHILE
+                options["start_ms"] = (ends_ms - options.get("span_ms", 2 * DAY)) // HOUR * HOUR
             server = servers.enter_context(Sandbox(**options))
             place = tmp_path / name
             place.mkdir(exist_ok=True)
