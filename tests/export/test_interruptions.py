@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import time
-from collections.abc import Callable
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,35 +13,48 @@ import pytest
 from archiver.errors import TryAgainLater, UsageError
 from archiver.export.folder import Folder
 from tests.export.conftest import files
-from tests.flow.conftest import Archive, start
+from tests.flow.conftest import Archive
 
-__all__ = ["start"]
-Start = Callable[..., subprocess.Popen[bytes]]
+ROOT = Path(__file__).parents[2]
+IN_THE_MIDDLE = """
+import sys
+from archiver import cli, exports
+from archiver.export.folder import Folder
 
+begin, finished_day = exports.Export.__init__, Folder.finished_day
 
-def in_the_middle(archive: Archive, start: Start, place: Path) -> subprocess.Popen[bytes]:
-    """An export in a process of its own that has begun to finish days."""
-    process = start(archive, "export", "--format", "jsonl", "--output", str(place))
-    deadline = time.monotonic() + 60
-    while not list(place.rglob("*.jsonl")) and process.poll() is None:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    return process
+def note_stop(self, *rest, **more):
+    global stop
+    stop = more["stop"]
+    begin(self, *rest, **more)
+
+def wait_to_be_stopped(self, day):
+    finished_day(self, day)
+    print("a day is finished", flush=True)
+    stop.wait()
+
+exports.Export.__init__, Folder.finished_day = note_stop, wait_to_be_stopped
+cli.main(sys.argv[1:])
+"""
 
 
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
-def test_an_export_that_is_killed_goes_on(archive: Archive, start: Start, tmp_path: Path, sign: signal.Signals) -> None:
+def test_an_export_that_is_killed_goes_on(archive: Archive, tmp_path: Path, sign: signal.Signals) -> None:
+    """It stands still when it has finished a day, or it might be done before it is killed."""
     place = tmp_path / "out"
-    process = in_the_middle(archive, start, place)
-    process.send_signal(sign)
-    process.communicate()
-    ended = archive.database.rows("SELECT outcome FROM audit_log ORDER BY id")
-    assert ended[0] == ("begun",)
-    if process.returncode:  # it may have been faster
-        assert process.returncode in (75, -sign)
-        assert not (place / "manifest.json").exists()
-        assert archive("export", "verify", str(place)) == 2
-        assert archive("export", "--format", "jsonl", "--output", str(place)) == 0
+    options = ["--config", str(archive.config), "export", "--format", "jsonl", "--output", str(place)]
+    command = [sys.executable, "-c", IN_THE_MIDDLE, *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"a day is finished\n"
+        process.send_signal(sign)
+        process.communicate()
+    assert process.returncode == (75 if sign == signal.SIGTERM else -sign)
+    ended = [row[0] for row in archive.database.rows("SELECT outcome FROM audit_log ORDER BY id")]
+    assert ended == (["begun", "stopped"] if sign == signal.SIGTERM else ["begun"])
+    assert not (place / "manifest.json").exists()
+    assert archive("export", "verify", str(place)) == 2
+    assert archive("export", "--format", "jsonl", "--output", str(place)) == 0
     assert archive("export", "verify", str(place)) == 0
     lines = [line for part in place.rglob("*.jsonl") for line in part.read_bytes().splitlines()]
     assert len({json.loads(line)["msg_id"] for line in lines}) == len(lines) == archive.count("messages")
