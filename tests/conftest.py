@@ -22,7 +22,8 @@ from archiver.store.engine import open_store
 from tests import canaries
 from tests.postgres import Postgres, own_server, scratch
 
-hypothesis.settings.register_profile("steady", deadline=None, derandomize=True)
+_SLOW = [hypothesis.HealthCheck.too_slow]  # a busy machine is no fault of a test's
+hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=_SLOW)
 hypothesis.settings.load_profile("steady")
 _numbers = count(1)
 

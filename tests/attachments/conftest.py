@@ -21,6 +21,7 @@ import requests
 from archiver.blobs import Blobs
 from tests.conftest import Database
 from tests.flow.conftest import Archive, MakeArchive, make_archive
+from tests.postgres import free_port
 from tests.sources.conftest import Scripted, server
 
 __all__ = ["make_archive", "server"]
@@ -61,8 +62,7 @@ class Shelf:
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[str]:
     """moto's server: the S3 API on a port of its own, in a process of its own."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     environ = {**os.environ, **KEYS}
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     process = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -45,12 +45,14 @@ def fetch(files: Chatfiles, url: str, secret: str | None = "share-me") -> Fetche
 
 @pytest.fixture
 def looked_up(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Every name that anybody asks the resolver for."""
+    """Every name that anybody asks the resolver for; those of other machines are unknown to it, on every network."""
     names: list[str] = []
     resolve = socket.getaddrinfo
 
     def spy(host: Any, *rest: Any, **more: Any) -> Any:
         names.append(host)
+        if str(host).endswith(".example"):
+            raise socket.gaierror(socket.EAI_NONAME, "unknown")
         return resolve(host, *rest, **more)
 
     monkeypatch.setattr(socket, "getaddrinfo", spy)

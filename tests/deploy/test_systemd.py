@@ -89,21 +89,25 @@ def installed(archive: Archive, found: Machine) -> None:
 
 STARTED = """
 set -x
+heard() { for i in $(seq 300); do journalctl --no-pager -o cat $2 | grep -q "$1" && return; sleep 0.2; done; }
 systemctl start archiver@migrate || { journalctl -u archiver@migrate -o cat --no-pager | tail -30; exit 1; }
 systemctl start archiver || { journalctl -u archiver -o cat --no-pager | tail -40; exit 1; }
-for i in $(seq 100); do systemctl show -P StatusText archiver | grep -q 'lag [0-9] s' && break; sleep 0.2; done
+for i in $(seq 300); do systemctl show -P StatusText archiver | grep -q 'lag [0-9] s' && break; sleep 0.2; done
 echo "state=$(systemctl show -P ActiveState archiver) status=$(systemctl show -P StatusText archiver)"
 echo "user=$(ps -o user= -p $(systemctl show -P MainPID archiver))"
 echo "environment=$(tr '\\0' '\\n' </proc/$(systemctl show -P MainPID archiver)/environ | grep -c YXA6)"
-sed -i 's/every = "1s"/every = "fast"/' /etc/archiver/config.toml; systemctl reload archiver; sleep 1
-sed -i 's/every = "fast"/every = "2s"/' /etc/archiver/config.toml; systemctl reload archiver; sleep 1
+sed -i 's/every = "1s"/every = "fast"/' /etc/archiver/config.toml; systemctl reload archiver
+heard "the old one stays in force" "-u archiver"
+sed -i 's/every = "fast"/every = "2s"/' /etc/archiver/config.toml; systemctl reload archiver
+heard "the configuration was read anew" "-u archiver"
 echo "still=$(systemctl show -P ActiveState archiver) restarts=$(systemctl show -P NRestarts archiver)"
 kill -KILL $(systemctl show -P MainPID archiver); sleep 0.5
 systemctl stop archiver
 systemctl start archiver-pull.service; echo "pull=$(systemctl show -P Result archiver-pull)"
 systemctl start archiver-pull.timer; echo "timer=$(systemctl show -P ActiveState archiver-pull.timer)"
 echo 'broken' >> /etc/archiver/config.toml
-systemctl start archiver-pull.service; echo "broken=$(systemctl show -P Result archiver-pull)"; sleep 0.5
+systemctl start archiver-pull.service; echo "broken=$(systemctl show -P Result archiver-pull)"
+heard "archiver-pull.service has failed; see" "-t archiver"
 journalctl --no-pager -o cat -t archiver
 journalctl --no-pager -o cat -u archiver
 ls -ld /var/lib/private/archiver

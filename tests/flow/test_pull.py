@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import time
 from collections.abc import Sequence
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.conftest import Database
 from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.postgres import free_port
 
 YEARS = 365 * DAY
 
@@ -123,18 +123,14 @@ def test_both_databases_hold_the_same_rows(both: Sequence[Database], make_archiv
 
 
 def test_wrong_credentials_exit_4_and_are_not_printed(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
-    began = time.monotonic()
     assert archive("-vv", "pull", client_secret="wrong-secret-1234") == 4
-    assert time.monotonic() - began < 10
     assert "wrong-secret-1234" not in archive.output + archive.errors
     assert archive.server.count("/token") == 1
 
 
 def test_a_server_that_is_down_exits_75(archive: Archive) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
     began = time.monotonic()
-    assert archive("-vv", "pull", base_url=f"http://127.0.0.1:{port}", give_up="2s") == 75
+    assert archive("-vv", "pull", base_url=f"http://127.0.0.1:{free_port()}", give_up="2s") == 75
     assert time.monotonic() - began < 60
     assert archive.server.client_secret not in archive.output + archive.errors
 

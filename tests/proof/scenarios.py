@@ -200,7 +200,7 @@ def close_neighbours(database: Database) -> None:
         first._close(tx, "exhausted", None)
         other.start()
         _wait_until_blocked_or_done(database, other)
-    other.join(30)
+    other.join(60)
     assert not other.is_alive()
     store.dispose()
     stored = database.value("SELECT complete_until_ms FROM watermarks")
@@ -208,7 +208,7 @@ def close_neighbours(database: Database) -> None:
 
 
 def _wait_until_blocked_or_done(database: Database, other: threading.Thread) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     while other.is_alive() and not database.value(waiting):
         assert time.monotonic() < deadline

@@ -60,7 +60,7 @@ class CuttingProxy:
                         if self.done:
                             swallow.set()
                             other.sendall(piece)
-                            assert swallowed.wait(20)  # the server has answered: the commit is done
+                            assert swallowed.wait(60)  # the server has answered: the commit is done
                         break
                 other.sendall(piece)
         _cut(one, other)

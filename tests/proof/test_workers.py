@@ -16,7 +16,7 @@ def test_workers_without_a_window_wait_for_what_the_first_walk_leaves(database: 
 
     def within_request() -> None:
         if scene.provider.asked in (PAGES_PER_WALK + 4, PAGES_PER_WALK + 5):
-            both.wait(20)  # nobody goes on alone
+            both.wait(60)  # nobody goes on alone
 
     scene.provider.meanwhile = within_request
     with scene.surroundings():

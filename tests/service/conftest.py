@@ -26,7 +26,7 @@ from tests.flow.conftest import Archive, MakeArchive, archive, make_archive, sta
 __all__ = ["Archive", "MakeArchive", "archive", "make_archive", "start"]
 
 
-def wait_until(true: Callable[[], object], seconds: float = 30) -> None:
+def wait_until(true: Callable[[], object], seconds: float = 60) -> None:
     """Timing is no verdict: this only ends a wait for what should have come long ago."""
     deadline = time.monotonic() + seconds
     while not true():

@@ -33,7 +33,7 @@ def test_systemd_hears_that_it_is_ready_well_and_stopping(
     assert manager.heard[0] == "READY=1"
     assert "complete until" in next(line for line in reversed(manager.heard) if line.startswith("STATUS="))
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
     wait_until(lambda: manager.says("STOPPING=1") == 1)
 
 
@@ -91,7 +91,7 @@ def test_sighup_reads_the_configuration_anew(
     wait_until(lambda: manager.says("READY=1") == 2)
     assert manager.says("RELOADING=1") == 1
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 0
+    assert process.wait(60) == 0
 
 
 @pytest.mark.full

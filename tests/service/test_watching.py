@@ -25,7 +25,7 @@ from tests.service.conftest import Listener, MakeService, wait_until
 
 
 def ask(address: str, method: str = "GET") -> requests.Response:
-    return requests.request(method, address, timeout=20)
+    return requests.request(method, address, timeout=60)
 
 
 def values(text: str) -> dict[tuple[str, ...], float]:
@@ -42,12 +42,14 @@ def values(text: str) -> dict[tuple[str, ...], float]:
 
 def test_run_answers_metrics_health_and_readiness(archive: Archive, serve: MakeService) -> None:
     port = free_port()
-    top = f'[schedule]\nevery = "1s"\noverdue = "2s"\n[metrics]\nlisten = "127.0.0.1:{port}"\n'
+    top = f'[schedule]\nevery = "1s"\noverdue = "4s"\n[metrics]\nlisten = "127.0.0.1:{port}"\n'
     serve(archive, top=top, settle="1s")
     base = f"http://127.0.0.1:{port}"
     wait_until(lambda: archive.count("messages") == 300)
     wait_until(lambda: ask(f"{base}/readyz").status_code == 200)
     assert ask(f"{base}/healthz").text == "alive\n"
+    # Counted when a pull has ended; it may be ready a moment before.
+    wait_until(lambda: ("archiver_requests_total", "200") in values(ask(f"{base}/metrics").text))
     told = ask(f"{base}/metrics")
     assert told.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     found = values(told.text)
@@ -179,10 +181,14 @@ def test_alerts_are_told_once_repeated_seldom_and_resolved(
     service.hangup.set()
     archive.config.write_text(archive.config.read_text() + "\n")
     wait_until(lambda: archive.count("messages") == 300, 60)
-    wait_until(lambda: any("resolved" in str(body) for _, body in listener.of("POST")))
-    told = [(one["name"], one["status"]) for _, body in listener.of("POST") for one in body["alerts"]]
+    wait_until(lambda: ("ArchiverOverdue", "resolved") in told_to(listener))
+    told = told_to(listener)
     assert len(told) == len(set(told))
     assert told.count(("ArchiverOverdue", "resolved")) == 1
+
+
+def told_to(listener: Listener) -> list[tuple[str, str]]:
+    return [(one["name"], one["status"]) for _, body in listener.of("POST") for one in body["alerts"]]
 
 
 def test_a_pull_by_cron_tells_too_and_its_heartbeat_stops_when_something_is_wrong(

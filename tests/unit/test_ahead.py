@@ -29,7 +29,7 @@ def test_what_has_arrived_is_taken_together() -> None:
         yield step(3, end="exhausted")
 
     with lots(walk()) as arriving:
-        assert all_there.wait(10)
+        assert all_there.wait(60)
         taken = [numbers(lot) for lot in arriving]
     assert [number for lot in taken for number in lot] == [0, 1, 2, 3]
     assert taken[0][:3] == [0, 1, 2]
