@@ -151,7 +151,7 @@ def limits(name: str) -> tuple[int, int]:
 
 def measure(url: str, kind: str, *limits: int) -> tuple[str, float, float]:
     program = [sys.executable, "-m", "tests.hostile.growth", url, kind, *map(str, limits)]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=280, cwd=ROOT, check=True)
+    done = subprocess.run(program, capture_output=True, text=True, timeout=600, cwd=ROOT, check=True)
     told = json.loads(done.stdout)
     return told["outcome"], told["growth_mb"], told["seconds"]
 

@@ -78,7 +78,7 @@ def grown(samples: list[int]) -> float:
 
 
 @pytest.mark.full
-@pytest.mark.timeout(SECONDS + 420)
+@pytest.mark.timeout(SECONDS + 900)
 def test_nothing_grows_in_bad_weather_and_it_is_on_time_again_afterwards(
     postgres: Postgres, postgres_database: Database, make_archive: MakeArchive, start: Start
 ) -> None:
