@@ -74,11 +74,11 @@ def test_the_manual_leads_from_nothing_to_a_service_with_alerts(
             "for i in $(seq 300); do",
             "  journalctl -u archiver | grep -q 'refused our credentials' && break; sleep 0.2",
             "done",
-            "sleep 12",  # until the next look at itself
+            "for i in $(seq 300); do [ -e /alarmed ] && break; sleep 0.2; done",  # it looks at itself every 10 s
             "systemctl is-active archiver",
             "journalctl --no-pager -u archiver -o cat",
         ]
-        spoiler = threading.Thread(target=spoil, args=(archive.server, listener, found.root / "caught-up"))
+        spoiler = threading.Thread(target=spoil, args=(archive.server, listener, found.root))
         spoiler.start()
         told = found.boot("\n".join(script), seconds=280)
         spoiler.join()
@@ -88,13 +88,18 @@ def test_the_manual_leads_from_nothing_to_a_service_with_alerts(
         assert "Complete from" in told, "status"
         assert "s3cr3t" not in told
         assert listener.of("GET")[0][0] == "/beat/s3cr3t"
-        firing = {one["name"] for _, body in listener.of("POST") for one in body["alerts"] if one["status"] == "firing"}
-        assert "ArchiverCredentialsRefused" in firing
+        assert "ArchiverCredentialsRefused" in firing(listener)
         stored = Database("sqlite", f"sqlite:///{found.root}/var/lib/private/archiver/archive.db")
         assert stored.value("SELECT count(*) FROM messages") == 50
 
 
-def spoil(server: object, listener: Listener, caught_up: Path) -> None:
-    """When all is well, and the heartbeat beats, the credentials are withdrawn."""
-    wait_until(lambda: caught_up.exists() and listener.of("GET"), 270)
+def firing(listener: Listener) -> set[str]:
+    return {one["name"] for _, body in listener.of("POST") for one in body["alerts"] if one["status"] == "firing"}
+
+
+def spoil(server: object, listener: Listener, root: Path) -> None:
+    """When all is well, and the heartbeat beats, the credentials are withdrawn; and it is noted when that alarms."""
+    wait_until(lambda: (root / "caught-up").exists() and listener.of("GET"), 270)
     server.faults.refuse_tokens = server.faults.refuse_bearer = True  # type: ignore[attr-defined]
+    wait_until(lambda: "ArchiverCredentialsRefused" in firing(listener), 120)
+    (root / "alarmed").touch()
