@@ -14,6 +14,7 @@ import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from statistics import median
 from threading import Event
@@ -27,8 +28,9 @@ from archiver.config import App, load
 from archiver.model import Message, Tally, Window
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
+from archiver.store.appending import Given
 from archiver.store.engine import Tx, open_store
-from archiver.store.schema import iso, message_bodies, messages
+from archiver.store.schema import message_bodies, messages
 from bench import reference
 
 PAGE = 1000
@@ -134,8 +136,10 @@ def run_merge(told: argparse.Namespace) -> dict[str, Any]:
 
 
 def _bound(told: argparse.Namespace, save: Callable[[Tx, sa.Table, list[str], list[Any]], None]) -> dict[str, Any]:
-    batches = [(_message_rows(page), _body_rows(page)) for page in _fetch_pages(told)]
     store = open_store(told.database)
+    with store.read() as tx:
+        given = tx.given
+    batches = [(_message_rows(page, given), _body_rows(page, given)) for page in _fetch_pages(told)]
     with store.write() as tx:
         if not tx.conn.scalar(sa.text("SELECT count(*) FROM apps")):
             tx.conn.execute(sa.text("INSERT INTO apps (id, name, created_at) VALUES (1, 'a#b', '2026-11-23 00:00Z')"))
@@ -149,7 +153,7 @@ def _bound(told: argparse.Namespace, save: Callable[[Tx, sa.Table, list[str], li
 
 
 def _merge(tx: Tx, table: sa.Table, names: list[str], rows: list[Any]) -> None:
-    staging = sa.Table(f"staging_{table.name}", sa.MetaData(), *(sa.Column(c.name, c.type) for c in table.columns))
+    staging = _staging(table)
     columns = ", ".join(f'"{name}"' for name in names)
     tx.conn.execute(
         sa.text(f"CREATE TEMPORARY TABLE IF NOT EXISTS {staging.name} (LIKE {table.name}) ON COMMIT DELETE ROWS")
@@ -164,15 +168,26 @@ def _merge(tx: Tx, table: sa.Table, names: list[str], rows: list[Any]) -> None:
     ).all()
 
 
-def _message_rows(page: list[Message]) -> list[tuple[Any, ...]]:
+@cache
+def _staging(table: sa.Table) -> sa.Table:
+    return sa.Table(f"staging_{table.name}", sa.MetaData(), *(sa.Column(c.name, c.type) for c in table.columns))
+
+
+def _message_rows(page: list[Message], given: Given) -> list[tuple[Any, ...]]:
+    ext = [None if m.ext is None else given.json(m.ext) for m in page]
+    sent_at = [given.instant(m.timestamp_ms) for m in page]
     return [
-        (1, *m[:2], iso(m.timestamp_ms), *m[2:7], m.ext, m.raw, m.digest, m.lossy, 1, m.position, iso(m.timestamp_ms))
-        for m in page
+        (1, *m[:2], at, *m[2:7], told, m.raw, m.digest, m.lossy, 1, m.position, at)
+        for m, told, at in zip(page, ext, sent_at, strict=True)
     ]
 
 
-def _body_rows(page: list[Message]) -> list[tuple[Any, ...]]:
-    return [(1, m.msg_id, at, *body) for m in page for at, body in enumerate(m.bodies)]
+def _body_rows(page: list[Message], given: Given) -> list[tuple[Any, ...]]:
+    return [
+        (1, m.msg_id, at, *body[:-1], None if body.extra is None else given.json(body.extra))
+        for m in page
+        for at, body in enumerate(m.bodies)
+    ]
 
 
 def _fetch_pages(told: argparse.Namespace) -> Iterator[list[Message]]:

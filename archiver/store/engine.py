@@ -11,9 +11,9 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from archiver.errors import ConfigurationError, DatabaseUnavailable, DiskNearlyFull
+from archiver.store import appending
 from archiver.store.schema import page_ids
 
 _SQLITE_NOW = sa.text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)")
@@ -36,10 +37,6 @@ _POSTGRES_NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 100
 # Larger pages are faster at first, and slower from half a million messages on.
 _LASTING, _HASTY = ("synchronous=FULL", "cache_size=-7000"), ("synchronous=NORMAL", "cache_size=-200")
 _PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=16384", *_LASTING)
-_ROWS_AT_ONCE = (200, 20, 1)
-"""SQLite lets other threads in before each statement, and then waits for them: few statements, not one a row. But few
-different ones: the driver keeps 128 of them prepared, and a long one takes half a megabyte."""
-_Row = TypeVar("_Row")
 
 _LEAST_FREE, _ENOUGH_FREE = 16 * 2**20, 256 * 2**20
 
@@ -47,11 +44,12 @@ _LEAST_FREE, _ENOUGH_FREE = 16 * 2**20, 256 * 2**20
 class Tx:
     """One open transaction, with the database's own clock."""
 
-    __slots__ = ("_clock", "_now_ms", "conn", "postgres")
+    __slots__ = ("_clock", "_now_ms", "conn", "given", "postgres")
 
     def __init__(self, conn: sa.Connection, clock: Callable[[], int] | None) -> None:
         self.conn = conn
         self.postgres = conn.dialect.name == "postgresql"
+        self.given = appending.POSTGRES if self.postgres else appending.SQLITE
         self._clock = clock
         self._now_ms: int | None = None
 
@@ -79,29 +77,17 @@ class Tx:
         return (postgresql.insert if self.postgres else sqlite.insert)(table)  # type: ignore[return-value]
 
     def append(self, table: sa.Table, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Add many rows in the driver's fastest way: COPY on PostgreSQL, many rows a statement on SQLite.
-
-        JSON columns take JSON text, instants ISO 8601 text, on both.
-        """
+        """Add many rows in the driver's fastest way. For instants and JSON they hold what `given` makes of them."""
         rows = iter(rows)
         first = next(rows, None)
         if first is None:
             return
-        rows = chain((first,), rows)
-        names = ", ".join(f'"{name}"' for name in columns)
         dbapi = self.conn.dialect.loaded_dbapi
         cursor = self.conn.connection.cursor()
         try:
-            if self.postgres:
-                with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as copy:
-                    for row in rows:
-                        copy.write_row(row)
-            else:
-                insert = f"INSERT INTO {table.name} ({names}) VALUES "  # noqa: S608 - our own names
-                marks = f"({', '.join('?' * len(columns))})"
-                for some in _in_chunks(rows):
-                    cursor.execute(insert + ", ".join([marks] * len(some)), list(chain.from_iterable(some)))
-        except (dbapi.Error, UnicodeError, OverflowError) as error:
+            write = appending.copy if self.postgres else appending.insert
+            write(cursor, table, columns, chain((first,), rows))
+        except (dbapi.Error, UnicodeError, OverflowError, TypeError) as error:
             # Raised as SQLAlchemy would, so that there is one kind of database error to handle.
             cause = error if isinstance(error, dbapi.Error) else dbapi.DataError(type(error).__name__)
             raise DBAPIError.instance(
@@ -114,16 +100,6 @@ class Tx:
     def savepoint(self) -> Iterator[None]:
         with self.conn.begin_nested():
             yield
-
-
-def _in_chunks(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
-    most = _ROWS_AT_ONCE[0]
-    while some := list(islice(rows, most)):
-        at = 0
-        for size in _ROWS_AT_ONCE:
-            while len(some) - at >= size:
-                yield some[at : at + size]
-                at += size
 
 
 def among(

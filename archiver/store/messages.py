@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 
 from archiver.model import DAY_MS, Message, Reject
 from archiver.store.engine import Tx, among, is_data_error, is_duplicate
-from archiver.store.schema import attachments, iso, message_bodies, message_revisions, messages, revision_bodies
+from archiver.store.schema import attachments, message_bodies, message_revisions, messages, revision_bodies
 
 _ATTACHMENT = ("app_id", "msg_id", "position", "kind", "url", "declared_length", "expires_at")
 _ATTACHMENT_KEPT_MS = 7 * DAY_MS  # by default, says the provider's page on file storage
@@ -145,21 +145,21 @@ def _append(tx: Tx, write: Callable[[list[_Row]], None], fresh: list[_Row]) -> l
 
 
 def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
-    app_id, archived_ms = origin
-    archived_at = iso(archived_ms)
+    (app_id, archived_ms), (instant, json_of) = origin, tx.given
+    archived_at = instant(archived_ms)
     # In the order of the tables' columns; made as they are written, since thousands of them would lie around.
     rows = (
         (
             app_id,
             msg_id,
             m.timestamp_ms,
-            iso(m.timestamp_ms),
+            instant(m.timestamp_ms),
             m.sender,
             m.recipient,
             m.conversation,
             m.chat_type,
             m.direction,
-            m.ext,
+            None if m.ext is None else json_of(m.ext),
             m.raw,
             m.digest,
             m.lossy,
@@ -170,10 +170,14 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
         for msg_id, page_id, m in fresh
     )
     tx.append(messages, messages.columns.keys(), rows)
-    bodies = ((app_id, msg_id, at, *body) for msg_id, _, m in fresh for at, body in enumerate(m.bodies))
+    bodies = (
+        (app_id, msg_id, at, *(body if body.extra is None else (*body[:-1], json_of(body.extra))))
+        for msg_id, _, m in fresh
+        for at, body in enumerate(m.bodies)
+    )
     tx.append(message_bodies, message_bodies.columns.keys(), bodies)
     files = (
-        (app_id, msg_id, at, kind, url, length, _expiry(m, archived_ms))
+        (app_id, msg_id, at, kind, url, length, instant(_expiry_ms(m, archived_ms)))
         for msg_id, _, m in fresh
         for at, body in enumerate(m.bodies)
         if body.url or body.thumb_url
@@ -183,10 +187,10 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
     tx.append(attachments, _ATTACHMENT, files)
 
 
-def _expiry(message: Message, archived_ms: int) -> str | None:
+def _expiry_ms(message: Message, archived_ms: int) -> int:
     """Until when the provider keeps its files; they were there before we were, whatever an odd stamp says."""
     stamp_ms = message.timestamp_ms
-    return iso((stamp_ms if 0 <= stamp_ms <= archived_ms else archived_ms) + _ATTACHMENT_KEPT_MS)
+    return (stamp_ms if 0 <= stamp_ms <= archived_ms else archived_ms) + _ATTACHMENT_KEPT_MS
 
 
 def _insert_revisions(tx: Tx, origin: Origin, differing: list[_Arrived]) -> tuple[list[_Arrived], list[_Arrived]]:
@@ -221,11 +225,15 @@ def _insert_revisions(tx: Tx, origin: Origin, differing: list[_Arrived]) -> tupl
 
 
 def _append_revisions(tx: Tx, origin: Origin, fresh: list[tuple[tuple[str, int], _Arrived]]) -> None:
-    app_id, archived_ms = origin
-    seen_at = iso(archived_ms)
+    (app_id, archived_ms), (instant, json_of) = origin, tx.given
+    seen_at = instant(archived_ms)
     rows = [
         (app_id, *key, m.timestamp_ms, m.raw, m.digest, seen_at, page_id, m.position) for key, (_, page_id, m) in fresh
     ]
     tx.append(message_revisions, message_revisions.columns.keys(), rows)
-    bodies = ((app_id, *key, at, *body) for key, (_, _, m) in fresh for at, body in enumerate(m.bodies))
+    bodies = (
+        (app_id, *key, at, *(body if body.extra is None else (*body[:-1], json_of(body.extra))))
+        for key, (_, _, m) in fresh
+        for at, body in enumerate(m.bodies)
+    )
     tx.append(revision_bodies, revision_bodies.columns.keys(), bodies)

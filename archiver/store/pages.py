@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from archiver.model import DAY_MS, Message, Page, Reject, Tally
 from archiver.store import messages
 from archiver.store.engine import Tx
-from archiver.store.schema import iso, late_arrivals, pages, quarantine, windows
+from archiver.store.schema import late_arrivals, pages, quarantine, windows
 from archiver.store.windows import Claim
 
 _FIRST_MS = -(2**63)
@@ -30,7 +30,7 @@ def insert(tx: Tx, claim: Claim, arrived: Sequence[Page], walk0_ms: int) -> list
         tally = _tally(claim, page, found, late.get(page_id, []))
         tallies.append(tally)
         fates = (tally.received, tally.new, tally.known, tally.changed, tally.quarantined)
-        told = (iso(now_ms), page.server_ms, page.sha256)
+        told = (tx.given.instant(now_ms), page.server_ms, page.sha256)
         rows.append((page_id, claim.key.app_id, claim.id, claim.key.source, claim.fence, *told, *fates, tally.outside))
     tx.append(pages, pages.columns.keys(), rows)
     rejects = [

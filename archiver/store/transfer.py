@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from archiver.errors import ArchiveIncomplete
 from archiver.store.engine import Store, Tx
-from archiver.store.schema import Instant, JsonText, apps, iso, metadata, page_ids
+from archiver.store.schema import Instant, JsonText, apps, metadata, page_ids
 
 _DERIVED = ("search_texts", "search_queue")
 _FOR_EVER = (
@@ -76,7 +76,8 @@ def put(tx: Tx, table: sa.Table, rows: Sequence[Row], *, fresh: bool) -> int:
         values = dict(zip(table.columns.keys(), row, strict=True))
         tx.conn.execute(table.update().where(_is(table, row)).values(values))
     if missing:
-        tx.append(table, table.columns.keys(), [_written(table, row) for row in missing])
+        columns = table.columns.keys()
+        tx.append(table, columns, [written(tx, table, columns, row) for row in missing])
     return len(missing) + len(changed)
 
 
@@ -157,9 +158,15 @@ def _number(text: str) -> str:
     return f"{Decimal(text).normalize():e}"
 
 
-def _written(table: sa.Table, row: Row) -> Row:
-    """As `append` takes it: instants as text."""
+def written(tx: Tx, table: sa.Table, columns: Sequence[str], row: Row) -> Row:
+    """As `append` takes it, from instants in ms and JSON as text."""
+    types = (table.columns[name].type for name in columns)
     return tuple(
-        iso(value) if isinstance(column.type, Instant) and value is not None else value
-        for column, value in zip(table.columns, row, strict=True)
+        value if value is None else _written(tx, of_type, value) for of_type, value in zip(types, row, strict=True)
     )
+
+
+def _written(tx: Tx, of_type: Any, value: Any) -> Any:
+    if isinstance(of_type, Instant):
+        return tx.given.instant(value)
+    return tx.given.json(value) if of_type is JsonText else value

@@ -14,13 +14,13 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from archiver.model import DAY_MS, HOUR_MS, Window
-from archiver.store import apps, windows
+from archiver.store import apps, transfer, windows
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import (
     attachments,
-    iso,
     message_bodies,
     message_revisions,
     messages,
@@ -63,10 +63,10 @@ def rows_of(count: int) -> Iterator[Made]:
         raw = f'{{"msg_id": "{msg_id}"}}'.encode()
         parties = (sender, recipient, conversation, "groupchat" if group else "chat", None)
         ext = json.dumps({"n": number}) if number % 10 == 0 or number == count // 2 else None
-        told = (raw, hashlib.sha256(raw).digest(), lossy, 1 + number // 1000, number % 1000, iso(stamp + 60_000))
+        told = (raw, hashlib.sha256(raw).digest(), lossy, 1 + number // 1000, number % 1000, stamp + 60_000)
         body = dict.fromkeys(message_bodies.columns.keys()) | body_of(kind, number, chance)
         body |= {"app_id": 1, "msg_id": msg_id, "position": 0}
-        envelope = (1, msg_id, stamp, iso(stamp), *parties, ext, *told)
+        envelope = (1, msg_id, stamp, stamp, *parties, ext, *told)
         yield envelope, tuple(body.values()), list(files_of(body, stamp, chance))
 
 
@@ -105,7 +105,7 @@ def files_of(body: dict[str, Any], stamp: int, chance: random.Random) -> Iterato
     stored = (digest, 1234, "application/pdf") if state == "stored" else (None, None, None)
     reason = "expired at the provider" if state == "gone" else None
     keys = (1, body["msg_id"], 0, "file", body["url"], state, reason)
-    yield (*keys, *stored, body["file_length"], 1, iso(stamp + 7 * DAY_MS), 0)
+    yield (*keys, *stored, body["file_length"], 1, stamp + 7 * DAY_MS, 0)
 
 
 _FILE_COLUMNS = (
@@ -120,13 +120,17 @@ def revise(tx: Tx, envelopes: Sequence[tuple[Any, ...]]) -> None:
     where, stamped = columns.index("conversation"), columns.index("timestamp_ms")
     changed = [e for n, e in enumerate(envelopes) if n % 100 == 0 or (n % 3 == 0 and e[where] == "iris|xingchen")]
     rows = [
-        (1, e[1], 1, e[stamped], b"{}", hashlib.sha256(e[1].encode()).digest(), iso(e[stamped] + HOUR_MS), 1, 0)
+        (1, e[1], 1, e[stamped], b"{}", hashlib.sha256(e[1].encode()).digest(), e[stamped] + HOUR_MS, 1, 0)
         for e in changed
     ]
-    tx.append(message_revisions, message_revisions.columns.keys(), rows)
+    add(tx, message_revisions, message_revisions.columns.keys(), rows)
     nothing = (None,) * (len(revision_bodies.columns) - 6)
     bodies = [(1, e[1], 1, 0, "txt", "改过的话", *nothing) for e in changed]
-    tx.append(revision_bodies, revision_bodies.columns.keys(), bodies)
+    add(tx, revision_bodies, revision_bodies.columns.keys(), bodies)
+
+
+def add(tx: Tx, table: sa.Table, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+    tx.append(table, columns, [transfer.written(tx, table, columns, row) for row in rows])
 
 
 def fill(store: Store, made: Sequence[Made]) -> None:
@@ -137,9 +141,9 @@ def fill(store: Store, made: Sequence[Made]) -> None:
         windows.plan(tx, key, 1, LIVE, 0, hours)
         for lo_ms, state in ((hours[5].lo_ms, "accepted"), (hours[9].lo_ms, "stuck")):
             tx.conn.exec_driver_sql(f"UPDATE windows SET state = '{state}', reason = 'test' WHERE lo_ms = {lo_ms}")
-        tx.append(messages, messages.columns.keys(), [envelope for envelope, _, _ in made])
-        tx.append(message_bodies, message_bodies.columns.keys(), [body for _, body, _ in made])
-        tx.append(attachments, _FILE_COLUMNS, [file for _, _, files in made for file in files])
+        add(tx, messages, messages.columns.keys(), [envelope for envelope, _, _ in made])
+        add(tx, message_bodies, message_bodies.columns.keys(), [body for _, body, _ in made])
+        add(tx, attachments, _FILE_COLUMNS, [file for _, _, files in made for file in files])
         revise(tx, [envelope for envelope, _, _ in made])
 
 
