@@ -42,7 +42,7 @@ class Batch(NamedTuple):
 class Stored(NamedTuple):
     """What became of the readable records of a page; `refused` are those that the database would not take."""
 
-    new: list[Message]
+    new: Sequence[Message]
     changed: list[Message]
     known: int
     refused: list[Reject]
@@ -67,18 +67,25 @@ def insert(tx: Tx, origin: Origin, batches: Sequence[Batch]) -> list[Stored]:
             if message.msg_id not in first:
                 first[message.msg_id] = message.msg_id, page_id, message
     new, digests = _insert_new(tx, origin, sorted(first.values()))
+    if len(new) == sum(len(batch.messages) for batch in batches):  # nothing is known, and no id came twice
+        return [Stored(batch.messages, [], 0, []) for batch in batches]
     digests.update((msg_id, message.digest) for msg_id, _, message in new)
     left = {msg_id for msg_id, _, _ in new}
     parts = [_part(batch, left) for batch in batches]
-    seen = [(m.msg_id, batch.page_id, m) for batch, (_, again) in zip(batches, parts, strict=True) for m in again]
-    differing = [each for each in seen if digests.get(each[0], each[2].digest) != each[2].digest]
-    changed, refused = _insert_revisions(tx, origin, differing)
-    refused += [each for each in seen if each[0] not in digests]
-    return [_stored(batch, mine, changed, refused) for batch, (mine, _) in zip(batches, parts, strict=True)]
+    differing, refused = [], []
+    for batch, (_, again) in zip(batches, parts, strict=True):
+        for message in again:
+            known = digests.get(message.msg_id)
+            if known != message.digest:
+                (refused if known is None else differing).append((message.msg_id, batch.page_id, message))
+    changed, odd = _insert_revisions(tx, origin, differing)
+    return [_stored(batch, mine, changed, refused + odd) for batch, (mine, _) in zip(batches, parts, strict=True)]
 
 
-def _part(batch: Batch, left: set[str]) -> tuple[list[Message], list[Message]]:
+def _part(batch: Batch, left: set[str]) -> tuple[Sequence[Message], Sequence[Message]]:
     """A page's messages: those by which an id in `left` came first, which leaves it with them, and all others."""
+    if not left:
+        return [], batch.messages
     mine, again = [], []
     for message in batch.messages:
         if message.msg_id in left:
@@ -89,7 +96,7 @@ def _part(batch: Batch, left: set[str]) -> tuple[list[Message], list[Message]]:
     return mine, again
 
 
-def _stored(batch: Batch, new: list[Message], changed: list[_Arrived], refused: list[_Arrived]) -> Stored:
+def _stored(batch: Batch, new: Sequence[Message], changed: list[_Arrived], refused: list[_Arrived]) -> Stored:
     changes = [message for _, page_id, message in changed if page_id == batch.page_id]
     odd = [message for _, page_id, message in refused if page_id == batch.page_id]
     rejects = [Reject(message.raw, "the database refused it", message.position) for message in odd]

@@ -51,7 +51,7 @@ def _tally(claim: Claim, page: Page, stored: messages.Stored, late: Sequence[int
         bodies=stored.bodies,
         late=len(late),
         worst_lateness_ms=max(late, default=None),
-        outside=sum(1 for message in page.messages if not claim.covers(message.timestamp_ms)),
+        outside=len(claim.outside(page.messages)),
     )
 
 
@@ -83,8 +83,7 @@ def _insert_late(tx: Tx, claim: Claim, walk0_ms: int, new: Mapping[int, Sequence
     suspects = sorted(
         (message.msg_id, page_id, message.timestamp_ms)
         for page_id, messages in new.items()
-        for message in messages
-        if claim.number != 1 or not claim.covers(message.timestamp_ms)
+        for message in (claim.outside(messages) if claim.number == 1 else messages)
     )
     if not suspects:
         return {}

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver.errors import LeaseLost
-from archiver.model import MINUTE_MS, Tally, Window
+from archiver.model import MINUTE_MS, Message, Tally, Window
 from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, OPEN_STATES, windows
@@ -40,8 +40,13 @@ class Claim(NamedTuple):
     walk0_ms: int | None
     progress_ms: int | None
 
-    def covers(self, timestamp_ms: int) -> bool:
-        return self.window.lo_ms <= timestamp_ms < self.window.hi_ms
+    def outside(self, messages: Sequence[Message]) -> list[Message]:
+        """Those that are stamped outside the window: mostly none, which a look at the extremes tells."""
+        lo_ms, hi_ms = self.window
+        stamps = [message.timestamp_ms for message in messages]
+        if not stamps or (lo_ms <= min(stamps) and max(stamps) < hi_ms):
+            return []
+        return [message for message in messages if not lo_ms <= message.timestamp_ms < hi_ms]
 
 
 class Wanted(NamedTuple):
