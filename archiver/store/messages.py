@@ -72,7 +72,8 @@ def insert(tx: Tx, origin: Origin, batches: Sequence[Batch]) -> list[Stored]:
     digests.update((msg_id, message.digest) for msg_id, _, message in new)
     left = {msg_id for msg_id, _, _ in new}
     parts = [_part(batch, left) for batch in batches]
-    differing, refused = [], []
+    differing: list[_Arrived] = []
+    refused: list[_Arrived] = []
     for batch, (_, again) in zip(batches, parts, strict=True):
         for message in again:
             known = digests.get(message.msg_id)
