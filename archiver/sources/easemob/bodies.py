@@ -26,6 +26,7 @@ _NUMBERS: dict[str, tuple[str, Callable[[Any], float | int | None]]] = {
     "lat": ("lat", number),
     "lng": ("lng", number),
 }
+_NOTHING = Body()[2:]
 _TEXT_OF = {"txt": "msg", "cmd": "action", "custom": "customEvent"}
 
 
@@ -34,7 +35,8 @@ def read(element: Any, columns: Columns) -> Body:
     if not isinstance(element, dict):
         return Body(extra=columns.json(element) or "null")
     if len(element) == 2 and element.get("type") == "txt" and isinstance(text := element.get("msg"), str):
-        return Body("txt", columns.text(text))  # what nearly all are, and what the rest would make of it
+        # What nearly all are, and what the rest would make of it.
+        return tuple.__new__(Body, ("txt", columns.text(text), *_NOTHING))
     kind = _kind(element, columns)
     fields: dict[str, Any] = {"type": kind}
     extra: dict[str, Any] = {}

@@ -40,8 +40,10 @@ class Columns:
 
     def indexed(self, value: Any) -> str | None:
         """A text short enough for an index: cut at 512 bytes of UTF-8, between characters."""
+        if value is None:
+            return None
         if not isinstance(value, str):
-            self.lossy |= value is not None
+            self.lossy = True
             return None
         if self.clean and len(value) * 4 <= INDEXED_BYTES:
             return value

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from archiver.errors import AnswerUnusable, RequestRefused, WalkFailed
 from archiver.model import DAY_MS, Json, Message, Page, Pass, Reject, Step, Window
-from archiver.sources.easemob.decode import decode, page_sha256
+from archiver.sources.easemob.decode import decode, page_sha256, read_usual
 from archiver.sources.easemob.slices import Slice, split_envelope
 from archiver.walks import Walk
 from archiver.windows import PAGES_PER_WALK
@@ -34,7 +34,7 @@ class Answer(Protocol):
 
 def read_page(answer: Answer) -> tuple[Page, str | None]:
     """An answer of `chatmessages` to a page and the cursor of the next. Raises AnswerUnusable, never guesses."""
-    envelope, slices = split_envelope(answer.body, "entities")
+    envelope, slices = split_envelope(answer.body, "entities", read_usual)
     if slices is None:
         raise AnswerUnusable("the answer has no list of entities")
     return make_page(slices, server_time(envelope, answer.date_ms)), _cursor(envelope)

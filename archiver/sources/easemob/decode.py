@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from typing import Any
+from typing import Annotated, Any
+
+import msgspec
 
 from archiver.model import Message, Reject
 from archiver.sources.easemob import bodies as body_columns
 from archiver.sources.easemob.columns import INDEXED_BYTES, Columns
 from archiver.sources.easemob.jsontext import canonical
-from archiver.sources.easemob.slices import Slice
+from archiver.sources.easemob.slices import Slice, quick_reader
 
 _INT64 = range(-(2**63), 2**63)
 _DIGITS = re.compile(r"-?[0-9]{1,19}")
@@ -22,14 +24,78 @@ _DIGITS = re.compile(r"-?[0-9]{1,19}")
 _SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
+_Party = Annotated[str, msgspec.Meta(min_length=1, max_length=INDEXED_BYTES // 4)]
+"""A text that its column takes as it is: a character has four bytes at most."""
+
+
+class _UsualPayload(msgspec.Struct, rename={"from_": "from"}, gc=False):
+    bodies: list[Any]
+    from_: _Party | None = None
+    to: _Party | None = None
+    ext: Any = None
+
+
+class Usual(msgspec.Struct, rename={"from_": "from"}, gc=False):
+    """A record as nearly all are: read by its types in one go, there is nothing in it to ask about again."""
+
+    msg_id: _Party
+    timestamp: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+    payload: _UsualPayload
+    from_: _Party | None = None
+    to: _Party | None = None
+    chat_type: _Party | None = None
+    direction: _Party | None = None
+
+
+_USUAL_BYTES = 4_000
+"""No number in it can be longer than the library reads: what is passed over may be read later."""
+_usual = quick_reader(Usual)
+
+
+def read_usual(raw: bytes) -> Usual:
+    """Read a record as it usually is. Raises ValueError for any other: `decode` has to look at it key by key."""
+    if len(raw) > _USUAL_BYTES or (b"\\" in raw and _SUSPICIOUS.search(raw)):
+        raise ValueError
+    if not raw.isascii():
+        raw.decode()  # what has no field is passed over, in whatever bytes it is
+    found: Usual = _usual(raw)
+    return found
+
+
 def decode(piece: Slice, position: int) -> Message | Reject:
     """Read one record. `position` is its place in its page."""
+    if type(piece.value) is Usual:
+        return _of_usual(piece.value, piece.raw, position)
     try:
         return _message(piece, position)
     except _Unreadable as error:
         return Reject(piece.raw, str(error), position)
     except RecursionError:
         return Reject(piece.raw, "nested too deep", position)
+
+
+def _of_usual(record: Usual, raw: bytes, position: int) -> Message:
+    """What `_message` makes of the same record."""
+    payload, chat_type, columns = record.payload, record.chat_type, Columns(clean=True, plain=True)
+    sender, recipient = payload.from_ or record.from_, payload.to or record.to
+    elements, ext = payload.bodies, payload.ext
+    content = (record.timestamp, sender, recipient, chat_type, elements, None if ext == {} else ext)
+    values = (
+        record.msg_id,
+        record.timestamp,
+        sender,
+        recipient,
+        columns.indexed(_conversation(chat_type, sender, recipient)),
+        chat_type,
+        record.direction,
+        tuple([body_columns.read(element, columns) for element in elements]),
+        None if ext is None else columns.json(ext),
+        raw,
+        hashlib.sha256(canonical(content, plain=True)).digest(),
+        columns.lossy,
+        position,
+    )
+    return tuple.__new__(Message, values)  # by its own, it would check and copy all of them
 
 
 class _Unreadable(Exception):

@@ -18,7 +18,7 @@ from typing import IO, NamedTuple, Protocol
 
 from archiver.errors import AnswerUnusable, WalkFailed
 from archiver.model import Message, Page, Reject
-from archiver.sources.easemob.decode import decode, page_sha256
+from archiver.sources.easemob.decode import decode, page_sha256, read_usual
 from archiver.sources.easemob.slices import Slice, read_whole, split_objects
 
 INFLATED_LIMIT, LINE_LIMIT = 64 << 30, 24 << 20
@@ -125,7 +125,7 @@ def _records(stream: _Stream, packed: bool, line_limit: int) -> Iterator[Slice |
     """All records of a text in their order, one or more of them on a line."""
     for line in _lines(stream, packed, line_limit):
         try:
-            whole = read_whole(line)
+            whole = read_whole(line, read_usual)
         except UnicodeDecodeError:
             yield Unreadable(line, "not UTF-8")
             continue

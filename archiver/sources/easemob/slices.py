@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from json.decoder import JSONDecoder, scanstring  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
@@ -35,8 +35,18 @@ def _refuse(number: str) -> None:
     raise ValueError(number)
 
 
-# Fractions are left to the library, whose way of writing them will not change: digests are made of it.
-_quick = msgspec.json.Decoder(float_hook=_refuse).decode
+Quick = Callable[[bytes], Any]
+
+
+def quick_reader(of_type: Any = Any) -> Quick:
+    """Reads plain JSON to such a value; what is of other types, or not plain, is a ValueError.
+
+    Fractions are left to the library, whose way of writing them will not change: digests are made of it.
+    """
+    return msgspec.json.Decoder(of_type, float_hook=_refuse).decode
+
+
+_quick = quick_reader()
 _quick_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _quick_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _space = re.compile(r"[ \t\n\r]*+").match
@@ -67,9 +77,10 @@ def read_text(body: bytes) -> str:
         raise AnswerUnusable("the answer is not UTF-8") from None
 
 
-def split_envelope(body: bytes, key: str) -> tuple[Json, list[Slice] | None]:
+def split_envelope(body: bytes, key: str, quick: Quick = _quick) -> tuple[Json, list[Slice] | None]:
     """Split the answer `{..., key: [record, ...], ...}`; the slices are None where `key` is missing or no list.
 
+    `quick` reads a plain record, or raises ValueError where it is none; what it makes of it is the value of its slice.
     Raises AnswerUnusable unless the whole body is one JSON object with `key` at most once, and AnswerTooLarge where
     it holds more than is read at once.
     """
@@ -80,7 +91,9 @@ def split_envelope(body: bytes, key: str) -> tuple[Json, list[Slice] | None]:
         if _space(reader.text, at).end() != len(reader.text):  # type: ignore[union-attr]
             raise AnswerUnusable("the answer goes on behind its end")
         if slices == []:
-            slices = [_read_quickly(raw) or _read_alone(raw) for raw in map(bytes, elements)]
+            slices = [
+                _read_quickly(raw, quick) or _read_quickly(raw) or _read_alone(raw) for raw in map(bytes, elements)
+            ]
     except (ValueError, IndexError, RecursionError):
         raise AnswerUnusable("the answer is not the JSON object that was asked for") from None
     return envelope, slices
@@ -114,9 +127,12 @@ def split_objects(text: str) -> Iterator[Slice]:
         at = _space(text, at).end()  # type: ignore[union-attr]
 
 
-def read_whole(raw: bytes) -> Slice | None:
-    """The one object that all these bytes are; None where they are something else. Raises UnicodeDecodeError."""
-    if raw.startswith(b"{") and raw.endswith(b"}") and (piece := _read_quickly(raw)):
+def read_whole(raw: bytes, quick: Quick = _quick) -> Slice | None:
+    """The one object that all these bytes are; None where they are something else. Raises UnicodeDecodeError.
+
+    `quick`: as for `split_envelope`.
+    """
+    if raw.startswith(b"{") and raw.endswith(b"}") and (piece := _read_quickly(raw, quick) or _read_quickly(raw)):
         return piece
     text = raw.decode()
     try:
@@ -126,12 +142,13 @@ def read_whole(raw: bytes) -> Slice | None:
     return piece if end == len(text) else None
 
 
-def _read_quickly(raw: bytes) -> Slice | None:
-    """One value without space around it; None where the library has to look at it."""
-    if len(raw) > _LARGE or (_may_be_deep(len(raw)) and raw.count(b"[") + raw.count(b"{") > DEEPEST):
+def _read_quickly(raw: bytes, quick: Quick = _quick) -> Slice | None:
+    """One value without space around it; None where `quick` does not take it."""
+    size = len(raw)
+    if _may_be_deep(size) and (size > _LARGE or raw.count(b"[") + raw.count(b"{") > DEEPEST):
         return None
     try:
-        return Slice(raw, _quick(raw), "", True)
+        return tuple.__new__(Slice, (raw, quick(raw), "", True))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
 
