@@ -64,9 +64,10 @@ def insert(tx: Tx, origin: Origin, batches: Sequence[Batch]) -> list[Stored]:
     first: dict[str, _Arrived] = {}
     for page_id, arrived in batches:
         for message in arrived:
-            if message.msg_id not in first:
-                first[message.msg_id] = message.msg_id, page_id, message
-    new, digests = _insert_new(tx, origin, sorted(first.values()))
+            msg_id = message.msg_id
+            if msg_id not in first:
+                first[msg_id] = msg_id, page_id, message
+    new, digests = _insert_new(tx, origin, first)
     if len(new) == sum(len(batch.messages) for batch in batches):  # nothing is known, and no id came twice
         return [Stored(batch.messages, [], 0, []) for batch in batches]
     digests.update((msg_id, message.digest) for msg_id, _, message in new)
@@ -104,11 +105,11 @@ def _stored(batch: Batch, new: Sequence[Message], changed: list[_Arrived], refus
     return Stored(new, changes, len(batch.messages) - len(new) - len(changes) - len(odd), rejects)
 
 
-def _insert_new(tx: Tx, origin: Origin, batch: list[_Arrived]) -> tuple[list[_Arrived], dict[str, bytes]]:
+def _insert_new(tx: Tx, origin: Origin, arrived: dict[str, _Arrived]) -> tuple[list[_Arrived], dict[str, bytes]]:
     """Append what the archive does not have; also gives the digests of what it has."""
     for _ in range(_RACES):
-        digests = _digests(tx, origin.app_id, [msg_id for msg_id, _, _ in batch])
-        fresh = [arrived for arrived in batch if arrived[0] not in digests]
+        digests = _digests(tx, origin.app_id, list(arrived))
+        fresh = sorted(each for msg_id, each in arrived.items() if msg_id not in digests)
         try:
             return _append(tx, partial(_append_rows, tx, origin), fresh), digests
         except DBAPIError as error:
@@ -121,11 +122,11 @@ def _digests(tx: Tx, app_id: int, msg_ids: list[str]) -> dict[str, bytes]:
     if not msg_ids:
         return {}
     found = tx.conn.execute(_digests_of(tx.postgres), {"of_app": app_id, "msg_ids": json.dumps(msg_ids)})
-    return {row.msg_id: bytes(row.digest) for row in found}
+    return dict(found.all())
 
 
 @cache
-def _digests_of(postgres: bool) -> sa.Select[tuple[str, bytes]]:
+def _digests_of(postgres: bool) -> sa.Select[str, bytes]:
     m = messages.c
     return sa.select(m.msg_id, m.digest).where(
         m.app_id == sa.bindparam("of_app"), among(m.msg_id, "msg_ids", postgres=postgres)
