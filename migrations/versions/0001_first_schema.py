@@ -582,6 +582,9 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("app_id", "msg_id", "revision", "position"),
     )
+    if postgres:  # ids come in their order, nearly all: a page that is full needs no room for others
+        for key in ("messages_pkey", "message_bodies_pkey"):
+            op.execute(f"ALTER INDEX {key} SET (fillfactor = 100)")
     dialect = "postgresql" if postgres else "sqlite"
     execute("0001_views.sql", WORDS[dialect])
     execute(f"0001_search_{dialect}.sql", search_words(op.get_bind().scalar(SCHEMA)) if postgres else {})
