@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from statistics import median
 
-_NAMES = {"copy": "bound: COPY", "merge": "bound: merge", "archiver": "archiver", "reference": "by hand"}
+_NAMES = {"copy": "bound", "merge": "merge bound", "archiver": "archiver", "reference": "by hand"}
 _KINDS = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 _ROW, _LEFT, _WIDTH = 26, 120, 640
 
