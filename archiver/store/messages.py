@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from archiver.model import DAY_MS, Message, Reject
+from archiver.model import DAY_MS, Body, Message, Reject
 from archiver.store.engine import Tx, among, is_data_error, is_duplicate
 from archiver.store.schema import attachments, message_bodies, message_revisions, messages, revision_bodies
 
@@ -180,9 +180,7 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
     )
     tx.append(messages, messages.columns.keys(), rows)
     bodies = (
-        (app_id, msg_id, at, *(body if body.extra is None else (*body[:-1], json_of(body.extra))))
-        for msg_id, _, m in fresh
-        for at, body in enumerate(m.bodies)
+        (app_id, msg_id, at, *_columns(body, json_of)) for msg_id, _, m in fresh for at, body in enumerate(m.bodies)
     )
     tx.append(message_bodies, message_bodies.columns.keys(), bodies)
     files = (
@@ -194,6 +192,10 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
         if url
     )
     tx.append(attachments, _ATTACHMENT, files)
+
+
+def _columns(body: Body, json_of: Callable[[str], Any]) -> tuple[Any, ...]:
+    return body if body.extra is None else (*body[:-1], json_of(body.extra))
 
 
 def _expiry_ms(message: Message, archived_ms: int) -> int:
@@ -241,8 +243,6 @@ def _append_revisions(tx: Tx, origin: Origin, fresh: list[tuple[tuple[str, int],
     ]
     tx.append(message_revisions, message_revisions.columns.keys(), rows)
     bodies = (
-        (app_id, *key, at, *(body if body.extra is None else (*body[:-1], json_of(body.extra))))
-        for key, (_, _, m) in fresh
-        for at, body in enumerate(m.bodies)
+        (app_id, *key, at, *_columns(body, json_of)) for key, (_, _, m) in fresh for at, body in enumerate(m.bodies)
     )
     tx.append(revision_bodies, revision_bodies.columns.keys(), bodies)

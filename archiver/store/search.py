@@ -122,6 +122,7 @@ def _newest(tx: Tx, query: str, wanted: Filter, most: int) -> list[Place] | None
     """
     if wanted.sender or wanted.recipient or wanted.conversation or not (tx.postgres or terms.asked(query)[1]):
         return None
+    # Of stamps, or of numbers.
     first, last = (filters.range_ms(wanted) or _ALWAYS) if tx.postgres else _number_range(wanted)
     walk = _filtered(tx, *_by_time(tx.postgres), wanted)
     values = {"query": query, "most": most, "first": first, "last": last}
