@@ -6,10 +6,12 @@ JSON behind a version. So each kind of database has a `Given`, which tells what 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from itertools import chain, islice
-from typing import Any, NamedTuple, TypeVar
+from itertools import chain
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -33,7 +35,6 @@ _SENT_AS = {
 }
 """PostgreSQL's types, and as what their values are sent: the formats are those of its `..._recv` functions. The driver
 cuts an int4 to 32 bits without a word, so columns of that type hold nothing but our own small counts."""
-_Row = TypeVar("_Row")
 
 
 class Given(NamedTuple):
@@ -51,13 +52,19 @@ SQLITE = Given(iso, str)
 POSTGRES = Given(_micros_since_2000, lambda text: _JSONB_VERSION + text.encode())
 
 
+# What it has no adapter for, sqlite3 asks for one, and that takes longer than the value.
+sqlite3.register_adapter(bytes, bytearray)
+sqlite3.register_adapter(bool, int)
+sqlite3.register_adapter(type(None), lambda nothing: nothing)
+
+
 def copy(cursor: Any, table: sa.Table, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-    """Add rows by psycopg's `cursor`."""
-    names = ", ".join(f'"{name}"' for name in columns)
+    """Add rows by psycopg's `cursor`. What a row does not tell at its end is NULL."""
+    names, width = ", ".join(f'"{name}"' for name in columns), len(columns)
     with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN WITH (FORMAT binary)") as copying:
         copying.set_types(_types(table, tuple(columns)))
         for row in rows:
-            copying.write_row(row)
+            copying.write_row(row if len(row) == width else row + (None,) * (width - len(row)))
 
 
 @cache
@@ -66,20 +73,25 @@ def _types(table: sa.Table, columns: tuple[str, ...]) -> list[str]:
     return [_SENT_AS[table.columns[name].type.compile(dialect=dialect)] for name in columns]
 
 
-def insert(cursor: Any, table: sa.Table, columns: Sequence[str], rows: Iterator[tuple[Any, ...]]) -> None:
-    """Add rows by sqlite3's `cursor`."""
-    names = ", ".join(f'"{name}"' for name in columns)
-    statement = f"INSERT INTO {table.name} ({names}) VALUES "  # noqa: S608 - our own names
-    marks = f"({', '.join('?' * len(columns))})"
-    for some in _in_chunks(rows):
-        cursor.execute(statement + ", ".join([marks] * len(some)), list(chain.from_iterable(some)))
-
-
-def _in_chunks(rows: Iterator[_Row]) -> Iterator[list[_Row]]:
-    most = _ROWS_AT_ONCE[0]
-    while some := list(islice(rows, most)):
-        at = 0
+def insert(cursor: Any, table: sa.Table, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """Add rows by sqlite3's `cursor`. What a row does not tell at its end is NULL, and costs nothing."""
+    alike: defaultdict[int, list[tuple[Any, ...]]] = defaultdict(list)
+    for row in rows:
+        some = alike[len(row)]
+        some.append(row)
+        if len(some) == _ROWS_AT_ONCE[0]:
+            _insert_alike(cursor, table, columns[: len(row)], some)
+            some.clear()
+    for width, some in alike.items():
         for size in _ROWS_AT_ONCE:
-            while len(some) - at >= size:
-                yield some[at : at + size]
-                at += size
+            while len(some) >= size:
+                _insert_alike(cursor, table, columns[:width], some[:size])
+                del some[:size]
+
+
+def _insert_alike(cursor: Any, table: sa.Table, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
+    names = ", ".join(f'"{name}"' for name in columns)
+    marks = ", ".join([f"({', '.join('?' * len(columns))})"] * len(rows))
+    # An error undoes all of the caller's savepoint. OR FAIL spares undoing the statement alone before that, for which
+    # SQLite would put by each page of an index that a statement touches: more than all else that it writes.
+    cursor.execute(f"INSERT OR FAIL INTO {table.name} ({names}) VALUES {marks}", list(chain.from_iterable(rows)))  # noqa: S608 - our own names

@@ -33,10 +33,11 @@ _NEXT_PAGES = sa.select(page_ids.next_value()).select_from(
 _POSTGRES_NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
 
 
+_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=16384")
 # Rows come by time and go into indexes by people: with the 2 MB of cache that are usual, each takes pages in and out.
 # Larger pages are faster at first, and slower from half a million messages on.
-_LASTING, _HASTY = ("synchronous=FULL", "cache_size=-7000"), ("synchronous=NORMAL", "cache_size=-200")
-_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=16384", *_LASTING)
+_LASTING = (*_PRAGMAS, "synchronous=FULL", "cache_size=-12000")
+_HASTY = (*_PRAGMAS, "synchronous=NORMAL", "cache_size=-200")
 
 _LEAST_FREE, _ENOUGH_FREE = 16 * 2**20, 256 * 2**20
 
@@ -115,10 +116,16 @@ def among(
 
 
 class Store:
-    """The archive's database. `clock` replaces the database's clock, for simulated time in tests."""
+    """The archive's database. `clock` replaces the database's clock, for simulated time in tests.
 
-    def __init__(self, engine: sa.Engine, clock: Callable[[], int] | None = None) -> None:
+    `hasty`: whose connections do not wait for the disk, where that is a matter of the connection.
+    """
+
+    def __init__(
+        self, engine: sa.Engine, clock: Callable[[], int] | None = None, *, hasty: sa.Engine | None = None
+    ) -> None:
         self.engine = engine
+        self._hasty = hasty or engine
         self._clock = clock
 
     @contextmanager
@@ -127,13 +134,10 @@ class Store:
 
         Unless `durable`, the commit does not wait for the disk, and a crash of the machine may undo it.
         """
-        with (
-            _translated(),
-            self.engine.connect() as conn,
-            _hasty(conn, haste=not durable),
-            conn.execution_options(archiver_begin="IMMEDIATE").begin(),
-        ):
-            if not durable and self.engine.dialect.name == "postgresql":
+        engine = self.engine if durable else self._hasty
+        begin = {"archiver_begin": "IMMEDIATE"}
+        with _translated(), engine.connect() as conn, conn.execution_options(**begin).begin():
+            if not durable and engine.dialect.name == "postgresql":
                 conn.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield Tx(conn, self._clock)
 
@@ -176,6 +180,7 @@ class Store:
 
     def dispose(self) -> None:
         self.engine.dispose()
+        self._hasty.dispose()
 
 
 def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
@@ -184,16 +189,15 @@ def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
         folder = Path(url.removeprefix("sqlite:///")).parent
         if not folder.is_dir():
             raise ConfigurationError(f"[database] url: there is no folder {folder}", hint=f"mkdir -p {folder}")
-        # A database in memory has no pool to take the last one from: each thread has its one connection.
-        pooled: dict[str, Any] = {} if url == "sqlite://" else {"pool_use_lifo": True}
-        engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": 30}, **pooled)
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
-    else:
-        engine = sa.create_engine(
-            url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10}, pool_size=16
-        )
-        event.listen(engine, "connect", _prepare_postgres)
+        if url == "sqlite://":  # nobody else sees a database in memory, so it has one engine
+            return Store(_sqlite_engine(url, _LASTING), clock)
+        # The last one back is the first one out: a single connection fills its cache.
+        engine, hasty = (_sqlite_engine(url, pragmas, pool_use_lifo=True) for pragmas in (_LASTING, _HASTY))
+        return Store(engine, clock, hasty=hasty)
+    engine = sa.create_engine(
+        url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10}, pool_size=16
+    )
+    event.listen(engine, "connect", _prepare_postgres)
     return Store(engine, clock)
 
 
@@ -204,27 +208,16 @@ def _prepare_postgres(connection: Any, _record: Any) -> None:
     connection.commit()
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    connection.isolation_level = None  # or the driver begins transactions by itself, and late
-    _set(connection, _PRAGMAS)
+def _sqlite_engine(url: str, pragmas: Sequence[str], **pooled: Any) -> sa.Engine:
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # or the driver begins transactions by itself, and late
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
 
-
-def _set(connection: Any, pragmas: Sequence[str]) -> None:
-    for pragma in pragmas:
-        connection.execute(f"PRAGMA {pragma}")
-
-
-@contextmanager
-def _hasty(conn: sa.Connection, *, haste: bool) -> Iterator[None]:
-    """On SQLite a matter of the connection, to be asked for outside of a transaction; little is cached then, too."""
-    driver: Any = conn.connection.driver_connection if haste and conn.dialect.name == "sqlite" else None
-    try:
-        if driver:
-            _set(driver, _HASTY)
-        yield
-    finally:
-        if driver:
-            _set(driver, _LASTING)
+    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": 30}, **pooled)
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
 
 
 def _begin_sqlite(conn: sa.Connection) -> None:

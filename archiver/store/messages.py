@@ -8,7 +8,7 @@ table; another writer's same row, found by its unique violation, only costs the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -22,6 +22,7 @@ from archiver.store.schema import attachments, message_bodies, message_revisions
 _ATTACHMENT = ("app_id", "msg_id", "position", "kind", "url", "declared_length", "expires_at")
 _ATTACHMENT_KEPT_MS = 7 * DAY_MS  # by default, says the provider's page on file storage
 _RACES = 10
+_EMPTY_BESIDE_TEXT = Body(text="").count(None)
 _Row = TypeVar("_Row")
 
 
@@ -161,37 +162,60 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
         (
             app_id,
             msg_id,
-            m.timestamp_ms,
-            instant(m.timestamp_ms),
-            m.sender,
-            m.recipient,
-            m.conversation,
-            m.chat_type,
-            m.direction,
-            None if m.ext is None else json_of(m.ext),
-            m.raw,
-            m.digest,
-            m.lossy,
+            stamp_ms,
+            instant(stamp_ms),
+            sender,
+            recipient,
+            conversation,
+            chat_type,
+            direction,
+            None if ext is None else json_of(ext),
+            raw,
+            digest,
+            lossy,
             page_id,
-            m.position,
+            position,
             archived_at,
         )
-        for msg_id, page_id, m in fresh
+        for msg_id, page_id, (
+            _,
+            stamp_ms,
+            sender,
+            recipient,
+            conversation,
+            chat_type,
+            direction,
+            _,
+            ext,
+            raw,
+            digest,
+            lossy,
+            position,
+        ) in fresh
     )
     tx.append(messages, messages.columns.keys(), rows)
-    bodies = (
-        (app_id, msg_id, at, *_columns(body, json_of)) for msg_id, _, m in fresh for at, body in enumerate(m.bodies)
-    )
-    tx.append(message_bodies, message_bodies.columns.keys(), bodies)
+    others: list[tuple[str, int, Body, Message]] = []
+    tx.append(message_bodies, message_bodies.columns.keys(), _body_rows(app_id, fresh, json_of, others))
     files = (
-        (app_id, msg_id, at, kind, url, length, instant(_expiry_ms(m, archived_ms)))
-        for msg_id, _, m in fresh
-        for at, body in enumerate(m.bodies)
-        if body.url or body.thumb_url
+        (app_id, msg_id, at, kind, url, length, instant(_expiry_ms(message, archived_ms)))
+        for msg_id, at, body, message in others
         for kind, url, length in (("file", body.url, body.file_length), ("thumbnail", body.thumb_url, None))
         if url
     )
     tx.append(attachments, _ATTACHMENT, files)
+
+
+def _body_rows(
+    app_id: int, fresh: list[_Arrived], json_of: Callable[[str], Any], others: list[tuple[str, int, Body, Message]]
+) -> Iterator[tuple[Any, ...]]:
+    """Rows of all bodies; those that are more than a text, which few are, are put into `others`."""
+    for msg_id, _, message in fresh:
+        for at, body in enumerate(message.bodies):
+            if body.count(None) == _EMPTY_BESIDE_TEXT and body.text is not None:
+                yield app_id, msg_id, at, body.type, body.text
+            else:
+                others.append((msg_id, at, body, message))
+                yield app_id, msg_id, at, *_columns(body, json_of)
 
 
 def _columns(body: Body, json_of: Callable[[str], Any]) -> tuple[Any, ...]:
