@@ -119,7 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
 def prepare_process() -> None:
     """What is set once for the whole process."""
     # A page is ten thousand values that live until it is stored: looking for garbage among them took a fifth of a pull.
-    gc.set_threshold(20_000, 20, 20)
+    gc.set_threshold(50_000, 20, 20)
     # Who stores a page waits for the database again and again, and each time for who reads the next one.
     sys.setswitchinterval(0.0005)
     for stream in (sys.stdout, sys.stderr):

@@ -116,8 +116,10 @@ class Client:
         try:
             found: T = retrying(self._attempt, call, read_answer)
         except Passing as error:
-            raise error.given_up() from None
-        return found
+            given_up = error.given_up()
+        else:
+            return found
+        raise given_up
 
     def _prepared(self, method: str, path: str, options: Options) -> _Call:
         headers = {**_HEADERS, **options.get("headers", {})}
@@ -144,20 +146,24 @@ class Client:
         try:
             return self._attempt(call, read_answer)
         except Passing as error:
-            raise error.given_up("nothing was done" if error.unsent else "it is unknown whether it was done") from None
+            given_up = error.given_up("nothing was done" if error.unsent else "it is unknown whether it was done")
+        raise given_up
 
     def _attempt(self, call: _Call, read_answer: Callable[[Answer], T]) -> T:
         answer = self._answer(call)
         self._heard(answer.status)
         if answer.status not in call.expect:
             raise refusal(answer)
+        failure: Exception
         try:
             return read_answer(answer)
         except AnswerTooLarge as error:
-            raise AnswerTooLarge(f"{call.where}: {error}") from None
+            failure = AnswerTooLarge(f"{call.where}: {error}")
         except AnswerUnusable as error:
             text = str(error)
-            raise Passing(text if text.startswith(call.where) else f"{call.where}: {text}", unusable=True) from None
+            failure = Passing(text if text.startswith(call.where) else f"{call.where}: {text}", unusable=True)
+        del answer  # an error holds on to the frames that it came through, and to others that it was raised from
+        raise failure
 
     def _answer(self, call: _Call) -> Answer:
         self._refuse_when_stopped()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import gzip
 import socket
 import threading
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from archiver.errors import (
+    AnswerTooLarge,
     AnswerUnusable,
     ArchiverError,
     ProviderUnavailable,
@@ -390,6 +392,31 @@ def test_a_damaged_answer_is_asked_again(server: Scripted, make: Make) -> None:
         make().fetch_as(envelope, "GET", "/a")
     with pytest.raises(AnswerUnusable, match="unknown whether it was done"):
         make().fetch_as(envelope, "GET", "/a", retry=False)
+
+
+@pytest.mark.parametrize("error", [AnswerUnusable, AnswerTooLarge])
+@pytest.mark.parametrize("retry", [True, False])
+def test_an_error_does_not_hold_on_to_the_answer(
+    server: Scripted, make: Make, error: type[ArchiverError], retry: bool
+) -> None:
+    body = b"an answer of this test alone"
+    server.script = [server.answer(body=body)]
+
+    def read(answer: Answer) -> None:
+        try:
+            raise ValueError(answer.body)
+        except ValueError:
+            raise error("odd") from None
+
+    gc.disable()  # as good as: it comes seldom, and until then one answer after the other would lie around
+    try:
+        with pytest.raises(error) as caught:
+            make().fetch_as(read, "GET", "/a", retry=retry)
+        left = [each for each in gc.get_objects() if isinstance(each, Answer) and each.body == body]
+    finally:
+        gc.enable()
+    assert "odd" in str(caught.value)
+    assert left == []
 
 
 def test_an_envelope_is_utf8_whatever_it_claims(server: Scripted, make: Make) -> None:
