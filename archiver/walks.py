@@ -57,14 +57,17 @@ class Walk:
 
     def take(self, page: Page, cursor: str | None) -> None:
         """Take in one page. Raises WalkFailed where going on would not end."""
-        news = 0
-        for message in page.messages:
-            if self.furthest_ms is None or message.timestamp_ms > self.furthest_ms:
-                self.furthest_ms = message.timestamp_ms
-            if message.msg_id not in self._seen:
-                self._seen.add(message.msg_id)
-                self._see(message.timestamp_ms)
-                news += 1
+        stamps = [message.timestamp_ms for message in page.messages]
+        if stamps:
+            latest_ms = max(stamps)
+            self.furthest_ms = latest_ms if self.furthest_ms is None else max(self.furthest_ms, latest_ms)
+        seen = len(self._seen)
+        if not self._see_all({message.msg_id for message in page.messages}, stamps):
+            for message in page.messages:
+                if message.msg_id not in self._seen:
+                    self._seen.add(message.msg_id)
+                    self._see(message.timestamp_ms)
+        news = len(self._seen) - seen
         self.pages += 1
         self.news += news
         self._last = page.received
@@ -73,6 +76,17 @@ class Walk:
         self._known = self._known + 1 if page.messages and not news else 0
         if cursor is not None:
             self._check_bounds(cursor)
+
+    def _see_all(self, msg_ids: set[str], stamps: list[int]) -> bool:
+        """See a page as nearly all are at once: new rows, in order, within the window. False where it is another."""
+        first = self.window.lo_ms if self.highest_ms is None else max(self.window.lo_ms, self.highest_ms)
+        if not stamps or stamps[0] < first or stamps[-1] >= self.window.hi_ms or stamps != sorted(stamps):
+            return False
+        if len(msg_ids) != len(stamps) or not self._seen.isdisjoint(msg_ids):
+            return False
+        self._seen |= msg_ids
+        self.lowest_ms, self.highest_ms = stamps[0] if self.lowest_ms is None else self.lowest_ms, stamps[-1]
+        return True
 
     def _see(self, timestamp_ms: int) -> None:
         if not self.window.lo_ms <= timestamp_ms < self.window.hi_ms:

@@ -60,6 +60,11 @@ sqlite3.register_adapter(type(None), lambda nothing: nothing)
 
 def copy(cursor: Any, table: sa.Table, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
     """Add rows by psycopg's `cursor`. What a row does not tell at its end is NULL."""
+    from psycopg.types.string import BytesBinaryDumper  # loaded with the first connection, and only then
+
+    cursor.adapters.register_dumper(
+        bytes, BytesBinaryDumper
+    )  # in C; by default it is that of DB-API's Binary, in Python
     names, width = ", ".join(f'"{name}"' for name in columns), len(columns)
     with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN WITH (FORMAT binary)") as copying:
         copying.set_types(_types(table, tuple(columns)))

@@ -50,7 +50,7 @@ class Stored(NamedTuple):
 
     @property
     def bodies(self) -> int:
-        return sum(len(message.bodies) for message in self.new)
+        return sum([len(message.bodies) for message in self.new])
 
 
 _Arrived = tuple[str, int, Message]

@@ -404,7 +404,7 @@ def test_an_error_does_not_hold_on_to_the_answer(
 
     def read(answer: Answer) -> None:
         try:
-            raise ValueError(answer.body)
+            int(answer.body)
         except ValueError:
             raise error("odd") from None
 

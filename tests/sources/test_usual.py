@@ -16,7 +16,18 @@ NAMES = st.sampled_from(["ann", "Bob", "", "İ", "退款", "x" * 128, "x" * 129,
 ODD = st.sampled_from([0, -0.0, 1.0, 1e3, 1.5, True, [], {}, ["a"], {"a": 1}, 2**63, -1, "5", "\0", "\ud800", "😀"])
 MAYBE_NAME = NAMES | st.none() | ODD
 STAMPS = st.integers(0, 2**63 - 1) | st.sampled_from([2**63, -1, 1.0, 1e3, "1790000000000", True, None])
-BODIES = st.sampled_from(
+FILES = st.fixed_dictionaries(
+    {"type": st.sampled_from(["img", "audio", "video", "file", "odd"])},
+    optional={
+        **dict.fromkeys(
+            ["url", "filename", "secret", "thumb", "thumb_secret", "addr", "msg"], st.text(max_size=3) | ODD
+        ),
+        **dict.fromkeys(["file_length", "length", "lat", "lng"], st.integers(0, 9) | st.just(2**53 + 1) | ODD),
+        "size": st.dictionaries(st.sampled_from(["width", "height", "depth"]), st.integers(0, 9) | ODD) | ODD,
+        "subType": st.just("sub_combine"),
+    },
+)
+BODIES = FILES | st.sampled_from(
     [
         {"type": "txt", "msg": "hello"},
         {"msg": "\\u0000 is no NUL", "type": "txt"},

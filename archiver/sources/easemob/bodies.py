@@ -26,17 +26,53 @@ _NUMBERS: dict[str, tuple[str, Callable[[Any], float | int | None]]] = {
     "lat": ("lat", number),
     "lng": ("lng", number),
 }
-_NOTHING = Body()[2:]
+_EMPTY = Body()
+_NOTHING = _EMPTY[2:]
+_FILES = frozenset(["img", "audio", "video", "file"])
+_PIXELS = {"width", "height"}
+_WIDTH, _HEIGHT = Body._fields.index("width"), Body._fields.index("height")
+_TEXT_AT = {"type": 0} | {key: Body._fields.index(name) for key, name in _TEXTS.items()}
+_NUMBER_AT = {key: (Body._fields.index(name), read_number) for key, (name, read_number) in _NUMBERS.items()}
+_INT64 = range(-(2**63), 2**63)
+_new = tuple.__new__
 _TEXT_OF = {"txt": "msg", "cmd": "action", "custom": "customEvent"}
+
+
+def read_usual(element: Any) -> Body | None:
+    """What `read` makes of an element as nearly all are, with nothing to substitute or put aside; None for others."""
+    if type(element) is not dict:
+        return None
+    kind = element.get("type")
+    if kind == "txt":
+        text = element.get("msg")
+        return _new(Body, ("txt", text, *_NOTHING)) if len(element) == 2 and type(text) is str else None
+    return _usual_file(element) if kind in _FILES else None
+
+
+def _usual_file(element: dict[str, Any]) -> Body | None:
+    values: list[Any] = [*_EMPTY]
+    for key, value in element.items():
+        if type(value) is str and (place := _TEXT_AT.get(key)) is not None:
+            values[place] = value
+        elif type(value) is int and key in _NUMBER_AT:
+            place, read_number = _NUMBER_AT[key]
+            values[place] = found = read_number(value)
+            if found is None:
+                return None
+        elif key == "size" and type(value) is dict and value.keys() == _PIXELS:
+            width, height = value["width"], value["height"]
+            if type(width) is not int or type(height) is not int or width not in _INT64 or height not in _INT64:
+                return None
+            values[_WIDTH], values[_HEIGHT] = width, height
+        else:
+            return None
+    return _new(Body, values)
 
 
 def read(element: Any, columns: Columns) -> Body:
     """Read one element; what is no object becomes a body of type `unknown` with the value in `extra`."""
     if not isinstance(element, dict):
         return Body(extra=columns.json(element) or "null")
-    if len(element) == 2 and element.get("type") == "txt" and isinstance(text := element.get("msg"), str):
-        # What nearly all are, and what the rest would make of it.
-        return tuple.__new__(Body, ("txt", columns.text(text), *_NOTHING))
     kind = _kind(element, columns)
     fields: dict[str, Any] = {"type": kind}
     extra: dict[str, Any] = {}

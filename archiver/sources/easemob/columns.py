@@ -83,11 +83,11 @@ class Columns:
 
 def integer(value: Any) -> int | None:
     """A 64-bit integer, from a JSON integer, an integral float or digits; None for everything else."""
+    if type(value) is int:
+        return value if value in _INT64 else None
     if (isinstance(value, float) and value.is_integer()) or (isinstance(value, str) and _INTEGER.fullmatch(value)):
         value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value in _INT64:
-        return value
-    return None
+    return value if type(value) is int and value in _INT64 else None
 
 
 def number(value: Any) -> float | None:

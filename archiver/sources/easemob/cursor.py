@@ -44,8 +44,8 @@ def make_page(slices: list[Slice], server_ms: int | None) -> Page:
     """Decode the records of one answer."""
     records = [decode(piece, position) for position, piece in enumerate(slices)]
     return Page(
-        tuple(record for record in records if isinstance(record, Message)),
-        tuple(record for record in records if isinstance(record, Reject)),
+        tuple([record for record in records if type(record) is Message]),
+        tuple([record for record in records if type(record) is Reject]),
         server_ms,
         page_sha256([record.raw for record in records]),
     )

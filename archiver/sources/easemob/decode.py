@@ -6,8 +6,8 @@ nearly every value, so no key is relied upon, and what a column cannot hold is s
 
 from __future__ import annotations
 
-import hashlib
 import re
+from hashlib import sha256
 from typing import Annotated, Any
 
 import msgspec
@@ -15,10 +15,11 @@ import msgspec
 from archiver.model import Message, Reject
 from archiver.sources.easemob import bodies as body_columns
 from archiver.sources.easemob.columns import INDEXED_BYTES, Columns
-from archiver.sources.easemob.jsontext import canonical
+from archiver.sources.easemob.jsontext import canonical, compact
 from archiver.sources.easemob.slices import Slice, quick_reader
 
 _INT64 = range(-(2**63), 2**63)
+_new = tuple.__new__
 _DIGITS = re.compile(r"-?[0-9]{1,19}")
 # Only these escapes can put a NUL or half a surrogate pair into a text; a record without them is plainly storable.
 _SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
@@ -64,38 +65,46 @@ def read_usual(raw: bytes) -> Usual:
 
 def decode(piece: Slice, position: int) -> Message | Reject:
     """Read one record. `position` is its place in its page."""
-    if type(piece.value) is Usual:
-        return _of_usual(piece.value, piece.raw, position)
+    raw, value, _, _ = piece
+    if type(value) is Usual:
+        return _of_usual(value, raw, position)
     try:
         return _message(piece, position)
     except _Unreadable as error:
-        return Reject(piece.raw, str(error), position)
+        return Reject(raw, str(error), position)
     except RecursionError:
-        return Reject(piece.raw, "nested too deep", position)
+        return Reject(raw, "nested too deep", position)
 
 
 def _of_usual(record: Usual, raw: bytes, position: int) -> Message:
     """What `_message` makes of the same record."""
-    payload, chat_type, columns = record.payload, record.chat_type, Columns(clean=True, plain=True)
+    payload, chat_type = record.payload, record.chat_type
     sender, recipient = payload.from_ or record.from_, payload.to or record.to
     elements, ext = payload.bodies, payload.ext
+    conversation, lossy = _conversation(chat_type, sender, recipient), False
+    bodies = [body_columns.read_usual(element) for element in elements]
+    if None in bodies or (conversation is not None and len(conversation) * 4 > INDEXED_BYTES):
+        columns = Columns(clean=True, plain=True)
+        conversation = columns.indexed(conversation)
+        bodies = [body_columns.read(element, columns) for element in elements]
+        lossy = columns.lossy
     content = (record.timestamp, sender, recipient, chat_type, elements, None if ext == {} else ext)
     values = (
         record.msg_id,
         record.timestamp,
         sender,
         recipient,
-        columns.indexed(_conversation(chat_type, sender, recipient)),
+        conversation,
         chat_type,
         record.direction,
-        tuple([body_columns.read(element, columns) for element in elements]),
-        None if ext is None else columns.json(ext),
+        tuple(bodies),
+        None if ext is None else compact(ext, plain=True),
         raw,
-        hashlib.sha256(canonical(content, plain=True)).digest(),
-        columns.lossy,
+        sha256(canonical(content, plain=True)).digest(),
+        lossy,
         position,
     )
-    return tuple.__new__(Message, values)  # by its own, it would check and copy all of them
+    return _new(Message, values)  # by its own, it would check and copy all of them
 
 
 class _Unreadable(Exception):
@@ -133,7 +142,7 @@ def _message(piece: Slice, position: int) -> Message:
         columns.json(ext),
         piece.raw,
         # In one canonical form, so that both sources give one digest for one message.
-        hashlib.sha256(canonical(content, plain=piece.plain)).digest(),
+        sha256(canonical(content, plain=piece.plain)).digest(),
         columns.lossy,
         position,
     )
@@ -197,7 +206,7 @@ def _elements(value: Any, columns: Columns) -> list[Any]:
 
 def page_sha256(raws: list[bytes]) -> str:
     """The hex digest of a page: over the raw bytes of its records, in their order."""
-    whole = hashlib.sha256()
+    whole = sha256()
     for raw in raws:
         whole.update(raw)
     return whole.hexdigest()

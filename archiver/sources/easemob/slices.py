@@ -27,6 +27,8 @@ DEEPEST, MOST_VALUES = 256, 400_000
 calls; databases bear more. A value costs a hundred bytes once it is read, however few it takes in the text."""
 
 _MOST_RECORDS, _MOST_IN_PAGE, _LARGE = 100_000, 500_000, 1 << 20
+_SHALLOW = 2 * DEEPEST  # each level takes two characters at least
+_new = tuple.__new__
 _OPENING = ("{", "[", '"')
 _decode = JSONDecoder().raw_decode
 
@@ -145,16 +147,12 @@ def read_whole(raw: bytes, quick: Quick = _quick) -> Slice | None:
 def _read_quickly(raw: bytes, quick: Quick = _quick) -> Slice | None:
     """One value without space around it; None where `quick` does not take it."""
     size = len(raw)
-    if _may_be_deep(size) and (size > _LARGE or raw.count(b"[") + raw.count(b"{") > DEEPEST):
+    if size > _SHALLOW and (size > _LARGE or raw.count(b"[") + raw.count(b"{") > DEEPEST):
         return None
     try:
-        return tuple.__new__(Slice, (raw, quick(raw), "", True))
+        return _new(Slice, (raw, quick(raw), "", True))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-
-
-def _may_be_deep(size: int) -> bool:
-    return size > 2 * DEEPEST  # each level takes two characters at least
 
 
 def _read_alone(raw: bytes) -> Slice:
@@ -179,7 +177,7 @@ class _Reader:
                 # Each error of the library looks through all that lies before it; so from now on it sees one record.
                 self._careful = True
             else:
-                if not _may_be_deep(end - at) or text.count("[", at, end) + text.count("{", at, end) <= DEEPEST:
+                if end - at <= _SHALLOW or text.count("[", at, end) + text.count("{", at, end) <= DEEPEST:
                     return Slice(text[at:end].encode(), value), end
         end, values, depth = _measure(text, at)
         if depth > DEEPEST:
