@@ -1,6 +1,6 @@
 """Lets the next pages of a walk arrive while the last ones are stored, and stores together what has arrived together.
 
-A transaction costs the same for one page as for eight, and SQLite writes each index page once in it instead of eight
+A transaction costs the same for one page as for four, and SQLite writes each index page once in it instead of four
 times. When the provider is the slower one, every page is still stored as soon as it is there.
 """
 
@@ -13,13 +13,13 @@ from threading import Condition, Thread
 
 from archiver.model import Step
 
-_MOST_STEPS, _MOST_BYTES = 8, 4 * 2**20
-"""So much lies between the provider and the database; a larger page is fetched only when nothing else does."""
+_AT_ONCE, _MOST_STEPS, _MOST_BYTES = 4, 8, 4 * 2**20
+"""So much lies between the provider and the database, what is being stored included; but one page may always wait."""
 
 
 @contextmanager
 def lots(steps: Iterator[Step]) -> Iterator[Iterator[list[Step]]]:
-    """The steps of a walk in their order, each time all that have arrived; an error comes behind what came before it.
+    """The steps of a walk in their order, each time those that have arrived; an error comes behind what came before it.
 
     The walk goes on in a thread of its own, which has ended with the block.
     """
@@ -35,12 +35,12 @@ def lots(steps: Iterator[Step]) -> Iterator[Iterator[list[Step]]]:
 
 
 class _Shelf:
-    """What has arrived and was not taken yet."""
+    """What has arrived and was not taken yet, and the sizes of what was taken and is not stored yet."""
 
     def __init__(self) -> None:
         self._changed = Condition()
-        self._arrived: list[Step] = []
-        self._bytes = 0
+        self._arrived: list[tuple[Step, int]] = []
+        self._storing: list[int] = []
         self._over = self._closed = False
         self._error: BaseException | None = None
 
@@ -60,24 +60,27 @@ class _Shelf:
     def _put(self, step: Step) -> bool:
         """Lay a step down and wait until there is room for the next; False when no more are wanted."""
         with self._changed:
-            self._arrived.append(step)
-            self._bytes += step.page.size
+            self._arrived.append((step, step.page.size))
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._closed or self._has_room())
             return not self._closed
 
     def _has_room(self) -> bool:
-        return len(self._arrived) < _MOST_STEPS and self._bytes < _MOST_BYTES
+        sizes = [*self._storing, *(size for _, size in self._arrived)]
+        return not self._arrived or (len(sizes) < _MOST_STEPS and sum(sizes) < _MOST_BYTES)
 
     def take(self) -> list[Step]:
-        """All that has arrived, waiting for one step at least; nothing when the walk is over."""
+        """Some of what has arrived, waiting for one step at least; nothing when the walk is over."""
         with self._changed:
+            self._storing = []  # who comes for more has stored what he had
+            self._changed.notify_all()
             self._changed.wait_for(lambda: self._arrived or self._over)
-            taken, self._arrived, self._bytes = self._arrived, [], 0
+            taken, self._arrived = self._arrived[:_AT_ONCE], self._arrived[_AT_ONCE:]
+            self._storing = [size for _, size in taken]
             self._changed.notify_all()
         if not taken and self._error is not None:
             raise self._error
-        return taken
+        return [step for step, _ in taken]
 
     def close(self) -> None:
         with self._changed:

@@ -97,6 +97,6 @@ def insert(cursor: Any, table: sa.Table, columns: Sequence[str], rows: Iterable[
 def _insert_alike(cursor: Any, table: sa.Table, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
     names = ", ".join(f'"{name}"' for name in columns)
     marks = ", ".join([f"({', '.join('?' * len(columns))})"] * len(rows))
-    # An error undoes all of the caller's savepoint. OR FAIL spares undoing the statement alone before that, for which
-    # SQLite would put by each page of an index that a statement touches: more than all else that it writes.
+    # Whoever appends undoes more than a statement when it fails. OR FAIL spares undoing the statement by itself, for
+    # which SQLite would put by each page of an index that it touches: more than all else that it writes.
     cursor.execute(f"INSERT OR FAIL INTO {table.name} ({names}) VALUES {marks}", list(chain.from_iterable(rows)))  # noqa: S608 - our own names

@@ -8,7 +8,8 @@ table; another writer's same row, found by its unique violation, only costs the 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from functools import cache, partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -112,7 +113,7 @@ def _insert_new(tx: Tx, origin: Origin, arrived: dict[str, _Arrived]) -> tuple[l
         digests = _digests(tx, origin.app_id, list(arrived))
         fresh = sorted(each for msg_id, each in arrived.items() if msg_id not in digests)
         try:
-            return _append(tx, partial(_append_rows, tx, origin), fresh), digests
+            return _append(tx, fresh, partial(_append_rows, tx, origin), partial(_take_back_rows, tx, origin)), digests
         except DBAPIError as error:
             if not is_duplicate(error):
                 raise
@@ -134,24 +135,35 @@ def _digests_of(postgres: bool) -> sa.Select[str, bytes]:
     )
 
 
-def _append(tx: Tx, write: Callable[[list[_Row]], None], fresh: list[_Row]) -> list[_Row]:
-    """Append rows under a savepoint; a row the database refuses is found by halving, so that its neighbours stay.
+def _append(
+    tx: Tx, fresh: list[_Row], write: Callable[[list[_Row]], None], take_back: Callable[[list[_Row]], None]
+) -> list[_Row]:
+    """Append rows; one that the database refuses is found by halving, so that its neighbours stay.
 
-    Gives the rows that were taken, in their order.
+    Gives the rows that were taken, in their order. A savepoint undoes what was written before the refusal. SQLite would
+    put by each page of an index for it, half as much as it writes in all; so there, by `take_back`, it is deleted.
     """
     if not fresh:
         return []
     try:
-        with tx.savepoint():
+        with tx.savepoint() if tx.postgres else nullcontext():
             write(fresh)
     except DBAPIError as error:
         if not is_data_error(error):
             raise
+        if not tx.postgres:
+            take_back(fresh)
         if len(fresh) == 1:
             return []
         middle = len(fresh) // 2
-        return _append(tx, write, fresh[:middle]) + _append(tx, write, fresh[middle:])
+        return _append(tx, fresh[:middle], write, take_back) + _append(tx, fresh[middle:], write, take_back)
     return fresh
+
+
+def _delete(tx: Tx, tables: Iterable[sa.Table], keys: list[dict[str, Any]]) -> None:
+    for table in tables:
+        same = [table.c[name] == sa.bindparam(f"the_{name}") for name in keys[0]]
+        tx.conn.execute(sa.delete(table).where(*same), [{f"the_{name}": of[name] for name in of} for of in keys])
 
 
 def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
@@ -205,6 +217,11 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
     tx.append(attachments, _ATTACHMENT, files)
 
 
+def _take_back_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
+    keys = [{"app_id": origin.app_id, "msg_id": msg_id} for msg_id, _, _ in fresh]
+    _delete(tx, (attachments, message_bodies, messages), keys)
+
+
 def _body_rows(
     app_id: int, fresh: list[_Arrived], json_of: Callable[[str], Any], others: list[tuple[str, int, Body, Message]]
 ) -> Iterator[tuple[Any, ...]]:
@@ -254,12 +271,17 @@ def _insert_revisions(tx: Tx, origin: Origin, differing: list[_Arrived]) -> tupl
         known.add(message.digest)
         last[msg_id] = revision = last.get(msg_id, 0) + 1
         fresh[msg_id, revision] = each
-    taken = {key for key, _ in _append(tx, partial(_append_revisions, tx, origin), list(fresh.items()))}
+    write, take_back = partial(_append_revisions, tx, origin), partial(_take_back_revisions, tx, origin)
+    taken = {key for key, _ in _append(tx, list(fresh.items()), write, take_back)}
     changed = [each for key, each in fresh.items() if key in taken]
     return changed, [each for key, each in fresh.items() if key not in taken]
 
 
-def _append_revisions(tx: Tx, origin: Origin, fresh: list[tuple[tuple[str, int], _Arrived]]) -> None:
+_Revised = tuple[tuple[str, int], _Arrived]
+"""A message, under its id and the number of its revision."""
+
+
+def _append_revisions(tx: Tx, origin: Origin, fresh: list[_Revised]) -> None:
     (app_id, archived_ms), (instant, json_of) = origin, tx.given
     seen_at = instant(archived_ms)
     rows = [
@@ -270,3 +292,8 @@ def _append_revisions(tx: Tx, origin: Origin, fresh: list[tuple[tuple[str, int],
         (app_id, *key, at, *_columns(body, json_of)) for key, (_, _, m) in fresh for at, body in enumerate(m.bodies)
     )
     tx.append(revision_bodies, revision_bodies.columns.keys(), bodies)
+
+
+def _take_back_revisions(tx: Tx, origin: Origin, fresh: list[_Revised]) -> None:
+    keys = [{"app_id": origin.app_id, "msg_id": msg_id, "revision": revision} for (msg_id, revision), _ in fresh]
+    _delete(tx, (revision_bodies, message_revisions), keys)

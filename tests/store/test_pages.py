@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from archiver.errors import DatabaseUnavailable, LeaseLost
-from archiver.model import Window
+from archiver.model import Message, Window
 from archiver.store import pages, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Store
@@ -57,16 +58,33 @@ def test_the_key_order_of_a_record_makes_no_revision(store: Store, key: Key) -> 
     assert (tally.new, tally.known, tally.changed) == (1, 1, 0)
 
 
-def test_what_the_database_refuses_is_found_among_its_neighbours(store: Store, key: Key, database: Database) -> None:
-    good = page_of(*(record(f"{at:03}") for at in range(50)))
-    bad = good.messages[17]._replace(timestamp_ms=2**70)
-    messages = (*good.messages[:17], bad, *good.messages[18:])
+IMAGE = {"type": "img", "url": "https://h/a", "file_length": 5}
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda message: message._replace(timestamp_ms=2**70),
+        lambda message: message._replace(bodies=(message.bodies[0]._replace(width=2**70),)),
+        lambda message: message._replace(bodies=(message.bodies[0]._replace(file_length=2**70),)),
+    ],
+)
+def test_what_the_database_refuses_is_found_among_its_neighbours(
+    store: Store, key: Key, database: Database, spoil: Callable[[Message], Message]
+) -> None:
+    good = page_of(*(record(f"{at:03}", bodies=[IMAGE]) for at in range(450)))
+    odd = good.messages[317]
+    bad = spoil(odd)
+    messages = (*good.messages[:317], bad, *good.messages[318:])
     with store.write() as tx:
         tally = pages.insert(tx, claimed_in(tx, key), [replace(good, messages=messages)], ORIGIN)[0]
-    assert (tally.new, tally.quarantined) == (49, 1)
+    assert (tally.new, tally.quarantined) == (449, 1)
     ((reason, raw),) = database.rows("SELECT reason, raw FROM quarantine")
     assert reason == "the database refused it"
     assert bytes(raw) == bad.raw
+    kept = sorted(message.msg_id for message in good.messages if message is not odd)
+    for table in ("messages", "message_bodies", "attachments"):
+        assert [row[0] for row in database.rows(f"SELECT msg_id FROM {table} ORDER BY msg_id")] == kept
 
 
 def test_a_revision_comes_with_its_bodies_and_a_refused_one_hurts_no_other(

@@ -55,8 +55,8 @@ def test_an_error_comes_behind_what_came_before_it() -> None:
     assert taken == [[0]]
 
 
-@pytest.mark.parametrize(("size", "most"), [(10, 8), (3 * 2**20, 2), (5 * 2**20, 1)])
-def test_no_more_is_fetched_than_may_lie_around(size: int, most: int) -> None:
+@pytest.mark.parametrize("size", [10, 3 * 2**20, 5 * 2**20])
+def test_no_more_is_fetched_than_may_lie_around(size: int) -> None:
     fetched: list[int] = []
     closed = Event()
 
@@ -70,8 +70,10 @@ def test_no_more_is_fetched_than_may_lie_around(size: int, most: int) -> None:
 
     with lots(walk()) as arriving:
         first = next(arriving)
-        while len(fetched) < len(first) + most:  # those that were taken, and the shelf is full again
+        most = 8 if size == 10 else len(first) + 1  # with those that were taken; one large page may always wait
+        while len(fetched) < most:
             pass
     assert closed.is_set(), "the walk has ended with the block"
-    assert len(fetched) == len(first) + most
+    assert len(first) <= 4
+    assert len(fetched) == most
     assert "fetch" not in [thread.name for thread in threading.enumerate()]
