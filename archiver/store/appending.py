@@ -52,7 +52,7 @@ SQLITE = Given(iso, str)
 POSTGRES = Given(_micros_since_2000, lambda text: _JSONB_VERSION + text.encode())
 
 
-# What it has no adapter for, sqlite3 asks for one, and that takes longer than the value.
+# Where it has no adapter, sqlite3 looks for one in the value itself, and that takes longer than the value.
 sqlite3.register_adapter(bytes, bytearray)
 sqlite3.register_adapter(bool, int)
 sqlite3.register_adapter(type(None), lambda nothing: nothing)
@@ -62,9 +62,8 @@ def copy(cursor: Any, table: sa.Table, columns: Sequence[str], rows: Iterable[tu
     """Add rows by psycopg's `cursor`. What a row does not tell at its end is NULL."""
     from psycopg.types.string import BytesBinaryDumper  # loaded with the first connection, and only then
 
-    cursor.adapters.register_dumper(
-        bytes, BytesBinaryDumper
-    )  # in C; by default it is that of DB-API's Binary, in Python
+    # By default bytes go by DB-API's Binary, which is written in Python; this one is in C.
+    cursor.adapters.register_dumper(bytes, BytesBinaryDumper)
     names, width = ", ".join(f'"{name}"' for name in columns), len(columns)
     with cursor.copy(f"COPY {table.name} ({names}) FROM STDIN WITH (FORMAT binary)") as copying:
         copying.set_types(_types(table, tuple(columns)))

@@ -78,7 +78,10 @@ class Tx:
         return (postgresql.insert if self.postgres else sqlite.insert)(table)  # type: ignore[return-value]
 
     def append(self, table: sa.Table, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        """Add many rows in the driver's fastest way. For instants and JSON they hold what `given` makes of them."""
+        """Add many rows in the driver's fastest way. For instants and JSON they hold what `given` makes of them.
+
+        A row may leave out the columns at its end that are NULL. After an error some of the rows may be there.
+        """
         rows = iter(rows)
         first = next(rows, None)
         if first is None:

@@ -17,7 +17,7 @@ ODD = st.sampled_from([0, -0.0, 1.0, 1e3, 1.5, True, [], {}, ["a"], {"a": 1}, 2*
 MAYBE_NAME = NAMES | st.none() | ODD
 STAMPS = st.integers(0, 2**63 - 1) | st.sampled_from([2**63, -1, 1.0, 1e3, "1790000000000", True, None])
 FILES = st.fixed_dictionaries(
-    {"type": st.sampled_from(["img", "audio", "video", "file", "odd"])},
+    {"type": st.sampled_from(["img", "audio", "video", "file", "odd"]) | ODD},
     optional={
         **dict.fromkeys(
             ["url", "filename", "secret", "thumb", "thumb_secret", "addr", "msg"], st.text(max_size=3) | ODD
@@ -97,6 +97,7 @@ def test_what_is_not_looked_at_is_json_in_utf8_all_the_same(at: int, instead_of:
         '"from":null',
         '"to":"x","to":null',
         '"payload":{"bodies":[]}',
+        '"payload":{"bodies":[{"type":[]},{"type":{}}]}',
         '"payload":{"bodies":[],"bodies":[1]},"chat_type":"groupchat"',
         '"deep":' + "[" * 300 + "]" * 300,
         '"large":' + "1" * 5000 + ',"larger":1e999',

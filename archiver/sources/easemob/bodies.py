@@ -46,7 +46,7 @@ def read_usual(element: Any) -> Body | None:
     if kind == "txt":
         text = element.get("msg")
         return _new(Body, ("txt", text, *_NOTHING)) if len(element) == 2 and type(text) is str else None
-    return _usual_file(element) if kind in _FILES else None
+    return _usual_file(element) if type(kind) is str and kind in _FILES else None
 
 
 def _usual_file(element: dict[str, Any]) -> Body | None:
