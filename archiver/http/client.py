@@ -82,6 +82,15 @@ class Client:
         self._stop, self._take_turn, self._heard = stop, take_turn, heard or (lambda _: None)
         self._verify, self._clock = verify, clock
         self._adapter = Adapter()
+        # One for all calls: each is a circle of objects, which only the garbage collector takes away.
+        self._retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(Passing),
+            wait=self._wait,
+            stop=self._is_enough,
+            before_sleep=self._tell,
+            sleep=self._sleep,
+            reraise=True,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -104,17 +113,8 @@ class Client:
         call = self._prepared(method, path, options)
         if call.once:
             return self._once(call, read_answer)
-        give_up = min(self.limits.give_up_s if (asked := options.get("give_up_s")) is None else asked, call.within_s)
-        retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Passing),
-            wait=self._wait,
-            stop=lambda state: self._is_enough(state, call, give_up),
-            before_sleep=self._tell,
-            sleep=self._sleep,
-            reraise=True,
-        )
         try:
-            found: T = retrying(self._attempt, call, read_answer)
+            found: T = self._retrying(self._attempt, call, read_answer)
         except Passing as error:
             given_up = error.given_up()
         else:
@@ -126,13 +126,15 @@ class Client:
         request = requests.Request(
             method, self._url(path), headers, params=options.get("params"), json=options.get("json")
         )
-        within_s = options.get("within_s")
+        within_s = float("inf") if (asked := options.get("within_s")) is None else asked
+        give_up_s = self.limits.give_up_s if (asked := options.get("give_up_s")) is None else asked
         return _Call(
             request.prepare(),
             self.base_url.partition("://")[2] + path,
             options.get("expect", (200,)),
             not options.get("retry", True),
-            float("inf") if within_s is None else within_s,
+            within_s,
+            min(give_up_s, within_s),
         )
 
     def _url(self, path: str) -> str:
@@ -200,10 +202,11 @@ class Client:
         jitter = tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_S, max=self.limits.longest_wait_s)
         return max(asked, jitter(state))
 
-    def _is_enough(self, state: tenacity.RetryCallState, call: _Call, give_up_s: float) -> bool:
+    def _is_enough(self, state: tenacity.RetryCallState) -> bool:
+        call: _Call = state.args[0]
         if (_passing(state).retry_after_s or 0.0) > self.limits.longest_wait_s:
             return True
-        return call.spent(self._clock()) + state.upcoming_sleep > give_up_s
+        return call.spent(self._clock()) + state.upcoming_sleep > call.give_up_s
 
     def _tell(self, state: tenacity.RetryCallState) -> None:
         log.info("%s; asked again in %.1f s", _passing(state), state.upcoming_sleep)
@@ -226,6 +229,7 @@ class _Call:
     expect: Collection[int]
     once: bool
     within_s: float
+    give_up_s: float
     began: float | None = None
 
     def spent(self, now: float) -> float:

@@ -59,6 +59,7 @@ class Deadline:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.at_work.deadline = None
         self._timer.cancel()
+        del self._timer  # each of the two holds the other
         with self._lock:
             over, twins, self._twins = self._over, self._twins, []
         for twin in twins:

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import requests
+import tenacity
 
 from archiver.errors import (
     AnswerTooLarge,
@@ -25,6 +27,7 @@ from archiver.errors import (
     UsageError,
 )
 from archiver.http import Answer, Client, Limits, envelope
+from archiver.http.wire import Deadline
 from tests.postgres import free_port
 
 if TYPE_CHECKING:
@@ -416,6 +419,25 @@ def test_an_error_does_not_hold_on_to_the_answer(
     finally:
         gc.enable()
     assert "odd" in str(caught.value)
+    assert left == []
+
+
+def test_a_call_leaves_nothing_to_the_garbage_collector(server: Scripted, make: Make) -> None:
+    server.script = [server.answer()]
+    client = make()
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            client.fetch_as(envelope, "GET", "/a")
+        for timer in threading.enumerate():
+            if isinstance(timer, threading.Timer):
+                timer.join()  # cancelled, and about to end
+        del timer
+        ours = (requests.PreparedRequest, tenacity.RetryCallState, Deadline, Answer)
+        left = [type(each).__name__ for each in gc.get_objects() if isinstance(each, ours)]
+    finally:
+        gc.enable()
     assert left == []
 
 
