@@ -119,7 +119,7 @@ class Client:
             given_up = error.given_up()
         else:
             return found
-        raise given_up
+        raise given_up from None
 
     def _prepared(self, method: str, path: str, options: Options) -> _Call:
         headers = {**_HEADERS, **options.get("headers", {})}
@@ -149,7 +149,7 @@ class Client:
             return self._attempt(call, read_answer)
         except Passing as error:
             given_up = error.given_up("nothing was done" if error.unsent else "it is unknown whether it was done")
-        raise given_up
+        raise given_up from None
 
     def _attempt(self, call: _Call, read_answer: Callable[[Answer], T]) -> T:
         answer = self._answer(call)
@@ -165,7 +165,7 @@ class Client:
             text = str(error)
             failure = Passing(text if text.startswith(call.where) else f"{call.where}: {text}", unusable=True)
         del answer  # an error holds on to the frames that it came through, and to others that it was raised from
-        raise failure
+        raise failure from None
 
     def _answer(self, call: _Call) -> Answer:
         self._refuse_when_stopped()

@@ -177,7 +177,7 @@ class Store:
     def analyze(self) -> None:
         """Tell SQLite's planner what the tables hold now; a sample will do. PostgreSQL sees to that by itself."""
         if self.engine.dialect.name == "sqlite":
-            with self.write(durable=False) as tx:
+            with self.write() as tx:  # only the connection that does it is sure to see what came of it
                 tx.conn.exec_driver_sql("PRAGMA analysis_limit=1000")
                 tx.conn.exec_driver_sql("ANALYZE")
 

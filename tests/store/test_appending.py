@@ -76,3 +76,22 @@ def test_only_what_may_be_lost_does_not_wait_for_the_disk(store: Store, database
         again = tx.conn.scalar(asked)
     assert lasting == again
     assert (lasting, hasty) in ((2, 1), ("off", "off"), ("on", "off")), "FULL and NORMAL in SQLite's numbers"
+
+
+def test_what_the_tables_hold_now_decides_how_they_are_asked(store: Store, database: Database) -> None:
+    if database.kind != "sqlite":
+        store.analyze()  # PostgreSQL sees to that by itself
+        return
+
+    def grown(numbers: range, sender: str | None, recipient: str | None) -> str:
+        with store.write() as tx:
+            rows = (message(tx.given, f"{at:06}") for at in numbers)
+            people = ((sender or f"{at}", recipient or f"{at}") for at in numbers)
+            tx.append(messages, COLUMNS, ((*row[:4], *two, *row[6:]) for row, two in zip(rows, people, strict=True)))
+        store.analyze()
+        asked = "EXPLAIN QUERY PLAN SELECT * FROM messages WHERE sender = 'a' AND recipient = 'b'"
+        with store.read() as tx:
+            return str([row[3] for row in tx.conn.exec_driver_sql(asked)])
+
+    assert "ix_messages_sender" in grown(range(300), None, "b")
+    assert "ix_messages_recipient" in grown(range(1000, 6000), "a", None)
