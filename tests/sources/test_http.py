@@ -425,17 +425,22 @@ def test_an_error_does_not_hold_on_to_the_answer(
 def test_a_call_leaves_nothing_to_the_garbage_collector(server: Scripted, make: Make) -> None:
     server.script = [server.answer()]
     client = make()
+
+    def ours() -> dict[int, object]:
+        kinds = (requests.PreparedRequest, tenacity.RetryCallState, Deadline, Answer)
+        return {id(each): each for each in gc.get_objects() if isinstance(each, kinds)}
+
     gc.collect()
     gc.disable()
     try:
+        before = ours()  # what other tests have left
         for _ in range(3):
             client.fetch_as(envelope, "GET", "/a")
-        for timer in threading.enumerate():
-            if isinstance(timer, threading.Timer):
-                timer.join()  # cancelled, and about to end
-        del timer
-        ours = (requests.PreparedRequest, tenacity.RetryCallState, Deadline, Answer)
-        left = [type(each).__name__ for each in gc.get_objects() if isinstance(each, ours)]
+        for thread in threading.enumerate():
+            if isinstance(thread, threading.Timer) and thread.finished.is_set():
+                thread.join()  # cancelled, and about to end
+        del thread
+        left = [type(each).__name__ for number, each in ours().items() if number not in before]
     finally:
         gc.enable()
     assert left == []
