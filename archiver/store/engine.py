@@ -138,8 +138,7 @@ class Store:
         Unless `durable`, the commit does not wait for the disk, and a crash of the machine may undo it.
         """
         engine = self.engine if durable else self._hasty
-        begin = {"archiver_begin": "IMMEDIATE"}
-        with _translated(), engine.connect() as conn, conn.execution_options(**begin).begin():
+        with _translated(), engine.connect() as conn, conn.execution_options(archiver_begin="IMMEDIATE").begin():
             if not durable and engine.dialect.name == "postgresql":
                 conn.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield Tx(conn, self._clock)

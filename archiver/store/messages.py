@@ -162,8 +162,7 @@ def _append(
 
 def _delete(tx: Tx, tables: Iterable[sa.Table], keys: list[dict[str, Any]]) -> None:
     for table in tables:
-        same = [table.c[name] == sa.bindparam(f"the_{name}") for name in keys[0]]
-        tx.conn.execute(sa.delete(table).where(*same), [{f"the_{name}": of[name] for name in of} for of in keys])
+        tx.conn.execute(sa.delete(table).where(*(table.c[name] == sa.bindparam(name) for name in keys[0])), keys)
 
 
 def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:

@@ -78,11 +78,8 @@ def test_only_what_may_be_lost_does_not_wait_for_the_disk(store: Store, database
     assert (lasting, hasty) in ((2, 1), ("off", "off"), ("on", "off")), "FULL and NORMAL in SQLite's numbers"
 
 
-def test_what_the_tables_hold_now_decides_how_they_are_asked(store: Store, database: Database) -> None:
-    if database.kind != "sqlite":
-        store.analyze()  # PostgreSQL sees to that by itself
-        return
-
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL sees to that by itself
+def test_what_the_tables_hold_now_decides_how_they_are_asked(store: Store) -> None:
     def grown(numbers: range, sender: str | None, recipient: str | None) -> str:
         with store.write() as tx:
             rows = (message(tx.given, f"{at:06}") for at in numbers)

@@ -33,7 +33,6 @@ _PIXELS = {"width", "height"}
 _WIDTH, _HEIGHT = Body._fields.index("width"), Body._fields.index("height")
 _TEXT_AT = {"type": 0} | {key: Body._fields.index(name) for key, name in _TEXTS.items()}
 _NUMBER_AT = {key: (Body._fields.index(name), read_number) for key, (name, read_number) in _NUMBERS.items()}
-_INT64 = range(-(2**63), 2**63)
 _new = tuple.__new__
 _TEXT_OF = {"txt": "msg", "cmd": "action", "custom": "customEvent"}
 
@@ -54,16 +53,15 @@ def _usual_file(element: dict[str, Any]) -> Body | None:
     for key, value in element.items():
         if type(value) is str and (place := _TEXT_AT.get(key)) is not None:
             values[place] = value
-        elif type(value) is int and key in _NUMBER_AT:
+        elif key in _NUMBER_AT:
             place, read_number = _NUMBER_AT[key]
             values[place] = found = read_number(value)
             if found is None:
                 return None
         elif key == "size" and type(value) is dict and value.keys() == _PIXELS:
-            width, height = value["width"], value["height"]
-            if type(width) is not int or type(height) is not int or width not in _INT64 or height not in _INT64:
+            values[_WIDTH], values[_HEIGHT] = pixels = integer(value["width"]), integer(value["height"])
+            if None in pixels:
                 return None
-            values[_WIDTH], values[_HEIGHT] = width, height
         else:
             return None
     return _new(Body, values)
