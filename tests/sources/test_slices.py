@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from archiver.errors import AnswerUnusable
-from archiver.sources.easemob.slices import Slice, read_whole, split_envelope
+from archiver.model import Json
+from archiver.sources.easemob.cursor import make_page
+from archiver.sources.easemob.slices import Slice, read_piece, read_whole, split_envelope
 
 SPACE = st.sampled_from(["", "", " ", "\n", "\t\r\n  "])
 TEXTS = st.text(st.characters(codec="utf-8"))  # and escapes of their own, by the choice of ensure_ascii
@@ -57,6 +59,13 @@ def answers(draw: st.DrawFn) -> tuple[str, list[str]]:
     return f"{space}{{{space}{f',{space}'.join(draw(st.permutations(members)))}{space}}}{space}", listed
 
 
+def cut(body: str) -> tuple[Json, list[Slice]]:
+    """Envelope and records of an answer."""
+    envelope, pieces = split_envelope(body.encode(), "entities")
+    assert pieces is not None
+    return envelope, [read_piece(piece) if isinstance(piece, bytes) else piece for piece in pieces]
+
+
 def told(piece: Slice) -> tuple[bytes, str]:
     return piece.raw, piece.problem or repr(piece.value)  # repr: NaN equals NaN, 1 is not 1.0, and keys have an order
 
@@ -74,8 +83,7 @@ def of_the_library(text: str) -> tuple[bytes, str]:
 @given(answers())
 def test_an_answer_is_cut_as_it_came(answer: tuple[str, list[str]]) -> None:
     text, listed = answer
-    envelope, slices = split_envelope(text.encode(), "entities")
-    assert slices is not None
+    envelope, slices = cut(text)
     assert [told(piece) for piece in slices] == [of_the_library(record) for record in listed]
     assert envelope["count"] == len(listed)
     assert "entities" not in envelope
@@ -112,8 +120,7 @@ def test_two_lists_are_no_answer(list_again: str) -> None:
 
 def test_a_list_that_stands_elsewhere_too_is_no_matter() -> None:
     listed = '[{"msg_id":"1"}]'
-    envelope, slices = split_envelope(f'{{"params":{{"a":{listed}}},"entities":{listed}}}'.encode(), "entities")
-    assert slices is not None
+    envelope, slices = cut(f'{{"params":{{"a":{listed}}},"entities":{listed}}}')
     assert [piece.value for piece in slices] == [{"msg_id": "1"}]
     assert list(envelope) == ["params"]
 
@@ -121,13 +128,12 @@ def test_a_list_that_stands_elsewhere_too_is_no_matter() -> None:
 @pytest.mark.parametrize("body", [b'{"entities":[{"a":"\xff"}]}', b'\xff{"entities":[]}'])
 def test_what_is_not_utf8_is_no_answer(body: bytes) -> None:
     with pytest.raises(AnswerUnusable, match="UTF-8"):
-        split_envelope(body, "entities")
+        make_page(split_envelope(body, "entities")[1] or [], 0)
     with pytest.raises(UnicodeDecodeError):
         read_whole(b'{"a":"\xff"}')
 
 
 def test_a_large_record_that_is_not_read_keeps_its_bytes() -> None:
     record = '["' + "中文😀" * 500_000 + '",' + "[" * 300 + "]" * 300 + "]"
-    _, slices = split_envelope(f'{{"entities":[{{}},{record}]}}'.encode(), "entities")
-    assert slices is not None
+    _, slices = cut(f'{{"entities":[{{}},{record}]}}')
     assert [(piece.raw, piece.problem) for piece in slices] == [(b"{}", ""), (record.encode(), "nested too deep")]

@@ -7,14 +7,14 @@ that is sent with another query silently starts at the first page.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from archiver.errors import AnswerUnusable, RequestRefused, WalkFailed
-from archiver.model import DAY_MS, Json, Message, Page, Pass, Reject, Step, Window
-from archiver.sources.easemob.decode import decode, page_sha256, read_usual
-from archiver.sources.easemob.slices import Slice, split_envelope
+from archiver.model import DAY_MS, Json, Page, Pass, Step, Window
+from archiver.sources.easemob.decode import decode, page_of
+from archiver.sources.easemob.slices import Piece, split_envelope
 from archiver.walks import Walk
 from archiver.windows import PAGES_PER_WALK
 
@@ -34,21 +34,15 @@ class Answer(Protocol):
 
 def read_page(answer: Answer) -> tuple[Page, str | None]:
     """An answer of `chatmessages` to a page and the cursor of the next. Raises AnswerUnusable, never guesses."""
-    envelope, slices = split_envelope(answer.body, "entities", read_usual)
-    if slices is None:
+    envelope, pieces = split_envelope(answer.body, "entities")
+    if pieces is None:
         raise AnswerUnusable("the answer has no list of entities")
-    return make_page(slices, server_time(envelope, answer.date_ms)), _cursor(envelope)
+    return make_page(pieces, server_time(envelope, answer.date_ms)), _cursor(envelope)
 
 
-def make_page(slices: list[Slice], server_ms: int | None) -> Page:
+def make_page(pieces: Sequence[Piece], server_ms: int | None) -> Page:
     """Decode the records of one answer."""
-    records = [decode(piece, position) for position, piece in enumerate(slices)]
-    return Page(
-        tuple([record for record in records if type(record) is Message]),
-        tuple([record for record in records if type(record) is Reject]),
-        server_ms,
-        page_sha256([record.raw for record in records]),
-    )
+    return page_of([decode(piece, position) for position, piece in enumerate(pieces)], server_ms)
 
 
 def server_time(envelope: Json, date_ms: int | None) -> int | None:

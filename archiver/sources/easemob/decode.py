@@ -12,11 +12,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from archiver.model import Message, Reject
+from archiver.model import Message, Page, Reject
 from archiver.sources.easemob import bodies as body_columns
 from archiver.sources.easemob.columns import INDEXED_BYTES, Columns
-from archiver.sources.easemob.jsontext import canonical, compact
-from archiver.sources.easemob.slices import Slice, quick_reader
+from archiver.sources.easemob.jsontext import canonical, canonical_of_plain, compact_of_plain
+from archiver.sources.easemob.slices import Piece, Slice, is_shallow, quick_reader, read_piece
 
 _INT64 = range(-(2**63), 2**63)
 _new = tuple.__new__
@@ -36,7 +36,7 @@ class _UsualPayload(msgspec.Struct, rename={"from_": "from"}, gc=False):
     ext: Any = None
 
 
-class Usual(msgspec.Struct, rename={"from_": "from"}, gc=False):
+class _Usual(msgspec.Struct, rename={"from_": "from"}, gc=False):
     """A record as nearly all are: read by its types in one go, there is nothing in it to ask about again."""
 
     msg_id: _Party
@@ -50,43 +50,43 @@ class Usual(msgspec.Struct, rename={"from_": "from"}, gc=False):
 
 _USUAL_BYTES = 4_000
 """No number in it can be longer than the library reads: what is passed over may be read later."""
-_usual = quick_reader(Usual)
+_usual = quick_reader(_Usual)
 
 
-def read_usual(raw: bytes) -> Usual:
-    """Read a record as it usually is. Raises ValueError for any other: `decode` has to look at it key by key."""
-    if len(raw) > _USUAL_BYTES or (b"\\" in raw and _SUSPICIOUS.search(raw)):
-        raise ValueError
-    if not raw.isascii():
-        raw.decode()  # what has no field is passed over, in whatever bytes it is
-    found: Usual = _usual(raw)
-    return found
-
-
-def decode(piece: Slice, position: int) -> Message | Reject:
-    """Read one record. `position` is its place in its page."""
-    raw, value, _, _ = piece
-    if type(value) is Usual:
-        return _of_usual(value, raw, position)
+def decode(piece: Piece, position: int) -> Message | Reject:
+    """Read one record. `position` is its place in its page. Raises AnswerUnusable for bytes that are not UTF-8."""
+    if isinstance(piece, bytes):
+        usual = decode_usual(piece, position)
+        if usual is not None:
+            return usual
+        piece = read_piece(piece)
     try:
         return _message(piece, position)
     except _Unreadable as error:
-        return Reject(raw, str(error), position)
+        return Reject(piece.raw, str(error), position)
     except RecursionError:
-        return Reject(raw, "nested too deep", position)
+        return Reject(piece.raw, "nested too deep", position)
 
 
-def _of_usual(record: Usual, raw: bytes, position: int) -> Message:
-    """What `_message` makes of the same record."""
+def decode_usual(raw: bytes, position: int) -> Message | None:
+    """What `decode` makes of a record as nearly all are; None where it is another, or none. No space is around it."""
+    if len(raw) > _USUAL_BYTES or (b"\\" in raw and _SUSPICIOUS.search(raw)) or not is_shallow(raw):
+        return None
+    try:
+        if not raw.isascii():
+            raw.decode()  # what has no field is passed over, in whatever bytes it is
+        record: _Usual = _usual(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
     payload, chat_type = record.payload, record.chat_type
     sender, recipient = payload.from_ or record.from_, payload.to or record.to
     elements, ext = payload.bodies, payload.ext
     conversation, lossy = _conversation(chat_type, sender, recipient), False
-    bodies = [body_columns.read_usual(element) for element in elements]
+    bodies = tuple(map(body_columns.read_usual, elements))
     if None in bodies or (conversation is not None and len(conversation) * 4 > INDEXED_BYTES):
         columns = Columns(clean=True, plain=True)
         conversation = columns.indexed(conversation)
-        bodies = [body_columns.read(element, columns) for element in elements]
+        bodies = tuple([body_columns.read(element, columns) for element in elements])
         lossy = columns.lossy
     content = (record.timestamp, sender, recipient, chat_type, elements, None if ext == {} else ext)
     values = (
@@ -97,10 +97,10 @@ def _of_usual(record: Usual, raw: bytes, position: int) -> Message:
         conversation,
         chat_type,
         record.direction,
-        tuple(bodies),
-        None if ext is None else compact(ext, plain=True),
+        bodies,
+        None if ext is None else compact_of_plain(ext).decode(),
         raw,
-        sha256(canonical(content, plain=True)).digest(),
+        sha256(canonical_of_plain(content)).digest(),
         lossy,
         position,
     )
@@ -204,9 +204,11 @@ def _elements(value: Any, columns: Columns) -> list[Any]:
     return [value]
 
 
-def page_sha256(raws: list[bytes]) -> str:
-    """The hex digest of a page: over the raw bytes of its records, in their order."""
+def page_of(records: list[Message | Reject], server_ms: int | None) -> Page:
+    """A page of these records, which lie in its order."""
     whole = sha256()
-    for raw in raws:
-        whole.update(raw)
-    return whole.hexdigest()
+    for record in records:
+        whole.update(record.raw)
+    rejects = tuple([record for record in records if isinstance(record, Reject)])
+    messages = tuple([record for record in records if isinstance(record, Message)])
+    return Page(messages, rejects, server_ms, whole.hexdigest())

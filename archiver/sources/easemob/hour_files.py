@@ -18,7 +18,7 @@ from typing import IO, NamedTuple, Protocol
 
 from archiver.errors import AnswerUnusable, WalkFailed
 from archiver.model import Message, Page, Reject
-from archiver.sources.easemob.decode import decode, page_sha256, read_usual
+from archiver.sources.easemob.decode import decode, decode_usual, page_of
 from archiver.sources.easemob.slices import Slice, read_whole, split_objects
 
 INFLATED_LIMIT, LINE_LIMIT = 64 << 30, 24 << 20
@@ -83,28 +83,43 @@ def read_pages(
     Raises WalkFailed for a line beyond the limit, and AnswerUnusable where an unpacked file proves to be cut or none.
     """
     stream, packed = _open(file)
-    believed = packed
-    records: list[Message | Reject] = []
-    size = 0
-    for piece in _records(stream, packed, line_limit):
-        if len(records) == page_size or size >= _PAGE_BYTES:
-            yield _page(records, server_ms, believed)
-            believed, records, size = True, [], 0
-        position = len(records)
-        record = decode(piece, position) if isinstance(piece, Slice) else Reject(*piece, position)
-        records.append(record)
-        size += len(record.raw)
-        size += _BODY_COSTS * len(record.bodies) if isinstance(record, Message) else 0
-    if records:
-        yield _page(records, server_ms, believed)
+    batch = _Batch(server_ms, believed=packed)
+    for line in _lines(stream, packed, line_limit):
+        usual = decode_usual(line, len(batch.records)) if line[:1] == b"{" and line[-1:] == b"}" else None
+        for piece in _pieces(line) if usual is None else (usual,):
+            batch.add(piece)
+            if len(batch.records) == page_size or batch.size >= _PAGE_BYTES:
+                yield batch.page()
+    if batch.records:
+        yield batch.page()
 
 
-def _page(records: list[Message | Reject], server_ms: int | None, believed: bool) -> Page:
-    messages = tuple(record for record in records if isinstance(record, Message))
-    if not messages and not believed:
-        raise AnswerUnusable("the file is not packed, and no record in it can be read")
-    rejects = tuple(record for record in records if isinstance(record, Reject))
-    return Page(messages, rejects, server_ms, page_sha256([record.raw for record in records]))
+class _Batch:
+    """The records of the next page. `believed`: a trailer, or a record before, has shown that the file is one."""
+
+    def __init__(self, server_ms: int | None, *, believed: bool) -> None:
+        self.records: list[Message | Reject] = []
+        self.size = 0
+        self._server_ms, self._believed = server_ms, believed
+
+    def add(self, piece: Message | Slice | Unreadable) -> None:
+        match piece:
+            case Message():
+                record: Message | Reject = piece
+            case Slice():
+                record = decode(piece, len(self.records))
+            case Unreadable():
+                record = Reject(*piece, len(self.records))
+        self.records.append(record)
+        self.size += len(record.raw)
+        self.size += _BODY_COSTS * len(record.bodies) if isinstance(record, Message) else 0
+
+    def page(self) -> Page:
+        page = page_of(self.records, self._server_ms)
+        if not page.messages and not self._believed:
+            raise AnswerUnusable("the file is not packed, and no record in it can be read")
+        self.records, self.size, self._believed = [], 0, True
+        return page
 
 
 def _open(file: IO[bytes]) -> tuple[_Stream, bool]:
@@ -121,18 +136,17 @@ def _open(file: IO[bytes]) -> tuple[_Stream, bool]:
     return stream, packed
 
 
-def _records(stream: _Stream, packed: bool, line_limit: int) -> Iterator[Slice | Unreadable]:
-    """All records of a text in their order, one or more of them on a line."""
-    for line in _lines(stream, packed, line_limit):
-        try:
-            whole = read_whole(line, read_usual)
-        except UnicodeDecodeError:
-            yield Unreadable(line, "not UTF-8")
-            continue
-        if whole is not None and not whole.problem:
-            yield whole
-        else:
-            yield from _odd_line(line.decode())
+def _pieces(line: bytes) -> Iterator[Slice | Unreadable]:
+    """All records of a line in their order."""
+    try:
+        whole = read_whole(line)
+    except UnicodeDecodeError:
+        yield Unreadable(line, "not UTF-8")
+        return
+    if whole is not None and not whole.problem:
+        yield whole
+    else:
+        yield from _odd_line(line.decode())
 
 
 def _odd_line(text: str) -> Iterator[Slice | Unreadable]:

@@ -19,10 +19,10 @@ from archiver.errors import AnswerUnusable, HourMissing, ProviderUnavailable, Re
 from archiver.http import Answer, Downloaded, SignedLink, envelope
 from archiver.http.answers import refusal
 from archiver.http.download import Progress
-from archiver.model import HOUR_MS, Json, Page, Pass, Step, Window
+from archiver.model import HOUR_MS, Json, Pass, Step, Window
 from archiver.sources.easemob import hour_files
 from archiver.sources.easemob.cursor import server_time
-from archiver.sources.easemob.decode import page_sha256
+from archiver.sources.easemob.decode import page_of
 from archiver.sources.easemob.hours import first_hour, hour_name, hour_of
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,7 @@ class HourlySource:
         with ExitStack() as stack:
             files, server_ms = self._fetch_files(hour, stack, progress)
             sha256 = files[-1].sha256 if files else None
-            last = Step(Page((), (), server_ms, page_sha256([])), None, True, "", sha256)
+            last = Step(page_of([], server_ms), None, True, "", sha256)
             for number, step in enumerate(chain.from_iterable(self._read(file, server_ms) for file in files)):
                 if number:
                     yield last

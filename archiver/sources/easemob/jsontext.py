@@ -13,18 +13,18 @@ from typing import Any
 
 import msgspec
 
-_sorted = msgspec.json.Encoder(order="sorted").encode
-_unsorted = msgspec.json.Encoder().encode
+canonical_of_plain = msgspec.json.Encoder(order="sorted").encode
+compact_of_plain = msgspec.json.Encoder().encode
 
 
 def canonical(value: Any, *, plain: bool) -> bytes:
     """One text for one content, whatever the order of its keys; half a surrogate pair stays an escape."""
-    return _sorted(value) if plain else _canonical(value).encode(errors="backslashreplace")
+    return canonical_of_plain(value) if plain else _canonical(value).encode(errors="backslashreplace")
 
 
 def compact(value: Any, *, plain: bool) -> str:
     """As short as it can be. Raises ValueError for NaN and the infinities."""
-    return _unsorted(value).decode() if plain else _compact(value)
+    return compact_of_plain(value).decode() if plain else _compact(value)
 
 
 def _writer(*, sort_keys: bool, allow_nan: bool) -> Callable[[Any], str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from json.decoder import JSONDecoder, scanstring  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
@@ -28,7 +28,6 @@ calls; databases bear more. A value costs a hundred bytes once it is read, howev
 
 _MOST_RECORDS, _MOST_IN_PAGE, _LARGE = 100_000, 500_000, 1 << 20
 _SHALLOW = 2 * DEEPEST  # each level takes two characters at least
-_new = tuple.__new__
 _OPENING = ("{", "[", '"')
 _decode = JSONDecoder().raw_decode
 
@@ -37,10 +36,7 @@ def _refuse(number: str) -> None:
     raise ValueError(number)
 
 
-Quick = Callable[[bytes], Any]
-
-
-def quick_reader(of_type: Any = Any) -> Quick:
+def quick_reader(of_type: Any = Any) -> Callable[[bytes], Any]:
     """Reads plain JSON to such a value; what is of other types, or not plain, is a ValueError.
 
     Fractions are left to the library, whose way of writing them will not change: digests are made of it.
@@ -71,6 +67,10 @@ class Slice(NamedTuple):
     """It is JSON by the letter: no NaN, no infinity, no half of a surrogate pair; and all its numbers are whole."""
 
 
+Piece = bytes | Slice
+"""A record, or only its bytes: one JSON value, with no space around it."""
+
+
 def read_text(body: bytes) -> str:
     """The body as text. JSON is UTF-8 whatever the `charset` of the answer says; a byte order mark is dropped."""
     try:
@@ -79,10 +79,9 @@ def read_text(body: bytes) -> str:
         raise AnswerUnusable("the answer is not UTF-8") from None
 
 
-def split_envelope(body: bytes, key: str, quick: Quick = _quick) -> tuple[Json, list[Slice] | None]:
-    """Split the answer `{..., key: [record, ...], ...}`; the slices are None where `key` is missing or no list.
+def split_envelope(body: bytes, key: str) -> tuple[Json, Sequence[Piece] | None]:
+    """Split the answer `{..., key: [record, ...], ...}`; the pieces are None where `key` is missing or no list.
 
-    `quick` reads a plain record, or raises ValueError where it is none; what it makes of it is the value of its slice.
     Raises AnswerUnusable unless the whole body is one JSON object with `key` at most once, and AnswerTooLarge where
     it holds more than is read at once.
     """
@@ -92,13 +91,9 @@ def split_envelope(body: bytes, key: str, quick: Quick = _quick) -> tuple[Json, 
         envelope, slices, at = _members(reader, key)
         if _space(reader.text, at).end() != len(reader.text):  # type: ignore[union-attr]
             raise AnswerUnusable("the answer goes on behind its end")
-        if slices == []:
-            slices = [
-                _read_quickly(raw, quick) or _read_quickly(raw) or _read_alone(raw) for raw in map(bytes, elements)
-            ]
     except (ValueError, IndexError, RecursionError):
         raise AnswerUnusable("the answer is not the JSON object that was asked for") from None
-    return envelope, slices
+    return envelope, list(map(bytes, elements)) if slices == [] else slices
 
 
 def _without_list(body: bytes, key: str) -> tuple[bytes, list[msgspec.Raw]]:
@@ -129,12 +124,9 @@ def split_objects(text: str) -> Iterator[Slice]:
         at = _space(text, at).end()  # type: ignore[union-attr]
 
 
-def read_whole(raw: bytes, quick: Quick = _quick) -> Slice | None:
-    """The one object that all these bytes are; None where they are something else. Raises UnicodeDecodeError.
-
-    `quick`: as for `split_envelope`.
-    """
-    if raw.startswith(b"{") and raw.endswith(b"}") and (piece := _read_quickly(raw, quick) or _read_quickly(raw)):
+def read_whole(raw: bytes) -> Slice | None:
+    """The one object that all these bytes are; None where they are something else. Raises UnicodeDecodeError."""
+    if raw.startswith(b"{") and raw.endswith(b"}") and (piece := _read_quickly(raw)):
         return piece
     text = raw.decode()
     try:
@@ -144,19 +136,24 @@ def read_whole(raw: bytes, quick: Quick = _quick) -> Slice | None:
     return piece if end == len(text) else None
 
 
-def _read_quickly(raw: bytes, quick: Quick = _quick) -> Slice | None:
-    """One value without space around it; None where `quick` does not take it."""
-    size = len(raw)
-    if size > _SHALLOW and (size > _LARGE or raw.count(b"[") + raw.count(b"{") > DEEPEST):
+def read_piece(raw: bytes) -> Slice:
+    """The value that all these bytes are. Raises AnswerUnusable where they are not UTF-8."""
+    return _read_quickly(raw) or _Reader(read_text(raw)).read(0)[0]
+
+
+def is_shallow(raw: bytes) -> bool:
+    """It can hold no level that is not read."""
+    return len(raw) <= _SHALLOW or raw.count(b"[") + raw.count(b"{") <= DEEPEST
+
+
+def _read_quickly(raw: bytes) -> Slice | None:
+    """One value without space around it; None where it is not plain."""
+    if len(raw) > _LARGE or not is_shallow(raw):
         return None
     try:
-        return _new(Slice, (raw, quick(raw), "", True))
+        return Slice(raw, _quick(raw), plain=True)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return None
-
-
-def _read_alone(raw: bytes) -> Slice:
-    return _Reader(read_text(raw)).read(0)[0]
 
 
 class _Reader:
