@@ -14,6 +14,7 @@ import io
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from json.decoder import JSONDecoder, scanstring  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
@@ -46,7 +47,6 @@ def quick_reader(of_type: Any = Any) -> Callable[[bytes], Any]:
 
 _quick = quick_reader()
 _quick_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
-_quick_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _space = re.compile(r"[ \t\n\r]*+").match
 # A string (group 1: the quote that ends it), what lies between (2), or brackets; possessive, or the way back through a
 # text of 20 MB would cost gigabytes.
@@ -65,6 +65,13 @@ class Slice(NamedTuple):
     problem: str = ""
     plain: bool = False
     """It is JSON by the letter: no NaN, no infinity, no half of a surrogate pair; and all its numbers are whole."""
+
+
+@cache
+def _quick_list(key: str) -> Callable[[bytes], Any]:
+    """Reads the elements of the list under `key`, as they stand, and passes over all else."""
+    listed = msgspec.defstruct("_Listed", [("elements", list[msgspec.Raw])], rename={"elements": key})
+    return msgspec.json.Decoder(listed).decode
 
 
 Piece = bytes | Slice
@@ -101,17 +108,24 @@ def _without_list(body: bytes, key: str) -> tuple[bytes, list[msgspec.Raw]]:
     if len(body) > _LARGE:
         return body, []
     try:
-        listed = bytes(_quick_members(body)[key])
-        elements = _quick_elements(listed)
-    except (KeyError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return body, []
-    if len(elements) > _MOST_RECORDS:
-        raise AnswerTooLarge("the answer holds more than is read at once")
+        elements = _quick_list(key)(body).elements
+        if len(elements) > _MOST_RECORDS:
+            raise AnswerTooLarge("the answer holds more than is read at once")
+        # As servers write it; if not, where it ends takes a second look at all of it.
+        rest = _emptied(body, key, b"[%b]" % b",".join(elements))
+        rest = rest or _emptied(body, key, bytes(_quick_members(body)[key]))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        rest = None
+    return (body, []) if rest is None else (rest, elements)
+
+
+def _emptied(body: bytes, key: str, listed: bytes) -> bytes | None:
+    """The answer with an empty list in place of `listed`; None where that does not stand behind `key`."""
     for found in re.finditer(rb'"%b"[ \t\n\r]*+:[ \t\n\r]*+' % key.encode(), body):
         at = found.end()
         if body.startswith(listed, at):  # if it is not the one, the one is read where it stands
-            return b"%b[]%b" % (body[:at], body[at + len(listed) :]), elements
-    return body, []
+            return b"%b[]%b" % (body[:at], body[at + len(listed) :])
+    return None
 
 
 def split_objects(text: str) -> Iterator[Slice]:
