@@ -21,6 +21,8 @@ from archiver.sources.easemob.slices import Piece, Slice, is_shallow, quick_read
 _INT64 = range(-(2**63), 2**63)
 _new = tuple.__new__
 _DIGITS = re.compile(r"-?[0-9]{1,19}")
+_BACKSLASH = ord("\\")  # as a number it is found without the search's failing once
+_no_bytes = sha256().copy  # to begin from, in three quarters of the time
 # Only these escapes can put a NUL or half a surrogate pair into a text; a record without them is plainly storable.
 _SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
@@ -70,7 +72,7 @@ def decode(piece: Piece, position: int) -> Message | Reject:
 
 def decode_usual(raw: bytes, position: int) -> Message | None:
     """What `decode` makes of a record as nearly all are; None where it is another, or none. No space is around it."""
-    if len(raw) > _USUAL_BYTES or (b"\\" in raw and _SUSPICIOUS.search(raw)) or not is_shallow(raw):
+    if len(raw) > _USUAL_BYTES or (_BACKSLASH in raw and _SUSPICIOUS.search(raw)) or not is_shallow(raw):
         return None
     try:
         if not raw.isascii():
@@ -88,7 +90,10 @@ def decode_usual(raw: bytes, position: int) -> Message | None:
         conversation = columns.indexed(conversation)
         bodies = tuple([body_columns.read(element, columns) for element in elements])
         lossy = columns.lossy
-    content = (record.timestamp, sender, recipient, chat_type, elements, None if ext == {} else ext)
+    digest = _no_bytes()
+    digest.update(
+        canonical_of_plain((record.timestamp, sender, recipient, chat_type, elements, None if ext == {} else ext))
+    )
     values = (
         record.msg_id,
         record.timestamp,
@@ -100,7 +105,7 @@ def decode_usual(raw: bytes, position: int) -> Message | None:
         bodies,
         None if ext is None else compact_of_plain(ext).decode(),
         raw,
-        sha256(canonical_of_plain(content)).digest(),
+        digest.digest(),
         lossy,
         position,
     )
@@ -119,7 +124,7 @@ def _message(piece: Slice, position: int) -> Message:
         raise _Unreadable("the record is not an object")
     msg_id, timestamp_ms = _msg_id(record.get("msg_id")), _timestamp_ms(record.get("timestamp"))
 
-    columns = Columns(b"\\" not in piece.raw or _SUSPICIOUS.search(piece.raw) is None, piece.plain)
+    columns = Columns(_BACKSLASH not in piece.raw or _SUSPICIOUS.search(piece.raw) is None, piece.plain)
     payload = record.get("payload")
     if not isinstance(payload, dict):
         columns.lossy |= payload is not None
