@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import IO
 
 import requests
@@ -89,20 +88,10 @@ class _Pace(Deadline):
     def moved(self) -> None:
         self._moved = True
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def expire(self) -> bool:
         with self._lock:
-            self._moved = False
-        super().__exit__(kind, error, _)
-
-    def _cut(self) -> None:
-        with self._lock:
-            if self._moved:
-                self._moved = False
-                self._timer = threading.Timer(self._seconds, self._cut)
-                self._timer.daemon = True
-                self._timer.start()
-                return
-        super()._cut()
+            moved, self._moved = self._moved, False
+        return not moved and super().expire()
 
 
 def download(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Iterator
 from http.client import HTTPException
@@ -34,38 +36,71 @@ class Broken(OSError):
     """An answer that ended before its end, or was not given its time."""
 
 
+class _Watch:
+    """Cuts the deadlines that have passed, in one thread for all of them: to begin one costs as much as a request."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: dict[Deadline, float] = {}
+        self._wakes_at = math.inf
+        self._thread: threading.Thread | None = None
+
+    def add(self, deadline: Deadline) -> None:
+        with self._changed:
+            self._due[deadline] = at = time.monotonic() + deadline.seconds
+            if self._thread is None or not self._thread.is_alive():  # a fork's child has none of its parent's threads
+                self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
+                self._thread.start()
+            elif at < self._wakes_at:
+                self._changed.notify()
+
+    def remove(self, deadline: Deadline) -> None:
+        with self._changed:
+            self._due.pop(deadline, None)
+
+    def _run(self) -> None:
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                for late in [each for each, at in self._due.items() if at <= now]:
+                    if late.expire():
+                        del self._due[late]
+                    else:
+                        self._due[late] = now + late.seconds
+                self._wakes_at = min(self._due.values(), default=math.inf)
+                self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
+
+
 class Deadline:
     """Ends a request when its time is up, whatever phase it is in.
 
     requests bounds each read, never their sum: a server that sends a byte of a header every few seconds holds it for
-    ever. So a timer shuts the connection down, by a descriptor of its own, since TLS takes the first one over.
+    ever. So a watch shuts the connection down, by a descriptor of its own, since TLS takes the first one over.
     """
 
     at_work = threading.local()
     told = "not finished within"
+    _watch = _Watch()
 
     def __init__(self, seconds: float) -> None:
-        self._seconds, self._over = seconds, False
+        self.seconds, self._over = seconds, False
         self._lock = threading.Lock()
         self._twins: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._cut)
-        self._timer.daemon = True
 
     def __enter__(self) -> Self:
         self.at_work.deadline = self
-        self._timer.start()
+        self._watch.add(self)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self.at_work.deadline = None
-        self._timer.cancel()
-        del self._timer  # each of the two holds the other
+        self._watch.remove(self)
         with self._lock:
             over, twins, self._twins = self._over, self._twins, []
         for twin in twins:
             twin.close()
         if over:  # even without an error: headers that end early look like an answer without a body
-            raise Broken(f"{self.told} {self._seconds:g} s")
+            raise Broken(f"{self.told} {self.seconds:g} s")
 
     @classmethod
     def watch_this(cls, connection: socket.socket | None) -> None:
@@ -77,11 +112,13 @@ class Deadline:
                 if deadline._over:
                     _shut(twin)
 
-    def _cut(self) -> None:
+    def expire(self) -> bool:
+        """Its time is up. False where it goes on for as long again."""
         with self._lock:
             self._over = True
             for twin in self._twins:
                 _shut(twin)
+        return True
 
 
 def _shut(connection: socket.socket) -> None:

@@ -26,6 +26,7 @@ from archiver.errors import (
     WalkFailed,
 )
 from archiver.http import Downloaded, DownloadLimits, SignedLink, download
+from archiver.http.wire import Deadline
 from tests.postgres import free_port
 
 if TYPE_CHECKING:
@@ -225,17 +226,14 @@ def test_who_lost_its_lease_stops_the_download(server: Scripted) -> None:
 
 
 class ByHand:
-    """A timer whose time is up when a test says so."""
+    """A watch that looks when a test says so."""
 
-    last: ByHand
-    daemon = False
+    last: Deadline
 
-    def __init__(self, _: float, act: Callable[[], None]) -> None:
-        ByHand.last, self.act = self, act
+    def add(self, deadline: Deadline) -> None:
+        ByHand.last = deadline
 
-    def start(self) -> None: ...
-
-    def cancel(self) -> None: ...
+    def remove(self, deadline: Deadline) -> None: ...
 
 
 class Slowly(io.BytesIO):
@@ -249,13 +247,13 @@ class Slowly(io.BytesIO):
         self.since += len(piece)
         if self.since >= self.every:
             self.since, self.over = 0, self.over + 1
-            ByHand.last.act()
+            ByHand.last.expire()
         return super().write(piece)
 
 
 def test_a_slow_download_that_moves_is_not_cut(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     """Longer in all than the stall limit, but 64 KiB and more within each; with less it is cut."""
-    monkeypatch.setattr(threading, "Timer", ByHand)
+    monkeypatch.setattr(Deadline, "_watch", ByHand())
     server.script = [server.answer(body=DATA * 10)]
     into = Slowly(150_000)
     link, stop = SignedLink(server.url() + SIGNED), threading.Event()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Protocol
 
 from archiver.errors import AnswerUnusable, RequestRefused, WalkFailed
@@ -20,6 +21,10 @@ from archiver.windows import PAGES_PER_WALK
 
 FetchPage = Callable[[dict[str, str]], tuple[Page, str | None]]
 """Asks for one page with these parameters; gives the page and its cursor."""
+
+
+_one_at_a_time = Lock()
+"""Python reads one page at a time anyway; many that wait for their turn in it wake up two thousand times a second."""
 
 
 class Answer(Protocol):
@@ -34,10 +39,11 @@ class Answer(Protocol):
 
 def read_page(answer: Answer) -> tuple[Page, str | None]:
     """An answer of `chatmessages` to a page and the cursor of the next. Raises AnswerUnusable, never guesses."""
-    envelope, pieces = split_envelope(answer.body, "entities")
-    if pieces is None:
-        raise AnswerUnusable("the answer has no list of entities")
-    return make_page(pieces, server_time(envelope, answer.date_ms)), _cursor(envelope)
+    with _one_at_a_time:
+        envelope, pieces = split_envelope(answer.body, "entities")
+        if pieces is None:
+            raise AnswerUnusable("the answer has no list of entities")
+        return make_page(pieces, server_time(envelope, answer.date_ms)), _cursor(envelope)
 
 
 def make_page(pieces: Sequence[Piece], server_ms: int | None) -> Page:
