@@ -37,7 +37,7 @@ class Broken(OSError):
 
 
 class _Watch:
-    """Cuts the deadlines that have passed, in one thread for all of them: to begin one costs as much as a request."""
+    """Ends the requests whose time is up, in one thread for all: a thread for each waits for its turn again and again."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
