@@ -37,7 +37,7 @@ class Broken(OSError):
 
 
 class _Watch:
-    """Ends the requests whose time is up, in one thread for all: a thread for each waits for its turn again and again."""
+    """Ends the requests whose time is up, in one thread for all: one for each would wait for its turn every time."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
