@@ -10,6 +10,7 @@ import threading
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from http.client import HTTPException
 from types import TracebackType
 from typing import Any, Self
@@ -21,8 +22,6 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from archiver.errors import AnswerTooLarge, AnswerUnusable
-
-log = logging.getLogger(__name__)
 
 _PIECE, _POOL = 1 << 16, 64
 for _quotes_urls in ("urllib3.connection", "urllib3.connectionpool"):
@@ -48,7 +47,7 @@ class _Watch:
     def add(self, deadline: Deadline) -> None:
         with self._changed:
             self._due[deadline] = at = time.monotonic() + deadline.seconds
-            if self._thread is None or not self._thread.is_alive():  # a fork's child has none of its parent's threads
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="deadlines", daemon=True)
                 self._thread.start()
             elif at < self._wakes_at:
@@ -62,13 +61,15 @@ class _Watch:
         with self._changed:
             while True:
                 now = time.monotonic()
-                for late in [each for each, at in self._due.items() if at <= now]:
-                    if late.expire():
-                        del self._due[late]
-                    else:
-                        self._due[late] = now + late.seconds
+                self._expire(now)
                 self._wakes_at = min(self._due.values(), default=math.inf)
-                self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
+                self._changed.wait(min(self._wakes_at - now, threading.TIMEOUT_MAX))
+
+    def _expire(self, now: float) -> None:
+        for late in [each for each, at in self._due.items() if at <= now]:
+            self._due[late] = now + late.seconds
+            if late.expire():
+                self._due.pop(late, None)
 
 
 class Deadline:
@@ -122,10 +123,8 @@ class Deadline:
 
 
 def _shut(connection: socket.socket) -> None:
-    try:
+    with suppress(OSError):  # it is gone already; a line in the log could hold up those who wait for the watch
         connection.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        log.debug("a connection was gone before its deadline")
 
 
 class _WatchedConnection(HTTPConnection):

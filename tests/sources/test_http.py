@@ -449,10 +449,6 @@ def test_a_call_leaves_nothing_to_the_garbage_collector(server: Scripted, make: 
         before = ours()  # what other tests have left
         for _ in range(3):
             client.fetch_as(envelope, "GET", "/a")
-        for thread in threading.enumerate():
-            if isinstance(thread, threading.Timer) and thread.finished.is_set():
-                thread.join()  # cancelled, and about to end
-        del thread
         left = [type(each).__name__ for number, each in ours().items() if number not in before]
     finally:
         gc.enable()

@@ -118,11 +118,14 @@ def test_two_lists_are_no_answer(list_again: str) -> None:
         split_envelope(f'{{"entities":[{{"a":1}}],{list_again}}}'.encode(), "entities")
 
 
-def test_a_list_that_stands_elsewhere_too_is_no_matter() -> None:
-    listed = '[{"msg_id":"1"}]'
-    envelope, slices = cut(f'{{"params":{{"a":{listed}}},"entities":{listed}}}')
-    assert [piece.value for piece in slices] == [{"msg_id": "1"}]
-    assert list(envelope) == ["params"]
+@pytest.mark.parametrize("space", ["", " "])
+@pytest.mark.parametrize("elsewhere", ['"params":{{"a":{}}}', '"params":{{"entities":{}}}', '"\\"entities":{}'])
+def test_a_list_that_stands_elsewhere_too_is_no_matter(elsewhere: str, space: str) -> None:
+    listed = '[{"msg_id":"1"},{"msg_id":"2"}]'
+    other = elsewhere.format(listed)
+    envelope, slices = cut(f'{{{other},"entities":{listed.replace(",", f",{space}")}}}')
+    assert [piece.value for piece in slices] == [{"msg_id": "1"}, {"msg_id": "2"}]
+    assert envelope == json.loads(f"{{{other}}}")
 
 
 @pytest.mark.parametrize("body", [b'{"entities":[{"a":"\xff"}]}', b'\xff{"entities":[]}'])

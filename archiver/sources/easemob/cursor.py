@@ -47,7 +47,7 @@ def read_page(answer: Answer) -> tuple[Page, str | None]:
 
 
 def make_page(pieces: Sequence[Piece], server_ms: int | None) -> Page:
-    """Decode the records of one answer."""
+    """Decode the records of one answer. Raises AnswerUnusable for one that is not UTF-8."""
     return page_of([decode(piece, position) for position, piece in enumerate(pieces)], server_ms)
 
 

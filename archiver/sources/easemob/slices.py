@@ -90,17 +90,24 @@ def split_envelope(body: bytes, key: str) -> tuple[Json, Sequence[Piece] | None]
     """Split the answer `{..., key: [record, ...], ...}`; the pieces are None where `key` is missing or no list.
 
     Raises AnswerUnusable unless the whole body is one JSON object with `key` at most once, and AnswerTooLarge where
-    it holds more than is read at once.
+    it holds more than is read at once. Whether a record that comes as its bytes is UTF-8, `read_piece` tells.
     """
     rest, elements = _without_list(body, key)
-    reader = _Reader(read_text(rest))
+    envelope, slices = _split_text(read_text(rest), key)
+    if slices == []:
+        return envelope, list(map(bytes, elements))
+    # What was emptied stood elsewhere, or nothing was.
+    return (envelope, slices) if rest is body else _split_text(read_text(body), key)
+
+
+def _split_text(text: str, key: str) -> tuple[Json, list[Slice] | None]:
     try:
-        envelope, slices, at = _members(reader, key)
-        if _space(reader.text, at).end() != len(reader.text):  # type: ignore[union-attr]
-            raise AnswerUnusable("the answer goes on behind its end")
+        envelope, slices, at = _members(_Reader(text), key)
     except (ValueError, IndexError, RecursionError):
         raise AnswerUnusable("the answer is not the JSON object that was asked for") from None
-    return envelope, list(map(bytes, elements)) if slices == [] else slices
+    if _space(text, at).end() != len(text):  # type: ignore[union-attr]
+        raise AnswerUnusable("the answer goes on behind its end")
+    return envelope, slices
 
 
 def _without_list(body: bytes, key: str) -> tuple[bytes, list[msgspec.Raw]]:
