@@ -122,6 +122,9 @@ class Pull:
         self._lock = Lock()
         self._walks = Condition()
         self._walking = self._ended = 0
+        self._claims = Lock()
+        self._nothing_since: int | None = None
+        """How many walks had ended when nothing was left to claim; until another one ends, nothing is."""
         self._tried: set[int] = set()
         self._failures = self._splits = self._refused = 0
         self._skew_ms: int | None = None
@@ -224,8 +227,11 @@ class Pull:
                 done.result()
 
     def _work(self) -> None:
-        while not self.stop.is_set() and self._failures < FAILURES_IN_A_ROW and self._work_once():
+        while not self._is_over() and self._work_once():
             pass
+
+    def _is_over(self) -> bool:
+        return self.stop.is_set() or self._failures >= FAILURES_IN_A_ROW
 
     def _work_once(self) -> bool:
         """Walk a window, or wait while others walk, as they may leave several; False when nothing is left."""
@@ -233,7 +239,7 @@ class Pull:
             self._walking += 1
             ended, walked = self._ended, False
         try:
-            claim, trusted = self._claim_next()
+            claim, trusted = self._take(ended)
             if claim is not None:
                 self._walk(Walker(self._ground, claim, trusted=trusted))
                 walked = True
@@ -245,6 +251,23 @@ class Pull:
         with self._walks:
             self._walks.wait_for(lambda: self._ended != ended or not self._walking)
             return self._ended != ended
+
+    def _take(self, ended: int) -> tuple[Claim | None, bool]:
+        """Claim a window, unless it is known that there is none; and whether the server's order is trusted.
+
+        Workers take turns, as they would in the database, where each would wait on a connection of its own.
+        """
+        with self._claims:
+            if self._is_over() or self._nothing_since == ended:
+                return None, False
+            try:
+                claim, trusted = self._claim_next()
+            except TryAgainLater:
+                self._failures = FAILURES_IN_A_ROW  # the other workers end, too
+                raise
+            if claim is None:
+                self._nothing_since = ended
+            return claim, trusted
 
     def _claim_next(self) -> tuple[Claim | None, bool]:
         self.store.check_disk()
