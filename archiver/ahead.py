@@ -13,17 +13,19 @@ from threading import Condition, Thread
 
 from archiver.model import Step
 
-_AT_ONCE, _MOST_STEPS, _MOST_BYTES = 4, 8, 4 * 2**20
-"""So much lies between the provider and the database, what is being stored included; but one page may always wait."""
+_AT_ONCE, _MOST_BYTES = 4, 4 * 2**20
+"""So many are stored together at most, and so much lies between the provider and the database, what is being stored
+included; but one page may always wait."""
 
 
 @contextmanager
-def lots(steps: Iterator[Step]) -> Iterator[Iterator[list[Step]]]:
+def lots(steps: Iterator[Step], most: int) -> Iterator[Iterator[list[Step]]]:
     """The steps of a walk in their order, each time those that have arrived; an error comes behind what came before it.
 
-    The walk goes on in a thread of its own, which has ended with the block.
+    The walk goes on in a thread of its own, which has ended with the block. No more than `most` steps lie around at
+    once, what is being stored included.
     """
-    shelf = _Shelf()
+    shelf = _Shelf(most)
     context = copy_context()  # its log lines belong to the same run
     thread = Thread(target=context.run, args=(shelf.fill, steps), name="fetch", daemon=True)
     thread.start()
@@ -37,7 +39,8 @@ def lots(steps: Iterator[Step]) -> Iterator[Iterator[list[Step]]]:
 class _Shelf:
     """What has arrived and was not taken yet, and the sizes of what was taken and is not stored yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int) -> None:
+        self._most = most
         self._changed = Condition()
         self._arrived: list[tuple[Step, int]] = []
         self._storing: list[int] = []
@@ -67,7 +70,7 @@ class _Shelf:
 
     def _has_room(self) -> bool:
         sizes = [*self._storing, *(size for _, size in self._arrived)]
-        return not self._arrived or (len(sizes) < _MOST_STEPS and sum(sizes) < _MOST_BYTES)
+        return not self._arrived or (len(sizes) < self._most and sum(sizes) < _MOST_BYTES)
 
     def take(self) -> list[Step]:
         """Some of what has arrived, waiting for one step at least; nothing when the walk is over."""

@@ -33,10 +33,12 @@ _NEXT_PAGES = sa.select(page_ids.next_value()).select_from(
 _POSTGRES_NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
 
 
-_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=16384")
-# Rows come by time and go into indexes by people: with the 2 MB of cache that are usual, each takes pages in and out.
-# Larger pages are faster at first, and slower from half a million messages on.
-_LASTING = (*_PRAGMAS, "synchronous=FULL", "cache_size=-12000")
+# Rows come by time and go into indexes by people: with the 2 MB of cache that are usual, each takes pages in and out,
+# and what leaves the cache for the log within a transaction and changes again has its checksums made anew. Each
+# checkpoint writes most of those indexes, so there are few (a log of 128 MB). Larger pages are faster at first, and
+# slower from half a million messages on.
+_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=32768")
+_LASTING = (*_PRAGMAS, "synchronous=FULL", "cache_size=-20000")
 _HASTY = (*_PRAGMAS, "synchronous=NORMAL", "cache_size=-200")
 
 _LEAST_FREE, _ENOUGH_FREE = 16 * 2**20, 256 * 2**20
@@ -130,6 +132,11 @@ class Store:
         self.engine = engine
         self._hasty = hasty or engine
         self._clock = clock
+
+    @property
+    def pages_at_once(self) -> int:
+        """How many of the provider's pages may lie in memory: fewer where this process holds the cache as well."""
+        return 6 if self.engine.dialect.name == "sqlite" else 8
 
     @contextmanager
     def write(self, *, durable: bool = True) -> Iterator[Tx]:
