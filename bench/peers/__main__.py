@@ -38,10 +38,10 @@ def main() -> None:
                 runs["archiver"].append(ground.run("archiver", url, server))
             for disposition in ("merge", "append"):
                 with ground.database("postgresql", migrated=False) as url:
-                    runs[f"dlt {disposition}"].append(by_dlt(told.dlt, disposition, server, url, place))
+                    runs[f"dlt {disposition}"].append(by_dlt(told.dlt.absolute(), disposition, server, url, place))
             with ground.database("postgresql", migrated=False) as url:
-                idle = by_singer(told.singer, empty, url, place)
-                found = by_singer(told.singer, server, url, place)
+                idle = by_singer(told.singer.absolute(), empty, url, place)
+                found = by_singer(told.singer.absolute(), server, url, place)
                 runs["singer"].append({"seconds": found - idle})
     for name, theirs in runs.items():
         ratios = [run["seconds"] / ours["seconds"] for run, ours in zip(theirs, runs["archiver"], strict=True)]
