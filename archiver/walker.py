@@ -88,7 +88,7 @@ class Walker:
         steps = ground.source.walk(
             self.claim.window, resume_ms=self.resume_ms, order_trusted=self.trusted, progress=self._renew
         )
-        with lots(steps, ground.store.pages_at_once) if ground.ahead else nullcontext(_one_by_one(steps)) as arriving:
+        with lots(steps, ground.store.pages_in_memory) if ground.ahead else nullcontext(_one_by_one(steps)) as arriving:
             for lot in arriving:
                 self._commit(lot)
                 ordered = lot[-1].ordered

@@ -134,8 +134,8 @@ class Store:
         self._clock = clock
 
     @property
-    def pages_at_once(self) -> int:
-        """How many of the provider's pages may lie in memory: fewer where this process holds the cache as well."""
+    def pages_in_memory(self) -> int:
+        """How many of the provider's pages may lie there at once: fewer where this process holds the cache as well."""
         return 6 if self.engine.dialect.name == "sqlite" else 8
 
     @contextmanager

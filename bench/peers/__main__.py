@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--dlt", type=Path, required=True, help="the Python of an environment with dlt")
     parser.add_argument("--singer", type=Path, required=True, help="... with singer-sdk and target-postgres")
     told = parser.parse_args()
+    dlt, singer = told.dlt.absolute(), told.singer.absolute()  # each runs in a folder of its own
     runs: dict[str, list[Run]] = {name: [] for name in ("archiver", "dlt merge", "dlt append", "singer")}
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="archiver-peers-", dir="/tmp")))
@@ -38,10 +39,10 @@ def main() -> None:
                 runs["archiver"].append(ground.run("archiver", url, server))
             for disposition in ("merge", "append"):
                 with ground.database("postgresql", migrated=False) as url:
-                    runs[f"dlt {disposition}"].append(by_dlt(told.dlt.absolute(), disposition, server, url, place))
+                    runs[f"dlt {disposition}"].append(by_dlt(dlt, disposition, server, url, place))
             with ground.database("postgresql", migrated=False) as url:
-                idle = by_singer(told.singer.absolute(), empty, url, place)
-                found = by_singer(told.singer.absolute(), server, url, place)
+                idle = by_singer(singer, empty, url, place)
+                found = by_singer(singer, server, url, place)
                 runs["singer"].append({"seconds": found - idle})
     for name, theirs in runs.items():
         ratios = [run["seconds"] / ours["seconds"] for run, ours in zip(theirs, runs["archiver"], strict=True)]
