@@ -5,17 +5,21 @@ ArchiverError                    1   failed
 ├─ UsageError                    2   configuration or usage
 │  ├─ ConfigurationError
 │  ├─ WrongApplication
+│  ├─ WrongZone
 │  └─ SchemaMismatch
 ├─ ArchiveIncomplete             3   the archive has a hole, a loss or a difference
 ├─ CredentialsRefused            4   the service refused our credentials
 └─ TryAgainLater                75   transient: the same call may succeed later
    ├─ ProviderUnavailable
-   │  └─ AnswerUnusable
-   │     └─ AnswerTooLarge
+   │  ├─ AnswerUnusable
+   │  │  └─ AnswerTooLarge
+   │  └─ FileMissing
    ├─ QuotaExceeded
    ├─ DatabaseUnavailable
    │  └─ DiskNearlyFull
    ├─ LeaseLost
+   │  └─ CommitsLost
+   ├─ OrderLost
    ├─ WalkFailed
    ├─ HourMissing
    └─ Stopped
@@ -54,6 +58,10 @@ class ConfigurationError(UsageError):
 
 class WrongApplication(UsageError):
     """These credentials belong to another application than the one archived here."""
+
+
+class WrongZone(UsageError):
+    """The hours of the files are not those of the configured zone."""
 
 
 class SchemaMismatch(UsageError):
@@ -98,6 +106,10 @@ class AnswerTooLarge(AnswerUnusable):
     """The service answered with more than is read at once; less may be asked for."""
 
 
+class FileMissing(ProviderUnavailable):
+    """The service has a file for this hour, and it could not be had whole."""
+
+
 class QuotaExceeded(TryAgainLater):
     """The service says that the plan's quota is used up; waiting does not help."""
 
@@ -114,6 +126,14 @@ class LeaseLost(TryAgainLater):
     """Another process holds this window now; what was read of it was not stored."""
 
 
+class OrderLost(TryAgainLater):
+    """The server's order lost our trust during a walk that rests on it; nothing was closed."""
+
+
+class CommitsLost(LeaseLost):
+    """The database has lost what it had committed: this window is walked again from what is there."""
+
+
 class WalkFailed(TryAgainLater):
     """A walk did not come to an end that can be trusted; nothing was closed."""
 
@@ -121,10 +141,19 @@ class WalkFailed(TryAgainLater):
 class HourMissing(TryAgainLater):
     """The service has no file for this hour: it is too early, too late, or the hour was never stored."""
 
-    def __init__(self, message: str | None = None, *, server_ms: int | None = None, hint: str | None = None) -> None:
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        server_ms: int | None = None,
+        was_there: bool = False,
+        hint: str | None = None,
+    ) -> None:
         super().__init__(message, hint=hint)
         self.server_ms = server_ms
         """When the service said so, by its own clock: the hour's age decides what it means."""
+        self.was_there = was_there
+        """There was a file of this hour once, so it is gone, not empty."""
 
 
 class Stopped(TryAgainLater):

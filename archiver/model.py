@@ -190,6 +190,17 @@ class Pass:
     lag_ms: int
 
 
+class Setup(NamedTuple):
+    """What planning and closing go by: the passes under the archive's numbers, the hours, and how long rows are kept.
+
+    `expired_ms`: what ends before this is kept by the provider no longer; None: all is.
+    """
+
+    passes: tuple[Pass, ...]
+    hour_offset_ms: int | None
+    expired_ms: int | None = None
+
+
 class Source(Protocol):
     """What a provider's way of reading messages offers to `pull`."""
 

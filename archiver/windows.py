@@ -6,7 +6,9 @@ A window is half-open, `[lo_ms, hi_ms)`, in server time. It may close only when 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Window
 
@@ -15,6 +17,9 @@ EPS_MS = 2_000
 
 TOLERATED_SKEW_MS = 5 * MINUTE_MS
 """A server clock further ahead of the database's than this is not believed."""
+
+_MEASURABLE_MS = 30 * 1000
+"""Two looks at the clocks tell something of their pace after so long; a request and a node's clock take less."""
 
 PAGES_AIMED_AT = 10
 PAGES_PER_WALK = 20
@@ -27,6 +32,36 @@ def trusted_now(server_ms: int, database_ms: int) -> int:
     A second clock may delay, never advance: an answer stamped a day ahead counts as the database's own time.
     """
     return server_ms if server_ms <= database_ms + TOLERATED_SKEW_MS else database_ms
+
+
+def is_expired(at_ms: int, server_ms: int, database_ms: int, retention_ms: int | None) -> bool | None:
+    """Whether the provider keeps what is stamped at `at_ms` no longer, so that no answer about it proves anything.
+
+    None where two clocks that disagree say different things: then it is neither had nor lost. Small differences are
+    settled by the later clock.
+    """
+    if retention_ms is None:
+        return False
+    late_ms, early_ms = max(server_ms, database_ms) - retention_ms, min(server_ms, database_ms) - retention_ms
+    if at_ms >= late_ms:
+        return False
+    return True if at_ms < early_ms or late_ms - early_ms <= TOLERATED_SKEW_MS else None
+
+
+def clock_problem(before: tuple[int, int] | None, server_ms: int, database_ms: int) -> str | None:
+    """What is wrong with the server's clock, held against the database's since `before` (both clocks, in ms).
+
+    A clock that stands still, or runs at another rate, makes nothing due any more, and looks well otherwise.
+    """
+    if before is None:
+        return None
+    gone_ms, server_gone_ms = database_ms - before[1], server_ms - before[0]
+    if gone_ms < _MEASURABLE_MS or abs(gone_ms - server_gone_ms) <= max(_MEASURABLE_MS, gone_ms // 10):
+        return None
+    if server_gone_ms <= 0:
+        return "the server's clock stands still or goes back"
+    pace = "slower" if server_gone_ms < gone_ms else "faster"
+    return f"the server's clock runs {pace} than the database's: {server_gone_ms // 1000} s in {gone_ms // 1000} s"
 
 
 def due_until(now_ms: int, lag_ms: int) -> int:
@@ -53,6 +88,16 @@ def cut(from_ms: int, until_ms: int, span_ms: int, most: int) -> list[Window]:
     windows: list[Window] = []
     while from_ms < until_ms and len(windows) < most:
         hi_ms = min(from_ms + span_ms, until_ms)
+        windows.append(Window(from_ms, hi_ms))
+        from_ms = hi_ms
+    return windows
+
+
+def cut_hours(from_ms: int, until_ms: int, offset_ms: int, most: int) -> list[Window]:
+    """Like `cut`, at the full hours of a zone; the first piece is shorter where the range begins between two."""
+    windows: list[Window] = []
+    while from_ms < until_ms and len(windows) < most:
+        hi_ms = min(hour_floor(from_ms, offset_ms) + HOUR_MS, until_ms)
         windows.append(Window(from_ms, hi_ms))
         from_ms = hi_ms
     return windows
@@ -95,8 +140,14 @@ def reach_back(from_ms: int, below: Iterable[Window]) -> int:
 
 
 _ZONES_MS = range(-12 * HOUR_MS, 14 * HOUR_MS + 1)
-_ZONE_FILES, _ZONE_MESSAGES = 2, 20
 _BORDER_MS = 5 * MINUTE_MS
+QUARTER_MS = 15 * MINUTE_MS
+_PROOF_MESSAGES, _PROOF_FILES, _QUIET_FILES, _SCATTERED_MESSAGES = 20, 2, 6, 3
+
+Evidence = Mapping[int, int]
+"""What a file says of the zone: how many of its messages are stamped so many quarters of an hour after its hour began.
+
+The quarters 0 to 3 lie in the hour itself; a zone is made of whole quarters."""
 
 
 def hour_floor(timestamp_ms: int, offset_ms: int) -> int:
@@ -104,44 +155,85 @@ def hour_floor(timestamp_ms: int, offset_ms: int) -> int:
     return (timestamp_ms + offset_ms) // HOUR_MS * HOUR_MS - offset_ms
 
 
-def hour_shift(hour: Window, timestamp_ms: int, offset_ms: int) -> int | None:
-    """By how many hours a message lies beside the hour whose file it came in, if a zone could explain that; 0: in it.
+def zone_evidence(lo_ms: int, stamps_ms: Iterable[int], offset_ms: int) -> Counter[int]:
+    """Count the messages of the file of the hour that begins at `lo_ms`.
 
-    None for what says nothing: close to the border of any hour, as a file holds what *arrived* in its hour and
-    07:59:59.9 may lie in file 08; and what no zone on earth explains, such as imported history.
+    Left out is what says nothing: stamps close behind or before the hour, as a file holds what *arrived* in its hour
+    and 07:59:59.9 may lie in file 08; and what no zone on earth explains, such as imported history.
     """
-    hours, beside_ms = divmod(timestamp_ms - hour.lo_ms, HOUR_MS)
-    if not _BORDER_MS <= beside_ms < HOUR_MS - _BORDER_MS:
-        return None
-    return hours if offset_ms - hours * HOUR_MS in _ZONES_MS else None
+    quarters = Counter((stamp_ms - lo_ms) // QUARTER_MS for stamp_ms in stamps_ms if _says_something(stamp_ms - lo_ms))
+    return Counter({at: count for at, count in quarters.items() if offset_ms - at * QUARTER_MS in _ZONES_MS})
 
 
-def file_shift(shifts: set[int]) -> int | None:
-    """What one file says of the zone: 0: it is right; None: nothing; else all its messages are shifted by as much."""
+def _says_something(beside_ms: int) -> bool:
+    return 0 <= beside_ms < HOUR_MS or not -_BORDER_MS <= beside_ms < HOUR_MS + _BORDER_MS
+
+
+def agrees(evidence: Evidence) -> bool:
+    """Whether at least as many messages of a file lie in its hour as in any other; False, too, where there are none."""
+    own = _in_hour(evidence, 0)
+    return own > 0 and own >= best_shift(evidence)[1]
+
+
+def best_shift(evidence: Evidence) -> tuple[int, int]:
+    """The shift in quarters, other than 0, that explains the most messages, the nearest if several do; and how many.
+
+    A whole hour goes before others that explain hardly more: nearly all zones are made of them, a single message fits
+    four shifts, and a few late arrivals make a file begin early.
+    """
+    shifts = {at - part for at in evidence for part in range(4)} - {0}
     if not shifts:
+        return 0, 0
+    most = max(_in_hour(evidence, shift) for shift in shifts)
+    likely = [shift for shift in shifts if _in_hour(evidence, shift) * 10 >= most * 9]
+    found = max(likely, key=lambda shift: (shift % 4 == 0, shift % 2 == 0, _in_hour(evidence, shift), -abs(shift)))
+    return found, _in_hour(evidence, found)
+
+
+def shift_hours(evidence: Evidence) -> int | None:
+    """By how many hours most messages of a file lie beside it, for people; 0: in it; None: nothing speaks."""
+    if not evidence:
         return None
-    return shifts.copy().pop() if len(shifts) == 1 else 0
+    return 0 if agrees(evidence) else round(best_shift(evidence)[0] / 4)
 
 
-def zone_shift(files: Collection[tuple[int, int]]) -> int | None:
-    """By how many hours the configured zone is wrong, from each file's shift and how many messages show it.
+def _in_hour(evidence: Evidence, shift: int) -> int:
+    return sum(evidence.get(shift + part, 0) for part in range(4))
 
-    Proof is that all files agree, at least two of them with at least twenty messages. None: nothing is proven.
+
+class Zone(NamedTuple):
+    """What files say of the zone whose hours they are named by, none of which agrees with it.
+
+    `shift_ms`: by how much the zone is wrong; None: nothing is proven. `doubtful`: it may be wrong. `late`: what speaks
+    against it may have arrived late.
     """
-    shifts = {shift for shift, _ in files}
-    enough = len(files) >= _ZONE_FILES and sum(messages for _, messages in files) >= _ZONE_MESSAGES
-    return shifts.pop() if enough and len(shifts) == 1 and 0 not in shifts else None
+
+    shift_ms: int | None
+    messages: int
+    doubtful: bool
+    late: bool = False
 
 
-def missing_hour(age_ms: int, *, number: int, retention_ms: int | None, presumed: bool) -> str:
-    """The state of an hour that the provider has no file for, by the age of its end.
+def judge_zone(files: Sequence[Evidence]) -> Zone:
+    """Judge by the files since the last that agreed: by the majority of their messages, never by a single one.
 
-    The provider says the same of a file that is too old and of one that is not there yet: age decides. `presumed`:
-    it was asked for often enough, long after its pass's lag, and later hours have files.
+    A message cannot arrive before it is stamped. So stamps *after* their hours, in two files, are proof already; stamps
+    before them may be late arrivals, and are proof only by their number, or in a quiet app by that of its files.
     """
-    if retention_ms is not None and age_ms > retention_ms:
-        return "expired" if number == 1 else "skipped"
-    return "presumed_empty" if presumed and number == 1 else "not_ready"
+    speaking = [evidence for evidence in files if evidence]
+    together: Counter[int] = Counter()
+    for evidence in speaking:
+        together.update(evidence)
+    messages = together.total()
+    shift, fitting = best_shift(together)
+    majority = 2 * fitting > messages
+    agreeing = sum(1 for evidence in speaking if _in_hour(evidence, shift))
+    enough = agreeing >= _PROOF_FILES and fitting >= _PROOF_MESSAGES
+    impossible = shift > 0 and agreeing >= _PROOF_FILES
+    if majority and (enough or impossible or agreeing >= _QUIET_FILES):
+        return Zone(shift * QUARTER_MS, messages, doubtful=True)
+    scattered = not majority and messages >= _SCATTERED_MESSAGES
+    return Zone(None, messages, doubtful=bool(speaking) and not scattered, late=shift < 0)
 
 
 def offset_text(offset_ms: int) -> str:

@@ -32,20 +32,25 @@ def of_source(columns: Any) -> sa.ColumnElement[bool]:
 
 
 class Remembered(NamedTuple):
-    """What the archive remembers about a source. `origin_ms` never moves."""
+    """What the archive remembers about a source. `origin_ms` never moves; `distrusts` counts how often order broke."""
 
     origin_ms: int
     backfill_from_ms: int | None
     order_trusted: bool
+    distrusts: int
 
 
 _LOCK = (
-    sa.select(sources.c.origin_ms, sources.c.backfill_from_ms, sources.c.order_trusted)
+    sa.select(sources.c.origin_ms, sources.c.backfill_from_ms, sources.c.order_trusted, sources.c.distrusts)
     .where(of_source(sources.c))
     .with_for_update()
 )
+_CLOCKS = sa.select(sources.c.server_ms, sources.c.server_seen_at).where(of_source(sources.c))
+_OFFSET = sa.select(sources.c.hour_offset_ms).where(of_source(sources.c))
+_ZONE = sa.select(sources.c.zone_problem).where(of_source(sources.c))
 _TRUSTED = sa.select(sources.c.order_trusted).where(of_source(sources.c))
 _CHANGE = sources.update().where(of_source(sources.c))
+_DISTRUST = _CHANGE.values(order_trusted=False, clean_walks=0, distrusts=sources.c.distrusts + 1)
 
 
 def register(
@@ -131,21 +136,57 @@ def order_trusted(tx: Tx, key: Key) -> bool:
     return bool(tx.conn.scalar(_TRUSTED, key.bound))
 
 
-def note_order(tx: Tx, key: Key, *, ordered: bool, clean_needed: int = 100) -> bool:
-    """Remember what a whole walk showed of the server's order; True when it has just lost our trust.
+def distrust_order(tx: Tx, key: Key) -> bool:
+    """Remember that the server sorts falsely, in the transaction that stores what shows it; True when that is news."""
+    trusted = order_trusted(tx, key)
+    tx.conn.execute(_DISTRUST, key.bound)
+    return trusted
 
-    Trust comes back after `clean_needed` walks in good order.
-    """
+
+def note_clean_walk(tx: Tx, key: Key, *, clean_needed: int = 100) -> None:
+    """Count a whole walk in good order; trust comes back after `clean_needed` of them in a row."""
     query = sa.select(sources.c.order_trusted, sources.c.clean_walks).where(of_source(sources.c)).with_for_update()
     row = tx.conn.execute(query, key.bound).one()
-    if row.order_trusted and ordered:
-        return False
-    clean_walks = row.clean_walks + 1 if ordered else 0
-    trusted = ordered and clean_walks >= clean_needed
-    tx.conn.execute(_CHANGE, key.bound | {"clean_walks": clean_walks, "order_trusted": trusted})
-    return bool(row.order_trusted) and not ordered
+    if not row.order_trusted:
+        clean = row.clean_walks + 1
+        tx.conn.execute(_CHANGE, key.bound | {"clean_walks": clean, "order_trusted": clean >= clean_needed})
 
 
 def note_skew(tx: Tx, key: Key, skew_ms: int) -> None:
     """Remember how far the provider's clock is ahead of the database's."""
     tx.conn.execute(_CHANGE, key.bound | {"skew_ms": skew_ms})
+
+
+def last_clocks(tx: Tx, key: Key) -> tuple[int, int] | None:
+    """The provider's clock and the database's at the last look at both, in ms."""
+    row = tx.conn.execute(_CLOCKS, key.bound).one()
+    return None if row.server_ms is None or row.server_seen_at is None else (row.server_ms, row.server_seen_at)
+
+
+def note_clocks(tx: Tx, key: Key, server_ms: int, problem: str | None) -> None:
+    """Remember the provider's clock beside the database's, for the next look at their pace; and what is wrong now."""
+    seen = {"server_ms": server_ms, "server_seen_at": tx.now_ms()}
+    tx.conn.execute(_CHANGE, key.bound | seen | {"clock_problem": problem})
+
+
+def note_zone(tx: Tx, key: Key, problem: str | None) -> None:
+    """Remember what is wrong with the zone of the hours, as the files that prove it are opened again; None: nothing."""
+    other = sources.c.zone_problem.is_distinct_from(problem)
+    tx.conn.execute(_CHANGE.where(other), key.bound | {"zone_problem": problem})
+
+
+def zone_problem(tx: Tx, key: Key) -> str | None:
+    """What has been proved of the zone of the hours."""
+    problem: str | None = tx.conn.execute(_ZONE, key.bound).scalar_one()
+    return problem
+
+
+def hour_offset(tx: Tx, key: Key) -> int | None:
+    """The zone by which the hours were named at the last pull."""
+    offset_ms: int | None = tx.conn.execute(_OFFSET, key.bound).scalar_one()
+    return offset_ms
+
+
+def set_hour_offset(tx: Tx, key: Key, offset_ms: int) -> None:
+    """Remember the zone by which the hours are named from now on."""
+    tx.conn.execute(_CHANGE, key.bound | {"hour_offset_ms": offset_ms})

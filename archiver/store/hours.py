@@ -1,103 +1,183 @@
-"""Windows that are hours of files: an hour is closed when its file and the next one have been read at their lag.
+"""Windows that are hours of files: when an hour closes, and what its files say of the zone by which they are named.
 
-A file holds what arrived in its hour, and 07:59:59.9 may lie in file 08; so one file proves nothing about its hour.
+A file holds what *arrived* in its hour: 07:59:59.9 may lie in file 08, and a message that was hours on its way in a
+later one. So one file proves nothing about its hour. An hour closes when its own file and the next have been read at
+their lag, and every other file that may hold its messages has been looked at.
 """
 
 from __future__ import annotations
 
+import json
+from typing import Any, NamedTuple
+
 import sqlalchemy as sa
 
 from archiver.model import DAY_MS, HOUR_MS, Window
-from archiver.store.apps import Key
+from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import windows
 from archiver.store.windows import LIVE, Claim, end, plan
+from archiver.windows import Evidence, Zone, agrees, judge_zone
 
 w = windows.c
-_GONE = ("closed", "presumed_empty", "expired", "accepted")
+_READ = ("closed", "presumed_empty")
+_LOST = ("expired", "accepted")
 _ASKED_AGAIN_MS = 6 * HOUR_MS
-_FILES_LOOKED_AT = 1_000
+_LONE_DOUBT_MS = DAY_MS
+_FILES_LOOKED_AT = 200
+BEFORE = "before_first_contact"
+_LAST_RECORDS = "its last records may lie in the file of the next hour, which is lost"
+
+
+class Looked(NamedTuple):
+    """Up to where every file has been looked at once; looks are made `margin_ms` after the end of an hour."""
+
+    until_ms: int
+    margin_ms: int
 
 
 def add_before_first_contact(tx: Tx, key: Key, window: Window, lag_ms: int) -> None:
-    """Note what was lost before this archive began, as one accepted row."""
-    plan(tx, key, 1, "before_first_contact", lag_ms, [window], state="accepted")
-    first = sa.and_(w.app_id == key.app_id, w.source == key.source, w.cause == "before_first_contact")
-    tx.conn.execute(windows.update().where(first).values(reason="before_first_contact", accepted_at=tx.now_ms()))
+    """Note what the provider had dropped before this archive began; it lies before the archive, not in it."""
+    plan(tx, key, 1, BEFORE, lag_ms, [window], state="accepted")
+    first = sa.and_(w.app_id == key.app_id, w.source == key.source, w.cause == BEFORE)
+    tx.conn.execute(windows.update().where(first).values(reason=BEFORE))
 
 
-def walked(tx: Tx, claim: Claim, *, file_sha256: str | None, shift_hours: int | None) -> None:
+def walked(tx: Tx, claim: Claim, **values: Any) -> None:
     """Note that an hour's file has been read to its end; the hour waits for its neighbour now. The caller holds it."""
     now_ms = tx.now_ms()
-    end(tx, claim, "pending", walked_at=now_ms, file_sha256=file_sha256, shift_hours=shift_hours, next_attempt_at=None)
+    end(tx, claim, "pending", walked_at=now_ms, next_attempt_at=None, **values)
 
 
-def close(tx: Tx, key: Key, number: int) -> None:
-    """Close every hour of a pass whose neighbour has been read, too. The caller holds and moves the watermark.
+_AFTER = windows.alias("after")
+_NEIGHBOUR = sa.and_(
+    _AFTER.c.app_id == w.app_id,
+    _AFTER.c.source == w.source,
+    _AFTER.c["pass"] == w["pass"],
+    _AFTER.c.lo_ms == w.hi_ms,
+)
+_HAS_BEEN_READ = sa.or_(_AFTER.c.walked_at.is_not(None), _AFTER.c.state.in_(_READ))
+_IS_MISSED = sa.and_(_AFTER.c["pass"] > 1, _AFTER.c.state == "skipped")
+"""An audit that could not look at an hour says so there, and does not wait for it with the hour before."""
+_IS_LOST = sa.and_(_AFTER.c.walked_at.is_(None), _AFTER.c.state.in_(_LOST))
 
-    While no message has been found in the hour whose file it came in, files that hold messages of other hours wait:
-    the zone may be wrong.
+
+def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, held_back: int | None) -> None:
+    """Close every hour of a pass of which all files have been read. The caller holds and moves the watermark.
+
+    `held_back`: hours from there on may have been read under a wrong zone. An hour whose next file is lost for good is
+    itself part of the hole, since its tail may lie there.
     """
-    after = windows.alias("after")
-    neighbour = sa.exists().where(
-        after.c.app_id == w.app_id,
-        after.c.source == w.source,
-        after.c["pass"] == w["pass"],
-        after.c.lo_ms == w.hi_ms,
-        sa.or_(after.c.walked_at.is_not(None), after.c.state.in_(_GONE)),
-    )
-    sure = sa.true() if _zone_is_right(tx, key) else sa.func.coalesce(w.shift_hours, 0) == 0
-    read = sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == number, w.state == "pending")
+    waits = sa.and_(of_source(w), w["pass"] == number, w.state == "pending", w.walked_at.is_not(None))
+    named = w.naming_ms == naming_ms
+    behind_ms = (w.lag_ms - looked.margin_ms) / HOUR_MS * HOUR_MS
+    seen = sa.or_(w.hi_ms + behind_ms <= looked.until_ms, w.lag_ms <= looked.margin_ms + HOUR_MS)
+    sure = sa.true() if held_back is None else w.lo_ms < held_back
+    change = windows.update().where(waits, named, seen, sure)
+    closed = {"state": "closed", "closed_at": tx.now_ms(), "reason": None}
     tx.conn.execute(
-        windows.update()
-        .where(read, w.walked_at.is_not(None), neighbour, sure)
-        .values(state="closed", closed_at=tx.now_ms(), reason=None)
+        change.where(sa.exists().where(_NEIGHBOUR, sa.or_(_HAS_BEEN_READ, _IS_MISSED))).values(closed), key.bound
     )
+    if number == 1:
+        lost = {name: _of_neighbour(_AFTER.c[name]) for name in ("state", "accepted_by", "accepted_at")}
+        lost["reason"] = _of_neighbour(_LAST_RECORDS + sa.func.coalesce(": " + _AFTER.c.reason, ""))
+        # What was accepted of the next hour was accepted with the tail of this one that it holds.
+        tx.conn.execute(change.where(sa.exists().where(_NEIGHBOUR, _IS_LOST)).values(lost), key.bound)
 
 
-def _zone_is_right(tx: Tx, key: Key) -> bool:
-    query = sa.select(w.id).where(w.app_id == key.app_id, w.source == key.source, w.shift_hours == 0)
-    return tx.conn.execute(query.limit(1)).first() is not None
+def _of_neighbour(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
+    return sa.select(column).where(_NEIGHBOUR).correlate(windows).scalar_subquery()
 
 
-def shifts(tx: Tx, key: Key) -> list[tuple[int, int]]:
-    """What each hour's file says of the zone: its shift in hours, and how many messages came with it."""
-    if _zone_is_right(tx, key):
-        return []
+class Files(NamedTuple):
+    """What the newest files of one naming say: up to which hour they agree with it, and how to judge the others."""
+
+    agreed_ms: int | None
+    """The newest hour whose file agrees with the naming; it vouches for those before it."""
+    first_ms: int | None
+    """The first hour after that whose file does not."""
+    zone: Zone
+
+
+def files(tx: Tx, key: Key, naming_ms: int) -> Files:
+    """Judge the naming by the files that were read under it, from the newest back to the first that agrees."""
     query = (
-        sa.select(w.shift_hours, sa.func.max(w.outside))
-        .where(w.app_id == key.app_id, w.source == key.source, w.shift_hours.is_not(None))
-        .group_by(w.shift_hours, w.lo_ms)
+        sa.select(w.lo_ms, w.zone_evidence, w.walked_at)
+        .where(of_source(w), w.naming_ms == naming_ms, w.zone_evidence.is_not(None))
+        .order_by(w.lo_ms.desc())
         .limit(_FILES_LOOKED_AT)
     )
-    return [(int(row[0]), int(row[1])) for row in tx.conn.execute(query)]
+    against: dict[int, Evidence] = {}
+    first_read_ms = tx.now_ms()
+    agreed_ms = None
+    for lo_ms, text, walked_ms in tx.conn.execute(query, key.bound):
+        evidence = {int(at): count for at, count in json.loads(text).items()}
+        if agrees(evidence):
+            agreed_ms = lo_ms
+            break
+        if sum(evidence.values()) > sum(against.get(lo_ms, {}).values()):  # passes see one file: the fullest counts
+            against[lo_ms] = evidence
+        first_read_ms = min(first_read_ms, first_read_ms if walked_ms is None else walked_ms)
+    if agreed_ms is not None:
+        against = {lo_ms: evidence for lo_ms, evidence in against.items() if lo_ms > agreed_ms}
+    zone = judge_zone(list(against.values()))
+    if len(against) == 1 and zone.late and tx.now_ms() - first_read_ms > _LONE_DOUBT_MS:
+        zone = zone._replace(doubtful=False)  # one late file in a quiet app must not hold it up for ever
+    return Files(agreed_ms, min(against, default=None), zone)
 
 
-def reopen(tx: Tx, key: Key) -> int:
-    """Open everything again that was read under a wrong zone; gives how many windows that were."""
+def reopen(tx: Tx, key: Key, naming_ms: int, *, from_ms: int | None, reason: str) -> int:
+    """Open again what was read under a naming, from an hour on; gives how many windows that were.
+
+    What was lost stays lost: by its age, whatever it is called. The caller recomputes the watermark.
+    """
+    read = sa.or_(w.walked_at.is_not(None), w.state.in_(_READ))
+    since = sa.true() if from_ms is None else w.lo_ms > from_ms
+    wrong = sa.and_(of_source(w), w.cause == LIVE, w.naming_ms == naming_ms, w.state.not_in(_LOST))
     opened = tx.conn.execute(
         windows.update()
-        .where(
-            w.app_id == key.app_id,
-            w.source == key.source,
-            w.cause == LIVE,
-            sa.or_(w.walked_at.is_not(None), w.state == "presumed_empty"),
-        )
+        .where(wrong, read, since)
         .values(
             state="pending",
-            reason="read under a wrong hour_utc_offset",
+            reason=reason,
             fence=w.fence + 1,
             owner=None,
             lease_until=None,
             walked_at=None,
             closed_at=None,
+            zone_evidence=None,
             shift_hours=None,
+            naming_ms=None,
             walk0_ms=None,
             missing_at=None,
+            file_sha256=None,
+            file_seen_at=None,
+            next_attempt_at=None,
+            unproven=False,
         )
-        .returning(w.id)
+        .returning(w.id),
+        key.bound,
     )
     return len(opened.all())
+
+
+def read_again_under(tx: Tx, key: Key, naming_ms: int) -> None:
+    """Hours that still wait for their neighbours, and were read under another name, are read again."""
+    waits = sa.and_(of_source(w), w.state == "pending", w.walked_at.is_not(None), w.naming_ms != naming_ms)
+    again = {"walked_at": None, "walk0_ms": None, "naming_ms": None, "zone_evidence": None, "fence": w.fence + 1}
+    tx.conn.execute(windows.update().where(waits).values(again), key.bound)
+
+
+def adopt(tx: Tx, key: Key, naming_ms: int) -> None:
+    """Archives of before there were namings: what was read, was read under the one that is configured now."""
+    read = sa.and_(of_source(w), w.naming_ms.is_(None), sa.or_(w.walked_at.is_not(None), w.state.in_(_READ)))
+    tx.conn.execute(windows.update().where(read).values(naming_ms=naming_ms), key.bound)
+
+
+def had_a_file(tx: Tx, claim: Claim) -> bool:
+    """Whether any pass was ever given a file of this hour: then an answer that there is none means no empty hour."""
+    query = sa.select(w.id).where(of_source(w), w.lo_ms == claim.window.lo_ms, w.file_seen_at.is_not(None))
+    return claim.file_seen or tx.conn.execute(query.limit(1), claim.key.bound).first() is not None
 
 
 def presumed_empty(tx: Tx, claim: Claim) -> bool:
@@ -118,3 +198,11 @@ def presumed_empty(tx: Tx, claim: Claim) -> bool:
         w.walked_at <= now_ms - DAY_MS,
     )
     return missing_ms <= now_ms - _ASKED_AGAIN_MS and tx.conn.execute(later.limit(1)).first() is not None
+
+
+def others_read(tx: Tx, claim: Claim) -> bool:
+    """Whether other hours' files could be had since this one failed first, a quarter of a day ago: it is to blame."""
+    if claim.failed_ms is None or tx.now_ms() - claim.failed_ms < _ASKED_AGAIN_MS:
+        return False
+    others = sa.and_(of_source(w), w.id != claim.id, w.file_sha256.is_not(None), w.walked_at > claim.failed_ms)
+    return tx.conn.execute(sa.select(w.id).where(others).limit(1), claim.key.bound).first() is not None

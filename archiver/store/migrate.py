@@ -14,7 +14,7 @@ from archiver.store.engine import Store, describe
 from archiver.store.schema import metadata
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-HEAD = "0001"
+HEAD = "0002"
 """The revision this program works with: written down, so that a pull need not import Alembic to look it up."""
 
 

@@ -17,7 +17,7 @@ _APPEND_ONLY = (
     *("audit_log", "search_texts", "revision_bodies"),
 )
 _STATE = (
-    *("apps", "sources", "windows", "watermarks", "runs", "attachments", "rate_budgets"),
+    *("apps", "sources", "passes", "windows", "watermarks", "runs", "attachments", "rate_budgets"),
     *("run_counters", "canaries", "alerts"),
 )
 _QUARANTINE_STATE = "reason, seen, resolved_at"

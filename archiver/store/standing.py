@@ -18,6 +18,7 @@ from archiver.store.schema import (
     canaries,
     iso,
     messages,
+    passes,
     quarantine,
     run_counters,
     runs,
@@ -49,9 +50,13 @@ class Standing(NamedTuple):
     retention_ms: int | None
     order_trusted: bool
     skew_ms: int | None
+    hour_offset_ms: int | None
+    clock_problem: str | None
+    zone_problem: str | None
     complete_from_ms: int
     complete_until_ms: int
     audited_until_ms: int
+    audited_pass: int | None
 
 
 def read(tx: Tx) -> list[Standing]:
@@ -68,8 +73,11 @@ def read(tx: Tx) -> list[Standing]:
             s.retention_ms,
             s.order_trusted,
             s.skew_ms,
+            s.hour_offset_ms,
+            s.clock_problem,
+            s.zone_problem,
         )
-        .add_columns(m.complete_from_ms, m.complete_until_ms, m.audited_until_ms)
+        .add_columns(m.complete_from_ms, m.complete_until_ms, m.audited_until_ms, m.audited_pass)
         .select_from(sources.join(apps).join(watermarks, sa.and_(m.app_id == s.app_id, m.source == s.source)))
         .order_by(apps.c.name, s.source)
     )
@@ -139,6 +147,48 @@ def holes(tx: Tx, key: Key) -> list[Hole]:
     gaps = tx.conn.execute(sa.select(tiles).where(tiles.c.before_ms < tiles.c.lo_ms))
     found += [Hole(Window(row.before_ms, row.lo_ms), "uncovered", "no window covers this range") for row in gaps]
     return sorted(found)
+
+
+class Weakness(NamedTuple):
+    """Ranges of the claim that rest on less than it says; in order of time, neighbours drawn together."""
+
+    unproven: list[Window]
+    """Closed by an order of the server that proved false when the provider kept them no longer."""
+    unaudited: list[Window]
+    """Passed over by the longest audit, as nobody could look at them any more."""
+
+
+def weakness(tx: Tx, each: Standing) -> Weakness:
+    """What the windows know to be weak in the claim."""
+    unproven = sa.and_(_first_pass(each.key), w.unproven, w.state == "closed")
+    audits = sa.and_(w.app_id == each.key.app_id, w.source == each.key.source, w["pass"] == each.audited_pass)
+    missed = sa.and_(audits, w.unproven, w.state == "skipped", w.hi_ms > each.complete_from_ms)
+    return Weakness(_ranges(tx, unproven), [] if each.audited_pass is None else _ranges(tx, missed))
+
+
+def _ranges(tx: Tx, condition: sa.ColumnElement[bool]) -> list[Window]:
+    drawn: list[Window] = []
+    for lo_ms, hi_ms in tx.conn.execute(sa.select(w.lo_ms, w.hi_ms).where(condition).order_by(w.lo_ms)):
+        if drawn and drawn[-1].hi_ms >= lo_ms:
+            drawn[-1] = Window(drawn[-1].lo_ms, max(hi_ms, drawn[-1].hi_ms))
+        else:
+            drawn.append(Window(lo_ms, hi_ms))
+    return drawn
+
+
+def before_first_contact(tx: Tx, key: Key) -> Window | None:
+    """What the provider had dropped before the archive began: it lies before the claim, and was accepted by nobody."""
+    before = sa.and_(_of_first_pass(key), w.cause == "before_first_contact")
+    row = tx.conn.execute(sa.select(w.lo_ms, w.hi_ms).where(before)).first()
+    return None if row is None else Window(row.lo_ms, row.hi_ms)
+
+
+def audit_lag_ms(tx: Tx, each: Standing) -> int | None:
+    """The lag of the audit that `audited_until_ms` speaks of."""
+    p = passes.c
+    this = sa.and_(p.app_id == each.key.app_id, p.source == each.key.source, p.number == each.audited_pass)
+    lag_ms: int | None = tx.conn.scalar(sa.select(p.lag_ms).where(this))
+    return lag_ms
 
 
 def last_run(tx: Tx, key: Key) -> dict[str, Any] | None:
@@ -218,5 +268,10 @@ def stretches(tx: Tx, key: Key) -> list[Stretch]:
     return drawn
 
 
-def _first_pass(key: Key) -> sa.ColumnElement[bool]:
+def _of_first_pass(key: Key) -> sa.ColumnElement[bool]:
     return sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == 1)
+
+
+def _first_pass(key: Key) -> sa.ColumnElement[bool]:
+    """Its windows within the archive, without what lies before it."""
+    return sa.and_(_of_first_pass(key), w.cause != "before_first_contact")

@@ -13,17 +13,21 @@ import sqlalchemy as sa
 from archiver.model import Window
 from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
+from archiver.store.passes import FIRST_AUDIT
 from archiver.store.schema import TILING_STATES, sources, watermarks, windows
 from archiver.windows import reach, reach_back
 
 w, m = windows.c, watermarks.c
 _CHUNK = 1_000
-_READ = sa.select(m.complete_from_ms, m.complete_until_ms, m.audited_until_ms).where(of_source(m))
+_READ = sa.select(m.complete_from_ms, m.complete_until_ms, m.audited_until_ms, m.audited_pass).where(of_source(m))
 _LOCK = _READ.with_for_update()
 _SAVE = watermarks.update().where(of_source(m))
 _TILES = (
     sa.select(w.lo_ms, w.hi_ms)
-    .where(of_source(w), w["pass"] == sa.bindparam("number"), w.state.in_(TILING_STATES))
+    .where(of_source(w), w["pass"] == sa.bindparam("number"))
+    # An audit goes on behind what it could not look at: that is listed, and would stop it for ever otherwise.
+    .where(sa.or_(w.state.in_(TILING_STATES), sa.and_(w["pass"] >= FIRST_AUDIT, w.state == "skipped")))
+    .where(w.cause != "before_first_contact")
     .limit(_CHUNK)
 )
 _TILES_ABOVE = _TILES.where(w.lo_ms >= sa.bindparam("edge_ms")).order_by(w.lo_ms)
@@ -31,11 +35,15 @@ _TILES_BELOW = _TILES.where(w.lo_ms < sa.bindparam("edge_ms")).order_by(w.lo_ms.
 
 
 class Watermark(NamedTuple):
-    """Complete over `[complete_from_ms, complete_until_ms)`; looked at twice up to `audited_until_ms`."""
+    """Complete over `[complete_from_ms, complete_until_ms)`; looked at twice up to `audited_until_ms`.
+
+    `audited_pass`: the audit that says so, the longest that is configured.
+    """
 
     complete_from_ms: int
     complete_until_ms: int
     audited_until_ms: int
+    audited_pass: int | None = None
 
 
 def lock(tx: Tx, key: Key) -> Watermark:
@@ -48,28 +56,51 @@ def read(tx: Tx, key: Key) -> Watermark:
     return Watermark(*tx.conn.execute(_READ, key.bound).one())
 
 
-def move(tx: Tx, key: Key, held: Watermark, *, longest_audit: int | None) -> Watermark:
-    """Extend a held watermark over what is closed now; it only grows. `longest_audit`: that audit's pass number."""
+def move(tx: Tx, key: Key, held: Watermark) -> Watermark:
+    """Extend a held watermark over what is closed now; it only grows."""
+    audited_until_ms = held.audited_until_ms
+    if held.audited_pass is not None:
+        audited_until_ms = _up(tx, key, held.audited_pass, audited_until_ms)
     moved = Watermark(
         _back(tx, key, held.complete_from_ms),
         _up(tx, key, 1, held.complete_until_ms),
-        held.audited_until_ms if longest_audit is None else _up(tx, key, longest_audit, held.audited_until_ms),
+        audited_until_ms,
+        held.audited_pass,
     )
     if moved != held:
         _save(tx, key, moved)
     return moved
 
 
-def recompute(tx: Tx, key: Key, held: Watermark, *, longest_audit: int | None) -> Watermark:
+def recompute(tx: Tx, key: Key, held: Watermark) -> Watermark:
     """Compute a held watermark from the origin again: after a reopening it may be lower than it was."""
-    origin_ms = tx.conn.execute(
-        sa.select(sources.c.origin_ms).where(sources.c.app_id == key.app_id, sources.c.source == key.source)
-    ).scalar_one()
-    audited_until_ms = held.audited_until_ms if longest_audit is None else _up(tx, key, longest_audit, origin_ms)
-    fresh = Watermark(_back(tx, key, origin_ms), _up(tx, key, 1, origin_ms), audited_until_ms)
+    origin_ms = _origin_ms(tx, key)
+    number = held.audited_pass
+    audited_until_ms = held.audited_until_ms if number is None else _up(tx, key, number, origin_ms)
+    fresh = Watermark(_back(tx, key, origin_ms), _up(tx, key, 1, origin_ms), audited_until_ms, number)
     if fresh != held:
         _save(tx, key, fresh)
     return fresh
+
+
+def audit_by(tx: Tx, key: Key, number: int | None) -> None:
+    """Say which audit counts from now on; another one counts from the origin, by what it has looked at itself."""
+    held = lock(tx, key)
+    if number is None or number == held.audited_pass:
+        return
+    audited_until_ms = _up(tx, key, number, _origin_ms(tx, key))
+    _save(tx, key, held._replace(audited_until_ms=audited_until_ms, audited_pass=number))
+
+
+def looked_until(tx: Tx, key: Key, number: int, origin_ms: int) -> int:
+    """Up to where an audit has looked at everything, or listed what it could not look at."""
+    return _up(tx, key, number, origin_ms)
+
+
+def _origin_ms(tx: Tx, key: Key) -> int:
+    s = sources.c
+    query = sa.select(s.origin_ms).where(s.app_id == key.app_id, s.source == key.source)
+    return int(tx.conn.execute(query).scalar_one())
 
 
 def _save(tx: Tx, key: Key, mark: Watermark) -> None:

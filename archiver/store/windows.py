@@ -12,16 +12,17 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from archiver.errors import LeaseLost
+from archiver.errors import CommitsLost, LeaseLost
 from archiver.model import MINUTE_MS, Message, Tally, Window
 from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
-from archiver.store.schema import FATES, OPEN_STATES, windows
+from archiver.store.schema import FATES, pages, windows
 from archiver.windows import cut
 
 w = windows.c
 LIVE, BACKFILL, AUDIT = "live", "backfill", "audit"
 _PIECES = 8
+_PAGES_LOOKED_AT = 10_000
 _COUNTED = (*FATES, "outside", "bodies", "late", "pages")
 
 
@@ -39,6 +40,13 @@ class Claim(NamedTuple):
     attempts: int
     walk0_ms: int | None
     progress_ms: int | None
+    pages: int = 0
+    """How many pages the row counts, as far as this process knows: what it found, and what it has committed since."""
+    owner: str = ""
+    failed_ms: int | None = None
+    """When this window failed first, since it last stored a page or was planned."""
+    file_seen: bool = False
+    """Some walk of this hour was given a file: it cannot be empty any more."""
 
     def outside(self, messages: Sequence[Message]) -> list[Message]:
         """Those that are stamped outside the window: mostly none, which a look at the extremes tells."""
@@ -55,6 +63,8 @@ class Wanted(NamedTuple):
     number: int
     cause: str
     due_ms: int
+    lag_ms: int | None = None
+    """The lag in force; None: that which the window was planned with."""
 
 
 class Terms(NamedTuple):
@@ -67,6 +77,8 @@ class Terms(NamedTuple):
     patient: bool = True
     """Respect the back-off of windows that failed before; a one-shot pull does not."""
     retry_stuck: bool = False
+    distrusts: int = 0
+    """How often the server's order has broken: progress from before that counts for nothing."""
 
 
 b = sa.bindparam
@@ -74,14 +86,20 @@ _OF_PASS = sa.and_(of_source(w), w["pass"] == b("number"))
 _OF_CAUSE = sa.and_(_OF_PASS, w.cause == b("the_cause"))
 _LOST = w.state.in_(("expired", "stuck"))
 _TOUCHES = sa.and_(w.lo_ms < b("until_ms"), w.hi_ms > b("from_ms"))
-_IDLE = windows.update().where(_OF_PASS, w.state.in_(("pending", "not_ready")), w.hi_ms <= b("until_ms"))
+_IDLE = windows.update().where(
+    _OF_PASS, w.state.in_(("pending", "not_ready")), w.lo_ms >= b("from_ms"), w.hi_ms <= b("until_ms")
+)
 _THIS = w.id == b("window_id")
 _FIRST = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS).order_by(w.lo_ms).limit(1)
 _LAST = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS).order_by(w.lo_ms.desc()).limit(1)
 _WALKED = sa.select(w.hi_ms - w.lo_ms, w.pages).where(_OF_CAUSE, w.state == "closed").limit(1)
 _WAITING = sa.select(sa.func.count()).where(_OF_CAUSE, w.state == "pending", w.walked_at.is_(None))
 _OWNERS = sa.select(w.owner).distinct().where(of_source(w), w.state == "leased")
-_HOLD = sa.select(w.id).where(_THIS, w.fence == b("our_fence"), w.state == "leased").with_for_update()
+_HOLD = (
+    sa.select(w.owner, w.lo_ms, w.hi_ms, w.pages)
+    .where(_THIS, w.fence == b("our_fence"), w.state == "leased")
+    .with_for_update()
+)
 _IS_OPEN = (
     sa.select(w.id)
     .where(_OF_CAUSE, w.hi_ms <= b("due_ms"), w.state.in_(("pending", "leased", "not_ready")), w.walked_at.is_(None))
@@ -95,10 +113,10 @@ _WORSE = _CHANGE.where(sa.func.coalesce(w.worst_lateness_ms, -1) < b("lateness_m
     worst_lateness_ms=b("lateness_ms")
 )
 _END = _CHANGE.values(fence=w.fence + 1)
-_SET_LAG = (
+_READ_TOO_SOON = (
     windows.update()
-    .where(_OF_PASS, w.state.in_(OPEN_STATES), w.lag_ms != b("new_lag_ms"), w.cause != AUDIT)
-    .values(lag_ms=b("new_lag_ms"))
+    .where(_OF_PASS, w.state == "pending", w.cause != AUDIT, w.walked_at.is_not(None), w.lag_ms < b("new_lag_ms"))
+    .values(walked_at=None, walk0_ms=None, fence=w.fence + 1, reason="settle was lengthened: to be read again")
 )
 
 
@@ -121,9 +139,20 @@ def waiting(tx: Tx, key: Key, number: int, cause: str) -> int:
 
 
 def plan(
-    tx: Tx, key: Key, number: int, cause: str, lag_ms: int, ranges: Sequence[Window], *, state: str = "pending"
+    tx: Tx,
+    key: Key,
+    number: int,
+    cause: str,
+    lag_ms: int,
+    ranges: Sequence[Window],
+    *,
+    state: str = "pending",
+    missed: str | None = None,
 ) -> None:
-    """Add windows. The caller holds the source's row and sees to it that they touch what is planned."""
+    """Add windows. The caller holds the source's row and sees to it that they touch what is planned.
+
+    `missed`: why nobody can look at them any more.
+    """
     now_ms = tx.now_ms()
     rows = [
         {
@@ -135,6 +164,8 @@ def plan(
             "hi_ms": hi_ms,
             "lag_ms": lag_ms,
             "state": state,
+            "reason": missed,
+            "unproven": missed is not None,
             "created_at": now_ms,
         }
         for lo_ms, hi_ms in ranges
@@ -144,21 +175,29 @@ def plan(
 
 
 def claim(tx: Tx, key: Key, wanted: Wanted, terms: Terms) -> Claim | None:
-    """Take the next window to walk, if there is one: the most endangered first, a backfill's newest first."""
+    """Take the next window to walk, if there is one: the most endangered first, a backfill's newest first.
+
+    The lag in force now becomes the window's: whatever is configured later, it closes by the lag of its claim.
+    """
     now_ms = tx.now_ms()
     query = _claimable(terms.patient, terms.retry_stuck, wanted.cause == BACKFILL)
     bound = {"number": wanted.number, "the_cause": wanted.cause, "due_ms": wanted.due_ms}
     clock = {"now_ms": now_ms, "later_ms": now_ms + 2 * MINUTE_MS}
     lists = {"dead": list(terms.dead), "tried": list(terms.tried)}
-    found = tx.conn.scalar(query, key.bound | bound | clock | lists)
+    found = tx.conn.execute(query, key.bound | bound | clock | lists).first()
     if found is None:
         return None
+    taken = {"window_id": found.id, "state": "leased", "reason": None, "distrusts": terms.distrusts}
+    if wanted.lag_ms is not None:
+        taken["lag_ms"] = wanted.lag_ms
+    if found.distrusts != terms.distrusts:  # it was reached by an order that broke since
+        taken |= {"progress_ms": None, "walk0_ms": None}
     lease = {"owner": terms.owner, "lease_until": now_ms + terms.lease_ms}
-    return _claim(key, tx.conn.execute(_TAKE, {"window_id": found, "state": "leased", "reason": None, **lease}).one())
+    return _claim(key, tx.conn.execute(_TAKE, taken | lease).one())
 
 
 @cache
-def _claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Select[tuple[int]]:
+def _claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Select[tuple[int, int]]:
     # A failed window rests for a minute at most; one that rests for longer met a clock that was set back.
     confused = sa.and_(w.state == "pending", w.next_attempt_at > b("later_ms"))
     rested = sa.or_(w.next_attempt_at.is_(None), w.next_attempt_at <= b("now_ms"), confused)
@@ -170,9 +209,10 @@ def _claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Selec
         sa.and_(w.state == "stuck", sa.true() if retry_stuck else rested),
     )
     return (
-        sa.select(w.id)
+        sa.select(w.id, w.distrusts)
         .where(_OF_CAUSE, w.hi_ms <= b("due_ms"), may_be_taken, w.id.not_in(b("tried", expanding=True)))
-        .order_by(w.hi_ms.desc() if newest_first else w.lo_ms)
+        # What has failed comes after what has not: two bad hours must not keep all the good ones from being read.
+        .order_by(w.failed_at.is_not(None), w.hi_ms.desc() if newest_first else w.lo_ms)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
@@ -190,6 +230,10 @@ def _claim(key: Key, row: Any) -> Claim:
         row.attempts,
         row.walk0_ms,
         row.progress_ms,
+        row.pages,
+        row.owner,
+        row.failed_at,
+        row.file_seen_at is not None,
     )
 
 
@@ -204,10 +248,19 @@ def owners(tx: Tx, key: Key) -> list[str]:
     return [row.owner for row in tx.conn.execute(_OWNERS, key.bound)]
 
 
-def hold(tx: Tx, claim: Claim) -> None:
-    """Lock the claimed row to the end of the transaction. Raises LeaseLost unless it is still ours: the fence."""
-    if tx.conn.execute(_HOLD, {"window_id": claim.id, "our_fence": claim.fence}).first() is None:
+def hold(tx: Tx, claim: Claim, *, exact: bool = True) -> None:
+    """Lock the claimed row to the end of the transaction. Raises LeaseLost unless it is still ours: the fence.
+
+    The row must also say what this process has committed. A database may forget its last commits (a crash without
+    synchronous_commit, a fail-over to a replica that lags): then the fence may fit still, or fit again, and a walk that
+    went on would close its window without the page that was lost. Raises CommitsLost then. Unless `exact`, for
+    whoever gives a window back, whatever it counts.
+    """
+    row = tx.conn.execute(_HOLD, {"window_id": claim.id, "our_fence": claim.fence}).first()
+    if row is None or row.owner != claim.owner:
         raise LeaseLost
+    if exact and (row.lo_ms, row.hi_ms, row.pages) != (*claim.window, claim.pages):
+        raise CommitsLost
 
 
 def advance(
@@ -215,7 +268,7 @@ def advance(
 ) -> None:
     """Count stored pages, renew the lease and remember how far the walk is. The caller holds the row."""
     more = {f"more_{name}": pages if name == "pages" else getattr(tally, name) for name in _COUNTED}
-    walk = {"walk0_ms": walk0_ms, "progress_ms": progress_ms, "lease_until": tx.now_ms() + lease_ms}
+    walk = {"walk0_ms": walk0_ms, "progress_ms": progress_ms, "lease_until": tx.now_ms() + lease_ms, "failed_at": None}
     tx.conn.execute(_ADVANCE, more | walk | {"window_id": claim.id})
     if tally.worst_lateness_ms is not None:
         tx.conn.execute(_WORSE, {"window_id": claim.id, "lateness_ms": tally.worst_lateness_ms})
@@ -238,10 +291,43 @@ def close(tx: Tx, claim: Claim, *, by_order: bool, **values: Any) -> None:
     end(tx, claim, "closed", by_order=by_order, progress_ms=None, closed_at=now_ms, next_attempt_at=None, **values)
 
 
-def retry(tx: Tx, claim: Claim, reason: str, *, at_ms: int | None, keep_progress: bool, state: str = "pending") -> None:
+def others_close(tx: Tx, claim: Claim, since_ms: int) -> bool:
+    """Whether other windows of this source came to their end since then."""
+    others = sa.and_(w.app_id == claim.key.app_id, w.source == claim.key.source, w.id != claim.id)
+    query = sa.select(w.id).where(others, w.closed_at >= since_ms)
+    return tx.conn.execute(query.limit(1)).first() is not None
+
+
+def retry(
+    tx: Tx, claim: Claim, reason: str, *, at_ms: int | None, keep_progress: bool, state: str = "pending", **values: Any
+) -> None:
     """Put a window back that could not be walked to its end; `at_ms`: not before, by the database's clock."""
     forgotten = {} if keep_progress else {"progress_ms": None, "walk0_ms": None}
-    end(tx, claim, state, reason=reason, next_attempt_at=at_ms, **forgotten)
+    end(tx, claim, state, reason=reason, next_attempt_at=at_ms, **forgotten, **values)
+
+
+def give_up(tx: Tx, claim: Claim, reason: str, **values: Any) -> str:
+    """End a window that will never be walked; gives its state: a hole in pass 1, a look that was missed elsewhere."""
+    state = "expired" if claim.number == 1 else "skipped"
+    missed = claim.number > 1
+    end(tx, claim, state, reason=reason, closed_at=tx.now_ms(), next_attempt_at=None, unproven=missed, **values)
+    return state
+
+
+def others_succeed(tx: Tx, claim: Claim, since_ms: int) -> bool:
+    """Whether the provider has answered for other windows of this source since then, so that this one is to blame.
+
+    The time of a page is the database's, as `since_ms` is. Only ids near the newest are looked at.
+    """
+    newest = sa.select(sa.func.coalesce(sa.func.max(pages.c.id), 0)).scalar_subquery()
+    query = sa.select(pages.c.id).where(
+        pages.c.id > newest - _PAGES_LOOKED_AT,
+        pages.c.app_id == claim.key.app_id,
+        pages.c.source == claim.key.source,
+        pages.c.window_id != claim.id,
+        pages.c.fetched_at >= since_ms,
+    )
+    return tx.conn.execute(query.limit(1)).first() is not None
 
 
 def split(tx: Tx, claim: Claim, at_ms: int, *, span_ms: int | None = None) -> Claim:
@@ -258,19 +344,22 @@ def split(tx: Tx, claim: Claim, at_ms: int, *, span_ms: int | None = None) -> Cl
     return claim._replace(window=Window(claim.window.lo_ms, at_ms))
 
 
-def skip_pending(tx: Tx, key: Key, number: int, until_ms: int) -> None:
+def split_off(tx: Tx, claim: Claim, at_ms: int) -> Claim:
+    """Cut a held window at `at_ms`; gives the upper part, which the caller holds as a window of its own."""
+    lower = windows.update().where(w.id == claim.id).values(hi_ms=at_ms)
+    copied = (w.app_id, w.source, w["pass"], w.cause, w.lag_ms, w.walk0_ms, w.distrusts, w.created_at)
+    upper = sa.select(*copied, sa.literal(at_ms), w.hi_ms, sa.literal("pending"), sa.literal(1)).where(w.id == claim.id)
+    names = [column.name for column in copied] + ["lo_ms", "hi_ms", "state", "attempts"]
+    rest = tx.conn.execute(windows.insert().from_select(names, upper).returning(w.id, w.fence)).one()
+    tx.conn.execute(lower)
+    window = Window(at_ms, claim.window.hi_ms)
+    return claim._replace(id=rest.id, fence=rest.fence, window=window, pages=0)
+
+
+def skip_pending(tx: Tx, key: Key, number: int, from_ms: int, until_ms: int) -> None:
     """Give up a pass's windows that nobody has walked yet, where another pass is due."""
     skipped = {"state": "skipped", "reason": "a later pass is due"}
-    tx.conn.execute(_IDLE, key.bound | {"number": number, "until_ms": until_ms} | skipped)
-
-
-def forget_progress(tx: Tx, key: Key) -> None:
-    """Order is not trusted any more: nothing of this source may be resumed in the middle."""
-    tx.conn.execute(
-        windows.update()
-        .where(w.app_id == key.app_id, w.source == key.source, w.state == "pending", w.progress_ms.is_not(None))
-        .values(progress_ms=None, walk0_ms=None)
-    )
+    tx.conn.execute(_IDLE, key.bound | {"number": number, "from_ms": from_ms, "until_ms": until_ms} | skipped)
 
 
 def reopen_by_order(tx: Tx, key: Key, *, since_ms: int) -> int:
@@ -279,7 +368,8 @@ def reopen_by_order(tx: Tx, key: Key, *, since_ms: int) -> int:
     Gives how many windows of pass 1 were reopened: the watermark falls, and the caller says so.
     """
     closed_by_order = sa.and_(w.app_id == key.app_id, w.source == key.source, w.by_order, w.state == "closed")
-    tx.conn.execute(windows.update().where(closed_by_order, w.hi_ms <= since_ms).values(unproven=True))
+    lost = sa.and_(closed_by_order, w.hi_ms <= since_ms, sa.not_(w.unproven))
+    tx.conn.execute(windows.update().where(lost).values(unproven=True))
     reopened = tx.conn.execute(
         windows.update()
         .where(closed_by_order, w.hi_ms > since_ms)
@@ -297,9 +387,30 @@ def reopen_by_order(tx: Tx, key: Key, *, since_ms: int) -> int:
     return sum(1 for row in reopened if row[0] == 1)
 
 
-def set_lag(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
-    """A changed setting governs the windows that are not closed yet; closed ones keep theirs."""
-    tx.conn.execute(_SET_LAG, key.bound | {"number": number, "new_lag_ms": lag_ms})
+def read_again_at(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
+    """Hours that were read at a shorter lag than is in force now, and wait for their neighbours, are read again."""
+    tx.conn.execute(_READ_TOO_SOON, key.bound | {"number": number, "new_lag_ms": lag_ms})
+
+
+def is_due_unclosed(tx: Tx, key: Key, due_ms: int) -> bool:
+    """Whether pass 1 has a window that ends by then and is not closed, read or not, nor stuck, nor lost."""
+    still_open = w.state.in_(("pending", "leased", "not_ready"))
+    query = sa.select(w.id).where(_OF_CAUSE, w.hi_ms <= b("due_ms"), still_open).limit(1)
+    return tx.conn.execute(query, key.bound | {"number": 1, "the_cause": LIVE, "due_ms": due_ms}).first() is not None
+
+
+def first_untried(tx: Tx, key: Key, number: int) -> int | None:
+    """Where the first window of a pass begins that nobody has tried to walk yet."""
+    query = sa.select(sa.func.min(w.lo_ms)).where(_OF_PASS, w.state.in_(("pending", "leased")), w.attempts <= 1)
+    query = query.where(sa.or_(w.attempts == 0, w.state == "leased"))
+    first_ms: int | None = tx.conn.scalar(query, key.bound | {"number": number})
+    return first_ms
+
+
+def missed(tx: Tx, key: Key, number: int) -> bool:
+    """Whether a pass has windows that nobody could look at."""
+    query = sa.select(w.id).where(_OF_PASS, w.state == "skipped", w.unproven).limit(1)
+    return tx.conn.execute(query, key.bound | {"number": number}).first() is not None
 
 
 def is_open(tx: Tx, key: Key, wanted: Wanted) -> bool:
@@ -332,8 +443,17 @@ def _edges(window: Window) -> dict[str, object]:
 
 
 def accept(tx: Tx, key: Key, window: Window, *, reason: str, who: str) -> int:
-    """Accept what is lost or stuck in a range; gives how many windows that were."""
+    """Accept what is lost or stuck in a range; gives how many windows that were.
+
+    With an hour whose file is lost goes the tail of the hour before, which is lost with the same file.
+    """
     lost_in = windows.update().where(_OF_PASS, _LOST, _TOUCHES).values(fence=w.fence + 1).returning(w.id)
-    verdict = {"state": "accepted", "reason": reason, "accepted_by": who, "accepted_at": tx.now_ms()}
+    after = windows.alias("after")
+    same = sa.and_(after.c.app_id == w.app_id, after.c.source == w.source, after.c["pass"] == w["pass"])
+    holds_tail = sa.and_(same, after.c.lo_ms == w.hi_ms, after.c.state == "accepted", after.c.walked_at.is_(None))
+    is_tail = sa.and_(w.state == "expired", w.walked_at.is_not(None), sa.exists().where(holds_tail))
+    tails = windows.update().where(_OF_PASS, is_tail).returning(w.id)
+    verdict = {"state": "accepted", "accepted_by": who, "accepted_at": tx.now_ms()}
     bound = key.bound | {"number": 1} | _edges(window)
-    return len(tx.conn.execute(lost_in, bound | verdict | {"next_attempt_at": None}).all())
+    accepted = tx.conn.execute(lost_in, bound | verdict | {"reason": reason, "next_attempt_at": None}).all()
+    return len(accepted) + len(tx.conn.execute(tails, bound | verdict).all())

@@ -22,7 +22,17 @@ from archiver.store.schema.columns import (
     metadata,
     page_ids,
 )
-from archiver.store.schema.protocol import apps, pages, rate_budgets, run_counters, runs, sources, watermarks, windows
+from archiver.store.schema.protocol import (
+    apps,
+    pages,
+    passes,
+    rate_budgets,
+    run_counters,
+    runs,
+    sources,
+    watermarks,
+    windows,
+)
 from archiver.store.schema.records import (
     attachment_attempts,
     attachments,
@@ -79,6 +89,7 @@ __all__ = [
     "metadata",
     "page_ids",
     "pages",
+    "passes",
     "quarantine",
     "rate_budgets",
     "revision_bodies",

@@ -41,6 +41,23 @@ sources = sa.Table(
     sa.Column("clean_walks", sa.Integer, nullable=False, server_default="0"),
     sa.Column("skew_ms", Ms),
     sa.Column("created_at", Instant, nullable=False),
+    sa.Column("hour_offset_ms", Ms),
+    sa.Column("distrusts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("server_ms", Ms),
+    sa.Column("server_seen_at", Instant),
+    sa.Column("clock_problem", sa.Text),
+    sa.Column("zone_problem", sa.Text),
+)
+
+
+passes = sa.Table(
+    "passes",
+    metadata,
+    sa.Column("app_id", sa.ForeignKey("apps.id"), primary_key=True),
+    sa.Column("source", sa.Text, primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("lag_ms", Ms, nullable=False),
+    sa.UniqueConstraint("app_id", "source", "lag_ms", name="uq_passes_lag"),
 )
 
 
@@ -83,12 +100,25 @@ windows = sa.Table(
     sa.Column("closed_at", Instant),
     sa.Column("accepted_at", Instant),
     sa.Column("accepted_by", sa.Text),
+    sa.Column("distrusts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("failed_at", Instant),
+    sa.Column("file_seen_at", Instant),
+    sa.Column("naming_ms", Ms),
+    sa.Column("zone_evidence", sa.Text),
     sa.UniqueConstraint("app_id", "source", "pass", "lo_ms", name="uq_windows_lo"),
     sa.CheckConstraint("lo_ms < hi_ms", name="range"),
     sa.CheckConstraint(f"state IN ({quoted(STATES)})", name="state"),
     sa.CheckConstraint("cause IN ('live', 'backfill', 'audit', 'before_first_contact')", name="cause"),
     sa.CheckConstraint("(state = 'leased') = (lease_until IS NOT NULL)", name="lease"),
     sa.CheckConstraint(SUM_RULE, name="fates"),
+    sa.Index(
+        "ix_windows_evidence",
+        "app_id",
+        "source",
+        "lo_ms",
+        sqlite_where=sa.text("zone_evidence IS NOT NULL"),
+        postgresql_where=sa.text("zone_evidence IS NOT NULL"),
+    ),
     sa.Index(
         "ix_windows_open",
         "app_id",
@@ -110,6 +140,7 @@ watermarks = sa.Table(
     sa.Column("complete_until_ms", Ms, nullable=False),
     sa.Column("audited_until_ms", Ms, nullable=False),
     sa.Column("updated_at", Instant, nullable=False),
+    sa.Column("audited_pass", sa.Integer),
     sa.CheckConstraint("complete_from_ms <= complete_until_ms", name="range"),
 )
 

@@ -1,0 +1,42 @@
+"""Passes: a pass is its lag, for ever. Numbers are given out once for each lag, whatever order a list of audits has.
+
+Numbered by their place in the list, a shorter audit that is dropped would hand its windows to a longer one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from archiver.model import Pass
+from archiver.store.apps import Key, of_source
+from archiver.store.engine import Tx
+from archiver.store.schema import passes
+
+p = passes.c
+FIRST_AUDIT, FIRST_ASKED = 2, 1_000
+"""Audits of the configuration are numbered from 2; those that somebody asks for from 1000."""
+
+_KNOWN = sa.select(p.number, p.lag_ms).where(of_source(p)).order_by(p.lag_ms)
+
+
+def audits(tx: Tx, key: Key) -> list[Pass]:
+    """All audits that were ever configured, the shortest lag first."""
+    return [Pass(row.number, row.lag_ms) for row in tx.conn.execute(_KNOWN, key.bound)]
+
+
+def numbered(tx: Tx, key: Key, configured: Sequence[Pass]) -> tuple[Pass, ...]:
+    """The configured passes under the archive's own numbers. The caller holds the source's row."""
+    number_of = {audit.lag_ms: audit.number for audit in audits(tx, key)}
+    found = []
+    for each in configured:
+        if each.number < FIRST_AUDIT:
+            found.append(each)
+            continue
+        if each.lag_ms not in number_of:
+            number_of[each.lag_ms] = max(number_of.values(), default=FIRST_AUDIT - 1) + 1
+            row = {"app_id": key.app_id, "source": key.source, "number": number_of[each.lag_ms], "lag_ms": each.lag_ms}
+            tx.conn.execute(passes.insert(), row)
+        found.append(Pass(number_of[each.lag_ms], each.lag_ms))
+    return tuple(found)
