@@ -9,28 +9,39 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from archiver.errors import UsageError
-from archiver.model import DAY_MS, HOUR_MS, Pass, Source, Window
-from archiver.store import apps, watermarks, windows
+from archiver.model import DAY_MS, HOUR_MS, Pass, Setup, Source, Window
+from archiver.store import apps, passes, watermarks, windows
 from archiver.store.apps import Key, Remembered
 from archiver.store.engine import Tx
 from archiver.store.schema import iso
 from archiver.store.windows import AUDIT, BACKFILL, LIVE, Wanted
-from archiver.windows import cut, cut_back, hour_floor, next_span
+from archiver.windows import cut, cut_back, cut_hours, hour_floor, next_span
 
 
-def plan(tx: Tx, key: Key, source: Source, remembered: Remembered, wanted: Sequence[Wanted], *, ahead: int) -> None:
+def with_looks(source: Source) -> tuple[Pass, ...]:
+    """The passes of a source. Hours always have an early one.
+
+    An hour's messages may lie in any file that came until its lag was over, so each of these must have been looked at
+    once before the hour can close, whether or not an early look was asked for as an insurance.
+    """
+    if source.hour_offset_ms is None or any(each.number == 0 for each in source.passes):
+        return source.passes
+    return (Pass(0, HOUR_MS), *source.passes)
+
+
+def plan(tx: Tx, key: Key, setup: Setup, remembered: Remembered, wanted: Sequence[Wanted], *, ahead: int) -> None:
     """Add what is wanted and not planned yet, at most `ahead` windows of each kind before they are claimed."""
     due_ms = {(each.number, each.cause): each.due_ms for each in wanted}
-    ground = _Ground(tx, key, remembered.origin_ms, source.hour_offset_ms, ahead)
-    passes = {each.number: each for each in source.passes}
+    ground = _Ground(tx, key, remembered.origin_ms, setup, ahead)
+    pass_of = {each.number: each for each in setup.passes}
     if (1, LIVE) in due_ms:
-        due_of = {number: ground.floor(due_ms[number, LIVE]) for number in passes}
-        ground.add(1, passes[1].lag_ms, ground.planned_until(1), due_of[1], _first_ms(ahead))
-        if 0 in passes:
-            _plan_early(ground, passes[0], due_of)
-        _plan_audits(ground, [each for each in source.passes if each.number > 1], due_of)
+        due_of = {number: ground.floor(due_ms[number, LIVE]) for number in pass_of}
+        ground.add(1, pass_of[1].lag_ms, ground.planned_until(1), due_of[1], _first_ms(ahead))
+        if 0 in pass_of:
+            _plan_early(ground, pass_of[0], pass_of[1], due_of)
+        _plan_audits(ground, [each for each in setup.passes if each.number > 1], due_of)
     if (1, BACKFILL) in due_ms and remembered.backfill_from_ms is not None:
-        _plan_back(tx, key, source.passes[0], remembered.origin_ms, remembered.backfill_from_ms, ahead)
+        _plan_back(tx, key, pass_of[1], remembered.origin_ms, remembered.backfill_from_ms, ahead)
 
 
 def _first_ms(ahead: int) -> int:
@@ -44,11 +55,12 @@ class _Ground(NamedTuple):
     tx: Tx
     key: Key
     origin_ms: int
-    hour_offset_ms: int | None
+    setup: Setup
     ahead: int
 
     def floor(self, due_ms: int) -> int:
-        return due_ms if self.hour_offset_ms is None else hour_floor(due_ms, self.hour_offset_ms)
+        offset_ms = self.setup.hour_offset_ms
+        return due_ms if offset_ms is None else hour_floor(due_ms, offset_ms)
 
     def planned_until(self, number: int) -> int:
         planned = windows.planned(self.tx, self.key, number)
@@ -57,30 +69,41 @@ class _Ground(NamedTuple):
     def add(self, number: int, lag_ms: int, from_ms: int, until_ms: int, first_ms: int, narrowest_ms: int = 1) -> int:
         """Plan as much of a range as may be planned now; gives up to where."""
         room = self.ahead - windows.waiting(self.tx, self.key, number, LIVE)
-        if self.hour_offset_ms is not None:
-            span_ms = narrowest_ms = HOUR_MS
+        if self.setup.hour_offset_ms is not None:
+            ranges = cut_hours(from_ms, until_ms, self.setup.hour_offset_ms, room)
         else:
             walked = windows.last_walked(self.tx, self.key, number, LIVE)
             span_ms = max(narrowest_ms, first_ms if walked is None else next_span(*walked))
-        ranges = [each for each in cut(from_ms, until_ms, span_ms, room) if each.hi_ms - each.lo_ms >= narrowest_ms]
+            cuts = cut(from_ms, until_ms, span_ms, room)
+            ranges = [each for each in cuts if each.hi_ms - each.lo_ms >= narrowest_ms]
         windows.plan(self.tx, self.key, number, LIVE, lag_ms, ranges)
         return ranges[-1].hi_ms if ranges else from_ms
 
-    def skip(self, number: int, lag_ms: int, until_ms: int) -> int:
-        """Mark what another pass looks at as skipped; gives up to where this pass is planned now."""
+    def skip(self, number: int, lag_ms: int, until_ms: int, missed: str | None = None) -> int:
+        """Mark what another pass looks at as skipped, or what was `missed`; gives up to where it is planned now."""
         from_ms = self.planned_until(number)
         if from_ms >= until_ms:
             return from_ms
         skipped = [Window(from_ms, until_ms)]
-        windows.plan(self.tx, self.key, number, LIVE, lag_ms, skipped, state="skipped")
+        windows.plan(self.tx, self.key, number, LIVE, lag_ms, skipped, state="skipped", missed=missed)
         return until_ms
 
 
-def _plan_early(ground: _Ground, early: Pass, due_of: dict[int, int]) -> None:
-    """An early look is insurance against recall and retention; it is spared where pass 1 is due already."""
-    windows.skip_pending(ground.tx, ground.key, 0, due_of[1])
+def _plan_early(ground: _Ground, early: Pass, first: Pass, due_of: dict[int, int]) -> None:
+    """An early look is spared where pass 1 is due already.
+
+    The file of the hour before the origin is looked at once: what is stamped in the origin's first milliseconds may
+    have been filed before them, by another node's clock.
+    """
+    tx, key, origin_ms = ground.tx, ground.key, ground.origin_ms
+    before_ms = origin_ms - HOUR_MS
+    expired_ms = ground.setup.expired_ms
+    if windows.planned(tx, key, 0) is None and (expired_ms is None or before_ms >= expired_ms):
+        windows.plan(tx, key, 0, LIVE, early.lag_ms, [Window(before_ms, origin_ms)])
+    windows.skip_pending(tx, key, 0, origin_ms, due_of[1])
     from_ms = ground.skip(0, early.lag_ms, min(due_of[0], due_of[1]))
-    ground.add(0, early.lag_ms, from_ms, due_of[0], HOUR_MS)
+    if early.lag_ms < first.lag_ms:
+        ground.add(0, early.lag_ms, from_ms, due_of[0], HOUR_MS)
 
 
 def _plan_audits(ground: _Ground, audits: list[Pass], due_of: dict[int, int]) -> None:
@@ -89,15 +112,29 @@ def _plan_audits(ground: _Ground, audits: list[Pass], due_of: dict[int, int]) ->
     An audit's windows span a tenth of its lag at least: what is looked at a second time may be looked at in bulk.
     """
     bound_ms = ground.planned_until(1)
-    covered_ms, all_covered = ground.origin_ms, True
+    covered_ms, all_covered = _looked_at_longer(ground, audits), True
     for audit in sorted(audits, key=lambda each: -each.lag_ms):
         from_ms = ground.skip(audit.number, audit.lag_ms, covered_ms)
         if not all_covered:
             continue  # a longer audit has still to be planned here
+        expired_ms = ground.setup.expired_ms
+        if expired_ms is not None and from_ms < (expired_ms := ground.floor(expired_ms)):
+            gone_ms = min(expired_ms, bound_ms, due_of[audit.number])
+            from_ms = ground.skip(audit.number, audit.lag_ms, gone_ms, missed="the provider keeps it no longer")
         narrowest_ms = max(1, audit.lag_ms // 10)
         until_ms = min(due_of[audit.number], bound_ms)
         covered_ms = ground.add(audit.number, audit.lag_ms, from_ms, until_ms, narrowest_ms, narrowest_ms)
         all_covered = until_ms - covered_ms < narrowest_ms
+
+
+def _looked_at_longer(ground: _Ground, audits: list[Pass]) -> int:
+    """Up to where an audit with a longer lag than any that is configured now has looked."""
+    longest_ms = max((audit.lag_ms for audit in audits), default=None)
+    if longest_ms is None:
+        return ground.origin_ms
+    longer = [audit for audit in passes.audits(ground.tx, ground.key) if audit.lag_ms > longest_ms]
+    reached = [watermarks.looked_until(ground.tx, ground.key, audit.number, ground.origin_ms) for audit in longer]
+    return max(reached, default=ground.origin_ms)
 
 
 def _plan_back(tx: Tx, key: Key, first: Pass, origin_ms: int, from_ms: int, ahead: int) -> None:
@@ -131,15 +168,17 @@ def plan_audit(tx: Tx, key: Key, window: Window, hour_offset_ms: int | None) -> 
 
     Raises UsageError for a range that is not closed as a whole.
     """
-    span_ms = DAY_MS
     if hour_offset_ms is not None:
         window = Window(hour_floor(window.lo_ms, hour_offset_ms), -hour_floor(-window.hi_ms, -hour_offset_ms))
-        span_ms = HOUR_MS
     apps.lock(tx, key)
     mark = watermarks.lock(tx, key)
     if not mark.complete_from_ms <= window.lo_ms < window.hi_ms <= mark.complete_until_ms:
         closed = f"from {iso(mark.complete_from_ms)} to {iso(mark.complete_until_ms)}"
         raise UsageError(f"an audit looks at what is closed: {closed}", hint="archiver status")
     number = windows.next_audit(tx, key)
-    windows.plan(tx, key, number, AUDIT, 0, cut(window.lo_ms, window.hi_ms, span_ms, window.hi_ms - window.lo_ms))
+    most = window.hi_ms - window.lo_ms
+    ranges = cut(window.lo_ms, window.hi_ms, DAY_MS, most)
+    if hour_offset_ms is not None:
+        ranges = cut_hours(window.lo_ms, window.hi_ms, hour_offset_ms, most)
+    windows.plan(tx, key, number, AUDIT, 0, ranges)
     return number

@@ -15,30 +15,35 @@ from threading import Condition, Event, Lock
 from typing import Protocol
 
 from archiver import logs, planning
+from archiver.closing import change_zone, close_hours
 from archiver.errors import (
     EXIT_DONE,
     EXIT_INCOMPLETE,
     EXIT_LATER,
     EXIT_REFUSED,
+    EXIT_USAGE,
     ArchiverError,
+    CommitsLost,
     CredentialsRefused,
     DatabaseUnavailable,
     DiskNearlyFull,
     HourMissing,
     LeaseLost,
+    OrderLost,
     RequestRefused,
     Stopped,
     TryAgainLater,
     UsageError,
     WalkFailed,
+    WrongZone,
 )
-from archiver.model import HOUR_MS, SECOND_MS, Source, Tally, Window
-from archiver.store import apps, hours, leases, runs, watermarks, windows
+from archiver.model import HOUR_MS, SECOND_MS, Pass, Setup, Source, Tally, Window
+from archiver.store import apps, hours, leases, passes, runs, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx
 from archiver.store.windows import Claim, Terms, Wanted
 from archiver.walker import Ground, Walker
-from archiver.windows import TOLERATED_SKEW_MS, due_until, hour_floor, trusted_now
+from archiver.windows import TOLERATED_SKEW_MS, clock_problem, due_until, hour_floor, trusted_now
 
 log = logging.getLogger("archiver.pull")
 
@@ -47,6 +52,14 @@ FAILURES_IN_A_ROW = 2
 
 _MANY = 50_000
 """So many new messages make what SQLite's planner knows of the tables worthless."""
+
+_OUTCOMES = {
+    EXIT_DONE: "done",
+    EXIT_USAGE: "failed",
+    EXIT_REFUSED: "refused",
+    EXIT_INCOMPLETE: "incomplete",
+    EXIT_LATER: "unfinished",
+}
 
 SPLITS_IN_A_ROW = 40
 """A single bad millisecond in a day is found by 27 halvings; a server that fails everywhere must not shred the plan."""
@@ -128,16 +141,21 @@ class Pull:
         self._tried: set[int] = set()
         self._failures = self._splits = self._refused = 0
         self._skew_ms: int | None = None
+        self._clock_problem: str | None = None
         self._due_ms: int | None = None
+        self._passes: tuple[Pass, ...] = ()
         self._origin_ms = 0
         self._wanted: list[Wanted] = []
         self._key: Key
+        self._run_id = 0
+        self._setup: Setup
         self._ground: Ground
 
     def run(self) -> Outcome:
-        """Walk all that is due. Raises usage errors; whatever else happens is in the outcome."""
+        """Walk all that is due. Raises usage errors but for a wrong zone; whatever else happens is in the outcome."""
         with self.store.write() as tx:
             self._key = self._register(tx)
+            self._passes = passes.numbered(tx, self._key, planning.with_looks(self.source))
             alone = self.manner.patient  # the daemon pulls a source once at a time: what it still holds, it lost
             run_id = runs.start(tx, self._key, self.manner.command, self._owner, alone=alone)
             if alone:
@@ -147,23 +165,13 @@ class Pull:
         return self.outcome
 
     def _run(self, run_id: int) -> None:
-        longest = max((each.number for each in self.source.passes if each.number > 1), default=None)
-        self._ground = Ground(
-            self.store,
-            self.source,
-            run_id,
-            self.manner.lease_ms,
-            longest,
-            self.stop,
-            self._count,
-            self._watcher.moved,
-            self.manner.ahead,
-        )
+        self._run_id = run_id
         broken: ArchiverError | None = None
         try:
+            self._apply_settings()
             self._begin()
             self._work_all()
-        except (TryAgainLater, CredentialsRefused, RequestRefused) as error:
+        except (TryAgainLater, CredentialsRefused, RequestRefused, WrongZone) as error:
             broken = error
         except UsageError as error:
             self._end_run("failed", str(error))
@@ -187,36 +195,91 @@ class Pull:
         )
         if first and start_ms < origin_ms <= now_ms:
             hours.add_before_first_contact(tx, key, Window(start_ms, origin_ms), settle_ms)
-            watermarks.move(tx, key, watermarks.lock(tx, key), longest_audit=None)
             fields = {"app": source.app, "source": source.kind, "from_ms": start_ms, "to_ms": origin_ms}
             log.warning("what the provider kept no longer before the first contact is lost", extra={"fields": fields})
-        for each in source.passes:
-            windows.set_lag(tx, key, each.number, each.lag_ms)
         return key
+
+    def _apply_settings(self) -> None:
+        """What was read under other settings than those in force now: read again, or left where it is proved."""
+        key, source = self._key, self.source
+        audits = [each for each in self._passes if each.number >= passes.FIRST_AUDIT]
+        longest = max(audits, key=lambda each: each.lag_ms, default=None)
+        with self.store.write() as tx:
+            before_ms = apps.hour_offset(tx, key)
+            for each in self._passes:
+                windows.read_again_at(tx, key, each.number, each.lag_ms)
+            watermarks.audit_by(tx, key, None if longest is None else longest.number)
+            if source.hour_offset_ms is not None and before_ms != source.hour_offset_ms:
+                self._change_zone(tx, before_ms, source.hour_offset_ms)
+            elif source.hour_offset_ms is not None:
+                hours.read_again_under(tx, key, source.hour_offset_ms)
+
+    def _change_zone(self, tx: Tx, before_ms: int | None, offset_ms: int) -> None:
+        apps.set_hour_offset(tx, self._key, offset_ms)
+        if before_ms is None:
+            hours.adopt(tx, self._key, offset_ms)
+            return
+        opened, mark = change_zone(tx, self._key, before_ms, watermarks.lock(tx, self._key))
+        hours.read_again_under(tx, self._key, offset_ms)
+        fields = {"app": self.source.app, "reopened": opened, "complete_until_ms": mark.complete_until_ms}
+        log.error("hour_utc_offset was changed: what it did not vouch for is read again", extra={"fields": fields})
 
     def _begin(self) -> None:
         """Ask the server for its time, and fix by it what is due."""
         server_ms = self.source.fetch_now()
         with self.store.write() as tx:
             database_ms = tx.now_ms()
-            self._skew_ms = server_ms - database_ms
-            apps.note_skew(tx, self._key, self._skew_ms)
+            self._note_clocks(tx, server_ms, database_ms)
             self._origin_ms = apps.lock(tx, self._key).origin_ms
             complete_until_ms = watermarks.lock(tx, self._key).complete_until_ms
-        if abs(self._skew_ms) > TOLERATED_SKEW_MS:
-            fields = {"app": self.source.app, "source": self.source.kind, "skew_seconds": self._skew_ms // SECOND_MS}
-            log.error("the server's clock and the database's differ", extra={"fields": fields})
         now_ms = trusted_now(server_ms, database_ms)
-        self._due_ms = due_until(now_ms, _settle_ms(self.source))
+        self._setup = self._set_up(now_ms)
+        self._ground = self._prepare(self._setup, server_ms - database_ms)
+        settle_ms = _settle_ms(self.source)
+        self._due_ms = due_until(now_ms, settle_ms)
         if self.source.hour_offset_ms is not None:
             self._due_ms = hour_floor(self._due_ms, self.source.hour_offset_ms)
-        first_pass_first = sorted(self.source.passes, key=lambda each: (each.number != 1, each.number))
-        live = [Wanted(each.number, windows.LIVE, due_until(now_ms, each.lag_ms)) for each in first_pass_first]
-        back = [Wanted(1, windows.BACKFILL, self._due_ms)]
+        first_pass_first = sorted(self._passes, key=lambda each: (each.number != 1, each.number))
+        live = [
+            Wanted(each.number, windows.LIVE, due_until(now_ms, each.lag_ms), each.lag_ms) for each in first_pass_first
+        ]
+        back = [Wanted(1, windows.BACKFILL, self._due_ms, settle_ms)]
         self._wanted = live * self.manner.live + back * self.manner.backfill
-        if self.manner.audit is not None:
-            self._wanted = [Wanted(self.manner.audit, windows.AUDIT, self._due_ms)]
+        if self.manner.audit is not None:  # of what is closed already, whatever lag is in force by now
+            self._wanted = [Wanted(self.manner.audit, windows.AUDIT, due_until(now_ms, 0))]
         self._watcher.begun(complete_until_ms, self._due_ms)
+
+    def _note_clocks(self, tx: Tx, server_ms: int, database_ms: int) -> None:
+        """Hold the server's clock against the database's, and against what both showed at the last pull."""
+        self._skew_ms = server_ms - database_ms
+        apps.note_skew(tx, self._key, self._skew_ms)
+        fields = {"app": self.source.app, "source": self.source.kind, "skew_seconds": self._skew_ms // SECOND_MS}
+        if abs(self._skew_ms) > TOLERATED_SKEW_MS:
+            log.error("the server's clock and the database's differ", extra={"fields": fields})
+        if self._skew_ms <= TOLERATED_SKEW_MS:  # one that is not believed says nothing of its pace, either
+            self._clock_problem = clock_problem(apps.last_clocks(tx, self._key), server_ms, database_ms)
+            apps.note_clocks(tx, self._key, server_ms, self._clock_problem)
+        if self._clock_problem is not None:
+            log.error("%s", self._clock_problem, extra={"fields": fields})
+
+    def _set_up(self, now_ms: int) -> Setup:
+        retention_ms = self.source.retention_ms
+        expired_ms = None if retention_ms is None else now_ms - retention_ms
+        return Setup(self._passes, self.source.hour_offset_ms, expired_ms)
+
+    def _prepare(self, setup: Setup, skew_ms: int) -> Ground:
+        return Ground(
+            self.store,
+            self.source,
+            setup,
+            self._run_id,
+            self.manner.lease_ms,
+            skew_ms,
+            self.stop,
+            self._count,
+            self._watcher.moved,
+            self.manner.ahead,
+        )
 
     def _work_all(self) -> None:
         if self.manner.workers == 1:
@@ -273,7 +336,7 @@ class Pull:
         self.store.check_disk()
         with self.store.write() as tx:
             remembered = apps.lock(tx, self._key)
-            planning.plan(tx, self._key, self.source, remembered, self._wanted, ahead=2 * self.manner.workers)
+            planning.plan(tx, self._key, self._setup, remembered, self._wanted, ahead=2 * self.manner.workers)
             terms = Terms(
                 self._owner,
                 self.manner.lease_ms,
@@ -281,6 +344,7 @@ class Pull:
                 tried=frozenset(self._tried),
                 patient=self.manner.patient,
                 retry_stuck=self.manner.retry_stuck,
+                distrusts=remembered.distrusts,
             )
             for wanted in self._wanted:
                 claim = windows.claim(tx, self._key, wanted, terms)
@@ -292,6 +356,11 @@ class Pull:
         try:
             walker.walk()
             self._failures = self._splits = 0
+        except CommitsLost as error:
+            self._refused += 1
+            log.critical("%s", error, extra={"fields": {"app": self.source.app, "source": self.source.kind}})
+            with suppress(LeaseLost):
+                walker.give_back(error, may_split=False)
         except LeaseLost:
             self._refused += 1
             log.warning("a window went to another process; nothing of its page was stored")
@@ -306,12 +375,15 @@ class Pull:
             self._give_back(walker, error)
             self._failures = FAILURES_IN_A_ROW
             raise
+        except WrongZone:
+            self._failures = FAILURES_IN_A_ROW
+            raise
 
     def _give_back(self, walker: Walker, error: ArchiverError) -> None:
         self.outcome.reason, self.outcome.hint = str(error), error.hint
         if isinstance(error, WalkFailed):
             self._splits += 1
-        elif not isinstance(error, Stopped | HourMissing):
+        elif not isinstance(error, Stopped | HourMissing | OrderLost):
             self._failures += 1
         again = walker.give_back(error, may_split=self._splits <= SPLITS_IN_A_ROW)
         if not again:
@@ -329,34 +401,69 @@ class Pull:
     def _conclude(self, broken: ArchiverError | None) -> None:
         """The exit code, from what the database says and what broke the pull off."""
         outcome = self.outcome
+        doubtful, missed = False, None
         try:
+            if self.source.hour_offset_ms is not None and self._due_ms is not None and broken is None:
+                doubtful, broken = self._close_hours()
             with self.store.read() as tx:
                 self._watch_loss(tx)
                 hole = self.manner.audit is None and windows.unaccepted_hole(tx, self._key)
                 left = self._left(tx)
+                missed = self._missed(tx)
         except DatabaseUnavailable as error:
             broken, hole, left = broken or error, False, True
         if isinstance(broken, CredentialsRefused):
             outcome.exit_code = EXIT_REFUSED
-        elif hole:
+        elif isinstance(broken, WrongZone):
+            outcome.exit_code = EXIT_USAGE
+        elif hole or missed:
             outcome.exit_code = EXIT_INCOMPLETE
-        elif broken is not None or left:
+        elif broken is not None or left or self._clock_problem is not None:
             outcome.exit_code = EXIT_LATER
         if isinstance(broken, DiskNearlyFull):
             log.critical("%s", broken, extra={"fields": {"app": self.source.app}})
+        self._explain(broken, hole=hole, missed=missed, doubtful=doubtful, left=left)
+        if outcome.tally.new >= _MANY:
+            with suppress(TryAgainLater):
+                self.store.analyze()
+        self._end_run(_OUTCOMES[outcome.exit_code], outcome.reason)
+
+    def _explain(
+        self, broken: ArchiverError | None, *, hole: bool, missed: str | None, doubtful: bool, left: bool
+    ) -> None:
+        outcome = self.outcome
         if broken is not None:
             outcome.reason, outcome.hint = str(broken), broken.hint
         elif hole:
             outcome.reason, outcome.hint = "there is a hole that nobody has accepted", "archiver coverage"
+        elif missed:
+            outcome.reason, outcome.hint = missed, "archiver status"
+        elif self._clock_problem is not None:
+            outcome.reason, outcome.hint = self._clock_problem, "archiver doctor"
+        elif doubtful:
+            outcome.reason = "hours wait, as their files hold messages of other hours: hour_utc_offset may be wrong"
+            outcome.hint = "archiver doctor"
         elif left:
             outcome.reason = outcome.reason or "windows that are due are held by another process"
         else:
             outcome.reason = outcome.hint = None
-        if outcome.tally.new >= _MANY:
-            with suppress(TryAgainLater):
-                self.store.analyze()
-        words = {EXIT_DONE: "done", EXIT_REFUSED: "refused", EXIT_INCOMPLETE: "incomplete", EXIT_LATER: "unfinished"}
-        self._end_run(words[outcome.exit_code], outcome.reason)
+
+    def _close_hours(self) -> tuple[bool, WrongZone | None]:
+        """Close what the last look made ready, even where no walk of this pull came after it."""
+        with self.store.write() as tx:
+            held = watermarks.lock(tx, self._key)
+            closed = close_hours(tx, self._key, self.source.app, self._setup, held)
+        return closed.doubtful, closed.wrong
+
+    def _missed(self, tx: Tx) -> str | None:
+        """What an audit that somebody asked for has to say: something was missing, or could not be looked at."""
+        if self.manner.audit is None:
+            return None
+        if self.outcome.tally.new:
+            return f"{self.outcome.tally.new} messages were missing; they are stored now"
+        if windows.missed(tx, self._key, self.manner.audit):
+            return "parts of the range could not be looked at: the provider keeps them no longer"
+        return None
 
     def _watch_loss(self, tx: Tx) -> None:
         """Alarm while there is time: at half and at 80 % of what the provider keeps."""
@@ -382,13 +489,17 @@ class Pull:
             planned = windows.planned(tx, self._key, 1)
             if self._due_ms > (self._origin_ms if planned is None else planned.hi_ms):
                 return True
+            # The last hour that is due waits for its neighbour's file, which is not.
+            closable_ms = self._due_ms - (0 if self.source.hour_offset_ms is None else HOUR_MS)
+            if windows.is_due_unclosed(tx, self._key, closable_ms):
+                return True
             return windows.is_open(tx, self._key, Wanted(1, windows.LIVE, self._due_ms))
         return any(windows.is_open(tx, self._key, wanted) for wanted in self._wanted)
 
     def _end_run(self, outcome: str, reason: str | None) -> None:
         with suppress(TryAgainLater), self.store.write() as tx:
             runs.end(
-                *(tx, self._ground.run_id, outcome),
+                *(tx, self._run_id, outcome),
                 reason=reason,
                 requests=self._requests,
                 skew_ms=self._skew_ms,

@@ -83,7 +83,7 @@ def accept(store: Store, window: Window, reason: str, who: str, *, app: str | No
                     raise UsageError(f"the range cuts the hole from {lo_ms} to {hi_ms}; give its whole range")
             held = watermarks.lock(tx, each.key)
             accepted += windows.accept(tx, each.key, window, reason=reason, who=who)
-            watermarks.move(tx, each.key, held, longest_audit=None)
+            watermarks.move(tx, each.key, held)
         if not accepted:
             raise UsageError("no hole lies in this range", hint="archiver coverage lists them")
     return accepted

@@ -2,38 +2,43 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from threading import Event
+from typing import Any
 
 from archiver.ahead import lots
+from archiver.closing import close_hours
 from archiver.errors import (
     ArchiverError,
-    ConfigurationError,
+    FileMissing,
     HourMissing,
+    LeaseLost,
+    OrderLost,
     ProviderUnavailable,
     RequestRefused,
     Stopped,
     TryAgainLater,
     WalkFailed,
+    WrongZone,
 )
-from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS, Source, Step, Tally
+from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS, Setup, Source, Step, Tally, Window
 from archiver.store import apps, hours, pages, runs, watermarks, windows
 from archiver.store.engine import Store, Tx
 from archiver.store.windows import AUDIT, Claim
 from archiver.windows import (
     PAGES_PER_WALK,
-    file_shift,
     halves,
-    hour_shift,
-    missing_hour,
+    is_expired,
     next_span,
-    offset_text,
     settled,
+    shift_hours,
     trusted_now,
-    zone_shift,
+    zone_evidence,
 )
 
 log = logging.getLogger("archiver.pull")
@@ -50,9 +55,11 @@ class Ground:
 
     store: Store
     source: Source
+    setup: Setup
     run_id: int
     lease_ms: int
-    longest_audit: int | None
+    skew_ms: int
+    """How far the server's clock was ahead of the database's when the pull began."""
     stop: Event
     count: Callable[[Tally], None]
     """Told about each stored page."""
@@ -78,8 +85,9 @@ class Walker:
         self.progress_ms = self.resume_ms
         self.ended = False
         self._rows = 0
-        self._shifts: set[int] = set()
-        self._wrong_zone: ConfigurationError | None = None
+        self._server_ms: int | None = None
+        self._evidence: Counter[int] = Counter()
+        self._wrong_zone: WrongZone | None = None
         self._unrenewed = 0
 
     def walk(self) -> None:
@@ -103,8 +111,9 @@ class Walker:
                 windows.hold(tx, self.claim)
                 mark_ms = self._close(tx, "exhausted", None)
             ground.moved(mark_ms)
-        if not ordered or (not self.trusted and self._rows > 1):  # a single row is always in order
-            self._note_order(ordered)
+        if ordered and not self.trusted and self._rows > 1:  # a single row is always in order
+            with ground.store.write() as tx:
+                apps.note_clean_walk(tx, self.claim.key)
 
     def _commit(self, lot: Sequence[Step]) -> None:
         last, mark_ms = lot[-1], None
@@ -114,7 +123,7 @@ class Walker:
                 self.walk0_ms = self._walk0(tx, lot[0])
             tallies = pages.insert(tx, self.claim, [step.page for step in lot], self.walk0_ms)
             whole = sum(tallies, Tally())
-            self._note_shifts(lot)
+            self._look_at(lot)
             windows.advance(
                 *(tx, self.claim, whole),
                 pages=len(lot),
@@ -123,8 +132,11 @@ class Walker:
                 lease_ms=self.ground.lease_ms,
             )
             runs.advance(tx, self.ground.run_id, whole, pages=len(lot), windows=1 if last.end else 0)
-            if last.end and self._settled():
+            if not last.ordered and apps.distrust_order(tx, self.claim.key):
+                self._reopen_by_order(tx)
+            if last.end and self._settled() and (last.ordered or not self._rests_on_order(last.end)):
                 mark_ms = self._end(tx, last)
+        self.claim = self.claim._replace(pages=self.claim.pages + len(lot))
         self.progress_ms = last.progress_ms
         self._rows += whole.received - whole.outside
         self._report(whole)
@@ -135,12 +147,13 @@ class Walker:
         if self._wrong_zone is not None:
             raise self._wrong_zone
 
-    def _note_shifts(self, lot: Sequence[Step]) -> None:
+    def _look_at(self, lot: Sequence[Step]) -> None:
+        """Remember the server's latest time, and what a file says of the zone that its hours are named by."""
+        self._server_ms = lot[-1].page.server_ms or self._server_ms
         offset_ms = self.ground.source.hour_offset_ms
-        if offset_ms is not None and 0 not in self._shifts:
-            messages = (message for step in lot for message in step.page.messages)
-            found = {hour_shift(self.claim.window, each.timestamp_ms, offset_ms) for each in messages}
-            self._shifts |= {hours for hours in found if hours is not None}
+        if offset_ms is not None:
+            stamps = (message.timestamp_ms for step in lot for message in step.page.messages)
+            self._evidence += zone_evidence(self.claim.window.lo_ms, stamps, offset_ms)
 
     def _walk0(self, tx: Tx, step: Step) -> int:
         """When this walk began, by the server's clock as far as it is believed."""
@@ -164,43 +177,96 @@ class Walker:
             # As dense as what was walked, the rest is a few windows' worth, which others may walk at the same time.
             span_ms = next_span(progress_ms - claim.window.lo_ms, PAGES_PER_WALK)
             claim = windows.split(tx, claim, progress_ms, span_ms=span_ms)
+        lost_until_ms = self._lost_until(tx, claim.window)
         held = watermarks.lock(tx, key)
-        # A resumed walk, too, has not seen what the order alone puts before its beginning.
-        by_order = how != "exhausted" or self.resume_ms is not None
+        by_order = self._rests_on_order(how)
         if by_order and not apps.order_trusted(tx, key):  # asked under the lock that a reopening takes
-            raise TryAgainLater("the server's order lost our trust during this walk")
-        windows.close(tx, claim, by_order=by_order)
-        return watermarks.move(tx, key, held, longest_audit=self.ground.longest_audit).complete_until_ms
+            raise OrderLost
+        if lost_until_ms is not None:
+            claim = self._cut_off(tx, claim, lost_until_ms)
+        if lost_until_ms is None or lost_until_ms < claim.window.hi_ms:
+            windows.close(tx, claim, by_order=by_order)
+        return watermarks.move(tx, key, held).complete_until_ms
+
+    def _rests_on_order(self, how: str) -> bool:
+        """A resumed walk, too, has not seen what the order alone puts before its beginning."""
+        return how != "exhausted" or self.resume_ms is not None
+
+    def _reopen_by_order(self, tx: Tx) -> None:
+        """Look again at what was closed on the strength of the server's order, in the transaction that disproves it."""
+        source, key = self.ground.source, self.claim.key
+        held = watermarks.lock(tx, key)
+        since_ms = 0 if source.retention_ms is None else tx.now_ms() - source.retention_ms
+        reopened = windows.reopen_by_order(tx, key, since_ms=since_ms)
+        mark = watermarks.recompute(tx, key, held)
+        fields = {"app": source.app, "reopened": reopened, "complete_until_ms": mark.complete_until_ms}
+        log.error("the server's order is not trusted any more", extra={"fields": fields})
+
+    def _lost_until(self, tx: Tx, window: Window) -> int | None:
+        """Up to where the provider may have dropped rows before this walk could see them; None: nowhere.
+
+        The time is that of the last page, as rows expire during a walk, too. What was walked before a resumption was
+        seen in time.
+        """
+        source, now_ms = self.ground.source, tx.now_ms()
+        server_ms = self._server_ms if self._server_ms is not None else now_ms + self.ground.skew_ms
+        from_ms = window.lo_ms if self.resume_ms is None else self.resume_ms
+        expired = is_expired(from_ms, server_ms, now_ms, source.retention_ms)
+        if expired is None:
+            raise TryAgainLater("the clocks disagree on whether the provider still keeps this range")
+        if not expired:
+            return None
+        return max(now_ms, server_ms) - (source.retention_ms or 0)
+
+    def _cut_off(self, tx: Tx, claim: Claim, lost_until_ms: int) -> Claim:
+        """Give up what lies beyond the retention; gives what is left, held still, if anything is."""
+        rest = None
+        if lost_until_ms < claim.window.hi_ms:
+            rest = windows.split_off(tx, claim, lost_until_ms)
+        lower = claim if rest is None else claim._replace(window=Window(claim.window.lo_ms, lost_until_ms))
+        state = windows.give_up(tx, lower, "walked when the provider kept it no longer")
+        self._say_lost(lower, state)
+        return claim if rest is None else rest
+
+    def _say_lost(self, claim: Claim, state: str) -> None:
+        if state == "expired":
+            source = self.ground.source
+            fields = {"app": source.app, "source": source.kind, **claim.window._asdict()}
+            log.error("expired: a range was lost before it was archived", extra={"fields": fields})
 
     def _end_hour(self, tx: Tx, step: Step) -> int | None:
         """The hour's file has been read; the hour itself closes together with the reading of its neighbour."""
+        claim, key, source = self.claim, self.claim.key, self.ground.source
+        if step.file_sha256 is None and hours.had_a_file(tx, claim):
+            server_ms = step.page.server_ms
+            raise HourMissing("the file of this hour was there and is gone", server_ms=server_ms, was_there=True)
+        expired = is_expired(claim.window.hi_ms, self._server_ms or tx.now_ms(), tx.now_ms(), source.retention_ms)
+        if expired is None:
+            raise TryAgainLater("the clocks disagree on whether the provider still keeps this hour")
         self.ended = True
-        claim, key = self.claim, self.claim.key
-        if claim.number == 0 or claim.cause == AUDIT:  # claims nothing, so it need not wait for its neighbour
-            windows.close(tx, claim, by_order=False, walked_at=tx.now_ms(), file_sha256=step.file_sha256)
-            return None
-        hours.walked(tx, claim, file_sha256=step.file_sha256, shift_hours=file_shift(self._shifts))
+        now_ms = tx.now_ms()
+        seen: dict[str, Any] = {"naming_ms": source.hour_offset_ms, "file_sha256": step.file_sha256}
+        seen["zone_evidence"] = json.dumps(self._evidence) if self._evidence else None
+        seen["shift_hours"] = shift_hours(self._evidence)
+        seen["file_seen_at"] = None if step.file_sha256 is None else now_ms
         held = watermarks.lock(tx, key)
-        self._wrong_zone = self._proof_of_wrong_zone(tx)
-        if self._wrong_zone is not None:
-            hours.reopen(tx, key)
-            mark = watermarks.recompute(tx, key, held, longest_audit=self.ground.longest_audit)
-            return mark.complete_until_ms
-        hours.close(tx, key, claim.number)
-        return watermarks.move(tx, key, held, longest_audit=self.ground.longest_audit).complete_until_ms
+        if expired:
+            self._say_lost(claim, windows.give_up(tx, claim, "read when the provider kept it no longer", **seen))
+        elif claim.number == 0 or claim.cause == AUDIT:  # claims nothing, so it need not wait for its neighbour
+            windows.close(tx, claim, by_order=False, walked_at=now_ms, **seen)
+        else:
+            hours.walked(tx, claim, **seen)
+        return self._close_hours(tx, held)
 
-    def _proof_of_wrong_zone(self, tx: Tx) -> ConfigurationError | None:
-        files = hours.shifts(tx, self.claim.key)
-        shift = zone_shift(files)
-        if shift is None:
-            return None
-        offset_ms = self.ground.source.hour_offset_ms or 0
-        messages = sum(count for _, count in files)
-        return ConfigurationError(
-            f"{self.ground.source.app}: the hours are not those of hour_utc_offset: all {messages} messages of"
-            f" {len(files)} files are stamped {shift:+d} h beside their file's hour",
-            hint=f'hour_utc_offset = "{offset_text(offset_ms - shift * HOUR_MS)}"',
-        )
+    def _close_hours(self, tx: Tx, held: watermarks.Watermark) -> int:
+        claim, ground = self.claim, self.ground
+        numbers = (1,) if claim.number <= 1 else (1, claim.number)
+        closed = close_hours(tx, claim.key, ground.source.app, ground.setup, held, numbers)
+        self._wrong_zone = closed.wrong
+        if closed.wrong is not None:
+            fields = {"app": ground.source.app, "reopened": closed.reopened}
+            log.error("the hours have another zone: what was read is open again", extra={"fields": fields})
+        return closed.mark.complete_until_ms
 
     def _renew(self, size: int) -> None:
         """A long file renews the lease by what has come in, never by a timer: a stuck walk loses it."""
@@ -225,71 +291,111 @@ class Walker:
             fields = {"app": app, "source": source, "quarantined": tally.quarantined}
             log.warning("quarantined: records that could not be read", extra={"fields": fields})
 
-    def _note_order(self, ordered: bool) -> None:
-        """Remember how the server sorted; what was closed on the strength of its order is looked at again."""
-        ground, key = self.ground, self.claim.key
-        with ground.store.write() as tx:
-            if not apps.note_order(tx, key, ordered=ordered):
-                return
-            held = watermarks.lock(tx, key)
-            retention_ms = ground.source.retention_ms
-            since_ms = 0 if retention_ms is None else tx.now_ms() - retention_ms
-            windows.forget_progress(tx, key)
-            reopened = windows.reopen_by_order(tx, key, since_ms=since_ms)
-            mark = watermarks.recompute(tx, key, held, longest_audit=ground.longest_audit)
-        fields = {"app": ground.source.app, "reopened": reopened, "complete_until_ms": mark.complete_until_ms}
-        log.error("the server's order is not trusted any more", extra={"fields": fields})
-
     def give_back(self, error: ArchiverError, *, may_split: bool) -> bool:
         """Put the window back after `error`; True when the same pull may claim it, or its parts, again."""
-        if isinstance(error, HourMissing):
-            self._give_back_missing(error)
-            return False
-        advanced = self.progress_ms is not None and self.progress_ms != self.resume_ms and self.trusted
-        walked = isinstance(error, WalkFailed)
-        refused = isinstance(error, ProviderUnavailable | RequestRefused)
-        poisoned = walked or (refused and self.claim.attempts >= _ATTEMPTS_BEFORE_SPLIT)
-        parts = None if self.ground.source.hour_offset_ms is not None else halves(self.claim.window)
-        whole = self.ground.source.hour_offset_ms is not None or (parts is not None and not may_split)
         with self.ground.store.write() as tx:
-            windows.hold(tx, self.claim)
-            now_ms = tx.now_ms()
-            backoff_ms = min(_FIRST_BACKOFF_MS * 2 ** min(self.claim.attempts - 1, 8), _LONGEST_BACKOFF_MS)
-            if advanced or not poisoned or whole:
-                again = walked and advanced
-                at_ms = None if again or isinstance(error, Stopped) else now_ms + backoff_ms
-                windows.retry(tx, self.claim, str(error), at_ms=at_ms, keep_progress=self.progress_ms is not None)
-                return again
-            if parts is not None:
-                lower = windows.split(tx, self.claim, parts[1].lo_ms)
-                windows.retry(tx, lower, str(error), at_ms=None, keep_progress=False)
-                return True
-            windows.retry(tx, self.claim, str(error), at_ms=now_ms + HOUR_MS, keep_progress=False, state="stuck")
-        fields = {"app": self.ground.source.app, "source": self.ground.source.kind, "lo_ms": self.claim.window.lo_ms}
-        log.error("stuck: a single millisecond cannot be walked", extra={"fields": fields})
-        return False
+            windows.hold(tx, self.claim, exact=False)
+            if isinstance(error, Stopped | LeaseLost | OrderLost):
+                windows.retry(tx, self.claim, str(error), at_ms=None, keep_progress=True)
+                return isinstance(error, OrderLost)  # the next walk does not rest on it
+            if self._is_lost(tx, error):
+                return False
+            if isinstance(error, HourMissing):
+                self._give_back_missing(tx, error)
+                return False
+            return self._give_back(tx, error, may_split=may_split)
 
-    def _give_back_missing(self, error: HourMissing) -> None:
+    def _is_lost(self, tx: Tx, error: ArchiverError) -> bool:
+        """Give up what the provider keeps no longer, whatever went wrong this time: it will never be had."""
+        claim, ground, now_ms = self.claim, self.ground, tx.now_ms()
+        server_ms = now_ms + ground.skew_ms
+        if isinstance(error, HourMissing) and error.server_ms is not None:
+            server_ms = error.server_ms
+        told = isinstance(error, HourMissing | ProviderUnavailable | RequestRefused | WalkFailed)
+        if not told or not is_expired(claim.window.hi_ms, server_ms, now_ms, ground.source.retention_ms):
+            return False
+        held = watermarks.lock(tx, claim.key)
+        self._say_lost(claim, windows.give_up(tx, claim, str(error)))
+        self._move(tx, held)
+        return True
+
+    def _move(self, tx: Tx, held: watermarks.Watermark) -> None:
+        if self.ground.source.hour_offset_ms is None:
+            watermarks.move(tx, self.claim.key, held)
+        else:
+            self._close_hours(tx, held)
+
+    def _give_back(self, tx: Tx, error: ArchiverError, *, may_split: bool) -> bool:
+        """Try again later, in halves, or say that it cannot be walked, by what else the provider answers."""
+        claim, now_ms = self.claim, tx.now_ms()
+        failed_ms = claim.failed_ms if claim.failed_ms is not None else now_ms
+        walked = isinstance(error, WalkFailed)
+        advanced = self.progress_ms is not None and self.progress_ms != self.resume_ms and self.trusted
+        again = walked and advanced
+        backoff_ms = min(_FIRST_BACKOFF_MS * 2 ** min(claim.attempts - 1, 8), _LONGEST_BACKOFF_MS)
+        hourly = self.ground.source.hour_offset_ms is not None
+        blamed = not advanced and (self._hour_is_to_blame(tx) if hourly else self._is_to_blame(tx, error))
+        parts = None if hourly else halves(claim.window)
+        if blamed and parts is not None and may_split:
+            lower = windows.split(tx, claim, parts[1].lo_ms)
+            windows.retry(tx, lower, str(error), at_ms=None, keep_progress=False, failed_at=None)
+            return True
+        if blamed and parts is None and (hourly or self._others_close(tx, failed_ms)):
+            self._get_stuck(tx, error)
+            return False
+        at_ms = None if again else now_ms + backoff_ms
+        seen: dict[str, Any] = {"file_seen_at": now_ms} if isinstance(error, FileMissing) else {}
+        keep = self.progress_ms is not None
+        windows.retry(tx, claim, str(error), at_ms=at_ms, keep_progress=keep, failed_at=failed_ms, **seen)
+        return again
+
+    def _is_to_blame(self, tx: Tx, error: ArchiverError) -> bool:
+        """Whether it is this window that cannot be had, not the provider: others of it could, meanwhile."""
+        if isinstance(error, WalkFailed):
+            return True
+        if not isinstance(error, ProviderUnavailable | RequestRefused) or self.claim.failed_ms is None:
+            return False
+        enough = self.claim.attempts >= _ATTEMPTS_BEFORE_SPLIT
+        return enough and windows.others_succeed(tx, self.claim, self.claim.failed_ms)
+
+    def _others_close(self, tx: Tx, failed_ms: int) -> bool:
+        return self.claim.failed_ms is not None and windows.others_close(tx, self.claim, failed_ms)
+
+    def _hour_is_to_blame(self, tx: Tx) -> bool:
+        return self.claim.attempts >= _ATTEMPTS_BEFORE_SPLIT and hours.others_read(tx, self.claim)
+
+    def _get_stuck(self, tx: Tx, error: ArchiverError) -> None:
+        """Nobody waits for an audit's look, so it is missed; what moves the watermark is tried again, each hour."""
+        claim, source = self.claim, self.ground.source
+        fields = {"app": source.app, "source": source.kind, "lo_ms": claim.window.lo_ms}
+        if claim.number != 1:
+            held = watermarks.lock(tx, claim.key)
+            windows.give_up(tx, claim, str(error))
+            self._move(tx, held)
+            return
+        at_ms = tx.now_ms() + HOUR_MS
+        windows.retry(tx, claim, str(error), at_ms=at_ms, keep_progress=False, state="stuck", failed_at=claim.failed_ms)
+        log.error("stuck: a range cannot be walked, though others can", extra={"fields": fields})
+
+    def _give_back_missing(self, tx: Tx, error: HourMissing) -> None:
         """Say what the missing of a file means for its hour, by the hour's age."""
         claim, key, source = self.claim, self.claim.key, self.ground.source
-        with self.ground.store.write() as tx:
-            windows.hold(tx, claim)
-            now_ms = tx.now_ms()
-            age_ms = trusted_now(now_ms if error.server_ms is None else error.server_ms, now_ms) - claim.window.hi_ms
-            state = missing_hour(
-                age_ms,
-                number=claim.number,
-                retention_ms=source.retention_ms,
-                presumed=age_ms >= claim.lag_ms and hours.presumed_empty(tx, claim),
-            )
-            if state == "not_ready":
-                backoff_ms = min(_FIRST_MISSING_MS * 2 ** min(claim.attempts - 1, 8), HOUR_MS)
-                windows.retry(tx, claim, str(error), at_ms=now_ms + backoff_ms, keep_progress=False, state=state)
-                return
+        now_ms = tx.now_ms()
+        server_ms = now_ms if error.server_ms is None else error.server_ms
+        age_ms = trusted_now(server_ms, now_ms) - claim.window.hi_ms
+        kept = is_expired(claim.window.hi_ms, server_ms, now_ms, source.retention_ms) is False
+        gone = error.was_there or hours.had_a_file(tx, claim)
+        if gone and self._hour_is_to_blame(tx):
+            self._get_stuck(tx, error)
+            return
+        due = claim.number == 1 and age_ms >= claim.lag_ms and kept and not gone
+        if due and hours.presumed_empty(tx, claim):
             held = watermarks.lock(tx, key)
-            windows.end(tx, claim, state, reason=str(error), closed_at=now_ms)
-            hours.close(tx, key, claim.number)
-            watermarks.move(tx, key, held, longest_audit=self.ground.longest_audit)
-        if state == "expired":
-            fields = {"app": source.app, "source": source.kind, **claim.window._asdict()}
-            log.error("expired: an hour was lost before it was archived", extra={"fields": fields})
+            naming_ms = source.hour_offset_ms
+            windows.end(tx, claim, "presumed_empty", reason=str(error), closed_at=now_ms, naming_ms=naming_ms)
+            self._close_hours(tx, held)
+            return
+        backoff_ms = min(_FIRST_MISSING_MS * 2 ** min(claim.attempts - 1, 8), HOUR_MS)
+        failed_ms = claim.failed_ms if claim.failed_ms is not None else now_ms
+        at_ms = now_ms + backoff_ms
+        windows.retry(tx, claim, str(error), at_ms=at_ms, keep_progress=False, state="not_ready", failed_at=failed_ms)

@@ -31,12 +31,15 @@ class Walk:
         self.furthest_ms: int | None = None
         """The latest stamp on this list, in the window or not."""
         self._seen: set[str] = set()
+        self._listed: set[str] | None = None
+        """The ids on this list, where it follows others, which it repeats; on the first list these are `_seen`."""
         self._longest = self._last = 0
         self.begin_list()
 
     def begin_list(self) -> None:
         """A new list begins: cursors belong to one list only."""
         self.news = self._empty = self._known = 0
+        self._listed = set() if self.pages else None
         self.furthest_ms = None
         self._cursors: set[str] = set()
 
@@ -61,8 +64,9 @@ class Walk:
         if stamps:
             latest_ms = max(stamps)
             self.furthest_ms = latest_ms if self.furthest_ms is None else max(self.furthest_ms, latest_ms)
-        seen = len(self._seen)
-        if not self._see_all({message.msg_id for message in page.messages}, stamps):
+        seen, ids = len(self._seen), {message.msg_id for message in page.messages}
+        repeats = ids <= (self._seen if self._listed is None else self._listed)
+        if not self._see_all(ids, stamps):
             for message in page.messages:
                 if message.msg_id not in self._seen:
                     self._seen.add(message.msg_id)
@@ -73,7 +77,10 @@ class Walk:
         self._last = page.received
         self._longest = max(self._longest, page.received)
         self._empty = 0 if page.received else self._empty + 1
-        self._known = self._known + 1 if page.messages and not news else 0
+        # Rows of other lists prove nothing: a probe repeats them, and a millisecond may fill more pages than these.
+        self._known = self._known + 1 if page.messages and repeats else 0
+        if self._listed is not None:
+            self._listed |= ids
         if cursor is not None:
             self._check_bounds(cursor)
 

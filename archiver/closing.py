@@ -1,0 +1,72 @@
+"""When hours close: what their files say together, and whether the zone that names them may be believed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from archiver.errors import WrongZone
+from archiver.model import HOUR_MS, Setup
+from archiver.store import apps, hours, watermarks, windows
+from archiver.store.apps import Key
+from archiver.store.engine import Tx
+from archiver.store.hours import Files, Looked
+from archiver.store.watermarks import Watermark
+from archiver.windows import offset_text
+
+
+class Closed(NamedTuple):
+    """Where the watermark is now; `wrong`: the zone has proved wrong, and what was read under it is open again.
+
+    `doubtful`: hours wait, since their files hold messages of other hours.
+    """
+
+    mark: Watermark
+    wrong: WrongZone | None = None
+    reopened: int = 0
+    doubtful: bool = False
+
+
+def close_hours(tx: Tx, key: Key, app: str, setup: Setup, held: Watermark, numbers: tuple[int, ...] = (1,)) -> Closed:
+    """Close every hour of these passes that may close, under the watermark that the caller holds."""
+    offset_ms = setup.hour_offset_ms or 0
+    files = hours.files(tx, key, offset_ms)
+    if files.zone.shift_ms is not None:
+        reason = "read under a wrong hour_utc_offset"
+        reopened = hours.reopen(tx, key, offset_ms, from_ms=files.agreed_ms, reason=reason)
+        wrong = _wrong_zone(app, offset_ms, files)
+        apps.note_zone(tx, key, f"{wrong} (try: {wrong.hint})")
+        return Closed(watermarks.recompute(tx, key, held), wrong, reopened)
+    if files.agreed_ms is not None:
+        apps.note_zone(tx, key, None)
+    held_back = None
+    if files.zone.doubtful:
+        held_back = 0 if files.agreed_ms is None else files.agreed_ms + 1
+    for number in numbers:
+        hours.close(tx, key, number, offset_ms, _looked(tx, key, setup), held_back=held_back)
+    return Closed(watermarks.move(tx, key, held), doubtful=files.zone.doubtful)
+
+
+def _looked(tx: Tx, key: Key, setup: Setup) -> Looked:
+    """Up to where all files have been looked at: to the first that nobody has asked for yet."""
+    planned = windows.planned(tx, key, 0)
+    untried_ms = windows.first_untried(tx, key, 0)
+    until_ms = untried_ms if untried_ms is not None else 0 if planned is None else planned.hi_ms
+    early_ms = next((each.lag_ms for each in setup.passes if each.number == 0), HOUR_MS)
+    return Looked(until_ms, max(HOUR_MS, early_ms))
+
+
+def _wrong_zone(app: str, offset_ms: int, files: Files) -> WrongZone:
+    shift_ms = files.zone.shift_ms or 0
+    return WrongZone(
+        f"{app}: the hours are not those of hour_utc_offset: most of {files.zone.messages} messages are stamped"
+        f" {shift_ms / HOUR_MS:+g} h beside the hour of their file",
+        hint=f'hour_utc_offset = "{offset_text(offset_ms - shift_ms)}"',
+    )
+
+
+def change_zone(tx: Tx, key: Key, before_ms: int, held: Watermark) -> tuple[int, Watermark]:
+    """The hours have another name from now on: open again what no later file under the old one vouches for."""
+    files = hours.files(tx, key, before_ms)
+    apps.note_zone(tx, key, None)
+    opened = hours.reopen(tx, key, before_ms, from_ms=files.agreed_ms, reason="read under another hour_utc_offset")
+    return opened, watermarks.recompute(tx, key, held)
