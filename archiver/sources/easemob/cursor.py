@@ -23,6 +23,9 @@ FetchPage = Callable[[dict[str, str]], tuple[Page, str | None]]
 """Asks for one page with these parameters; gives the page and its cursor."""
 
 
+_EARLIEST_MS = 10**11
+"""1973 in milliseconds, and the year 5138 in seconds: a clock below it counts in seconds, or was never set."""
+
 _one_at_a_time = Lock()
 """Python reads one page at a time anyway; many that wait for their turn in it wake up two thousand times a second."""
 
@@ -54,7 +57,7 @@ def make_page(pieces: Sequence[Piece], server_ms: int | None) -> Page:
 def server_time(envelope: Json, date_ms: int | None) -> int | None:
     """The server's clock when it took the request up: `timestamp - duration` of the envelope, else the Date header."""
     stamp, duration = envelope.get("timestamp"), envelope.get("duration")
-    if isinstance(stamp, int) and not isinstance(stamp, bool) and 0 < stamp < 2**53:
+    if isinstance(stamp, int) and not isinstance(stamp, bool) and _EARLIEST_MS < stamp < 2**53:
         return stamp - (duration if isinstance(duration, int) and 0 <= duration < stamp else 0)
     return date_ms
 
@@ -81,9 +84,9 @@ class CursorSource:
     kind: str = "cursor"
     hour_offset_ms: int | None = None
 
-    def first_contact(self, start_ms: int, now_ms: int) -> int:  # noqa: ARG002 - queries reach back for ever
-        """See `Source.first_contact`."""
-        return start_ms
+    def first_contact(self, start_ms: int, now_ms: int) -> int:
+        """The first instant that is wanted and that the provider still keeps; queries reach back no further."""
+        return start_ms if self.retention_ms is None else max(start_ms, now_ms - self.retention_ms)
 
     def fetch_now(self) -> int:
         """The server's time, from the answer to a query that no message can match."""

@@ -9,13 +9,20 @@ from __future__ import annotations
 import logging
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import chain
 from typing import IO, NamedTuple
 
-from archiver.errors import AnswerUnusable, HourMissing, ProviderUnavailable, RequestRefused, TryAgainLater
+from archiver.errors import (
+    AnswerUnusable,
+    FileMissing,
+    HourMissing,
+    ProviderUnavailable,
+    RequestRefused,
+    TryAgainLater,
+)
 from archiver.http import Answer, Downloaded, SignedLink, envelope
 from archiver.http.answers import refusal
 from archiver.http.download import Progress
@@ -129,21 +136,30 @@ class HourlySource:
         order_trusted: bool = True,  # noqa: ARG002 - nothing here depends on order
         progress: Progress = lambda _: None,
     ) -> Iterator[Step]:
-        """Read one hour; see `Source.walk`. ValueError unless the window is exactly one hour of the zone.
+        """Read one hour; see `Source.walk`.
 
+        A window that is no hour of the zone (the zone was changed) is read from all files whose hours it touches.
         `progress` is called as bytes arrive and are verified, so that the caller may renew its lease before the first
         page. Raises HourMissing besides; an hour without messages is one empty page.
         """
-        if window != hour_of(window.lo_ms, self.offset_ms):
-            raise ValueError(f"{window} is no hour of the zone")
-        return self._walk(hour_name(window.lo_ms, self.offset_ms), progress)
+        names: list[str] = []
+        lo_ms = hour_of(window.lo_ms, self.offset_ms).lo_ms
+        while lo_ms < window.hi_ms:
+            names.append(hour_name(lo_ms, self.offset_ms))
+            lo_ms += HOUR_MS
+        return self._walk(names, progress)
 
-    def _walk(self, hour: str, progress: Progress) -> Iterator[Step]:
+    def _walk(self, names: Sequence[str], progress: Progress) -> Iterator[Step]:
         with ExitStack() as stack:
-            files, server_ms = self._fetch_files(hour, stack, progress)
+            files: list[_File] = []
+            first_ms: int | None = None
+            for name in names:
+                more, server_ms = self._fetch_files(name, stack, progress)
+                files += more
+                first_ms = server_ms if first_ms is None else first_ms
             sha256 = files[-1].sha256 if files else None
-            last = Step(page_of([], server_ms), None, True, "", sha256)
-            for number, step in enumerate(chain.from_iterable(self._read(file, server_ms) for file in files)):
+            last = Step(page_of([], first_ms), None, True, "", sha256)
+            for number, step in enumerate(chain.from_iterable(self._read(file, first_ms) for file in files)):
                 if number:
                     yield last
                 last = step
@@ -170,14 +186,14 @@ class HourlySource:
             if answer.missing:
                 raise HourMissing(f"the service has no file for the hour {hour}", server_ms=answer.server_ms)
             if attempt > 1 and not answer.links:
-                raise AnswerUnusable(f"the file of the hour {hour} was there and is gone")
+                raise FileMissing(f"the file of the hour {hour} was there and is gone")
             heard_at = self.clock()
             with ExitStack() as files:
                 try:
                     found = [self._fetch_file(link, files, heard) for link in answer.links]
                 except ProviderUnavailable as error:
                     if attempt == _ATTEMPTS or self.clock() - heard_at > _PATIENCE_S:
-                        raise ProviderUnavailable(f"the file of the hour {hour} was not to be had: {error}") from None
+                        raise FileMissing(f"the file of the hour {hour} was not to be had: {error}") from None
                     log.info("%s; a fresh link is asked for", error)
                     continue
                 stack.push(files.pop_all())
