@@ -87,7 +87,9 @@ def _odd(entry: Entry) -> Iterator[_Wrong]:
     if count := entry["late_arrivals"]:
         text = f"{count} late arrivals so far, the worst {entry['worst_lateness_ms'] or 0} ms late"
         yield "LateArrivals", "warning", text, count
-    if abs(skew_ms := entry["clock_skew_ms"] or 0) > _SKEW_MS:
+    if entry["clock_problem"]:
+        yield "ClockSkew", "critical", entry["clock_problem"], None
+    elif abs(skew_ms := entry["clock_skew_ms"] or 0) > _SKEW_MS:
         yield "ClockSkew", "warning", f"the server's clock is {skew_ms // 1000} s ahead of the database's", None
     canary = entry["last_canary"]
     if canary and canary["outcome"] != "archived":

@@ -21,10 +21,11 @@ from archiver.errors import (
     ConfigurationError,
 )
 from archiver.http import call
-from archiver.model import SECOND_MS
+from archiver.model import HOUR_MS, SECOND_MS
 from archiver.store import apps, health, hours
 from archiver.store.engine import Store
-from archiver.windows import TOLERATED_SKEW_MS
+from archiver.store.schema import iso
+from archiver.windows import TOLERATED_SKEW_MS, offset_text
 
 _CLOCK_MS = 5_000
 
@@ -159,17 +160,29 @@ def _provider(line: wiring.Line, store: Store, name: str) -> Iterator[Finding]:
 
 
 def _zone(app: App, store: Store, name: str) -> Iterator[Finding]:
+    offset_ms = app.hour_utc_offset_ms
     with store.read() as tx:
         key = apps.find(tx, app.name, app.source)
-        found = hours.shifts(tx, key) if key else []
-    wrong = {shift for shift, _ in found if shift}
-    if not found:
-        yield Finding("ok", f"{name}: hour zone", "no file with messages has been read yet; the first ones will tell")
-    elif wrong and all(shift for shift, _ in found):
-        text = f"all {len(found)} files hold other hours, by {', '.join(map(str, sorted(wrong)))}"
-        yield Finding("failed", f"{name}: hour zone", text, "hour_utc_offset, as the console shows it", EXIT_USAGE)
+        files = hours.files(tx, key, offset_ms) if key else None
+        proved = apps.zone_problem(tx, key) if key and apps.hour_offset(tx, key) == offset_ms else None
+    if proved is not None:
+        yield Finding("failed", f"{name}: hour zone", proved, "set hour_utc_offset as the console shows it", EXIT_USAGE)
+    elif files is None or (files.agreed_ms is None and files.first_ms is None):
+        yield Finding(
+            "ok", f"{name}: hour zone", "no file with messages has been read yet; the first ones will show it"
+        )
+    elif files.zone.shift_ms is not None or files.zone.doubtful:
+        shift_ms = files.zone.shift_ms
+        by = "" if shift_ms is None else f", by {shift_ms / HOUR_MS:+g} h"
+        remedy = "set hour_utc_offset as the console shows it"
+        if shift_ms is not None:
+            remedy = f'hour_utc_offset = "{offset_text(offset_ms - shift_ms)}"'
+        text = f"the files since {iso(files.first_ms or 0)} hold messages of other hours{by}"
+        yield Finding("failed", f"{name}: hour zone", text, remedy, EXIT_USAGE)
     else:
-        yield Finding("ok", f"{name}: hour zone", f"the files of {len(found)} hours hold the hours they are named for")
+        newest = iso(files.agreed_ms) if files.agreed_ms is not None else None
+        text = f"the file of {newest} holds the hour it is named for" if newest else "nothing speaks against it"
+        yield Finding("ok", f"{name}: hour zone", text)
 
 
 def _attachments(settings: Settings) -> Iterator[Finding]:

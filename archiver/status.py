@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archiver.model import SECOND_MS
-from archiver.store import standing
+from archiver.model import HOUR_MS, SECOND_MS
+from archiver.store import hours, standing
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import ATTACHMENT_STATES, STATES, iso
 from archiver.store.standing import Hole, Standing
@@ -41,7 +41,7 @@ def has_hole(entries: Sequence[Entry]) -> bool:
 def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bool) -> Entry:
     app_id = each.key.app_id
     counts, of_source = standing.app_counts(tx, app_id), standing.source_counts(tx, each.key)
-    server_ms = trusted_now(now_ms + (each.skew_ms or 0), now_ms)
+    server_ms = _server_now(each, now_ms)
     newest_ms = standing.newest_ms(tx, app_id, server_ms) if counts["messages"] else None
     lag_ms = server_ms - each.complete_until_ms
     retention_ms = each.retention_ms
@@ -54,12 +54,15 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bo
         "lag_seconds": _seconds(lag_ms),
         "overdue_seconds": _seconds(max(0, lag_ms - each.settle_ms - each.grain_ms - EPS_MS - every_ms)),
         "freshness_seconds": None if newest_ms is None else _seconds(server_ms - newest_ms),
-        "time_to_loss_seconds": None if retention_ms is None else _seconds(retention_ms - lag_ms),
+        "time_to_loss_seconds": None if retention_ms is None else _seconds(retention_ms - _worst_lag(each, now_ms)),
         "retention_seconds": None if retention_ms is None else _seconds(retention_ms),
         **counts,
         **of_source,
         "order_trusted": each.order_trusted,
         "clock_skew_ms": each.skew_ms,
+        "clock_problem": each.clock_problem,
+        "zone_problem": each.zone_problem,
+        **_weak(tx, each),
         "windows": standing.states(tx, each.key),
         "holes": [hole_entry(hole) for hole in standing.holes(tx, each.key)],
         "attachments": standing.attachment_counts(tx, app_id),
@@ -68,6 +71,37 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bo
         **_runs(tx, each),
         "last_canary": standing.last_canary(tx, each.key),
     }
+
+
+def _server_now(each: Standing, now_ms: int) -> int:
+    """The provider's time now, by its skew; a clock that is not sound must not hide how late the archive is."""
+    server_ms = now_ms + (each.skew_ms or 0)
+    return max(server_ms, now_ms) if each.clock_problem else trusted_now(server_ms, now_ms)
+
+
+def _worst_lag(each: Standing, now_ms: int) -> int:
+    """How far the claim lags behind by the later clock: what is lost by that may be lost."""
+    return max(now_ms, now_ms + (each.skew_ms or 0)) - each.complete_until_ms
+
+
+def _weak(tx: Tx, each: Standing) -> Entry:
+    """What weakens the claim, as ranges; and what lies before the archive's beginning, which it does not speak of."""
+    weakness, before = standing.weakness(tx, each), standing.before_first_contact(tx, each.key)
+    return {
+        "before": None if before is None else {**before._asdict(), "reason": "before_first_contact"},
+        "unproven": [window._asdict() for window in weakness.unproven],
+        "unaudited": [window._asdict() for window in weakness.unaudited],
+        "audit_lag_seconds": None if (lag_ms := standing.audit_lag_ms(tx, each)) is None else _seconds(lag_ms),
+        "hours_confirmed_until_ms": _confirmed_until(tx, each),
+    }
+
+
+def _confirmed_until(tx: Tx, each: Standing) -> int | None:
+    """Up to where messages show that hour_utc_offset is right; None for a source without hours."""
+    if each.hour_offset_ms is None:
+        return None
+    agreed_ms = hours.files(tx, each.key, each.hour_offset_ms).agreed_ms
+    return each.origin_ms if agreed_ms is None else agreed_ms + HOUR_MS
 
 
 def _runs(tx: Tx, each: Standing) -> Entry:
@@ -101,6 +135,13 @@ def _unknown(each: Configured, now_ms: int, every_ms: int) -> Entry:
         "quarantined": 0,
         "order_trusted": True,
         "clock_skew_ms": None,
+        "clock_problem": None,
+        "zone_problem": None,
+        "before": None,
+        "unproven": [],
+        "unaudited": [],
+        "audit_lag_seconds": None,
+        "hours_confirmed_until_ms": None,
         "windows": {state: 0 for state in STATES if state != "skipped"},
         "holes": [],
         "attachments": dict.fromkeys(ATTACHMENT_STATES, 0),
@@ -145,6 +186,11 @@ def _coverage_entry(tx: Tx, each: Standing) -> Entry:
         "source": each.key.source,
         **_times(each.complete_from_ms, each.complete_until_ms, each.audited_until_ms),
         "holes": [hole_entry(hole) for hole in standing.holes(tx, each.key)],
+        "order_trusted": each.order_trusted,
+        "clock_problem": each.clock_problem,
+        "zone_problem": each.zone_problem,
+        "origin_ms": each.origin_ms,
+        **_weak(tx, each),
         "windows": [
             {
                 "pass": stretch.number,
@@ -162,10 +208,11 @@ def _coverage_entry(tx: Tx, each: Standing) -> Entry:
 
 
 def claim_in_words(entry: Entry) -> str:
-    """What may be claimed, in the protocol's words; nothing is claimed that was not walked."""
+    """What may be claimed, in the protocol's words: nothing that was not walked, and with every weakness known."""
     until = entry["complete_until"]
     if entry["complete_from_ms"] == entry["complete_until_ms"]:
-        return f"Nothing is claimed yet: the archive of {entry['app']} begins at {entry['complete_from']}."
+        nothing = f"Nothing is claimed yet: the archive of {entry['app']} begins at {entry['complete_from']}."
+        return " ".join([nothing, *weaknesses(entry)])
     accepted = sum(1 for hole in entry["holes"] if hole["state"] == "accepted")
     presumed = entry["windows"]["presumed_empty"]
     words = (
@@ -177,9 +224,35 @@ def claim_in_words(entry: Entry) -> str:
     audited_ms = entry["audited_until_ms"]
     if audited_ms > entry["origin_ms"]:
         words += f". Audited from {iso(entry['origin_ms'])} up to {iso(audited_ms)}"
+        if entry["unaudited"]:
+            words += f", except {len(entry['unaudited'])} ranges that nobody could look at any more (unaudited)"
     words += f". Late arrivals observed: {entry['late_arrivals']}"
     worst_ms = entry["worst_lateness_ms"]
-    return words + (f", the worst {worst_ms / SECOND_MS:.1f} s." if worst_ms is not None else ".")
+    words += f", the worst {worst_ms / SECOND_MS:.1f} s." if worst_ms is not None else "."
+    return " ".join([words, *weaknesses(entry)])
+
+
+def weaknesses(entry: Entry) -> list[str]:
+    """What weakens the claim, a sentence for each kind; none where nothing is known."""
+    found = []
+    if entry["before"] is not None:
+        lo, hi = iso(entry["before"]["lo_ms"]), iso(entry["before"]["hi_ms"])
+        found.append(f"Before the archive's beginning lies {lo} to {hi}, which the provider kept no longer.")
+    if entry["unproven"]:
+        count = len(entry["unproven"])
+        found.append(f"{count} ranges rest on an order of the server that proved false later (unproven).")
+    if not entry["order_trusted"]:
+        found.append("The server's order is not trusted at present.")
+    if entry["clock_problem"]:
+        found.append(f"What is due is uncertain: {entry['clock_problem']}.")
+    if entry["zone_problem"]:
+        found.append(f"Nothing of these files is claimed: {entry['zone_problem']}.")
+    confirmed_ms = entry["hours_confirmed_until_ms"]
+    if confirmed_ms is not None and entry["complete_until_ms"] > max(confirmed_ms, entry["origin_ms"]):
+        found.append(f"That hour_utc_offset is right is confirmed by no message after {iso(confirmed_ms)}.")
+    if entry["source"] == "hourly":
+        found.append("A file holds what arrived in its hour; what is filed later than that is found by audits.")
+    return found
 
 
 def claims(tx: Tx) -> list[Entry]:

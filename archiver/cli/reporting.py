@@ -50,6 +50,9 @@ def status(ctx: click.Context, form: str) -> int:
     return EXIT_INCOMPLETE if standing.has_hole(report["apps"]) else EXIT_DONE
 
 
+_PROBLEMS = (("server's clock", "clock_problem"), ("hours", "zone_problem"))
+
+
 def print_status(entry: dict[str, Any]) -> None:
     """One source, as a table of facts and the claim in words."""
     run = entry["last_run"]
@@ -66,8 +69,14 @@ def print_status(entry: dict[str, Any]) -> None:
         ("late arrivals", _late(entry)),
         ("attachments", _attachments(entry)),
         ("server's order", "trusted" if entry["order_trusted"] else "NOT TRUSTED"),
+        *[
+            (name, entry[key])
+            for name, key in (("server's clock", "clock_problem"), ("hours", "zone_problem"))
+            if entry[key]
+        ],
         ("windows", windows),
         ("holes", "; ".join(map(_hole, entry["holes"])) or "none"),
+        *[(name, _ranges(entry[name])) for name in ("unproven", "unaudited") if entry[name]],
         ("last run", f"{run['outcome']} at {run['ended_at']}" if run else "never"),
     ]
     title = f"{entry['app']} ({entry['source']}{'' if entry['configured'] else ', not configured'})"
@@ -93,6 +102,10 @@ def _attachments(entry: dict[str, Any]) -> str:
 def _hole(hole: dict[str, Any]) -> str:
     told = f"{show.instant(hole['lo_ms'])} to {show.instant(hole['hi_ms'])} {hole['state']}"
     return told + (f" ({hole['reason']})" if hole["reason"] else "")
+
+
+def _ranges(ranges: list[dict[str, int]]) -> str:
+    return "; ".join(f"{show.instant(each['lo_ms'])} to {show.instant(each['hi_ms'])}" for each in ranges)
 
 
 @click.group(invoke_without_command=True)
@@ -134,6 +147,8 @@ def _print_coverage(entry: dict[str, Any]) -> None:
     title = f"{entry['app']} ({entry['source']})"
     show.table(title, ("pass", "from (UTC)", "to (UTC)", "state", "windows", "received"), rows)
     show.console().print("holes: " + ("; ".join(map(_hole, entry["holes"])) or "none"))
+    for sentence in standing.weaknesses(entry):
+        show.console().print(sentence)
 
 
 @coverage.command()
