@@ -98,7 +98,10 @@ def check_watermarks(database: Database) -> None:
     marks = "SELECT app_id, source, complete_from_ms, complete_until_ms FROM watermarks"
     for app_id, source, low, high in database.rows(marks):
         origin = database.value("SELECT origin_ms FROM sources WHERE app_id = ? AND source = ?", app_id, source)
-        planned = "SELECT lo_ms, hi_ms, state FROM windows WHERE pass = 1 AND app_id = ? AND source = ? ORDER BY lo_ms"
+        planned = (
+            "SELECT lo_ms, hi_ms, state FROM windows WHERE pass = 1 AND cause <> 'before_first_contact'"
+            " AND app_id = ? AND source = ? ORDER BY lo_ms"
+        )
         rows = database.rows(planned, app_id, source)
         assert all(before[1] == after[0] for before, after in pairwise(rows)), rows
         tiling = {row[0]: row[1] for row in rows if row[2] in ("closed", "presumed_empty", "accepted")}

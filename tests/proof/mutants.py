@@ -140,8 +140,8 @@ def order_unchecked(patch: Patch) -> None:
 def _watermark_by(patch: Patch, until: Callable[[Tx, Key], int | None]) -> None:
     original = watermarks.move
 
-    def move(tx: Tx, key: Key, held: Watermark, *, longest_audit: int | None) -> Watermark:
-        moved = original(tx, key, held, longest_audit=longest_audit)
+    def move(tx: Tx, key: Key, held: Watermark) -> Watermark:
+        moved = original(tx, key, held)
         until_ms = until(tx, key)
         if until_ms is not None and until_ms > held.complete_until_ms:
             moved = moved._replace(complete_until_ms=until_ms)
@@ -198,13 +198,14 @@ def state_before_rows(patch: Patch) -> None:
             }
             tx.conn.execute(window_rows.update().where(window_rows.c.id == claim.id).values(counted))
             runs.advance(tx, ground.run_id, tally, pages=1)
+        self.claim = claim._replace(pages=claim.pages + 1)
         self.progress_ms = step.progress_ms
         ground.count(tally)
 
     patch.setattr(Walker, "_commit", commit)
 
 
-def _unfenced(_tx: Tx, _claim: Claim) -> None: ...
+def _unfenced(_tx: Tx, _claim: Claim, **_: bool) -> None: ...
 
 
 def no_fence(patch: Patch) -> None:
@@ -215,9 +216,9 @@ def fence_checked_outside_the_page_transaction(patch: Patch) -> None:
     hold, commit = windows.hold, Walker._commit
     checked: set[tuple[int, int]] = set()
 
-    def hold_unless_checked(tx: Tx, claim: Claim) -> None:
+    def hold_unless_checked(tx: Tx, claim: Claim, **exactly: bool) -> None:
         if (claim.id, claim.fence) not in checked:
-            hold(tx, claim)
+            hold(tx, claim, **exactly)
 
     def check_and_commit(self: Walker, lot: Sequence[Step]) -> None:
         mine = (self.claim.id, self.claim.fence)

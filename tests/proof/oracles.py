@@ -66,7 +66,7 @@ class Oracles(logging.Handler):
         trusted = bool(self._all("SELECT order_trusted FROM sources")[0][0])
         if self.mark is not None and mark != self.mark:
             fell = mark[1] < self.mark[1] or mark[0] > self.mark[0]
-            if fell and (trusted or not self._trusted):
+            if fell and trusted:
                 self.fail("O3", f"the claim fell from {self.mark} to {mark} without a reopening")
             self._falls += fell
             self._check_claim(mark, trusted)

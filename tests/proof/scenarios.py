@@ -9,7 +9,7 @@ from collections.abc import Callable
 from itertools import count
 
 from archiver.errors import LeaseLost, ProviderUnavailable
-from archiver.model import HOUR_MS, MINUTE_MS, Pass, Window
+from archiver.model import HOUR_MS, MINUTE_MS, Pass, Setup, Window
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.store import apps, runs, windows
 from archiver.store.engine import Store, open_store
@@ -153,7 +153,8 @@ def _claim(scene: Scene, store: Store, owner: str) -> Walker:
 
 
 def _walker(store: Store, source: CursorSource, run_id: int, claim: Claim) -> Walker:
-    ground = Ground(store, source, run_id, LEASE_MS, None, threading.Event(), lambda _: None, lambda _: None, False)
+    setup = Setup(source.passes, None)
+    ground = Ground(store, source, setup, run_id, LEASE_MS, 0, threading.Event(), lambda _: None, lambda _: None, False)
     return Walker(ground, claim, trusted=True)
 
 

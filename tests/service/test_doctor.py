@@ -109,7 +109,8 @@ def test_an_hour_zone_that_does_not_fit(archive: Archive) -> None:
     code, found = examine(archive, **hourly)
     assert (code, found["hour zone"]["state"]) == (0, "ok")
     archive("pull", **hourly)
-    archive.database.run("UPDATE windows SET shift_hours = 8, outside = 30")
+    shifted = "UPDATE windows SET zone_evidence = '{\"32\": 30}' WHERE zone_evidence IS NOT NULL"
+    archive.database.run(shifted)
     code, found = examine(archive, **hourly)
     assert code == 2
     assert "hour_utc_offset" in found["hour zone"]["remedy"]

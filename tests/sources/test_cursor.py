@@ -197,8 +197,15 @@ def test_garbage_is_never_an_empty_page(body: bytes) -> None:
 
 
 def test_the_server_time_is_when_the_request_was_taken_up() -> None:
-    body = b'\xef\xbb\xbf{"entities": [], "timestamp": 5000, "duration": 40, "cursor": ""}'
+    body = b'\xef\xbb\xbf{"entities": [], "timestamp": 1795000005000, "duration": 40, "cursor": ""}'
     page, cursor = read_page(Answer(200, {}, body, date_ms=9000))
-    assert (page.server_ms, cursor) == (4960, None)
+    assert (page.server_ms, cursor) == (1795000004960, None)
     page, _ = read_page(Answer(200, {}, b'{"entities": []}', date_ms=9000))
     assert page.server_ms == 9000
+
+
+def test_a_clock_that_counts_in_seconds_is_no_clock() -> None:
+    page, _ = read_page(Answer(200, {}, b'{"entities": [], "timestamp": 1795000005, "duration": 0}', date_ms=9000))
+    assert page.server_ms == 9000
+    page, _ = read_page(Answer(200, {}, b'{"entities": [], "timestamp": 1795000005, "duration": 0}'))
+    assert page.server_ms is None

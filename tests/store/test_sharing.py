@@ -92,6 +92,6 @@ def test_the_watermark_stops_at_the_first_open_window(store: Store, key: Key) ->
         with store.write() as tx:
             held = watermarks.lock(tx, key)
             windows.close(tx, claims[at], by_order=False)
-            mark = watermarks.move(tx, key, held, longest_audit=None)
+            mark = watermarks.move(tx, key, held)
         assert mark.complete_until_ms == ORIGIN + reached * 1000
         assert mark.complete_from_ms == ORIGIN

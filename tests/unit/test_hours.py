@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from archiver.model import HOUR_MS, MINUTE_MS, Window
 from archiver.sources.easemob.hours import first_hour, hour_name, hour_of
-from archiver.windows import file_shift, hour_shift, zone_shift
+from archiver.windows import Zone, agrees, judge_zone, zone_evidence
 
 EIGHT = 8 * HOUR_MS
 instants = st.integers(0, 4_102_444_800_000)  # 1970 .. 2100
@@ -114,16 +115,23 @@ class Files:
     """The files of a source, with what they say of its zone."""
 
     def __init__(self, offset_ms: int) -> None:
-        self._offset_ms, self._found = offset_ms, dict[Window, list[int]]()
+        self._offset_ms, self._found = offset_ms, dict[Window, Counter[int]]()
 
     def take(self, hour: Window, stamps: list[int]) -> None:
-        shifts = [hour_shift(hour, stamp, self._offset_ms) for stamp in stamps]
-        self._found.setdefault(hour, []).extend(shift for shift in shifts if shift is not None)
+        self._found.setdefault(hour, Counter()).update(zone_evidence(hour.lo_ms, stamps, self._offset_ms))
 
     @property
-    def shift_hours(self) -> int | None:
-        told = {hour: file_shift(set(shifts)) for hour, shifts in self._found.items()}
-        return zone_shift([(shift, len(self._found[hour])) for hour, shift in told.items() if shift is not None])
+    def zone(self) -> Zone:
+        """What those after the last that agrees say together."""
+        against: list[Counter[int]] = []
+        for _, evidence in sorted(self._found.items()):
+            against = [] if agrees(evidence) else [*against, evidence]
+        return judge_zone(against)
+
+    @property
+    def shift_hours(self) -> float | None:
+        shift_ms = self.zone.shift_ms
+        return None if shift_ms is None else shift_ms / HOUR_MS
 
 
 def within(hour: Window, count: int = 10) -> list[int]:
@@ -149,24 +157,69 @@ def test_a_utc_cluster_read_by_beijing_hours() -> None:
     assert check.shift_hours == 8
 
 
-def test_proof_takes_two_files_and_twenty_messages() -> None:
+def test_stamps_before_their_files_are_proof_by_their_number() -> None:
+    """They may have arrived late: a file of them is doubt, twenty in two files are proof."""
     check = Files(EIGHT)
-    check.take(HOUR, within(later(8), 500))
-    assert check.shift_hours is None
+    check.take(HOUR, within(later(-5), 500))
+    assert (check.shift_hours, check.zone.doubtful) == (None, True)
     check = Files(EIGHT)
-    check.take(HOUR, within(later(8), 10))
-    check.take(later(1), within(later(9), 9))
-    assert check.shift_hours is None
-    check.take(later(1), [later(9).lo_ms + 30 * MINUTE_MS])
+    check.take(HOUR, within(later(-5), 10))
+    check.take(later(1), within(later(-4), 9))
+    assert (check.shift_hours, check.zone.doubtful) == (None, True)
+    check.take(later(1), [later(-4).lo_ms + 30 * MINUTE_MS])
+    assert check.shift_hours == -5
+
+
+def test_stamps_after_their_files_are_impossible() -> None:
+    """Nothing arrives before it is stamped: one message in each of two files is proof."""
+    check = Files(EIGHT)
+    check.take(HOUR, within(later(8), 1))
+    assert (check.shift_hours, check.zone.doubtful) == (None, True)
+    check.take(later(5), within(later(13), 1))
     assert check.shift_hours == 8
 
 
-def test_one_message_within_its_hour_refutes_for_good() -> None:
+def test_a_quiet_app_proves_its_zone_by_six_files() -> None:
     check = Files(EIGHT)
-    check.take(HOUR, [*within(later(8)), HOUR.lo_ms + 30 * MINUTE_MS])
-    for number in range(1, 9):
-        check.take(later(number), within(later(number + 8), 50))
+    for number in range(5):
+        check.take(later(number), within(later(number - 3), 1))
     assert check.shift_hours is None
+    check.take(later(5), within(later(2), 1))
+    assert check.shift_hours == -3
+
+
+def test_half_an_hour_is_found_too() -> None:
+    check = Files(EIGHT)
+    for number in range(2):
+        lo_ms = later(number).lo_ms + HOUR_MS * 5 // 2
+        check.take(later(number), [lo_ms + minute * MINUTE_MS for minute in range(60)])
+    assert check.shift_hours == 2.5
+
+
+def test_a_late_message_in_each_file_does_not_hide_a_wrong_zone() -> None:
+    check = Files(EIGHT)
+    for number in range(2):
+        check.take(later(number), [*within(later(number + 8), 30), later(number + 7).lo_ms + 50 * MINUTE_MS])
+    assert check.shift_hours == 8
+
+
+def test_a_file_that_agrees_vouches_for_those_before_it_alone() -> None:
+    """A cluster may change its naming: what comes later is judged by itself."""
+    check = Files(EIGHT)
+    check.take(HOUR, within(HOUR, 500))
+    check.take(later(1), within(later(9), 15))
+    assert (check.shift_hours, check.zone.doubtful) == (None, True)
+    check.take(later(2), within(later(10), 15))
+    assert check.shift_hours == 8
+    check.take(later(3), within(later(3)))
+    assert check.zone == judge_zone([])
+
+
+def test_late_arrivals_by_different_times_speak_against_no_zone() -> None:
+    check = Files(EIGHT)
+    for number, hours in enumerate((-2, -4, -6)):
+        check.take(later(number), within(later(number + hours), 1))
+    assert (check.shift_hours, check.zone.doubtful) == (None, False)
 
 
 def test_different_shifts_prove_nothing() -> None:

@@ -10,20 +10,21 @@ from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Window
 from archiver.windows import (
     EPS_MS,
     TOLERATED_SKEW_MS,
+    agrees,
+    clock_problem,
     cut,
     cut_back,
     due_until,
-    file_shift,
     halves,
     hour_floor,
-    hour_shift,
-    missing_hour,
+    is_expired,
     next_span,
     offset_text,
     reach,
     reach_back,
     settled,
     trusted_now,
+    zone_evidence,
 )
 
 instants = st.integers(0, 2**45)
@@ -91,36 +92,52 @@ def test_an_hour_of_a_zone_begins_on_its_clock(timestamp_ms: int, offset_minutes
 
 
 @pytest.mark.parametrize(
-    ("minutes", "shift"),
-    [(30, 0), (90, 1), (-30, -1), (-8 * 60 + 30, -8), (2, None), (58, None), (-1, None), (40 * 24 * 60 + 30, None)],
+    ("minutes", "quarter"),
+    [(30, 2), (90, 6), (-30, -2), (-8 * 60 + 30, -30), (2, 0), (58, 3), (-1, None), (61, None), (40 * 24 * 60, None)],
 )
-def test_what_a_message_says_of_the_zone(minutes: int, shift: int | None) -> None:
-    hour = Window(0, HOUR_MS)
-    assert hour_shift(hour, minutes * MINUTE_MS, 0) == shift
+def test_what_a_message_says_of_the_zone(minutes: int, quarter: int | None) -> None:
+    found = zone_evidence(0, [minutes * MINUTE_MS], 0)
+    assert found == ({} if quarter is None else {quarter: 1})
 
 
-def test_what_a_file_says_of_the_zone() -> None:
-    assert file_shift(set()) is None
-    assert file_shift({8}) == 8
-    assert file_shift({8, 0}) == 0
-    assert file_shift({8, 7}) == 0, "no zone explains both"
+def test_a_file_agrees_by_the_majority_of_its_messages() -> None:
+    assert not agrees({})
+    assert agrees({0: 3, 2: 4, -8: 6})
+    assert not agrees({0: 3, 2: 4, -8: 8})
+    assert not agrees({-1: 1})
 
 
 @pytest.mark.parametrize(
-    ("age", "number", "presumed", "state"),
+    ("server_h", "database_h", "expired"),
+    [(71, 71, False), (73, 73, True), (73, 72, None), (72, 73, None), (120, 30, None), (30, 120, None)],
+)
+def test_a_range_is_lost_only_where_both_clocks_say_so(server_h: int, database_h: int, *, expired: bool | None) -> None:
+    assert is_expired(0, server_h * HOUR_MS, database_h * HOUR_MS, 72 * HOUR_MS) is expired
+    assert is_expired(0, server_h * HOUR_MS, database_h * HOUR_MS, None) is False
+
+
+def test_clocks_that_hardly_differ_are_not_asked_both() -> None:
+    assert is_expired(0, 72 * HOUR_MS + MINUTE_MS, 72 * HOUR_MS - MINUTE_MS, 72 * HOUR_MS) is True
+
+
+@pytest.mark.parametrize(
+    ("server_s", "database_s", "problem"),
     [
-        (1, 1, False, "not_ready"),
-        (30, 1, False, "not_ready"),
-        (30, 1, True, "presumed_empty"),
-        (30, 2, True, "not_ready"),
-        (73, 1, True, "expired"),
-        (73, 0, False, "skipped"),
-        (73, 2, False, "skipped"),
+        (60, 60, None),
+        (55, 60, None),
+        (0, 20, None),
+        (3500, 3600, None),
+        (0, 600, "stands still"),
+        (-9, 600, "goes back"),
+        (60, 3600, "slower"),
+        (7200, 3600, "faster"),
     ],
 )
-def test_what_a_missing_file_means(age: int, number: int, *, presumed: bool, state: str) -> None:
-    found = missing_hour(age * HOUR_MS, number=number, retention_ms=72 * HOUR_MS, presumed=presumed)
-    assert found == state
+def test_a_clock_is_held_against_its_own_past(server_s: int, database_s: int, problem: str | None) -> None:
+    found = clock_problem((0, 0), server_s * 1000, database_s * 1000)
+    assert (found is None) == (problem is None)
+    assert problem is None or problem in str(found)
+    assert clock_problem(None, server_s * 1000, database_s * 1000) is None
 
 
 @pytest.mark.parametrize(("minutes", "text"), [(480, "+08:00"), (-210, "-03:30"), (0, "+00:00")])
