@@ -32,6 +32,8 @@ class Clock:
     now_ms: int
     database_offset_ms: int = 0
     client_offset_ms: int = 0
+    told_ms: Callable[[int], int] = lambda ms: ms
+    """What the server says the time is, at an instant of its clock: it may stand still, or count in seconds."""
 
     def database_ms(self) -> int:
         return self.now_ms + self.database_offset_ms
@@ -79,6 +81,8 @@ class Nature:
     """Rows on a page, whatever was asked; 0: as asked."""
     nodes_ms: tuple[int, ...] = (0,)
     """The clocks of its nodes, as offsets."""
+    retention_ms: int | None = None
+    """Rows older than that are not listed any more."""
 
 
 RATES = (
@@ -144,11 +148,11 @@ class Provider:
         if self._hits("refused_credentials"):
             raise CredentialsRefused("simulated")
         body = self._answer(query, taken_up_ms)
-        date_ms: int | None = taken_up_ms // 1000 * 1000
+        date_ms: int | None = self.clock.told_ms(taken_up_ms) // 1000 * 1000
         if self._hits("garbage"):
             body = self._garbage(body)
         if self._hits("no_time"):
-            body, date_ms = body.replace(b'"timestamp":%d' % (taken_up_ms + 3), b'"at":0', 1), None
+            body, date_ms = body.replace(b'"timestamp":%d' % (self.clock.told_ms(taken_up_ms) + 3), b'"at":0', 1), None
         return product.read_page(Answer(body, date_ms))
 
     def _hits(self, name: str) -> bool:
@@ -175,7 +179,8 @@ class Provider:
             tail = f',"cursor":{json.dumps(cursor)}'
         now_ms = self.clock.now_ms
         self.rows_served += len(rows)
-        head = f'{{"action":"get","timestamp":{taken_up_ms + 3},"duration":3{tail},"count":{len(rows)},"entities":['
+        told_ms = self.clock.told_ms(taken_up_ms) + 3
+        head = f'{{"action":"get","timestamp":{told_ms},"duration":3{tail},"count":{len(rows)},"entities":['
         return b"".join((head.encode(), b",".join([row.raw(now_ms) for row in rows]), b"]}"))
 
     def _page(self, query: dict[str, str], lo_ms: int, hi_ms: int | None) -> tuple[list[Record], str | None]:
@@ -183,6 +188,8 @@ class Provider:
         first = bisect_left(self._stamps, lo_ms)
         last = len(self.records) if hi_ms is None else bisect_left(self._stamps, hi_ms)
         now_ms = self.clock.now_ms
+        if self.nature.retention_ms is not None:
+            first = max(first, bisect_left(self._stamps, now_ms - self.nature.retention_ms))
         matching = [record for record in self.records[first:last] if record.visible_ms <= now_ms]
         if order != "ascending":
             matching.sort(key=lambda record: _place(order, record))
