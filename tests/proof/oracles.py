@@ -29,8 +29,8 @@ _SUMS = "received <> new + known + changed + quarantined"
 class Falsified(AssertionError):
     """The product broke its word in a world."""
 
-    def __init__(self, oracle: str, seed: int, what: str) -> None:
-        super().__init__(f"{oracle} does not hold: {what}   (again: WORLD={seed} make prove)")
+    def __init__(self, oracle: str, seed: int, what: str, again: str = "WORLD") -> None:
+        super().__init__(f"{oracle} does not hold: {what}   (again: {again}={seed} make prove)")
         self.oracle, self.seed = oracle, seed
 
 
