@@ -44,10 +44,13 @@ WORLDS ?= 20000
 FIRST  ?= 0
 EXAMPLES ?= 1000000
 KILLS ?= 500
-prove: $(VENV)/dev.installed               ## the pull protocol in simulated worlds; one again: WORLD=12345 make prove
-	$(BIN)/python -m tests.proof.prove --worlds $(WORLDS) --first $(FIRST) $(if $(WORLD),--world $(WORLD))
-	$(if $(WORLD),,ARCHIVER_PROVE_KILLS=$(KILLS) $(BIN)/python -m pytest -q --timeout 0 tests/flow/test_kill.py tests/flow/test_processes.py)
-	$(if $(WORLD),,ARCHIVER_HOSTILE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/hostile -k examples_on_each)
+PART ?= 1/1
+SEEDS := --worlds $(WORLDS) --first $(FIRST) --part $(PART) $(if $(RECORD),--record)
+prove: $(VENV)/dev.installed               ## the pull protocol in simulated worlds; PART=3/20: a part; one again: WORLD=12345 or WIDE=12345 make prove
+	$(if $(WIDE),,$(BIN)/python -m tests.proof.prove $(SEEDS) $(if $(WORLD),--world $(WORLD)))
+	$(if $(WORLD),,$(BIN)/python -m tests.proof.prove --wide $(SEEDS) $(if $(WIDE),--world $(WIDE)))
+	$(if $(WORLD)$(WIDE),,ARCHIVER_PROVE_KILLS=$(KILLS) $(BIN)/python -m pytest -q --timeout 0 tests/flow/test_kill.py tests/flow/test_processes.py)
+	$(if $(WORLD)$(WIDE),,ARCHIVER_HOSTILE_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -q tests/hostile -k examples_on_each)
 
 image-test: $(VENV)/dev.installed          ## build the image and run it, by buildah; says why where it cannot
 	PYTHON=$(abspath $(BIN))/python tests/deploy/image.sh
