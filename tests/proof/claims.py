@@ -25,6 +25,13 @@ if TYPE_CHECKING:
 
 _OF_SOURCE = "windows", "watermarks", "sources", "pages", "runs", "late_arrivals"
 _OF_APP = "messages", "message_revisions", "quarantine"
+_DISORDER = """SELECT 1 FROM (
+    SELECT m.timestamp_ms - lag(m.timestamp_ms)
+        OVER (PARTITION BY p.window_id, p.fence ORDER BY p.id, m.position) AS step
+    FROM messages m JOIN pages p ON p.id = m.page_id JOIN windows w ON w.id = p.window_id
+    WHERE w.source = 'cursor' AND m.timestamp_ms >= w.lo_ms AND m.timestamp_ms < w.hi_ms
+) WHERE step < 0"""
+"""Whether what one walk brought new within its window came in any other order than by its stamps."""
 NODES_MS = 3_000
 """How far a node's clock, and a date without its milliseconds, may lie beside the truth."""
 
@@ -181,6 +188,8 @@ class Claims(Oracles):
         walks = getattr(source, "walks", None) if clean else None
         if walks and False in walks and self._trusted and whole:
             self.fail("O9", "a walk showed disorder, and the order is still trusted")
+        if whole and self._trusted and self._all(_DISORDER):
+            self.fail("O9", "the pages of one walk show disorder, and the order is still trusted")
         if clean and self._falls > self._told:
             self.fail("O3", "the claim fell without a word in the log")
         self._falls = self._told = 0
@@ -283,6 +292,14 @@ class Claims(Oracles):
         columns = "lo_ms, hi_ms, fence, state, lag_ms, walk0_ms"
         rows = self._all(f"SELECT {columns} FROM windows WHERE pass = 1 AND cause <> 'before_first_contact'")
         states = {row[0]: row[3] for row in rows}
+        if retention_ms is not None and not self._clocks_lie():
+            looked = "SELECT lo_ms, hi_ms, walk0_ms, pass, fence FROM windows WHERE pass <> 1 AND state = 'closed'"
+            for lo_ms, hi_ms, walk0_ms, number, fence in self._all(f"{looked} AND hi_ms < walk0_ms - {retention_ms}"):
+                if (number, lo_ms, hi_ms, fence) not in self._seen:
+                    where = f"{self.hour(lo_ms)}..{self.hour(hi_ms)}, walked {self.hour(walk0_ms)}"
+                    self.fail("O14", f"pass {number} closed {where}, beyond the retention")
+        older = self._all("SELECT pass, lo_ms, hi_ms, fence FROM windows WHERE pass <> 1 AND state = 'closed'")
+        self._seen.update(older)
         for lo_ms, hi_ms, fence, state, lag_ms, walk0_ms in rows:
             if (lo_ms, hi_ms, fence) in self._seen or state in ("pending", "leased", "not_ready", "accepted"):
                 continue
@@ -301,9 +318,10 @@ class Claims(Oracles):
         if retention_ms is None:
             self.fail("O14", f"{told}, and nothing ever expires here")
             return
-        longest = max(retention_ms, *(each.retention_ms or 0 for _, each in self.side.plan.changes), 0)
         shortest = min([retention_ms, *(each.retention_ms for _, each in self.side.plan.changes if each.retention_ms)])
-        del longest
+        edge_ms = hi_ms - 2 * HOUR_MS if self.hourly else hi_ms - 20 * MINUTE_MS
+        if edge_ms > self.now_ms - shortest and not self._is_spoilt(lo_ms, hi_ms):
+            self.fail("O14", f"{told}, although the provider has some of it still")
         if lo_ms > self.now_ms - shortest + 2 * HOUR_MS and not self._is_spoilt(lo_ms, hi_ms):
             self.fail("O14", f"{told}, although the provider has it still")
 
@@ -376,27 +394,52 @@ class Claims(Oracles):
         return due_ms
 
     def _check_exit(self, began: Began, outcome: Outcome) -> None:
-        """O16."""
-        if self.mark is None or (self.world.counts["commits forgotten"] and not self.world.calm):
+        """O16: by the holes and the zone; and, where the server's clock is right, by what is due."""
+        forgot = self.world.counts["commits forgotten"] and not self.world.calm
+        if self.mark is None or forgot:
             return
         code, told = outcome.exit_code, f"exit {outcome.exit_code} ({outcome.reason}) at {self.hour(self.now_ms)}"
         hole = [row for row in self.holes() if row[2] != "accepted"]
+        stuck = [row for row in hole if row[2] == "stuck" and not self._is_spoilt(row[0], row[1])]
+        if stuck and self.world.wide.outage_only:
+            self.fail("O15", f"an outage makes {stuck[0]} stuck")
         if code == 0 and hole:
             self.fail("O16", f"{told}, with the holes {hole[:3]}")
         if code == 3 and not hole:
             self.fail("O16", f"{told}, without a hole")
         if code == 2 and not self.zone_was_wrong():
             self.fail("O16", f"{told}, although the zone is right")
-        if began.server_lied or self.world.server_lies():
-            return
+        if code not in (0, 2, 3, 4, 75):
+            self.fail("O16", told)
+        if not began.server_lied and not self.world.server_lies():
+            self._check_due(began, code, told)
+
+    def _check_due(self, began: Began, code: int, told: str) -> None:
+        assert self.mark is not None
+        if code not in (2, 4) and self._zone_is_proven_wrong(began):
+            self.fail("O16", f"{told}, although many messages show that the zone is wrong")
         due_ms = self._due_ms(began)
         if code == 0 and self.mark[1] < due_ms:
             self.fail("O16", f"{told}, but W is {self.hour(self.mark[1])} and {self.hour(due_ms)} is due")
         latest_ms = max(self.now_ms, self.world.database_ms()) - began.settings.settle_ms
         if code == 75 and self.world.calm and self.mark[1] >= latest_ms:
             self.fail("O16", f"{told}, but W is {self.hour(self.mark[1])}")
-        if code not in (0, 2, 3, 4, 75):
-            self.fail("O16", told)
+
+    def _zone_is_proven_wrong(self, began: Began) -> bool:
+        """Whether what was read under this zone shows by far that it is wrong: some files, many messages, none fits."""
+        if not isinstance(self.provider, HourFiles):
+            return False
+        nature = self.provider.nature
+        files = self.provider.named.get(began.settings.offset_ms, {})
+        if nature.offset_at(began.now_ms) == began.settings.offset_ms:
+            return False
+        if nature.later_offset_ms != nature.offset_ms:  # since the cluster changed its names
+            return False
+        return (
+            len(files) >= 4
+            and sum(count for count, _ in files.values()) >= 30
+            and not any(right for _, right in files.values())
+        )
 
     def _check_lie(self, began: Began, outcome: Outcome) -> None:
         """A server's clock that stands still or counts in seconds must not look well for hours."""

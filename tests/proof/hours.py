@@ -96,6 +96,11 @@ class HourFiles:
         """By an hour's first instant: when a link was asked for whose file came whole, or an honest 404 given."""
         self.cut: set[int] = set()
         """Hours whose file once ended between two of its members."""
+        self.named: dict[int, dict[int, tuple[int, bool]]] = {}
+        """By the zone that was asked in, then by hour: how many messages its file showed, and whether it was that hour.
+
+        Only files that say something of the zone: their messages lie well within the hour they arrived in.
+        """
         self._asked_ms: dict[int, int] = {}
 
     def keep(self, records: list[Filed]) -> None:
@@ -130,8 +135,7 @@ class HourFiles:
         if self._hits("garbage"):
             body, status = self._garbage(), draw.choice((200, 200, 502))
             return read_answer(Answer(status, {}, body, date_ms, "simulated"))
-        named = datetime.strptime(hour, "%Y%m%d%H").replace(tzinfo=UTC)
-        lo_ms = int(named.timestamp()) * 1000 - nature.offset_at(now_ms)
+        lo_ms = _hour_ms(hour) - nature.offset_at(now_ms)
         status, told = self._say(hour, lo_ms, now_ms)
         if told_ms is not None:
             told |= {"timestamp": told_ms + 3, "duration": 3}
@@ -190,6 +194,16 @@ class HourFiles:
         progress(len(whole))
         return Downloaded(len(whole), hashlib.sha256(whole).hexdigest(), framed)
 
+    def ask_in(self, offset_ms: int, hour: str) -> HourAnswer:
+        """`fetch_link`, for a process whose setting of the zone is known: what answers show of it is noted."""
+        now_ms = self.clock.now_ms
+        answer = self.fetch_link(hour)
+        meant_ms, lo_ms = (_hour_ms(hour) - ms for ms in (offset_ms, self.nature.offset_at(now_ms)))
+        plain = [record for record in self._shown(lo_ms, now_ms) if _is_plain(record, lo_ms)] if answer.links else []
+        if plain and lo_ms not in self.nature.spoilt:
+            self.named.setdefault(offset_ms, {})[lo_ms] = len(plain), meant_ms == lo_ms
+        return answer
+
     def _pack(self, lines: list[bytes], *, halves: bool) -> list[bytes]:
         if self.nature.doubles:
             lines = [*lines, *lines]
@@ -209,3 +223,12 @@ class HourFiles:
         return self.draw.choice(
             (b"<html>502</html>", b"", b'{"action":"get"}', b'{"data":[]}', b'{"data":[{"url":""}]}')
         )
+
+
+def _hour_ms(hour: str) -> int:
+    return int(datetime.strptime(hour, "%Y%m%d%H").replace(tzinfo=UTC).timestamp()) * 1000
+
+
+def _is_plain(record: Filed, lo_ms: int) -> bool:
+    """Whether a record's stamp says in which hour it was filed."""
+    return record.readable and lo_ms + 6 * MINUTE_MS <= record.stamp_ms < lo_ms + HOUR_MS - 6 * MINUTE_MS

@@ -50,7 +50,7 @@ def _filed(
     draw: random.Random, nature: HourNature, number: int, stamp_ms: int, settle_ms: int, *, slow: float, late: float
 ) -> Filed:
     """`slow`: how many are filed minutes or hours after their stamp; `late`: how many come after `settle`."""
-    filed_ms = stamp_ms + draw.choice((0, 3, 800, 5_000))
+    filed_ms = stamp_ms + draw.choice((-8, 0, 3, 800, 5_000))
     if draw.random() < slow:
         most_ms = max(MINUTE_MS, settle_ms - 2 * HOUR_MS)
         filed_ms = stamp_ms + min(most_ms, draw.choice((10 * MINUTE_MS, HOUR_MS, 3 * HOUR_MS, 20 * HOUR_MS)))
@@ -183,7 +183,7 @@ def _mishaps(draw: random.Random) -> Mishaps:
 
 def _with(plan: WidePlan, draw: random.Random) -> WidePlan:
     plan.patient, plan.one_host = draw.random() < 0.3, draw.random() < 0.7
-    plan.accepts = draw.choice((0, 0, 0.3))
+    plan.accepts, plan.audits = draw.choice((0, 0, 0.3)), draw.choice((0, 0, 0, 0.2))
     return plan
 
 
@@ -211,7 +211,9 @@ def hourly_outage(draw: random.Random) -> WidePlan:
     settings = Settings(settle_ms, audits, draw.choice((None, HOUR_MS)), retention_ms)
     nature = replace(_hour_nature(draw), retention_ms=retention_ms, beyond=draw.choice(("400", "404", "lost")))
     hours = draw.choice((6, 12))
-    outage_ms = draw.choice((retention_ms // 2, retention_ms - settle_ms, retention_ms, retention_ms + 9 * HOUR_MS))
+    outage_ms = draw.choice(
+        (retention_ms // 2, retention_ms - settle_ms, retention_ms, retention_ms + 9 * HOUR_MS, 5 * DAY_MS)
+    )
     side = _hourly(draw, hours=hours + outage_ms // HOUR_MS + 4, settings=settings, nature=nature, slow=0.05)
     pulls = _hour_pulls(draw, side, hours, outage_ms=outage_ms)
     if draw.random() < 0.4:
@@ -236,7 +238,7 @@ def hourly_spoilt(draw: random.Random) -> WidePlan:
         side.trouble.no_links = span
     else:
         side.trouble.no_files = span
-    return _with(WidePlan("", [side], pulls, _mishaps(draw)), draw)
+    return _with(WidePlan("", [side], pulls, _mishaps(draw), outage_only=not side.trouble.rates), draw)
 
 
 def hourly_zone(draw: random.Random) -> WidePlan:
@@ -290,6 +292,7 @@ def hourly_settings(draw: random.Random) -> WidePlan:
         "audits_ms": ((), (40 * hour,), (59 * hour,), (40 * hour, 59 * hour), (59 * hour, 40 * hour), (12 * hour,)),
         "early_ms": (None, hour, 2 * hour),
         "page_size": (1, 7, 100),
+        "retention_ms": (None, 200 * hour, 240 * hour),
         "start_ms": (T0 - 5 * hour, T0 + 5 * hour),
     }
     mishaps = replace(_mishaps(draw), other_process=draw.choice((0, 0.05)))
@@ -349,6 +352,42 @@ def _cursor_pulls(draw: random.Random, span_ms: int) -> list[int]:
     for _ in range(draw.randint(3, 6)):
         pulls.append(pulls[-1] + draw.choice((MINUTE_MS, 10 * MINUTE_MS, HOUR_MS, span_ms // 3)))
     return pulls
+
+
+def cursor_outage(draw: random.Random) -> WidePlan:
+    """The question for the time is answered and pages are not, for minutes or hours; ties longer than a page."""
+    span_ms = draw.choice((1, 3)) * HOUR_MS
+    side = _cursor(draw, span_ms=span_ms)
+    ties_ms = T0 + draw.randrange(span_ms)
+    ties = [_shown(draw, 1_000 + number, ties_ms, side.settings.settle_ms, 0) for number in range(draw.choice((0, 30)))]
+    side.records += ties
+    pulls = [T0 + MINUTE_MS]
+    for _ in range(draw.choice((12, 45))):
+        pulls.append(pulls[-1] + draw.choice((MINUTE_MS, MINUTE_MS, MINUTE_MS, MINUTE_MS, 10 * MINUTE_MS)))
+    from_ms = draw.choice(pulls[:4])
+    no_pages = (from_ms, from_ms + draw.choice((10 * MINUTE_MS, HOUR_MS, 5 * HOUR_MS)))
+    side.trouble = Trouble(no_pages=no_pages)
+    return _with(WidePlan("", [side], pulls, outage_only=True), draw)
+
+
+def cursor_disorder(draw: random.Random) -> WidePlan:
+    """Lists that are not ascending, or not any more; walks that fail, stop or die just after they showed it."""
+    span_ms = draw.choice((1, 3)) * HOUR_MS
+    order = draw.choice(("descending", "scrambled", "scrambled"))
+    nature = Nature(
+        lower_only=draw.random() < 0.4,
+        order=order,
+        order_from_ms=draw.choice((0, T0 + HOUR_MS)),
+        cursors=draw.choice(("bound", "place")),
+    )
+    side = _cursor(draw, span_ms=span_ms, nature=nature)
+    rates = dict.fromkeys(draw.sample(("error", "garbage", "dead_cursor", "loop_cursor"), draw.choice((0, 1))), 0.15)
+    side.trouble = Trouble(rates)
+    if draw.random() < 0.3:
+        side.settings = replace(side.settings, retention_ms=2 * HOUR_MS, audits_ms=())
+        side.nature = replace(nature, retention_ms=2 * HOUR_MS)
+    mishaps = Mishaps(draw.choice((0, 0.05)), 0, draw.choice((0, 0.05)), draw.choice((0, 0.05)), draw.choice((0, 0.1)))
+    return _with(WidePlan("", [side], _cursor_pulls(draw, span_ms), mishaps), draw)
 
 
 def cursor_settings(draw: random.Random) -> WidePlan:
@@ -421,6 +460,8 @@ KINDS: dict[str, Callable[[random.Random], WidePlan]] = {
         hourly_forgets,
         hourly_clocks,
         cursor_retention,
+        cursor_outage,
+        cursor_disorder,
         cursor_settings,
         cursor_forgets,
         cursor_clocks,

@@ -111,6 +111,8 @@ class Trouble:
     """So many answers, spread over the world, tell a time a day ahead."""
     first_answer_ahead_ms: int = 0
     """A node whose clock is ahead by less than anybody notices answers the question for the time, but no pages."""
+    no_pages: tuple[int, int] = (0, 0)
+    """In this span the question for the time is answered, and no page is to be had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,8 @@ class Provider:
         lo_ms, hi_ms = int(found[1]) + 1, None if found[2] is None else int(found[2])
         asks_for_time = lo_ms == 1 or lo_ms > 2**52
         if not self.calm:
+            if not asks_for_time and self.trouble.no_pages[0] <= self.clock.now_ms < self.trouble.no_pages[1]:
+                raise ProviderUnavailable("simulated: 503")
             if asks_for_time:
                 taken_up_ms += self.trouble.first_answer_ahead_ms
             if self.trouble.day_ahead and self.draw.random() < 0.1:

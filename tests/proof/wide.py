@@ -14,14 +14,16 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from threading import Event
 from typing import Any
 
-from archiver import review
+from archiver import planning, review
 from archiver.errors import DatabaseUnavailable, UsageError
 from archiver.model import HOUR_MS, MINUTE_MS, Pass, Window
 from archiver.pull import Manner, Outcome, Pull
 from archiver.sources.easemob.hourly import HourlySource
+from archiver.store import apps
 from tests.proof.claims import Claims
 from tests.proof.hours import HourFiles, HourNature, HourTrouble
 from tests.proof.oracles import Falsified
@@ -88,8 +90,12 @@ class WidePlan:
     accepts: float = 0.0
     strays: float = 0.0
     """How often another process pulls with settings that are somebody's mistake."""
+    audits: float = 0.0
+    """How often somebody asks for an audit of a range."""
     patient: bool = False
     one_host: bool = True
+    outage_only: bool = False
+    """Nothing but an outage can keep a window from being walked: none may become stuck."""
 
     def told(self) -> str:
         """What a world is made of, for people: hours from T0."""
@@ -137,7 +143,7 @@ class Side:
             passes = (Pass(0, settings.early_ms), *passes)
         return HourlySource(
             *(self.plan.app, passes, settings.retention_ms, settings.page_size, settings.offset_ms),
-            *(self.provider.fetch_link, self.provider.download, world.database_ms),
+            *(partial(self.provider.ask_in, settings.offset_ms), self.provider.download, world.database_ms),
             clock=lambda: world.clock.now_ms / 1000,
         )
 
@@ -150,7 +156,7 @@ class WideWorld(World):
         self.draw = random.Random(seed)
         self.in_transaction = self.calm = False
         names = "pulls", "crashes", "lost replies", "database errors", "zombies", "terminated", "requests"
-        self.counts = dict.fromkeys((*names, "commits forgotten", "usage errors"), 0)
+        self.counts = dict.fromkeys((*names, "commits forgotten", "audits"), 0)
         self.wide = draw_plan(self.draw, seed)
         self.mishaps = self.wide.mishaps
         self.clock = Clock(self.wide.pulls_at[0] - 1)
@@ -250,7 +256,7 @@ class WideWorld(World):
 
     # What processes do
 
-    def pull_side(self, side: Side, settings: Settings | None = None) -> Outcome | None:
+    def pull_side(self, side: Side, settings: Settings | None = None, **ways: Any) -> Outcome | None:
         """One pull of one side by a process of its own; None when it crashed."""
         if settings is None:
             settings = self._settings_now(side)
@@ -260,7 +266,8 @@ class WideWorld(World):
         self._alive.append(owner)
         self._stops.append(stop)
         source = side.source(self, settings)
-        manner = Manner(origin_ms=settings.start_ms, lease_ms=LEASE_MS, patient=self.wide.patient and not self.calm)
+        patient = self.wide.patient and not self.calm
+        manner = Manner(origin_ms=settings.start_ms, lease_ms=LEASE_MS, patient=patient, **ways)
         began = side.oracles.before_pull(settings)
         outcome = None
         try:
@@ -271,9 +278,6 @@ class WideWorld(World):
                 self._dead.add(owner)
         except DatabaseUnavailable:
             pass  # before there was a run whose outcome could tell
-        except UsageError as error:
-            self.counts["usage errors"] += 1
-            outcome = Outcome(exit_code=error.exit_code, reason=str(error))
         except Falsified:
             raise
         except Exception as error:  # whatever escapes a pull is a finding
@@ -282,7 +286,7 @@ class WideWorld(World):
             self._alive.remove(owner)
             self._stops.remove(stop)
         for each in self.sides:
-            each.oracles.after_pull_of(each is side, began, outcome, source, whole=not self._alive)
+            each.oracles.after_pull_of(each is side, began, None if ways else outcome, source, whole=not self._alive)
         return outcome
 
     def _settings_now(self, side: Side) -> Settings:
@@ -300,9 +304,28 @@ class WideWorld(World):
                     self.pull_side(side)
                     if self._chance(self.wide.accepts):
                         self._accept(side)
+                    if self._chance(self.wide.audits):
+                        self._audit_side(side)
             self._rest()
         self.counts["requests"] = sum(side.provider.asked for side in self.sides)
         return self
+
+    def _audit_side(self, side: Side) -> None:
+        mark = side.oracles.mark
+        if mark is None or mark[1] - mark[0] < 10:
+            return
+        settings = self._settings_now(side)
+        lo_ms, hi_ms = sorted(self.draw.sample(range(mark[0], mark[1]), 2))
+        offset_ms = settings.offset_ms if side.plan.kind == "hourly" else None
+        try:
+            with self.store.write() as tx:
+                key = apps.find(tx, side.plan.app, side.plan.kind)
+                assert key is not None
+                number = planning.plan_audit(tx, key, Window(lo_ms, hi_ms), hour_offset_ms=offset_ms)
+        except (Crash, DatabaseUnavailable, UsageError):
+            return
+        self.counts["audits"] += 1
+        self.pull_side(side, live=False, audit=number, command="audit")
 
     def _accept(self, side: Side) -> None:
         for hole in side.oracles.holes():
