@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from archiver import status
-from archiver.model import HOUR_MS, MINUTE_MS
+from archiver.model import HOUR_MS, MINUTE_MS, Window
 from archiver.pull import Outcome
 from archiver.store.schema import iso
 from archiver.windows import EPS_MS, hour_floor
@@ -201,6 +201,7 @@ class Claims(Oracles):
             self._check_audited(began.settings)
             self._check_exit(began, outcome)
             self._check_lie(began, outcome)
+            self._check_time_to_loss(began, outcome)
         if mine and whole and self.world.draw.random() < 0.2:
             self.check_words()
 
@@ -287,32 +288,34 @@ class Claims(Oracles):
         self._closed, self._stored = closed, {row[0] for row in rows}
 
     def _check_lost(self, began: Began) -> None:
-        """O14."""
-        retention_ms = began.settings.retention_ms
-        columns = "lo_ms, hi_ms, fence, state, lag_ms, walk0_ms"
-        rows = self._all(f"SELECT {columns} FROM windows WHERE pass = 1 AND cause <> 'before_first_contact'")
-        states = {row[0]: row[3] for row in rows}
-        if retention_ms is not None and not self._clocks_lie():
-            looked = "SELECT lo_ms, hi_ms, walk0_ms, pass, fence FROM windows WHERE pass <> 1 AND state = 'closed'"
-            for lo_ms, hi_ms, walk0_ms, number, fence in self._all(f"{looked} AND hi_ms < walk0_ms - {retention_ms}"):
-                if (number, lo_ms, hi_ms, fence) not in self._seen:
-                    where = f"{self.hour(lo_ms)}..{self.hour(hi_ms)}, walked {self.hour(walk0_ms)}"
-                    self.fail("O14", f"pass {number} closed {where}, beyond the retention")
-        older = self._all("SELECT pass, lo_ms, hi_ms, fence FROM windows WHERE pass <> 1 AND state = 'closed'")
-        self._seen.update(older)
-        for lo_ms, hi_ms, fence, state, lag_ms, walk0_ms in rows:
-            if (lo_ms, hi_ms, fence) in self._seen or state in ("pending", "leased", "not_ready", "accepted"):
+        """O14, for what has come to its end since it was looked at last."""
+        columns = "lo_ms, hi_ms, fence, state, lag_ms, walk0_ms, pass"
+        rows = self._all(f"SELECT {columns} FROM windows WHERE cause <> 'before_first_contact'")
+        states = {row[0]: row[3] for row in rows if row[6] == 1}
+        for lo_ms, hi_ms, fence, state, lag_ms, walk0_ms, number in rows:
+            known = (number, lo_ms, hi_ms, fence)
+            if known in self._seen or state not in ("closed", "presumed_empty", "expired"):
                 continue
-            self._seen.add((lo_ms, hi_ms, fence))
-            told = f"window {self.hour(lo_ms)}..{self.hour(hi_ms)} is {state} at {self.hour(self.now_ms)}"
+            self._seen.add(known)
+            where = f"window {self.hour(lo_ms)}..{self.hour(hi_ms)} of pass {number}"
+            told = f"{where} is {state} at {self.hour(self.now_ms)}"
             if state == "expired":
-                self._check_expired(lo_ms, hi_ms, retention_ms, told)
-            elif state in ("closed", "presumed_empty") and retention_ms is not None and not began.server_lied:
-                walked_ms = self.now_ms if walk0_ms is None else walk0_ms
-                if walk0_ms is not None and hi_ms < walked_ms - retention_ms:
-                    self.fail("O14", f"{told}: walked {self.hour(walked_ms)}, beyond the retention")
-            if state == "closed" and self.hourly and not self.zone_was_wrong():
+                self._check_expired(lo_ms, hi_ms, began.settings.retention_ms, told)
+                continue
+            self._check_kept(began, Window(lo_ms, hi_ms), walk0_ms, told)
+            if number == 1 and state == "closed" and self.hourly and not self.zone_was_wrong():
                 self._check_evidence(lo_ms, hi_ms, lag_ms, states, told)
+
+    def _check_kept(self, began: Began, window: Window, walk0_ms: int | None, told: str) -> None:
+        """What was asked for when all of it was beyond retention proves nothing, whatever the database's clock says."""
+        retention_ms = began.settings.retention_ms
+        if retention_ms is None or began.server_lied:
+            return
+        walked_ms = window.hi_ms if walk0_ms is None else walk0_ms
+        if self.hourly and not self.zone_was_wrong():
+            walked_ms = self.side.asked_ms.get(window.lo_ms, walked_ms)
+        if window.hi_ms < walked_ms - retention_ms:
+            self.fail("O14", f"{told}: walked {self.hour(walked_ms)}, beyond the retention")
 
     def _check_expired(self, lo_ms: int, hi_ms: int, retention_ms: int | None, told: str) -> None:
         if retention_ms is None:
@@ -453,6 +456,16 @@ class Claims(Oracles):
         entry = self._entry()
         if not entry["overdue_seconds"] and "clock" not in status.claim_in_words(entry).lower():
             self.fail("O13", "the server's clock has told nonsense for hours, and all looks well")
+
+    def _check_time_to_loss(self, began: Began, outcome: Outcome) -> None:
+        """O13: by the server's clock, whatever the database's says; asked where it was wrong, as asking takes long."""
+        lied = began.server_lied or self.world.server_lies() or self.world.database_ms() == self.now_ms
+        if lied or outcome.exit_code not in (0, 3) or began.settings.retention_ms is None or self.mark is None:
+            return
+        true_ms = began.settings.retention_ms - (self.now_ms - self.mark[1])
+        told_s = self._entry()["time_to_loss_seconds"]
+        if abs(told_s - true_ms / 1000) > HOUR_MS / 1000:
+            self.fail("O13", f"time to loss is told as {told_s / 3600:.1f} h, and is {true_ms / HOUR_MS:.1f} h")
 
     def _entry(self) -> dict[str, Any]:
         plan = self.side.plan

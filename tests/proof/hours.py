@@ -135,7 +135,7 @@ class HourFiles:
         if self._hits("garbage"):
             body, status = self._garbage(), draw.choice((200, 200, 502))
             return read_answer(Answer(status, {}, body, date_ms, "simulated"))
-        lo_ms = _hour_ms(hour) - nature.offset_at(now_ms)
+        lo_ms = hour_ms(hour) - nature.offset_at(now_ms)
         status, told = self._say(hour, lo_ms, now_ms)
         if told_ms is not None:
             told |= {"timestamp": told_ms + 3, "duration": 3}
@@ -198,7 +198,7 @@ class HourFiles:
         """`fetch_link`, for a process whose setting of the zone is known: what answers show of it is noted."""
         now_ms = self.clock.now_ms
         answer = self.fetch_link(hour)
-        meant_ms, lo_ms = (_hour_ms(hour) - ms for ms in (offset_ms, self.nature.offset_at(now_ms)))
+        meant_ms, lo_ms = (hour_ms(hour) - ms for ms in (offset_ms, self.nature.offset_at(now_ms)))
         plain = [record for record in self._shown(lo_ms, now_ms) if _is_plain(record, lo_ms)] if answer.links else []
         if plain and lo_ms not in self.nature.spoilt:
             self.named.setdefault(offset_ms, {})[lo_ms] = len(plain), meant_ms == lo_ms
@@ -225,7 +225,8 @@ class HourFiles:
         )
 
 
-def _hour_ms(hour: str) -> int:
+def hour_ms(hour: str) -> int:
+    """When an hour of this name begins in UTC."""
     return int(datetime.strptime(hour, "%Y%m%d%H").replace(tzinfo=UTC).timestamp()) * 1000
 
 

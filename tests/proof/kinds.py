@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
 from tests.proof import world
+from tests.proof.hours import NEVER_MS, Filed, HourNature, HourTrouble
 from tests.proof.hours import RATES as HOUR_RATES
-from tests.proof.hours import Filed, HourNature, HourTrouble
 from tests.proof.provider import RATES, Nature, Record, Trouble
 from tests.proof.wide import T0, Lie, Settings, SidePlan, WidePlan
 from tests.proof.world import Mishaps
@@ -321,12 +321,15 @@ def hourly_clocks(draw: random.Random) -> WidePlan:
     settings = replace(_hour_settings(draw), settle_ms=draw.choice((1, 3, 24)) * HOUR_MS, retention_ms=retention_ms)
     nature = replace(_hour_nature(draw), retention_ms=retention_ms)
     side = _hourly(draw, hours=hours + 4, settings=settings, nature=nature)
-    pulls = _hour_pulls(draw, side, hours)
+    outage_ms = 0 if retention_ms is None else draw.choice((0, retention_ms + 5 * HOUR_MS))
+    pulls = _hour_pulls(draw, side, hours, outage_ms=outage_ms)
     plan = _with(WidePlan("", [side], pulls), draw)
     day = DAY_MS
     if draw.random() < 0.5:
         plan.database_lies = _lies(draw, pulls, day, -day, 2 * day, -2 * day, 5 * day, -5 * day, -HOUR_MS, HOUR_MS)
         plan.database_lies += _lies(draw, pulls, day, -day) * draw.choice((0, 1))
+        if draw.random() < 0.3:  # from the beginning on
+            plan.database_lies = [Lie(0, NEVER_MS, draw.choice((-2 * day, 2 * day)))]
     else:
         plan.server_lies = _lies(draw, pulls, "frozen", "seconds", -HOUR_MS, -3 * HOUR_MS, day, 30 * day)
     return plan

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import gc
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -62,8 +63,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--wide", action="store_true", help="the wider worlds of kinds.py")
     parser.add_argument("--kind", default="", help='only wider worlds of this kind, such as "hourly zone"')
     parser.add_argument("--world", type=int, help="only this seed, and tell what it is made of")
+    parser.add_argument("--kills", type=int, help="no worlds: so many kills a database and source, on real databases")
+    parser.add_argument("--examples", type=int, help="no worlds: so many hostile examples on each database")
     parser.add_argument("--record", action="store_true", help=f"append the figures to {RECORD.name}")
     chosen = parser.parse_args(arguments)
+    if chosen.kills is not None or chosen.examples is not None:
+        return max(
+            _tests("kills", chosen.kills, chosen.part, keep=chosen.record),
+            _tests("examples", chosen.examples, chosen.part, keep=chosen.record),
+        )
     seeds = part_of(range(chosen.first, chosen.first + chosen.worlds), chosen.part)
     if chosen.world is not None:
         return _one(chosen.world, wide=chosen.wide)
@@ -71,7 +79,7 @@ def main(arguments: list[str]) -> int:
     totals, falsified, count = _all(seeds, wide=chosen.wide, kind=chosen.kind)
     if chosen.record:
         figures = {"kind": chosen.kind or ("wide" if chosen.wide else "plain"), "first": seeds.start, "count": count}
-        record(figures | {"falsified": falsified, "totals": totals, "seconds": round(time.monotonic() - began)})
+        record(figures | {"falsified": falsified, "totals": totals, "seconds": _since(began)})
     return 1 if falsified else 0
 
 
@@ -94,6 +102,32 @@ def _all(seeds: range, *, wide: bool, kind: str) -> tuple[dict[str, int], int, i
 def _tell(number: int, began: float, totals: Counter[str]) -> None:
     told = ", ".join(f"{count} {name}" for name, count in totals.items())
     print(f"{number} worlds in {time.monotonic() - began:.0f} s: {told}", flush=True)  # noqa: T201 - for who reads the run
+
+
+_TESTS = {
+    "kills": ("ARCHIVER_PROVE_KILLS", ("tests/flow/test_kill.py", "tests/flow/test_processes.py")),
+    "examples": ("ARCHIVER_HOSTILE_EXAMPLES", ("tests/hostile", "-k", "examples_on_each")),
+}
+
+
+def _tests(name: str, count: int | None, part: str, *, keep: bool) -> int:
+    """The tests that take a number, with a part's share of it; 0 where all of them pass."""
+    if count is None:
+        return 0
+    share = len(part_of(range(count), part))
+    variable, chosen = _TESTS[name]
+    began = time.monotonic()
+    command = [sys.executable, "-m", "pytest", "-q", "--timeout", "0", *chosen]
+    failed = subprocess.run(
+        command, env=os.environ | {variable: str(share), "ARCHIVER_PROVE_PART": part}, check=False
+    ).returncode
+    if keep:
+        record({"kind": name, "first": part, "count": share, "falsified": failed, "seconds": _since(began)})
+    return failed
+
+
+def _since(began: float) -> int:
+    return round(time.monotonic() - began)
 
 
 def _one(seed: int, *, wide: bool) -> int:

@@ -22,10 +22,10 @@ from archiver import planning, review
 from archiver.errors import DatabaseUnavailable, UsageError
 from archiver.model import HOUR_MS, MINUTE_MS, Pass, Window
 from archiver.pull import Manner, Outcome, Pull
-from archiver.sources.easemob.hourly import HourlySource
+from archiver.sources.easemob.hourly import HourAnswer, HourlySource
 from archiver.store import apps
 from tests.proof.claims import Claims
-from tests.proof.hours import HourFiles, HourNature, HourTrouble
+from tests.proof.hours import HourFiles, HourNature, HourTrouble, hour_ms
 from tests.proof.oracles import Falsified
 from tests.proof.provider import Clock, Nature, Provider, Trouble
 from tests.proof.world import LEASE_MS, Crash, Mishaps, SimulatedStore, WatchedSource, World, _new_database
@@ -128,6 +128,8 @@ class Side:
         self.provider.meanwhile = world._within_request
         self.provider.keep(plan.records)
         self.oracles = Claims(world, self)
+        self.asked_ms: dict[int, int] = {}
+        """When an hour was asked for last, by the first instant that it has for the process that asked."""
 
     @property
     def name(self) -> str:
@@ -143,9 +145,14 @@ class Side:
             passes = (Pass(0, settings.early_ms), *passes)
         return HourlySource(
             *(self.plan.app, passes, settings.retention_ms, settings.page_size, settings.offset_ms),
-            *(partial(self.provider.ask_in, settings.offset_ms), self.provider.download, world.database_ms),
+            *(partial(self._ask, self.provider, settings.offset_ms), self.provider.download, world.database_ms),
             clock=lambda: world.clock.now_ms / 1000,
         )
+
+    def _ask(self, provider: HourFiles, offset_ms: int, hour: str) -> HourAnswer:
+        """Ask for an hour, and note by the true time when that was."""
+        self.asked_ms[hour_ms(hour) - offset_ms] = provider.clock.now_ms
+        return provider.ask_in(offset_ms, hour)
 
 
 class WideWorld(World):
