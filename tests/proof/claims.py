@@ -368,6 +368,7 @@ class Claims(Oracles):
         walked = self._all(f"{looked} WHERE w.pass > 1 AND w.cause = 'live' AND w.state = 'closed' AND {lag}")
         states = "('accepted', 'presumed_empty')"
         lost = self._all(f"SELECT lo_ms, hi_ms, 0 FROM windows WHERE pass = 1 AND state IN {states}")
+        lost += [(*row, 0) for row in self._unaudited()]
         reach_ms = origin_ms
         while reach_ms < self.mark[2]:
             over = [hi_ms for lo_ms, hi_ms, _ in [*walked, *lost] if lo_ms <= reach_ms < hi_ms]
@@ -379,6 +380,11 @@ class Claims(Oracles):
             if record.lateness_ms <= longest and not any(lo <= record.stamp_ms < hi for lo, hi, _ in lost):
                 by_order = any(lo <= record.stamp_ms < hi and flag for lo, hi, flag in walked)
                 self._excuse(record, "O11", f"the audit until {self.hour(self.mark[2])}", by_order and self._trusted)
+
+    def _unaudited(self) -> list[tuple[int, ...]]:
+        """What an audit came too late for, and says so."""
+        said = "pass > 1 AND state = 'skipped' AND reason LIKE '%retention%'"
+        return self._all(f"SELECT lo_ms, hi_ms FROM windows WHERE {said}")
 
     # O13, O15, O16
 
@@ -521,6 +527,7 @@ class Claims(Oracles):
             return f"W is {self.hour(self.mark[1])} at {self.hour(self.now_ms)}, {lag}"
         longest = max(settings.audits_ms, default=0)
         kept = settings.retention_ms is None or longest < settings.retention_ms
+        kept = kept and not any(lo_ms <= self.mark[2] < hi_ms for lo_ms, hi_ms in self._unaudited())
         if longest and kept and self.mark[2] < now_ms - longest - EPS_MS - longest // 10 - grain:
             return f"audited until {self.hour(self.mark[2])} at {self.hour(self.now_ms)}, lag {longest / HOUR_MS} h"
         return ""

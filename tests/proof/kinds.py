@@ -347,6 +347,8 @@ def cursor_retention(draw: random.Random) -> WidePlan:
     pulls = [T0 + draw.choice((MINUTE_MS, HOUR_MS, retention_ms))]
     for _ in range(draw.randint(2, 5)):
         pulls.append(pulls[-1] + draw.choice(gaps))
+    if draw.random() < 0.3:
+        side.changes = [(draw.choice(pulls), replace(side.settings, retention_ms=retention_ms // 2))]
     return _with(WidePlan("", [side], pulls, _mishaps(draw)), draw)
 
 
