@@ -7,6 +7,7 @@ import importlib.util
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -47,6 +48,29 @@ class Postgres:
     def run(self, sql: str) -> None:
         with psycopg.connect(self.of("postgres"), autocommit=True) as conn:
             conn.execute(sql)
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """The server takes whatever it is sent, as its kernel does that for it, and answers nothing."""
+        assert self.data is not None
+        first = int((self.data / "postmaster.pid").read_text().split()[0])
+        os.kill(first, signal.SIGSTOP)  # from now on it has no more children than these
+        processes = [first, *_children(first)]
+        for process in processes[1:]:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in reversed(processes):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGCONT)
+
+
+def _children(process: int) -> list[int]:
+    stats = (
+        (path.parent.name, path.read_text().rpartition(")")[2].split()) for path in Path("/proc").glob("[0-9]*/stat")
+    )
+    return [int(name) for name, fields in stats if int(fields[1]) == process and fields[0] != "Z"]
 
 
 def free_port() -> int:

@@ -23,7 +23,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from archiver.errors import ConfigurationError, DatabaseUnavailable, DiskNearlyFull
-from archiver.store import appending
+from archiver.store import appending, postgres
+from archiver.store.postgres import Limits
 from archiver.store.schema import page_ids
 
 _SQLITE_NOW = sa.text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)")
@@ -41,6 +42,7 @@ _PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=32768")
 _LASTING = (*_PRAGMAS, "synchronous=FULL", "cache_size=-20000")
 _HASTY = (*_PRAGMAS, "synchronous=NORMAL", "cache_size=-200")
 
+LIMITS = Limits()
 _LEAST_FREE, _ENOUGH_FREE = 16 * 2**20, 256 * 2**20
 
 
@@ -96,6 +98,8 @@ class Tx:
         except (dbapi.Error, UnicodeError, OverflowError, TypeError) as error:
             # Raised as SQLAlchemy would, so that there is one kind of database error to handle.
             cause = error if isinstance(error, dbapi.Error) else dbapi.DataError(type(error).__name__)
+            if self.conn.dialect.is_disconnect(cause, self.conn.connection.dbapi_connection, cursor):
+                self.conn.invalidate(cause)  # or the way back out of the transaction fails, and tells of nothing else
             raise DBAPIError.instance(
                 f"append to {table.name}", None, cause, dbapi.Error, hide_parameters=True
             ) from None
@@ -123,15 +127,42 @@ def among(
 class Store:
     """The archive's database. `clock` replaces the database's clock, for simulated time in tests.
 
-    `hasty`: whose connections do not wait for the disk, where that is a matter of the connection.
+    `hasty`: whose connections do not wait for the disk, where that is a matter of the connection. `within_s`: for how
+    long a server may be silent within a transaction; as long as a pull's may, unless it is given.
     """
 
     def __init__(
-        self, engine: sa.Engine, clock: Callable[[], int] | None = None, *, hasty: sa.Engine | None = None
+        self,
+        engine: sa.Engine,
+        clock: Callable[[], int] | None = None,
+        *,
+        hasty: sa.Engine | None = None,
+        limits: Limits = LIMITS,
+        within_s: float | None = None,
     ) -> None:
         self.engine = engine
         self._hasty = hasty or engine
-        self._clock = clock
+        self._clock, self._limits = clock, limits
+        self._within_s = limits.answer_s if within_s is None else within_s
+
+    @property
+    def patient(self) -> Store:
+        """The same database, for what reads much before it answers, and may take an hour for it."""
+        return self._by(self._limits.patient_s)
+
+    @property
+    def hurried(self) -> Store:
+        """The same database, for those who have somebody waiting for what they read."""
+        return self._by(self._limits.hurried_s)
+
+    def _by(self, within_s: float) -> Store:
+        return Store(self.engine, self._clock, hasty=self._hasty, limits=self._limits, within_s=within_s)
+
+    @contextmanager
+    def _transaction(self, engine: sa.Engine, kind: str) -> Iterator[Tx]:
+        options: Mapping[str, Any] = {"archiver_begin": kind, "archiver_within_s": self._within_s}
+        with _translated(), engine.connect() as conn, conn.execution_options(**options).begin():
+            yield Tx(conn, self._clock)
 
     @property
     def pages_in_memory(self) -> int:
@@ -144,20 +175,14 @@ class Store:
 
         Unless `durable`, the commit does not wait for the disk, and a crash of the machine may undo it.
         """
-        engine = self.engine if durable else self._hasty
-        with _translated(), engine.connect() as conn, conn.execution_options(archiver_begin="IMMEDIATE").begin():
-            if not durable and engine.dialect.name == "postgresql":
-                conn.exec_driver_sql("SET LOCAL synchronous_commit = off")
-            yield Tx(conn, self._clock)
+        with self._transaction(self.engine, "IMMEDIATE") if durable else self._transaction(self._hasty, "HASTY") as tx:
+            yield tx
 
     @contextmanager
     def read(self) -> Iterator[Tx]:
         """One consistent snapshot for reading."""
-        isolation: Mapping[str, Any] = {}
-        if self.engine.dialect.name == "postgresql":
-            isolation = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        with _translated(), self.engine.connect() as conn, conn.execution_options(**isolation).begin():
-            yield Tx(conn, self._clock)
+        with self._transaction(self.engine, "READ") as tx:
+            yield tx
 
     def check_disk(self) -> None:
         """Raise DiskNearlyFull while a transaction can still end well; a server's disk is its operator's to watch."""
@@ -192,8 +217,11 @@ class Store:
         self._hasty.dispose()
 
 
-def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
-    """Open the database at an SQLAlchemy URL; nothing is created but an empty SQLite file."""
+def open_store(url: str, clock: Callable[[], int] | None = None, *, limits: Limits = LIMITS) -> Store:
+    """Open the database at an SQLAlchemy URL; nothing is created but an empty SQLite file.
+
+    `limits`: for how long a server may be silent.
+    """
     if url.startswith("sqlite"):
         folder = Path(url.removeprefix("sqlite:///")).parent
         if not folder.is_dir():
@@ -203,18 +231,7 @@ def open_store(url: str, clock: Callable[[], int] | None = None) -> Store:
         # The last one back is the first one out: a single connection fills its cache.
         engine, hasty = (_sqlite_engine(url, pragmas, pool_use_lifo=True) for pragmas in (_LASTING, _HASTY))
         return Store(engine, clock, hasty=hasty)
-    engine = sa.create_engine(
-        url, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 10}, pool_size=16
-    )
-    event.listen(engine, "connect", _prepare_postgres)
-    return Store(engine, clock)
-
-
-def _prepare_postgres(connection: Any, _record: Any) -> None:
-    """A process that was stopped in the middle of a transaction must not hold up all others for ever."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'")
-    connection.commit()
+    return Store(postgres.engine(url, limits), clock, limits=limits)
 
 
 def _sqlite_engine(url: str, pragmas: Sequence[str], **pooled: Any) -> sa.Engine:
@@ -230,7 +247,8 @@ def _sqlite_engine(url: str, pragmas: Sequence[str], **pooled: Any) -> sa.Engine
 
 
 def _begin_sqlite(conn: sa.Connection) -> None:
-    conn.exec_driver_sql(f"BEGIN {conn.get_execution_options().get('archiver_begin', '')}")
+    writes = conn.get_execution_options().get("archiver_begin") in ("IMMEDIATE", "HASTY")
+    conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
 @contextmanager

@@ -1,0 +1,163 @@
+"""Connections to PostgreSQL: for how long its answers are waited for, and how each transaction begins.
+
+TCP notices a network that is gone, but the kernel of a server that is stopped, or a proxy before it, goes on taking
+what it is sent. So every wait of the driver's is bounded here, from the connection's start to its COMMIT.
+
+What a session sets, a pooler that hands connections out by the transaction gives to somebody else: so each transaction
+sets for itself what it needs, in the message that begins it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from functools import cache
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import event
+
+_LONGEST_STEP_S = 1.0
+_LONG_S = 600.0
+_BEATS = {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 4}
+"""Where the network itself is gone, TCP says so within a minute: also to a statement that may take an hour."""
+
+
+class Limits(NamedTuple):
+    """For how many seconds a database may be silent, by what is asked of it."""
+
+    connect_s: int = 10
+    """Until a connection is there, and until one from the pool shows that it lives; the driver waits 2 at least."""
+    answer_s: float = 40.0
+    """In the transactions of a pull, which are short. A lock is waited for 30 s: the server itself may say so first.
+    With what is tried after that, a pull ends within a minute of its last progress."""
+    hurried_s: float = 10.0
+    """For those who ask how it stands, and have somebody waiting themselves."""
+    patient_s: float = 3600.0
+    """For what reads much before it answers: searches, exports, copies."""
+    rest_s: float = 10.0
+    """Where it was silent once, nobody else waits for it anew for so long: or each of many workers would, in turn."""
+
+
+class Silence:
+    """What the connections of one engine know of the server's silence."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._rests_until = 0.0
+
+    def note(self) -> None:
+        """The server did not answer in time."""
+        self._rests_until = time.monotonic() + self.limits.rest_s
+
+    def connect(self, _dialect: sa.Dialect, _record: Any, arguments: list[Any], named: dict[str, Any]) -> Any:
+        """A new connection, for SQLAlchemy's pool."""
+        import psycopg
+
+        began = time.monotonic()
+        if began < self._rests_until:
+            raise psycopg.OperationalError("it was silent a moment ago, and is left alone for some seconds")
+        try:
+            connection = _watched().connect(*arguments, **named)
+        except psycopg.OperationalError:
+            if time.monotonic() - began >= self.limits.connect_s:
+                self.note()
+            raise
+        connection.silence, connection.within_s = self, self.limits.connect_s
+        return connection
+
+    def is_back(self, connection: Any, _record: Any) -> None:
+        """A connection lies in the pool again: what is asked of it next is whether it lives."""
+        if connection is not None and not connection.closed:
+            connection.within_s = self.limits.connect_s
+            connection.autocommit = True  # unless so, the driver begins transactions by itself
+
+
+@cache
+def _watched() -> Any:
+    """psycopg's connection with its waits bounded; the driver is loaded with the first connection, and only then."""
+    import psycopg
+
+    class Watched(psycopg.Connection[Any]):
+        silence: Silence | None = None
+        within_s: float | None = None
+        """None: whatever time it takes."""
+        durable = "on"
+
+        def wait(self, gen: Any, *rest: Any, **more: Any) -> Any:
+            return super().wait(gen if self.within_s is None else self._bounded(gen, self.within_s), *rest, **more)
+
+        def _bounded(self, gen: Any, within_s: float) -> Generator[Any, Any, Any]:
+            """The driver comes by ten times a second while there is nothing to read or to write."""
+            silent_s, last = 0.0, time.monotonic()
+            try:
+                waits_for = next(gen)
+                while True:
+                    ready = yield waits_for
+                    now = time.monotonic()
+                    # Where this process itself was stopped, that was no silence of the server's.
+                    silent_s = 0.0 if ready else silent_s + min(now - last, _LONGEST_STEP_S)
+                    last = now
+                    if silent_s >= within_s:
+                        self._give_up(within_s)
+                    waits_for = gen.send(ready)
+            except StopIteration as end:
+                return end.value
+
+        def _give_up(self, within_s: float) -> None:
+            if self.silence is not None and within_s >= self.silence.limits.answer_s:
+                self.silence.note()
+            self.pgconn.finish()  # a late answer would be taken for the next one
+            raise psycopg.OperationalError(f"the server did not answer within {within_s:g} s")
+
+    return Watched
+
+
+def engine(url: str, limits: Limits) -> sa.Engine:
+    """The pool of connections to a server."""
+    given = sa.make_url(url).query
+    tcp = {**_BEATS, "tcp_user_timeout": int(limits.answer_s * 1000)}  # libpq leaves out what the system does not have
+    found = sa.create_engine(
+        url,
+        hide_parameters=True,
+        pool_pre_ping=True,
+        pool_size=16,
+        pool_timeout=limits.answer_s / 2,
+        connect_args={name: value for name, value in tcp.items() if name not in given}
+        | {"connect_timeout": limits.connect_s, "autocommit": True},
+    )
+    silence = Silence(limits)
+    event.listen(found, "do_connect", silence.connect)
+    event.listen(found, "connect", _get_to_know)
+    event.listen(found, "checkin", silence.is_back)
+    event.listen(found, "begin", _begin)
+    return found
+
+
+def _get_to_know(connection: Any, _record: Any) -> None:
+    row = connection.execute("SELECT pg_backend_pid(), current_setting('synchronous_commit')").fetchone()
+    if row[0] != connection.info.backend_pid:  # a pooler: the next transaction may be another backend's
+        connection.prepare_threshold = None
+    if row[1] == "remote_apply":  # which waits for more than `on` does
+        connection.durable = "remote_apply"
+
+
+def _begin(conn: sa.Connection) -> None:
+    """Begin what `archiver_begin` says: READ, HASTY, or else a transaction whose commit lasts.
+
+    A process that was stopped in the middle of a transaction must not hold up all others for ever. A reader holds
+    nobody up, and may pause while it writes files to a slow disk.
+    """
+    options = conn.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return
+    connection: Any = conn.connection.driver_connection
+    connection.within_s = within_s = options.get("archiver_within_s")
+    kind = options.get("archiver_begin")
+    reads, waits = kind == "READ", within_s is None or within_s > _LONG_S
+    told = [f"BEGIN ISOLATION LEVEL {'REPEATABLE READ, READ ONLY' if reads else 'READ COMMITTED'}"]
+    told += [f"SET LOCAL idle_in_transaction_session_timeout = '{'1h' if reads and waits else '60s'}'"]
+    told += ["SET LOCAL lock_timeout = '30s'"]
+    if not reads:  # whatever the role, the database or the environment say of it
+        told += [f"SET LOCAL synchronous_commit = {'off' if kind == 'HASTY' else connection.durable}"]
+    conn.exec_driver_sql("; ".join(told))
