@@ -51,6 +51,7 @@ def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Ite
         yield from found
         if all(each.state != "failed" for each in found):
             yield from _tried("rights", lambda: _rights(store))
+            yield from _tried("durability", lambda: _durability(store))
             yield from _tried("disk", lambda: _disk(store))
             yield from _tried("clock", lambda: _clock(store))
             yield from _tried("text search", lambda: _search(store))
@@ -99,6 +100,15 @@ def _rights(store: Store) -> Iterator[Finding]:
         yield Finding("ok", "rights", "this login may do what a pull does")
     if problem := health.journal(store):
         yield Finding("failed", "rights", problem, "put the file on a local disk", EXIT_FAILED)
+
+
+def _durability(store: Store) -> Iterator[Finding]:
+    with store.read() as tx:
+        found = health.risks(tx)
+    for risk in found:
+        yield Finding("warning", "durability", *risk)
+    if not found:
+        yield Finding("ok", "durability", "the database keeps what it has committed, as far as its settings say")
 
 
 def _disk(store: Store) -> Iterator[Finding]:

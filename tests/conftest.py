@@ -17,10 +17,10 @@ import hypothesis
 import psycopg
 import pytest
 
-from archiver.store import distribution, migrate
+from archiver.store import distribution
 from archiver.store.engine import open_store
 from tests import canaries
-from tests.postgres import Postgres, own_server, scratch
+from tests.postgres import Postgres, migrated, own_server, scratch
 
 _SLOW = [hypothesis.HealthCheck.too_slow]  # a busy machine is no fault of a test's
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=_SLOW)
@@ -139,16 +139,10 @@ def postgres() -> Iterator[Postgres]:
         server = Postgres(given, citus=bool(cluster)) if given else stack.enter_context(own_server())
         template = f"archiver_template_{os.getpid()}"
         server.run(f"CREATE DATABASE {template}")
-        _migrate(server.of(template))
+        migrated(server.of(template))
         yield server
         _readers.close_all()
         server.run(f"DROP DATABASE {template}")
-
-
-def _migrate(url: str) -> None:
-    store = open_store(url.replace("postgresql://", "postgresql+psycopg://"))
-    migrate.upgrade(store)
-    store.dispose()
 
 
 def _distribute(url: str) -> None:
@@ -156,7 +150,7 @@ def _distribute(url: str) -> None:
     with psycopg.connect(url, autocommit=True) as conn:
         conn.execute("CREATE EXTENSION citus")
         conn.execute("SELECT citus_set_coordinator_host('localhost')")
-    _migrate(url)
+    migrated(url)
     store = open_store(url.replace("postgresql://", "postgresql+psycopg://"))
     distribution.distribute(store, 4)
     store.dispose()
@@ -165,7 +159,7 @@ def _distribute(url: str) -> None:
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("template") / "archive.db"
-    _migrate(f"sqlite:///{path}")
+    migrated(f"sqlite:///{path}")
     return path
 
 

@@ -17,6 +17,9 @@ from typing import Any
 
 import psycopg
 
+from archiver.store import migrate
+from archiver.store.engine import open_store
+
 _NOBODY = 65534
 Control = Callable[..., None]
 _ENOUGH = 4 * 2**30
@@ -34,11 +37,17 @@ class Postgres:
     """A server of this run's own, on a Unix socket."""
 
     def __init__(
-        self, url: str, control: Control | None = None, data: Path | None = None, *, citus: bool = False
+        self,
+        url: str,
+        control: Control | None = None,
+        data: Path | None = None,
+        binaries: Path | None = None,
+        *,
+        citus: bool = False,
     ) -> None:
         self.url, self.citus = url, citus
         """Of the database `postgres`; the names of others are put in its place. `citus`: archives are distributed."""
-        self.data = data
+        self.data, self.binaries = data, binaries
         self.control = control
         """Stops and starts the server; None for a server that is not ours."""
 
@@ -71,6 +80,13 @@ def _children(process: int) -> list[int]:
         (path.parent.name, path.read_text().rpartition(")")[2].split()) for path in Path("/proc").glob("[0-9]*/stat")
     )
     return [int(name) for name, fields in stats if int(fields[1]) == process and fields[0] != "Z"]
+
+
+def migrated(url: str) -> None:
+    """Make an archive of a server's own database."""
+    store = open_store(url.replace("postgresql://", "postgresql+psycopg://"))
+    migrate.upgrade(store)
+    store.dispose()
 
 
 def free_port() -> int:
@@ -132,6 +148,6 @@ def own_server(*, durable: bool = False, tcp: bool = False) -> Iterator[Postgres
 
         run("start")
         try:
-            yield Postgres(f"postgresql://postgres@{where}", run, data)
+            yield Postgres(f"postgresql://postgres@{where}", run, data, binaries)
         finally:
             run("stop", "-m", "immediate")

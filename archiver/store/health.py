@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -40,6 +41,48 @@ def search_problem(tx: Tx) -> str | None:
         return None if encoding == "UTF8" else f"the database's encoding is {encoding}, not UTF8"
     options = set(tx.conn.exec_driver_sql("PRAGMA compile_options").scalars())
     return None if "ENABLE_FTS5" in options else "this SQLite was built without FTS5"
+
+
+class Risk(NamedTuple):
+    """What may undo a commit that the archive was promised, and what to do against it."""
+
+    text: str
+    remedy: str
+
+
+_AT_A_CRASH = (
+    ("fsync", "a crash of its machine may destroy the database"),
+    ("full_page_writes", "a crash of its machine may leave pages of the database half written"),
+)
+_STANDBYS = "SELECT count(*) FROM pg_stat_replication WHERE coalesce(state, '') <> 'backup'"
+
+
+def risks(tx: Tx) -> list[Risk]:
+    """What the server's settings risk: the protocol builds on a database that keeps what it has committed."""
+    if not tx.postgres:
+        return []
+    found = [
+        Risk(f"{name} is off: {what}", f"{name} = on in postgresql.conf")
+        for name, what in _AT_A_CRASH
+        if _setting(tx, name) == "off"
+    ]
+    usual = _setting(tx, "synchronous_commit")
+    if usual in ("off", "local", "remote_write"):
+        text = f"synchronous_commit is {usual}: the archiver's own commits are made with on, others' may be lost"
+        found.append(Risk(text, "synchronous_commit = on, for whatever else writes into this database"))
+    standbys = int(tx.conn.exec_driver_sql(_STANDBYS).scalar_one())
+    names = _setting(tx, "synchronous_standby_names")
+    if standbys and not names:
+        text = f"none of the {standbys} standbys connected is synchronous: a fail-over may lose the last commits"
+        found.append(Risk(text, "synchronous_standby_names in postgresql.conf"))
+    if names and not standbys:
+        text = "commits wait for a synchronous standby, and none is connected"
+        found.append(Risk(text, "start the standby, or take it out of synchronous_standby_names"))
+    return found
+
+
+def _setting(tx: Tx, name: str) -> str:
+    return str(tx.conn.scalar(sa.select(sa.func.current_setting(name))))
 
 
 def journal(store: Store) -> str | None:

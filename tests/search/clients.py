@@ -16,8 +16,8 @@ from typing import Any
 
 import psycopg
 
-from tests.conftest import Database, _migrate
-from tests.postgres import _binaries, own_server
+from tests.conftest import Database
+from tests.postgres import _binaries, migrated, own_server
 from tests.search.conftest import filled, index
 
 SELECT = "SELECT msg_id, sent_at, text FROM messages_readable WHERE conversation = 'ann|bob' AND text IS NOT NULL"
@@ -112,7 +112,7 @@ def main() -> None:
         server.run("CREATE DATABASE clients")
         path, url = Path(folder) / "archive.db", server.of("clients")
         for kind, place in (("sqlite", f"sqlite:///{path}"), ("postgresql", url)):
-            _migrate(place.replace("postgresql:", "postgresql+psycopg:"))
+            migrated(place)
             with filled(Database(kind, place)) as store:
                 index(store)
         with psycopg.connect(url) as conn:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,8 @@ import pytest
 from archiver import cli
 from tests.conftest import Database
 from tests.flow.conftest import Archive, MakeArchive
-from tests.postgres import Postgres
-from tests.service.conftest import Listener
+from tests.postgres import Postgres, migrated, own_server
+from tests.service.conftest import Listener, wait_until
 
 
 def examine(archive: Archive, top: str = "", **changes: Any) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -29,7 +32,8 @@ def test_all_is_well(kind: str, request: pytest.FixtureRequest, make_archive: Ma
     archive = make_archive(database, messages=3)
     code, found = examine(archive, f'[attachments]\nstore = "file://{tmp_path}/files"\n')
     assert code == 0
-    assert {each["state"] for name, each in found.items() if name not in ("alerts", "configuration")} == {"ok"}
+    quiet = {"alerts", "configuration", *(["durability"] if kind == "postgresql" else [])}  # a server that forgets
+    assert {each["state"] for name, each in found.items() if name not in quiet} == {"ok"}
     wanted = {"database", "schema", "rights", "disk", "clock", "text search", "credentials", "provider", "attachments"}
     assert wanted <= set(found)
     assert archive("doctor") == 0
@@ -67,6 +71,47 @@ def test_a_database_that_is_away(archive: Archive) -> None:
     archive.config.write_text(text)
     assert archive("doctor") == 75
     assert "failed   database: database error" in archive.output
+
+
+def risks(archive: Archive) -> list[str]:
+    assert archive("doctor", "--format", "json") == 0
+    found = [each for each in json.loads(archive.output) if each["what"] == "durability"]
+    assert all(each["remedy"] for each in found if each["state"] == "warning")
+    return [each["text"].partition(":")[0] for each in found if each["state"] == "warning"]
+
+
+def test_a_server_that_may_forget_what_it_has_committed(make_archive: MakeArchive, tmp_path: Path) -> None:
+    with own_server(durable=True) as server:
+        migrated(server.url)
+        archive = make_archive(Database("postgresql", server.url), messages=3)
+        archive.write_config()
+        assert risks(archive) == []
+        for setting in ("fsync = off", "full_page_writes = off", "synchronous_commit = local"):
+            server.run(f"ALTER SYSTEM SET {setting}")
+        server.run("SELECT pg_reload_conf()")
+        settings = ["fsync is off", "full_page_writes is off", "synchronous_commit is local"]
+        wait_until(lambda: risks(archive) == settings)
+        with standby(server, tmp_path):
+            wait_until(lambda: risks(archive) != settings)
+            assert risks(archive) == [*settings, "none of the 1 standbys connected is synchronous"]
+            server.run("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            server.run("SELECT pg_reload_conf()")
+            wait_until(lambda: risks(archive) == settings)
+        wait_until(lambda: risks(archive) != settings)
+        assert risks(archive) == [*settings, "commits wait for a synchronous standby, and none is connected"]
+
+
+@contextlib.contextmanager
+def standby(server: Postgres, tmp_path: Path) -> Iterator[None]:
+    """Whatever follows a server's log counts as one."""
+    assert server.binaries is not None
+    following = [str(server.binaries / "pg_receivewal"), "-d", server.url, "-D", str(tmp_path), "--no-loop"]
+    process = subprocess.Popen(following, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def test_a_login_that_may_not_write(postgres: Postgres, postgres_database: Database, make_archive: MakeArchive) -> None:
