@@ -99,7 +99,7 @@ class Export:
         stop: Event,
         watcher: Watcher,
     ) -> None:
-        self._store, self._request, self._claims, self._blobs = store, request, claims, blobs
+        self._store, self._request, self._claims, self._blobs = store.patient, request, claims, blobs
         self._stop, self._watcher = stop, watcher
         self._form = export.form(request.format, decode, bom=request.bom, linked=blobs is not None)
         self._totals = _Totals()

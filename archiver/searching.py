@@ -17,7 +17,7 @@ def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
     """Bring the index up to what is archived, a few pages a transaction; gives how many texts were added."""
     added = 0
     while not enough():
-        with store.write() as tx:
+        with store.patient.write() as tx:
             batch = indexing.index(tx)
         if batch is None:
             break
@@ -27,7 +27,7 @@ def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
 
 def lag(store: Store) -> Lag:
     """What the index has not come to yet."""
-    with store.read() as tx:
+    with store.patient.read() as tx:
         return indexing.lag(tx)
 
 
@@ -37,11 +37,11 @@ def find(store: Store, text: str, wanted: Filter, most: int | None = None) -> It
     Raises UsageError for a text that nothing could be found by, and for an app that is not in the archive.
     """
     query = terms.query_for(text)
-    with store.read() as tx:
+    with store.patient.read() as tx:
         places = search.find(tx, query, wanted, most)
         found = search.hits(tx, places[:_HITS_AT_ONCE])
     yield from found
     for at in range(_HITS_AT_ONCE, len(places), _HITS_AT_ONCE):
-        with store.read() as tx:
+        with store.patient.read() as tx:
             found = search.hits(tx, places[at : at + _HITS_AT_ONCE])
         yield from found

@@ -176,7 +176,7 @@ def hole_entry(hole: Hole) -> Entry:
 
 def coverage(store: Store) -> Mapping[str, list[Entry]]:
     """The content of `coverage --format json`: every window, neighbours in the same state drawn together."""
-    with store.read() as tx:
+    with store.patient.read() as tx:
         return {"apps": [_coverage_entry(tx, each) for each in standing.read(tx)]}
 
 

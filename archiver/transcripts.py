@@ -19,7 +19,7 @@ def find(store: Store, text: str, app: str | None = None) -> Thread:
 
     Raises UsageError where there is none, and where several apps have one of this name.
     """
-    with store.read() as tx:
+    with store.patient.read() as tx:
         found = conversations.find(tx, text, app)
     if not found:
         raise UsageError(
@@ -36,7 +36,7 @@ def read(store: Store, thread: Thread, window: Window = ALL_TIME) -> Iterator[li
     """Its messages stamped within a range, a page at a time, each page as the archive has it when it is read."""
     after, most = None, _FIRST_PAGE
     while True:
-        with store.read() as tx:
+        with store.patient.read() as tx:
             keys = conversations.page(tx, thread, window, after, most)
             found = extracts.fetch(tx, thread.app_id, thread.app, [key.msg_id for key in keys])
         if not keys:

@@ -24,6 +24,8 @@ log = logging.getLogger("archiver.watching")
 
 _FRESH_S = 2.0
 """Several who ask at once share a look."""
+_OTHERS_LOOK_S = 5.0
+"""So long somebody who asks waits for a look that another has begun."""
 _REST_S = 60.0
 """Between two heartbeats, and before a webhook that failed is tried again."""
 _ANSWERS_WITHIN_S = 60.0
@@ -51,7 +53,7 @@ class Watch:
     """Looks again and again. `beat` is the time of the scheduler's last sign of life, as `time.monotonic` has it."""
 
     def __init__(self, settings: Settings, store: Store, notifier: Notifier) -> None:
-        self._settings, self._store, self._notifier = settings, store, notifier
+        self._settings, self._store, self._notifier = settings, store.hurried, notifier
         self._lock = Lock()
         self._last = Look([], {}, "nobody has looked yet")
         self._looked_at = self._well_at = self._database_at = time.monotonic()
@@ -73,11 +75,15 @@ class Watch:
 
     def look(self, fresh_s: float = 0.0) -> Look:
         """Ask the database, unless somebody did just now."""
-        with self._lock:
+        if not self._lock.acquire(timeout=_OTHERS_LOOK_S):
+            return Look([], {}, f"the database has not answered for {_OTHERS_LOOK_S:.0f} s")
+        try:
             if time.monotonic() - self._looked_at >= fresh_s or self._last.error:
                 self._last = look(self._settings, self._store)
                 self._looked_at = time.monotonic()
             return self._last
+        finally:
+            self._lock.release()
 
     def late(self, look: Look) -> list[str]:
         """Which configured sources are overdue by more than is tolerated."""

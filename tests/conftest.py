@@ -191,6 +191,17 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
             yield found
 
 
+@contextlib.contextmanager
+def own_archive(**ways: bool) -> Iterator[tuple[Postgres, Database]]:
+    """A migrated, empty archive on a server of its own, which may be stopped, killed and set back."""
+    with own_server(**ways) as server:
+        migrated(server.url)
+        try:
+            yield server, Database("postgresql", server.url)
+        finally:
+            _readers.close(server.url)
+
+
 @pytest.fixture
 def postgres_database(postgres: Postgres) -> Iterator[Database]:
     """A migrated, empty archive on PostgreSQL, for what only a server can show."""

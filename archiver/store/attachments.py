@@ -216,7 +216,7 @@ def content_behind(store: Store, digest: str) -> tuple[str, int] | None:
 
 def _contents(store: Store, after: str, batch: int) -> list[tuple[str, int]]:
     query = sa.select(a.sha256, sa.func.max(a.size)).where(_IS_STORED, a.sha256 > after)
-    with store.read() as tx:
+    with store.patient.read() as tx:
         rows = tx.conn.execute(query.group_by(a.sha256).order_by(a.sha256).limit(batch)).all()
     return [(row[0], int(row[1])) for row in rows]
 

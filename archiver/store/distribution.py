@@ -35,7 +35,7 @@ def distribute(store: Store, shards: int) -> list[str]:
         raise UsageError(
             "SQLite cannot be distributed", hint="[database] url = postgresql://... of a Citus coordinator"
         )
-    with store.write() as tx:
+    with store.patient.write() as tx:
         _check(tx)
         try:
             _distribute(tx, shards)

@@ -37,7 +37,7 @@ def upgrade(store: Store, revision: str = "head") -> None:
             config.attributes["connection"] = conn.execution_options(archiver_begin="IMMEDIATE")
             command.upgrade(config, revision)
         if store.engine.dialect.name == "postgresql":
-            with store.write() as tx:
+            with store.patient.write() as tx:
                 comments.write(tx)
     except CommandError:
         raise SchemaMismatch(

@@ -40,7 +40,7 @@ def create(store: Store) -> None:
     """
     if store.engine.dialect.name != "postgresql":
         raise UsageError("--roles: SQLite has no roles", hint="protect the file itself; archiver migrate")
-    with store.write() as tx:
+    with store.patient.write() as tx:
         try:
             _create(tx)
         except DBAPIError as error:

@@ -19,7 +19,8 @@ import pytest
 from archiver.config import Settings, load
 from archiver.notify import Notifier
 from archiver.schedule import Daemon
-from archiver.store.engine import Store, open_store
+from archiver.store.engine import LIMITS, Store, open_store
+from archiver.store.postgres import Limits
 from tests.conftest import Database
 from tests.flow.conftest import Archive, MakeArchive, archive, make_archive, start
 
@@ -76,11 +77,11 @@ def manager() -> Iterator[Manager]:
 class Service:
     """The daemon in a thread of this process, over the reading of its configuration."""
 
-    def __init__(self, config: Path, notifier: Notifier | None, wall: Callable[[], float]) -> None:
+    def __init__(self, config: Path, notifier: Notifier | None, wall: Callable[[], float], limits: Limits) -> None:
         self.config = config
         self.stop, self.hangup = threading.Event(), threading.Event()
         settings = self.read()
-        self.store: Store = open_store(settings.database.sqlalchemy_url)
+        self.store: Store = open_store(settings.database.sqlalchemy_url, limits=limits)
         daemon = Daemon(self.store, self.stop, hangup=self.hangup, reload=self.read, notifier=notifier, wall=wall)
         self.failed: BaseException | None = None
         self._thread = threading.Thread(target=self._run, args=(daemon, settings))
@@ -115,11 +116,12 @@ def serve(tmp_path: Path) -> Iterator[MakeService]:
         top: str = '[schedule]\nevery = "1s"\n',
         notifier: Notifier | None = None,
         wall: Callable[[], float] = time.time,
+        limits: Limits = LIMITS,
         **changes: Any,
     ) -> Service:
         archive.write_config(**changes)
         archive.config.write_text(top + archive.config.read_text())
-        running.append(Service(archive.config, notifier, wall))
+        running.append(Service(archive.config, notifier, wall, limits))
         return running[-1]
 
     yield begin

@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from archiver import cli
-from tests.conftest import Database
+from tests.conftest import Database, own_archive
 from tests.flow.conftest import Archive, MakeArchive
-from tests.postgres import Postgres, migrated, own_server
+from tests.postgres import Postgres
 from tests.service.conftest import Listener, wait_until
 
 
@@ -81,9 +81,8 @@ def risks(archive: Archive) -> list[str]:
 
 
 def test_a_server_that_may_forget_what_it_has_committed(make_archive: MakeArchive, tmp_path: Path) -> None:
-    with own_server(durable=True) as server:
-        migrated(server.url)
-        archive = make_archive(Database("postgresql", server.url), messages=3)
+    with own_archive(durable=True) as (server, database):
+        archive = make_archive(database, messages=3)
         archive.write_config()
         assert risks(archive) == []
         for setting in ("fsync = off", "full_page_writes = off", "synchronous_commit = local"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from archiver.alerts import Finding
 from archiver.endpoint import Endpoint, Reply
 from archiver.errors import ProviderUnavailable
 from archiver.http import call
+from archiver.notify import Notifier
 from archiver.store.engine import open_store
+from archiver.store.postgres import Limits
 from archiver.store.schema import iso
-from tests.conftest import Database
+from tests.conftest import Database, own_archive
 from tests.flow.conftest import DAY, Archive, MakeArchive
 from tests.postgres import Postgres, free_port
 from tests.service.conftest import Listener, MakeService, wait_until
@@ -38,6 +41,49 @@ def values(text: str) -> dict[tuple[str, ...], float]:
         for family in text_string_to_metric_families(text)
         for sample in family.samples
     }
+
+
+@pytest.mark.timeout(300)
+def test_nobody_waits_for_the_look_of_somebody_else(make_archive: MakeArchive) -> None:
+    """One look may wait for the database for as long as a look may: those who ask meanwhile are told at once."""
+    with own_archive() as (server, database):
+        archive = make_archive(database, messages=3)
+        archive.write_config()
+        store = open_store(
+            database.url.replace("postgresql:", "postgresql+psycopg:"), limits=Limits(3600, *[3600.0] * 4)
+        )
+        watch = watching.Watch(config.load(archive.config, {}), store, Notifier())
+        assert watch.look().error is None
+        with ThreadPoolExecutor(2) as askers:
+            with server.silent():
+                first, second = (askers.submit(watch.look) for _ in range(2))
+                done, waiting = wait([first, second], return_when=FIRST_COMPLETED)
+                assert [each.result().error for each in done] == ["the database has not answered for 5 s"]
+            assert [each.result().error for each in waiting] == [None]
+        store.dispose()
+
+
+@pytest.mark.timeout(300)  # by which what hangs is seen to hang
+def test_a_database_that_falls_silent_is_told_of_at_once_and_is_taken_back(
+    make_archive: MakeArchive, serve: MakeService
+) -> None:
+    port, limits = free_port(), Limits(connect_s=2, answer_s=4.0, hurried_s=2.0, rest_s=1.0)
+    top = f'[schedule]\nevery = "1s"\noverdue = "1h"\n[metrics]\nlisten = "127.0.0.1:{port}"\n'
+    base = f"http://127.0.0.1:{port}"
+    with own_archive() as (server, database):
+        archive = make_archive(database, messages=300)
+        service = serve(archive, top=top, settle="1s", limits=limits)
+        wait_until(lambda: archive.count("messages") == 300)
+        wait_until(lambda: ask(f"{base}/readyz").status_code == 200)
+        with server.silent():
+            wait_until(lambda: ask(f"{base}/readyz").status_code == 503)
+            assert "database" in ask(f"{base}/readyz").text
+            assert values(ask(f"{base}/metrics").text)["archiver_database_up",] == 0
+            assert ask(f"{base}/healthz").text == "alive\n"
+        wait_until(lambda: ask(f"{base}/readyz").status_code == 200)
+        archive.server.add({"msg_id": "later", "timestamp": archive.server.now_ms(), "from": "a", "chat_type": "chat"})
+        wait_until(lambda: archive.count("messages") == 301)
+        service.end()
 
 
 def test_run_answers_metrics_health_and_readiness(archive: Archive, serve: MakeService) -> None:

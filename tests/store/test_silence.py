@@ -11,7 +11,8 @@ from archiver.errors import DatabaseUnavailable
 from archiver.store.engine import Store, open_store
 from archiver.store.postgres import Limits
 from archiver.store.schema import messages
-from tests.postgres import Postgres, migrated, own_server
+from tests.conftest import own_archive
+from tests.postgres import Postgres
 from tests.store.test_appending import COLUMNS, message
 
 pytestmark = pytest.mark.timeout(120)  # by which what hangs is seen to hang
@@ -21,8 +22,7 @@ BRIEF = Limits(connect_s=2, answer_s=2.0, hurried_s=1.0, patient_s=60.0, rest_s=
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Postgres]:
-    with own_server() as found:
-        migrated(found.url)
+    with own_archive() as (found, _):
         yield found
 
 
