@@ -15,7 +15,7 @@ from typing import NamedTuple
 from archiver.errors import Stopped, UsageError
 from archiver.store import migrate, transfer
 from archiver.store.engine import Store
-from archiver.store.transfer import TABLES, Sum
+from archiver.store.transfer import TABLES, Sum, Table
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,8 @@ def prepare(source: Store, target: Store) -> None:
 
 def copy(source: Store, target: Store, *, stop: Event, told: Callable[[str, int], None]) -> None:
     """Bring over what is missing or has changed, a transaction for some rows; `told` hears of table and rows."""
-    with source.read() as ours:
+    target = target.patient
+    with source.patient.read() as ours:
         for table in TABLES:
             with target.read() as theirs:
                 fresh = transfer.is_empty(theirs, table)
@@ -60,12 +61,15 @@ def copy(source: Store, target: Store, *, stop: Event, told: Callable[[str, int]
                         count += transfer.put(theirs, table, rows, fresh=fresh)
                     told(table.name, count)
         for table in reversed(TABLES):
-            with target.write() as theirs:
-                transfer.prune(ours, theirs, table)
+            transfer.prune(ours, target, table)
     transfer.go_on_counting(target)
 
 
 def compare(source: Store, target: Store) -> list[Compared]:
-    """Read both databases to the end."""
-    with source.read() as ours, target.read() as theirs:
-        return [Compared(table.name, transfer.total(ours, table), transfer.total(theirs, table)) for table in TABLES]
+    """Read both databases to the end, table by table, each for itself: neither waits while the other is read."""
+    return [Compared(table.name, _total(source, table), _total(target, table)) for table in TABLES]
+
+
+def _total(store: Store, table: Table) -> Sum:
+    with store.patient.read() as tx:
+        return transfer.total(tx, table)

@@ -1,6 +1,8 @@
 """Moves rows from one archive's database to another's, and says by count and digest whether both hold the same.
 
-What is derived (the search index) is not moved: triggers on `pages` have the target build it anew.
+What is derived (the search index) is not moved: the target builds it anew, as pages and quarantine say.
+
+Each statement reads some rows behind those that it knows: none takes long, however large a table is.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Generator, Sequence
+from contextlib import closing
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -15,7 +18,7 @@ import sqlalchemy as sa
 
 from archiver.errors import ArchiveIncomplete
 from archiver.store.engine import Store, Tx
-from archiver.store.schema import Instant, JsonText, apps, metadata, page_ids
+from archiver.store.schema import Instant, JsonText, apps, metadata, page_ids, pages, quarantine, search_queue
 
 _DERIVED = ("search_texts", "search_queue")
 _FOR_EVER = (
@@ -24,7 +27,10 @@ _FOR_EVER = (
 )
 _ROWS = 500
 Row = tuple[Any, ...]
-TABLES = [table for table in metadata.sorted_tables if table.name not in _DERIVED]
+Table = sa.Table
+_QUEUE = (pages, quarantine)
+TABLES = [table for table in metadata.sorted_tables if table.name not in _DERIVED and table not in _QUEUE] + [*_QUEUE]
+"""Last come those that have the target's index take in what they brought: by then it is there."""
 
 
 class Sum(NamedTuple):
@@ -40,12 +46,22 @@ def foreign_apps(source: Tx, target: Tx) -> list[str]:
     return [row.name for row in target.conn.execute(sa.select(apps)) if ours.get(row.id) != row.name]
 
 
-def batches(tx: Tx, table: sa.Table) -> Generator[Sequence[Row], None, None]:
+def batches(tx: Tx, table: Table) -> Generator[Sequence[Row], None, None]:
     """All rows, some at a time, within the transaction's snapshot."""
-    query = sa.select(*map(_plain, table.columns)).order_by(*table.primary_key)
-    with tx.conn.execution_options(yield_per=_ROWS).execute(query) as result:
-        for part in result.partitions():
-            yield [tuple(row) for row in part]
+    yield from _in_order(tx, table, [_plain(column) for column in table.columns])
+
+
+def _in_order(tx: Tx, table: Table, columns: list[Any]) -> Generator[Sequence[Row], None, None]:
+    key, names = list(table.primary_key), [column.name for column in columns]
+    at = [names.index(column.name) for column in key]
+    query = sa.select(*columns).order_by(*key).limit(_ROWS)
+    rows = tx.conn.execute(query).all()
+    while rows:
+        yield [tuple(row) for row in rows]
+        if len(rows) < _ROWS:
+            return
+        last = [sa.literal(rows[-1][place], column.type) for place, column in zip(at, key, strict=True)]
+        rows = tx.conn.execute(query.where(sa.tuple_(*key) > sa.tuple_(*last))).all()
 
 
 def _plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
@@ -53,11 +69,11 @@ def _plain(column: sa.Column[Any]) -> sa.ColumnElement[Any]:
     return sa.cast(column, sa.Text).label(column.name) if column.type is JsonText else column
 
 
-def is_empty(tx: Tx, table: sa.Table) -> bool:
+def is_empty(tx: Tx, table: Table) -> bool:
     return tx.conn.execute(sa.select(sa.literal(1)).select_from(table).limit(1)).first() is None
 
 
-def put(tx: Tx, table: sa.Table, rows: Sequence[Row], *, fresh: bool) -> int:
+def put(tx: Tx, table: Table, rows: Sequence[Row], *, fresh: bool) -> int:
     """Add the rows that are missing, and bring up to date what may change; gives how many that were.
 
     `fresh`: the table was empty when the copy began, and nobody else writes.
@@ -78,23 +94,37 @@ def put(tx: Tx, table: sa.Table, rows: Sequence[Row], *, fresh: bool) -> int:
     if missing:
         columns = table.columns.keys()
         tx.append(table, columns, [written(tx, table, columns, row) for row in missing])
+    if table is quarantine:
+        _queue_requeued(tx, [dict(zip(table.columns.keys(), row, strict=True)) for row in missing])
     return len(missing) + len(changed)
 
 
-def prune(source: Tx, target: Tx, table: sa.Table) -> int:
-    """Take out of the target what the source has no more; only state goes away."""
+def _queue_requeued(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
+    """The trigger is on what becomes resolved, and these come so; their messages lie on pages that brought nothing."""
+    queued = [{"page_id": row["page_id"]} for row in rows if row["resolved_at"] is not None]
+    if queued:
+        tx.conn.execute(search_queue.insert(), queued)
+
+
+def prune(source: Tx, target: Store, table: Table) -> None:
+    """Take out of the target what the source has no more; only state goes away.
+
+    Nothing that writes waits for the other side meanwhile: a server ends a transaction that does nothing.
+    """
     if table.name in _FOR_EVER:
-        return 0
-    keys = sa.select(*table.primary_key)
-    ours = {tuple(row) for row in source.conn.execute(keys)}
-    gone = [tuple(row) for row in target.conn.execute(keys) if tuple(row) not in ours]
-    for key in gone:
-        same = [column == value for column, value in zip(table.primary_key, key, strict=True)]
-        target.conn.execute(table.delete().where(*same))
-    return len(gone)
+        return
+    key = sa.tuple_(*table.primary_key)
+    gone: list[list[Row]] = []
+    with target.read() as theirs, closing(_in_order(theirs, table, list(table.primary_key))) as batches:
+        for keys in batches:
+            ours = {tuple(row) for row in source.conn.execute(sa.select(*table.primary_key).where(key.in_(keys)))}
+            gone.append([each for each in keys if each not in ours])
+    for keys in filter(None, gone):
+        with target.write() as theirs:
+            theirs.conn.execute(table.delete().where(key.in_(keys)))
 
 
-def total(tx: Tx, table: sa.Table) -> Sum:
+def total(tx: Tx, table: Table) -> Sum:
     """Read a whole table back."""
     count, digest = 0, 0
     for rows in batches(tx, table):
@@ -121,18 +151,18 @@ def go_on_counting(store: Store) -> None:
                 tx.conn.execute(sa.select(sa.func.setval(name, highest, known)))
 
 
-def _there(tx: Tx, table: sa.Table, rows: Sequence[Row]) -> dict[Row, Row]:
+def _there(tx: Tx, table: Table, rows: Sequence[Row]) -> dict[Row, Row]:
     keys = [_key(table, row) for row in rows]
     query = sa.select(*map(_plain, table.columns)).where(sa.tuple_(*table.primary_key).in_(keys))
     return {_key(table, found): found for found in map(tuple, tx.conn.execute(query))}
 
 
-def _key(table: sa.Table, row: Row) -> Row:
+def _key(table: Table, row: Row) -> Row:
     names = table.columns.keys()
     return tuple(row[names.index(column.name)] for column in table.primary_key)
 
 
-def _is(table: sa.Table, row: Row) -> sa.ColumnElement[bool]:
+def _is(table: Table, row: Row) -> sa.ColumnElement[bool]:
     return sa.and_(*(column == value for column, value in zip(table.primary_key, _key(table, row), strict=True)))
 
 
@@ -158,7 +188,7 @@ def _number(text: str) -> str:
     return f"{Decimal(text).normalize():e}"
 
 
-def written(tx: Tx, table: sa.Table, columns: Sequence[str], row: Row) -> Row:
+def written(tx: Tx, table: Table, columns: Sequence[str], row: Row) -> Row:
     """As `append` takes it, from instants in ms and JSON as text."""
     types = (table.columns[name].type for name in columns)
     return tuple(

@@ -8,9 +8,13 @@ from pathlib import Path
 from threading import Event
 
 import pytest
+from sqlalchemy import event
 
-from archiver import copying
+from archiver import copying, searching
 from archiver.errors import Stopped
+from archiver.sources.easemob import decode
+from archiver.store import transfer
+from archiver.store.engine import Store
 from archiver.store.schema import iso
 from archiver.store.transfer import TABLES
 from tests.conftest import Database
@@ -53,8 +57,11 @@ def counts(database: Database) -> dict[str, int]:
     return {table.name: database.value(f"SELECT count(*) FROM {table.name}") for table in TABLES}
 
 
-def test_a_copy_is_whole_and_goes_on_pulling(filled: Archive, pair: tuple[Database, Database]) -> None:
+def test_a_copy_is_whole_and_goes_on_pulling(
+    filled: Archive, pair: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, target = pair
+    monkeypatch.setattr(transfer, "_ROWS", 7)  # so that bodies of one message lie on both sides of a batch's end
     assert filled("copy", "--to", target.url) == 0
     assert "both databases hold the same" in filled.output
     assert counts(source) == counts(target)
@@ -73,6 +80,77 @@ def test_a_copy_is_whole_and_goes_on_pulling(filled: Archive, pair: tuple[Databa
     assert filled("pull", settle="1s") == 0
     check_sums(target)
     assert filled("index") == 0, "what is derived is made anew"
+
+
+def test_what_the_source_has_no_more_is_taken_out(filled: Archive, pair: tuple[Database, Database]) -> None:
+    source, target = pair
+    for name in ("gone", "stays"):
+        source.run(f"INSERT INTO rate_budgets (rate_group) VALUES ('{name}')")
+    assert filled("copy", "--to", target.url) == 0
+    source.run("DELETE FROM rate_budgets WHERE rate_group = 'gone'")
+    assert filled("copy", "--to", target.url) == 0
+    groups = "SELECT rate_group FROM rate_budgets"
+    left = sorted(target.rows(groups))
+    assert left == sorted(source.rows(groups))
+    assert ("stays",) in left
+
+
+def test_what_was_requeued_is_found_in_the_copy(
+    filled: Archive, pair: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a page that brought nothing, and so is not queued by itself: the copy takes it in as it is, resolved."""
+    start_ms = filled.server.start_ms
+    needle = b'{"msg_id":"again","timestamp":"1e3","payload":{"bodies":[{"type":"txt","msg":"needle"}]}}'
+    filled.server.add(needle, timestamp_ms=start_ms + 1000, visible_ms=0)
+    filled("audit", "--from", str(iso(start_ms)), "--to", str(iso(start_ms + DAY)))
+    plain = decode._timestamp_ms
+    # A later program can read this one.
+    monkeypatch.setattr(decode, "_timestamp_ms", lambda value: 1000 if value == "1e3" else plain(value))
+    assert filled("quarantine", "requeue") == 0
+    assert filled("copy", "--to", pair[1].url) == 0
+    filled.database = pair[1]
+    filled.write_config()
+    for _ in range(2):
+        assert filled("search", "needle", "--format", "jsonl") == 0
+        assert '"again"' in filled.output, "the index lacks it, and it is read all the same; or the index has it"
+        assert filled("index") == 0
+
+
+def index(store: Store) -> None:
+    searching.index(store)
+
+
+def test_an_index_that_is_made_meanwhile_lacks_nothing_at_the_end(
+    filled: Archive, pair: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "_ROWS", 50)
+    with opened(pair[0]) as ours, opened(pair[1]) as theirs:
+        copying.prepare(ours, theirs)
+        copying.copy(ours, theirs, stop=Event(), told=lambda *_: index(theirs))
+        index(ours)
+        index(theirs)
+    texts = "SELECT msg_id, revision, position, part FROM search_texts ORDER BY 1, 2, 3, 4"
+    assert pair[0].rows(texts) == pair[1].rows(texts)
+
+
+def test_neither_side_waits_while_the_other_is_read(filled: Archive, pair: tuple[Database, Database]) -> None:
+    """A server ends a transaction that does nothing for a while: what writes never does, and a comparison neither."""
+    server = next(one for one in pair if one.kind == "postgresql")
+    idle = "FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'"
+    seen: list[tuple[int, int]] = []
+
+    def look(*_: object) -> None:
+        seen.append((server.value(f"SELECT count(*) {idle}"), server.value(f"SELECT count(backend_xid) {idle}")))
+
+    with opened(pair[0]) as ours, opened(pair[1]) as theirs:
+        event.listen((theirs if server is pair[0] else ours).engine, "before_cursor_execute", look)
+        copying.prepare(ours, theirs)
+        seen.clear()
+        copying.copy(ours, theirs, stop=Event(), told=lambda *_: None)
+        assert {writing for _, writing in seen} == {0}
+        seen.clear()
+        assert all(one.same for one in copying.compare(ours, theirs))
+        assert set(seen) == {(0, 0)}
 
 
 @pytest.mark.full
