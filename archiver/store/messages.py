@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from archiver.errors import DatabaseUnavailable
 from archiver.model import DAY_MS, Body, Message, Reject
 from archiver.store.engine import Tx, among, is_data_error, is_duplicate
 from archiver.store.schema import attachments, message_bodies, message_revisions, messages, revision_bodies
@@ -109,15 +110,39 @@ def _stored(batch: Batch, new: Sequence[Message], changed: list[_Arrived], refus
 
 def _insert_new(tx: Tx, origin: Origin, arrived: dict[str, _Arrived]) -> tuple[list[_Arrived], dict[str, bytes]]:
     """Append what the archive does not have; also gives the digests of what it has."""
+    digests: dict[str, bytes] = {}
+
+    def missing(mine: list[_Arrived]) -> list[_Arrived]:
+        ours = {msg_id for msg_id, _, _ in mine}
+        left = [msg_id for msg_id in arrived if msg_id not in ours]
+        digests.update(_digests(tx, origin.app_id, left))
+        return sorted(arrived[msg_id] for msg_id in left if msg_id not in digests)
+
+    write, take_back = partial(_append_rows, tx, origin), partial(_take_back_rows, tx, origin)
+    return sorted(_append_missing(tx, missing, write, take_back)), digests
+
+
+def _append_missing(
+    tx: Tx,
+    missing: Callable[[list[_Row]], list[_Row]],
+    write: Callable[[list[_Row]], None],
+    take_back: Callable[[list[_Row]], None],
+) -> list[_Row]:
+    """Append what is `missing` beside the rows that this has appended already; gives those rows.
+
+    Where another writer was faster with one of them, what is missing is looked for again. Parts may be there by then,
+    as their savepoints are over: they are this transaction's own, and nobody else's.
+    """
+    mine: list[_Row] = []
     for _ in range(_RACES):
-        digests = _digests(tx, origin.app_id, list(arrived))
-        fresh = sorted(each for msg_id, each in arrived.items() if msg_id not in digests)
         try:
-            return _append(tx, fresh, partial(_append_rows, tx, origin), partial(_take_back_rows, tx, origin)), digests
+            _append(tx, missing(mine), write, take_back, mine)
         except DBAPIError as error:
             if not is_duplicate(error):
                 raise
-    raise AssertionError("other writers stored rows of these pages again and again between look and write")
+        else:
+            return mine
+    raise DatabaseUnavailable("other writers stored the same rows again and again between look and write")
 
 
 def _digests(tx: Tx, app_id: int, msg_ids: list[str]) -> dict[str, bytes]:
@@ -136,15 +161,19 @@ def _digests_of(postgres: bool) -> sa.Select[str, bytes]:
 
 
 def _append(
-    tx: Tx, fresh: list[_Row], write: Callable[[list[_Row]], None], take_back: Callable[[list[_Row]], None]
-) -> list[_Row]:
+    tx: Tx,
+    fresh: list[_Row],
+    write: Callable[[list[_Row]], None],
+    take_back: Callable[[list[_Row]], None],
+    taken: list[_Row],
+) -> None:
     """Append rows; one that the database refuses is found by halving, so that its neighbours stay.
 
-    Gives the rows that were taken, in their order. A savepoint undoes what was written before the refusal. SQLite would
-    put by each page of an index for it, half as much as it writes in all; so there, by `take_back`, it is deleted.
+    Those that the database took are added to `taken`. A savepoint undoes what was written before the refusal. SQLite
+    would put by each page of an index for it, half as much as it writes in all; so there `take_back` deletes it.
     """
     if not fresh:
-        return []
+        return
     try:
         with tx.savepoint() if tx.postgres else nullcontext():
             write(fresh)
@@ -153,11 +182,12 @@ def _append(
             raise
         if not tx.postgres:
             take_back(fresh)
-        if len(fresh) == 1:
-            return []
-        middle = len(fresh) // 2
-        return _append(tx, fresh[:middle], write, take_back) + _append(tx, fresh[middle:], write, take_back)
-    return fresh
+        if len(fresh) > 1:
+            middle = len(fresh) // 2
+            _append(tx, fresh[:middle], write, take_back, taken)
+            _append(tx, fresh[middle:], write, take_back, taken)
+        return
+    taken += fresh
 
 
 def _delete(tx: Tx, tables: Iterable[sa.Table], keys: list[dict[str, Any]]) -> None:
@@ -251,17 +281,27 @@ def _insert_revisions(tx: Tx, origin: Origin, differing: list[_Arrived]) -> tupl
     """
     if not differing:
         return [], []
-    r = message_revisions.c
-    query = sa.select(r.msg_id, r.revision, r.digest).where(
-        r.app_id == origin.app_id, among(r.msg_id, "msg_ids", postgres=tx.postgres)
-    )
-    msg_ids = json.dumps(sorted({msg_id for msg_id, _, _ in differing}))
+    fresh: list[_Revised] = []
+
+    def missing(_: list[_Revised]) -> list[_Revised]:  # whose contents are known by now
+        fresh[:] = _unknown_revisions(tx, origin, differing)
+        return list(fresh)
+
+    write, take_back = partial(_append_revisions, tx, origin), partial(_take_back_revisions, tx, origin)
+    taken = sorted(_append_missing(tx, missing, write, take_back))
+    kept = {id(each) for _, each in taken}
+    return [each for _, each in taken], [each for _, each in fresh if id(each) not in kept]
+
+
+def _unknown_revisions(tx: Tx, origin: Origin, differing: list[_Arrived]) -> list[_Revised]:
+    """Each content that its id did not have before, once, with the number that it gets."""
     contents: dict[str, set[bytes]] = {}
     last: dict[str, int] = {}
-    for row in tx.conn.execute(query, {"msg_ids": msg_ids}):
+    msg_ids = json.dumps(sorted({msg_id for msg_id, _, _ in differing}))
+    for row in tx.conn.execute(_revisions_of(tx.postgres), {"of_app": origin.app_id, "msg_ids": msg_ids}):
         contents.setdefault(row.msg_id, set()).add(bytes(row.digest))
         last[row.msg_id] = max(last.get(row.msg_id, 0), row.revision)
-    fresh: dict[tuple[str, int], _Arrived] = {}
+    fresh: list[_Revised] = []
     for each in sorted(differing, key=lambda each: each[0]):
         msg_id, _, message = each
         known = contents.setdefault(msg_id, set())
@@ -269,11 +309,16 @@ def _insert_revisions(tx: Tx, origin: Origin, differing: list[_Arrived]) -> tupl
             continue
         known.add(message.digest)
         last[msg_id] = revision = last.get(msg_id, 0) + 1
-        fresh[msg_id, revision] = each
-    write, take_back = partial(_append_revisions, tx, origin), partial(_take_back_revisions, tx, origin)
-    taken = {key for key, _ in _append(tx, list(fresh.items()), write, take_back)}
-    changed = [each for key, each in fresh.items() if key in taken]
-    return changed, [each for key, each in fresh.items() if key not in taken]
+        fresh.append(((msg_id, revision), each))
+    return fresh
+
+
+@cache
+def _revisions_of(postgres: bool) -> sa.Select[str, int, bytes]:
+    r = message_revisions.c
+    return sa.select(r.msg_id, r.revision, r.digest).where(
+        r.app_id == sa.bindparam("of_app"), among(r.msg_id, "msg_ids", postgres=postgres)
+    )
 
 
 _Revised = tuple[tuple[str, int], _Arrived]

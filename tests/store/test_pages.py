@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -150,29 +150,59 @@ def test_a_zombie_is_refused_by_the_fence(store: Store, key: Key) -> None:
         windows.hold(tx, claim)
 
 
-def test_two_writers_of_the_same_rows_agree(postgres_database: Database) -> None:
+def race(database: Database, faster: Sequence[Message], slower: Sequence[Message]) -> tuple[Stored, Stored]:
     """The second writer finds the keys free, waits for the first one's commit, and looks again."""
-    one, two = open_database(postgres_database), open_database(postgres_database)
-    batch = list(page_of(*(record(f"{at:03}") for at in range(20))).messages)
-    found: list[Stored] = []
-
-    def second() -> None:
-        with two.write() as tx:
-            found.extend(insert(tx, Origin(1, ORIGIN), [Batch(2, batch)]))
-
-    thread = threading.Thread(target=second)
+    one, two = open_database(database), open_database(database)
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
-    with one.write() as tx:
-        (first,) = insert(tx, Origin(1, ORIGIN), [Batch(1, batch[:10])])
-        thread.start()
-        while postgres_database.value(waiting) == 0:
-            assert thread.is_alive()
-    thread.join()
-    assert len(first.new) == 10
-    assert (len(found[0].new), found[0].known) == (10, 10)
-    assert postgres_database.value("SELECT count(*) FROM messages") == 20
+
+    def second() -> list[Stored]:
+        with two.write() as tx:
+            return insert(tx, Origin(1, ORIGIN), [Batch(2, slower)])
+
+    with ThreadPoolExecutor(1) as beside:
+        with one.write() as tx:
+            (first,) = insert(tx, Origin(1, ORIGIN), [Batch(1, faster)])
+            other = beside.submit(second)
+            while database.value(waiting) == 0:
+                assert not other.done()
+        (found,) = other.result()
     one.dispose()
     two.dispose()
+    return first, found
+
+
+def test_two_writers_of_the_same_rows_agree(postgres_database: Database) -> None:
+    batch = list(page_of(*(record(f"{at:03}") for at in range(20))).messages)
+    first, second = race(postgres_database, batch[:10], batch)
+    assert len(first.new) == 10
+    assert (len(second.new), second.known) == (10, 10)
+    assert postgres_database.value("SELECT count(*) FROM messages") == 20
+
+
+def test_what_was_stored_before_another_writer_was_faster_counts_as_new(postgres_database: Database) -> None:
+    """A record that the database refuses has the page stored in parts, and the other's row lies in the last one."""
+    batch = list(page_of(*(record(f"{at:03}") for at in range(8))).messages)
+    batch[1] = batch[1]._replace(chat_type="\0")
+    _, second = race(postgres_database, [batch[6]], batch)
+    assert (len(second.new), second.known, len(second.refused)) == (6, 1, 1)
+    assert [message.msg_id for message in second.new] == ["000", "002", "003", "004", "005", "007"]
+    assert postgres_database.rows("SELECT page_id, count(*) FROM messages GROUP BY 1 ORDER BY 1") == [(1, 1), (2, 6)]
+
+
+def test_two_writers_of_revisions_agree(postgres_database: Database) -> None:
+    """The same number for other content, and the same content: neither ends a pull, nor is anything counted twice."""
+    plain = page_of(*(record(f"{at:03}") for at in range(8))).messages
+    edited, other = ([page_of(record(each.msg_id, text)).messages[0] for each in plain] for text in ("one", "two"))
+    store = open_database(postgres_database)
+    with store.write() as tx:
+        insert(tx, Origin(1, ORIGIN), [Batch(0, plain)])
+    store.dispose()
+    bad = other[0]._replace(bodies=(other[0].bodies[0]._replace(text="\0"),))
+    mixed = [bad, *edited[1:4], *other[4:]]
+    first, second = race(postgres_database, edited[2:6], mixed)
+    assert (len(first.changed), len(second.changed), second.known, len(second.refused)) == (4, 5, 2, 1)
+    kept = postgres_database.rows("SELECT msg_id, count(*), max(revision) FROM message_revisions GROUP BY 1 ORDER BY 1")
+    assert kept == [(f"{at:03}", count, count) for at, count in enumerate((0, 1, 1, 1, 2, 2, 1, 1)) if count]
 
 
 def test_errors_of_the_database_quote_no_values(store: Store, key: Key, database: Database) -> None:
