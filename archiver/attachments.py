@@ -1,5 +1,8 @@
 """Fetches what messages point to, the most endangered first: claim, fetch, store, settle; and reads the store again.
 
+What has expired comes after all that the provider still keeps, however often it fails; of the latter, what has failed
+several times comes after the rest. So nothing that cannot be had keeps from its turn what can.
+
 The row turns `stored` only after the store has the whole content under its SHA-256. A process that dies in between
 leaves a claim behind that the next one takes over, and at worst a content without a row, which is found again.
 """
@@ -22,22 +25,30 @@ from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseUnavailabl
 from archiver.media import HEAD_BYTES, media_type
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Fetched, Pointer
 from archiver.store import attachments, leases
-from archiver.store.attachments import Claim, Result
-from archiver.store.engine import Store
+from archiver.store.attachments import GIVEN_UP, Claim, Look, Result
+from archiver.store.engine import Store, Tx
 
 log = logging.getLogger("archiver.attachments")
 
 ENDANGERED_MS = 2 * DAY_MS
 """What is not had so long before it expires, alarms."""
 
-FAILURES_IN_A_ROW = 10
-"""So many failures one after the other are the service's, not the files': the rest is left as it is."""
+FAILURES_IN_A_ROW, _DOUBTFUL = 10, 5
+"""So many files that fail one after the other are the service's fault: the rest of its files are left as they are.
+
+From the first half on the next ones are taken from anywhere, as files that lie side by side may have a fate in common.
+"""
 
 BELIEVED_AFTER = 3
-"""An answer that contradicts the record is asked for again; one that comes so often is what the provider has."""
+"""A page instead of a file is asked for again; one that comes so often is what the provider has."""
 
 REFUSED_AFTER = 5
 """A 401 may be the token's fault or the file's; after so many it is the file's."""
+
+GIVEN_UP_AFTER = 5
+"""What has expired is gone after so many failures, whatever they were; they are spread over days."""
+
+_LOOKS = (Look(), Look(stubborn=True), Look(expired=True))
 
 _PAGES = ("text/html", "application/json")
 
@@ -99,8 +110,10 @@ class Fetching:
         self._store, self._app_id, self._blobs, self._fetch = store, app_id, blobs, fetch
         self._manner, self._stop, self._take_turn = manner, stop, take_turn
         self._lock = Lock()
+        self._looks = list(_LOOKS)
         self._after: tuple[int, str, int, str] | None = None
-        self._begun = self._failures = 0
+        self._services: dict[str, _Service] = {}
+        self._begun = 0
         self._counts = dict.fromkeys(("stored", "gone", "refused", "foreign", "failed"), 0)
         self._error: ArchiverError | None = None
 
@@ -116,7 +129,7 @@ class Fetching:
         except ArchiverError as error:
             self._error = self._error or error
         with self._store.read() as tx:
-            left = attachments.still_open(tx, self._app_id, tx.now_ms() + ENDANGERED_MS)
+            left = attachments.still_open(tx, self._app_id, ENDANGERED_MS)
         return Outcome(**self._counts, left=left.files, endangered=left.endangered, error=self._error)
 
     def _work(self) -> None:
@@ -132,14 +145,41 @@ class Fetching:
             limit = self._manner.limit
             if self._stop.is_set() or self._error or self._manner.enough() or self._begun == limit:
                 return None
-            if self._failures >= FAILURES_IN_A_ROW:
-                return None
             with self._store.write() as tx:
-                claim = attachments.claim(tx, self._app_id, leases.me(), self._manner.lease_ms, after=self._after)
-            if claim is not None:
-                self._after = claim.place
-                self._begun += 1
+                claim = self._search(tx)
+            self._begun += claim is not None
             return claim
+
+    def _search(self, tx: Tx) -> Claim | None:
+        """The next one; each look goes once from its beginning to its end."""
+        down = [url for url, service in self._services.items() if service.is_down]
+        doubt = max((service.failing for service in self._services.values() if not service.is_down), default=0)
+        while self._looks:
+            look = self._looks[0]._replace(unlike=down)
+            if look == Look(unlike=down) and doubt >= _DOUBTFUL:
+                near_ms = self._anywhere(tx, doubt - _DOUBTFUL)
+                if (claim := self._claim(tx, look._replace(near_ms=near_ms))) is not None:
+                    return claim
+            if (claim := self._claim(tx, look, after=self._after)) is not None:
+                self._after = claim.place
+                return claim
+            self._after = None
+            del self._looks[0]
+        return None
+
+    def _claim(self, tx: Tx, look: Look, after: tuple[int, str, int, str] | None = None) -> Claim | None:
+        return attachments.claim(tx, self._app_id, leases.me(), self._manner.lease_ms, after=after, look=look)
+
+    def _anywhere(self, tx: Tx, number: int) -> int:
+        """A place among what is not tried yet: its end, its middle, its quarters, and so on."""
+        first_ms = self._after[0] if self._after else tx.now_ms()
+        last_ms = attachments.last_expiry_ms(tx, self._app_id) or first_ms
+        share, step = 1.0, number
+        if number:
+            share, width = 0.0, 0.5
+            while step:
+                share, step, width = share + width * (step & 1), step >> 1, width / 2
+        return first_ms + int(max(0, last_ms - first_ms) * share)
 
     def _one(self, claim: Claim) -> None:
         try:
@@ -160,7 +200,11 @@ class Fetching:
             raise
         with self._lock:
             self._counts[result.state] += 1
-            self._failures = self._failures + 1 if result.state == "failed" else 0
+            service = self._services.setdefault(_service_of(claim.pointer), _Service())
+            if result.state != "failed":
+                service.answers()
+            elif not _is_expired(claim) and claim.attempts <= attachments.STUBBORN_AFTER:
+                service.fails()
 
     def _wait_for_turn(self) -> None:
         self._take_turn(self._stop)
@@ -172,9 +216,11 @@ class Fetching:
         got = self._fetch(claim.pointer, file, held.progress)
         if got.state == "stored":
             problem = _contradiction(claim, got)
-            if problem is None or (claim.attempts >= BELIEVED_AFTER and got.framed):
+            # A user's program wrote the length: where the answer told its own end and is no page, the file is believed.
+            is_page = got.served_as in _PAGES
+            if problem is None or (got.framed and (not is_page or claim.attempts >= BELIEVED_AFTER)):
                 return self._keep(got, problem, file, held)
-            got = Fetched("failed", problem)
+            got = Fetched("failed", problem, status=got.status)
         if got.state == "failed":
             return self._later(claim, got)
         return Result(got.state, got.reason)
@@ -190,15 +236,51 @@ class Fetching:
         return Result("stored", note, got.sha256, got.size, kind)
 
     def _later(self, claim: Claim, got: Fetched) -> Result:
-        """The next attempt comes after twice the time, at most an hour. What nobody explained by then is given up."""
+        """The next attempt comes after twice the time: 1 minute to 1 hour; 6 hours to 2 days for what has expired."""
         reason = got.reason or ""
-        expired = claim.claimed_ms > claim.expires_ms
-        if claim.attempts >= REFUSED_AFTER and "answered 401" in reason:
+        if claim.attempts >= REFUSED_AFTER and got.status == 401:
             return Result("refused", reason)
-        if claim.attempts >= REFUSED_AFTER and expired and "answered 404" in reason:
-            return Result("gone", f"{reason}, and it has expired")
+        if _is_expired(claim):
+            with self._store.read() as tx:
+                failures = attachments.failures_since_expiry(tx, claim) + 1
+            if failures >= GIVEN_UP_AFTER:
+                return Result("gone", f"{reason}{GIVEN_UP}")
+            return Result("failed", reason, next_attempt_ms=min(6 * HOUR_MS << (failures - 1), 2 * DAY_MS))
         wait_ms = max(MINUTE_MS << min(claim.attempts - 1, 10), int((got.retry_after_s or 0) * SECOND_MS))
         return Result("failed", reason, next_attempt_ms=min(wait_ms, HOUR_MS))
+
+
+def _is_expired(claim: Claim) -> bool:
+    return claim.claimed_ms > claim.expires_ms
+
+
+def _service_of(pointer: Pointer) -> str:
+    """How the urls begin that share a server, as they are written."""
+    scheme, mark, rest = pointer.url.partition("://")
+    host, slash, _ = rest.partition("/")
+    return scheme + mark + host + slash
+
+
+class _Service:
+    """What one server's files came to in this run, of those that it should have and that did not fail before."""
+
+    def __init__(self) -> None:
+        self.failing = 0
+        """How many files failed since the last one that did not."""
+        self._answered = self._failed = 0
+
+    def answers(self) -> None:
+        self._answered, self._failed, self.failing = self._answered + 1, self._failed + self.failing, 0
+
+    def fails(self) -> None:
+        self.failing += 1
+
+    @property
+    def is_down(self) -> bool:
+        """Where many files fail anyway, it takes as many as would have brought ten others before."""
+        expected = self.failing * self._answered
+        asked = self._answered + self._failed
+        return self.failing >= FAILURES_IN_A_ROW and expected >= FAILURES_IN_A_ROW * asked
 
 
 class _Held:

@@ -252,7 +252,8 @@ class Fetched(NamedTuple):
     """What became of one attempt to fetch a file.
 
     `state`: "stored" when all of it came; "gone", "refused" and "foreign" for good; "failed" when it may come later.
-    `framed`: the answer said where the file ends. `served_as`: the media type that the server claims.
+    `framed`: the answer said where the file ends. `served_as`: the media type that the server claims. `status`: of the
+    answer by HTTP; None where there was none.
     """
 
     state: str
@@ -262,6 +263,7 @@ class Fetched(NamedTuple):
     framed: bool = True
     served_as: str = ""
     retry_after_s: float | None = None
+    status: int | None = None
 
 
 Json = dict[str, Any]

@@ -25,6 +25,12 @@ _CUT_OFF = "the process that fetched it ended"
 _CANDIDATES = 16
 """As others may be faster."""
 
+STUBBORN_AFTER = 3
+"""What failed so often comes after all that did not."""
+
+GIVEN_UP = ", and it has expired: given up"
+"""How the reason ends of what is `gone` because nobody could get it, not because the provider said so."""
+
 
 class File(NamedTuple):
     """The key of an attachment."""
@@ -48,7 +54,7 @@ class Claim(NamedTuple):
     expires_ms: int
 
     @property
-    def place(self) -> tuple[int, str, int, str]:
+    def place(self) -> _Place:
         """Its place in the order of danger."""
         return (self.expires_ms, *self.file[1:])
 
@@ -83,10 +89,27 @@ def _free(tx: Tx, row: sa.Row[Any]) -> bool:
     return True
 
 
+class Look(NamedTuple):
+    """Which of the open attachments are looked at.
+
+    `expired`: those that the provider may have dropped, the latest to expire first; else those that it keeps, the most
+    endangered first, and of these the `stubborn` or the others. `near_ms`: whichever expires last before that time.
+    `unlike`: urls that begin so are left out.
+    """
+
+    expired: bool = False
+    stubborn: bool = False
+    near_ms: int | None = None
+    unlike: Collection[str] = ()
+
+
+_Place = tuple[int, str, int, str]
+
+
 def claim(
-    tx: Tx, app_id: int, owner: str, lease_ms: int, *, after: tuple[int, str, int, str] | None = None
+    tx: Tx, app_id: int, owner: str, lease_ms: int, *, after: _Place | None = None, look: Look | None = None
 ) -> Claim | None:
-    """The most endangered attachment behind `after` that is due and that nobody holds; None: there is none.
+    """The next attachment of a look behind `after` that is due and that nobody holds; None: there is none.
 
     By compare-and-swap on the fence, not by row locks: on a cluster the rows looked at lie on many machines.
     """
@@ -96,11 +119,7 @@ def claim(
         sa.or_(a.lease_until.is_(None), a.lease_until < now_ms),
         sa.or_(a.next_attempt_at.is_(None), a.next_attempt_at <= now_ms),
     )
-    query = sa.select(attachments).where(a.app_id == app_id, is_free)
-    if after is not None:
-        place = sa.tuple_(sa.literal(after[0], Instant), *map(sa.literal, after[1:]))
-        query = query.where(a.expires_at >= after[0], sa.tuple_(a.expires_at, a.msg_id, a.position, a.kind) > place)
-    query = query.order_by(a.expires_at, a.msg_id, a.position, a.kind).limit(_CANDIDATES)
+    query = _looked_for(look or Look(), after, now_ms).where(a.app_id == app_id, is_free).limit(_CANDIDATES)
     while rows := tx.conn.execute(query).all():
         for row in rows:
             taken = {"fence": row.fence + 1, "owner": owner, "claimed_at": now_ms, "lease_until": now_ms + lease_ms}
@@ -109,6 +128,38 @@ def claim(
             if tx.conn.execute(swap).first() is not None:
                 return _claimed(tx, row, owner, now_ms)
     return None
+
+
+def _looked_for(look: Look, after: _Place | None, now_ms: int) -> sa.Select[Any]:
+    """The rows of a look in its order. The bounds by `expires_at` alone are what the index is used by."""
+    query = sa.select(attachments).where(*(sa.func.substr(a.url, 1, len(head)) != head for head in look.unlike))
+    if look.expired:
+        query = query.where(a.expires_at < now_ms)
+    else:
+        query = query.where(a.expires_at >= now_ms, (a.attempts >= STUBBORN_AFTER) == look.stubborn)
+    backwards = look.expired or look.near_ms is not None
+    key = (a.expires_at, a.msg_id, a.position, a.kind)
+    if look.near_ms is not None:
+        query = query.where(a.expires_at <= look.near_ms)
+    elif after is not None:
+        place = sa.tuple_(sa.literal(after[0], Instant), *map(sa.literal, after[1:]))
+        within = a.expires_at <= after[0] if backwards else a.expires_at >= after[0]
+        query = query.where(within, sa.tuple_(*key) < place if backwards else sa.tuple_(*key) > place)
+    return query.order_by(*(each.desc() if backwards else each for each in key))
+
+
+def last_expiry_ms(tx: Tx, app_id: int) -> int | None:
+    """When the last open attachment of an app expires; None where none is open."""
+    last_ms: int | None = tx.conn.scalar(sa.select(sa.func.max(a.expires_at)).where(a.app_id == app_id, _IS_OPEN))
+    return last_ms
+
+
+def failures_since_expiry(tx: Tx, held: Claim) -> int:
+    """How many attempts at an attachment failed after it had expired; one that was cut off is no failure."""
+    t = attachment_attempts.c
+    same = sa.and_(*(t[name] == value for name, value in held.file._asdict().items()))
+    query = sa.select(sa.func.count()).where(same, t.outcome == "failed", t.began_at > held.expires_ms)
+    return int(tx.conn.execute(query).scalar_one())
 
 
 def _claimed(tx: Tx, row: sa.Row[Any], owner: str, now_ms: int) -> Claim:
@@ -174,10 +225,11 @@ def _note(
 
 
 def retry_failed(tx: Tx, app_id: int, foreign_reasons: Collection[str]) -> int:
-    """Make due at once what failed, was refused, or is foreign for one of these reasons; gives how many rows."""
+    """Make due at once what failed, was refused or given up, or is foreign for one of these reasons; gives how many."""
     again = sa.or_(
         sa.and_(a.state == "failed", a.next_attempt_at.is_not(None)),
         a.state == "refused",
+        sa.and_(a.state == "gone", a.reason.endswith(GIVEN_UP)),
         sa.and_(a.state == "foreign", a.reason.in_(foreign_reasons)),
     )
     statement = attachments.update().where(a.app_id == app_id, again)
@@ -186,16 +238,18 @@ def retry_failed(tx: Tx, app_id: int, foreign_reasons: Collection[str]) -> int:
 
 
 class Open(NamedTuple):
-    """What is not had yet: how many, how many of them expire before a given time, and when the first one does."""
+    """What is not had yet: how many, how many of them expire soon, and when the first one does or did."""
 
     files: int
     endangered: int
     first_expiry_ms: int | None
 
 
-def still_open(tx: Tx, app_id: int, before_ms: int) -> Open:
-    """What an app still lacks; by the partial index, whatever the archive has already."""
-    due = sa.func.coalesce(sa.func.sum(sa.case((a.expires_at < before_ms, 1), else_=0)), 0)
+def still_open(tx: Tx, app_id: int, soon_ms: int) -> Open:
+    """What an app still lacks, and how much expires within `soon_ms`; by the partial index."""
+    now_ms = tx.now_ms()
+    soon = sa.and_(a.expires_at >= now_ms, a.expires_at < now_ms + soon_ms)  # what has expired needs no hurry
+    due = sa.func.coalesce(sa.func.sum(sa.case((soon, 1), else_=0)), 0)
     query = sa.select(sa.func.count(), due, sa.func.min(a.expires_at)).where(a.app_id == app_id, _IS_OPEN)
     files, endangered, first_ms = tx.conn.execute(query).one()
     return Open(int(files), int(endangered), first_ms)

@@ -188,13 +188,15 @@ def _is_plain(location: str) -> bool:
 def _meaning(link: SignedLink, got: Transfer, *, own: bool) -> Fetched:
     """What an answer means for the file. Only what can never come again is called gone."""
     if got.status == 200:
-        return Fetched("stored", None, got.size, got.sha256, got.framed, got.served_as)
+        return Fetched("stored", None, got.size, got.sha256, got.framed, got.served_as, status=200)
     told = f"{link.host} answered {got.status}{f' ({got.code})' if got.code else ''}"
     if got.status == 410 or (got.status == 404 and (got.code in _GONE or not own)):
-        return Fetched("gone", told)
-    if got.status in (401, 404, 408, 409, 425, 429) or got.status >= 500:
-        return Fetched("failed", told, retry_after_s=got.retry_after_s)
-    return Fetched("refused" if got.status >= 300 else "failed", told)
+        state = "gone"
+    elif got.status in (401, 404, 408, 409, 425, 429) or got.status >= 500 or got.status < 300:
+        state = "failed"
+    else:
+        state = "refused"
+    return Fetched(state, told, retry_after_s=got.retry_after_s, status=got.status)
 
 
 def ours(base_url: str, prefixes: Iterable[str], hosts: Iterable[str] = ()) -> Ours:
