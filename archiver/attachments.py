@@ -24,7 +24,7 @@ from archiver import logs
 from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseUnavailable, LeaseLost, Stopped
 from archiver.media import HEAD_BYTES, media_type
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Fetched, Pointer
-from archiver.store import attachments, leases
+from archiver.store import attachments, leases, rates
 from archiver.store.attachments import GIVEN_UP, Claim, Look, Result
 from archiver.store.engine import Store, Tx
 
@@ -182,10 +182,12 @@ class Fetching:
         return first_ms + int(max(0, last_ms - first_ms) * share)
 
     def _one(self, claim: Claim) -> None:
+        held = _Held(self._store, claim, self._manner.lease_ms)
         try:
-            self._wait_for_turn()
+            with rates.heard(held.queue):
+                self._wait_for_turn()
             with tempfile.TemporaryFile(prefix="archiver-") as file:
-                result = self._attempt(claim, file)
+                result = self._attempt(claim, held, file)
             with self._store.write() as tx:
                 if result.next_attempt_ms is not None:
                     result = result._replace(next_attempt_ms=result.next_attempt_ms + tx.now_ms())
@@ -211,8 +213,7 @@ class Fetching:
         if self._stop.is_set():
             raise Stopped
 
-    def _attempt(self, claim: Claim, file: IO[bytes]) -> Result:
-        held = _Held(self._store, claim, self._manner.lease_ms)
+    def _attempt(self, claim: Claim, held: _Held, file: IO[bytes]) -> Result:
         got = self._fetch(claim.pointer, file, held.progress)
         if got.state == "stored":
             problem = _contradiction(claim, got)
@@ -284,11 +285,17 @@ class _Service:
 
 
 class _Held:
-    """Renews a claim by what arrives, never by a timer: a download that stands still loses it."""
+    """Renews a claim by a turn that is booked and by what arrives, never by a timer: what stands still loses it."""
 
     def __init__(self, store: Store, claim: Claim, lease_ms: int) -> None:
         self._store, self._claim, self._lease_ms = store, claim, lease_ms
         self._renewed = time.monotonic()
+
+    def queue(self, seconds: float) -> None:
+        """See `rates.heard`."""
+        with self._store.write() as tx:
+            attachments.renew(tx, self._claim, self._lease_ms + int(seconds * SECOND_MS))
+        self._renewed = time.monotonic() + seconds
 
     def progress(self, size: int) -> None:
         now = time.monotonic()

@@ -38,7 +38,7 @@ from archiver.errors import (
     WrongZone,
 )
 from archiver.model import HOUR_MS, SECOND_MS, Pass, Setup, Source, Tally, Window
-from archiver.store import apps, hours, leases, passes, runs, watermarks, windows
+from archiver.store import apps, hours, leases, passes, rates, runs, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx
 from archiver.store.windows import Claim, Terms, Wanted
@@ -354,7 +354,8 @@ class Pull:
 
     def _walk(self, walker: Walker) -> None:
         try:
-            walker.walk()
+            with rates.heard(walker.queue):
+                walker.walk()
             self._failures = self._splits = 0
         except CommitsLost as error:
             self._refused += 1

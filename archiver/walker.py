@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
@@ -89,6 +90,8 @@ class Walker:
         self._evidence: Counter[int] = Counter()
         self._wrong_zone: WrongZone | None = None
         self._unrenewed = 0
+        self._renewed_at = time.monotonic()
+        self._turn_at = 0.0
 
     def walk(self) -> None:
         """Walk to the end and close, or raise what kept the walk from it; the window is still held then."""
@@ -129,7 +132,7 @@ class Walker:
                 pages=len(lot),
                 walk0_ms=self.walk0_ms,
                 progress_ms=last.progress_ms,
-                lease_ms=self.ground.lease_ms,
+                lease_ms=self._lease_ms(),
             )
             runs.advance(tx, self.ground.run_id, whole, pages=len(lot), windows=1 if last.end else 0)
             if not last.ordered and apps.distrust_order(tx, self.claim.key):
@@ -277,7 +280,20 @@ class Walker:
             self._unrenewed = 0
             with self.ground.store.write() as tx:
                 windows.hold(tx, self.claim)
-                windows.renew(tx, self.claim, self.ground.lease_ms)
+                windows.renew(tx, self.claim, self._lease_ms())
+
+    def queue(self, seconds: float) -> None:
+        """The next request has its turn in so many seconds: the lease lasts as much longer. See `rates.heard`."""
+        self._turn_at = time.monotonic() + seconds
+        if self._turn_at - self._renewed_at > self.ground.lease_ms / SECOND_MS / 3:
+            with self.ground.store.write() as tx:
+                windows.hold(tx, self.claim)
+                windows.renew(tx, self.claim, self._lease_ms())
+
+    def _lease_ms(self) -> int:
+        """A lease from now on, or from the turn that is waited for. Asked by who holds the row, in its order."""
+        self._renewed_at = time.monotonic()
+        return self.ground.lease_ms + int(max(0.0, self._turn_at - self._renewed_at) * SECOND_MS)
 
     def _report(self, tally: Tally) -> None:
         app, source = self.ground.source.app, self.ground.source.kind

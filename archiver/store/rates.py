@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from threading import Lock
 
 import sqlalchemy as sa
@@ -19,6 +22,24 @@ _MOST_AT_ONCE, _SHARE_AT_ONCE = 16, 20
 _GROUP = rate_budgets.c.rate_group == sa.bindparam("of_group")
 _TURNS = sa.select(rate_budgets.c.turns).where(_GROUP).with_for_update()
 _BOOK = rate_budgets.update().where(_GROUP)
+
+
+_heard: ContextVar[Callable[[float], None] | None] = ContextVar("heard", default=None)
+
+
+@contextmanager
+def heard(tell: Callable[[float], None]) -> Iterator[None]:
+    """Within the block, whoever takes a turn here or in a thread of its context tells how many seconds he waits for it.
+
+    Who holds something by a lease lengthens that by them: a booked turn comes, and no queue is endless, so to wait for
+    one is no standing still; without that a queue longer than the lease lets windows be taken from each other in a
+    circle. It is booking that renews, and once for each turn, never the time that goes by.
+    """
+    before = _heard.set(tell)
+    try:
+        yield
+    finally:
+        _heard.reset(before)
 
 
 class Budget:
@@ -36,7 +57,13 @@ class Budget:
         self._held: deque[float] = deque()
 
     def take(self) -> float:
-        """Take the next turn; gives the seconds to wait for it."""
+        """Take the next turn; gives the seconds to wait for it. Raises what `heard` raises."""
+        wait_s = self._next()
+        if wait_s and (tell := _heard.get()) is not None:
+            tell(wait_s)
+        return wait_s
+
+    def _next(self) -> float:
         with self._lock:
             while self._held and self._held[0] < time.monotonic() - self._period_ms / 1000:
                 self._held.popleft()

@@ -1,0 +1,87 @@
+"""Waiting for a turn of the rate budget for longer than a lease lasts: nobody takes what the waiting one holds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Event
+from typing import IO
+
+import pytest
+import sqlalchemy as sa
+
+from archiver.attachments import Fetching, Manner
+from archiver.model import DAY_MS, HOUR_MS, Fetched, Pointer
+from archiver.store import attachments, rates
+from archiver.store.schema import windows
+from tests.flow.conftest import MakeSimulated, Simulated, Waits
+
+NOW = 1_793_491_200_000
+URL = "https://a1.easemob.com/red/app/chatfiles/one"
+
+
+class Queue(Waits):
+    """Looks at the end of each wait for windows that somebody else could take by now."""
+
+    def __init__(self, archive: Simulated) -> None:
+        super().__init__(archive.clock)
+        self.archive = archive
+        self.waits = self.lapsed = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        stopped = super().wait(timeout)
+        lapsed = sa.and_(windows.c.state == "leased", windows.c.lease_until < self.archive.clock())
+        with self.archive.store.read() as tx:
+            self.lapsed += tx.conn.scalars(sa.select(sa.func.count()).where(lapsed)).one()
+        self.waits += 1
+        return stopped
+
+
+@pytest.mark.parametrize("source", ["hourly", "cursor"])
+def test_a_window_stays_with_who_waits_for_the_turn_of_its_next_request(
+    make_simulated: MakeSimulated, source: str
+) -> None:
+    server = {"messages": 30, "start_ms": NOW - 3 * HOUR_MS, "span_ms": 2 * HOUR_MS}
+    size = 4 if source == "cursor" else 100
+    keys: dict[str, object] = {"source": source, "audits": [], "settle": "1m", "rate": "1/h", "page_size": size}
+    archive = make_simulated(now=NOW + 3 * HOUR_MS, server=server, **keys)
+    archive.stop = queue = Queue(archive)
+    assert archive.pull().exit_code == 0
+    assert queue.waits > 3
+    assert queue.lapsed == 0
+    assert archive.stored()
+
+
+def test_a_file_stays_with_who_waits_for_its_turn(make_simulated: MakeSimulated) -> None:
+    server = {"messages": 0, "start_ms": NOW - DAY_MS}
+    archive = make_simulated(now=NOW, server=server, source="cursor", audits=[])
+    body = {"type": "img", "url": URL, "filename": "f"}
+    record = {"msg_id": "one", "timestamp": NOW - HOUR_MS, "payload": {"bodies": [body]}}
+    archive.server.add(record, timestamp_ms=NOW - HOUR_MS, visible_ms=0)
+    assert archive.pull().exit_code == 0
+    budget = rates.Budget(archive.store, "files", 1, HOUR_MS)
+    budget.take()
+    others = []
+
+    def take_turn(stop: Event) -> None:
+        stop.wait(budget.take())
+        with archive.store.write() as tx:
+            others.append(attachments.claim(tx, 1, "another", HOUR_MS))
+
+    def fetch(_pointer: Pointer, _into: IO[bytes], _progress: Callable[[int], None]) -> Fetched:
+        return Fetched("gone", "it is not there")
+
+    manner = Manner(workers=1, lease_ms=180_000)
+    Fetching(archive.store, 1, NoBlobs(), fetch, manner, stop=archive.stop, take_turn=take_turn).run()
+    assert others == [None]
+
+
+class NoBlobs:
+    """Where nothing is kept."""
+
+    def save(self, file: IO[bytes], sha256: str, size: int, progress: Callable[[int], None]) -> bool:
+        raise AssertionError
+
+    def digest(self, _sha256: str) -> None:
+        return None
+
+    def sweep(self) -> None: ...
