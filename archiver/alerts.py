@@ -50,6 +50,11 @@ def findings(
     return found
 
 
+def misconfigured(app: str, source: str, part: str, text: str) -> Finding:
+    """What the last run in the database does not tell."""
+    return Finding("ArchiverMisconfigured", app, source, "critical", f"{part}: {text}")
+
+
 Severity = Literal["critical", "warning"]
 _Wrong = tuple[str, Severity, str, int | None]
 
@@ -64,6 +69,8 @@ def _late(entry: Entry, overdue_s: float, *, files: bool) -> Iterator[_Wrong]:
     run, left_s, kept_s = entry["last_run"], entry["time_to_loss_seconds"], entry["retention_seconds"]
     if run and run["outcome"] == "refused":
         yield "CredentialsRefused", "critical", "the provider refuses the credentials", None
+    if run and run["outcome"] == "failed":
+        yield "Misconfigured", "critical", "its configuration cannot be worked with; the log says why", None
     if entry["overdue_seconds"] > overdue_s:
         text = f"overdue by {entry['overdue_seconds']:.0f} s, complete until {entry['complete_until']}"
         yield "Overdue", "critical", text, None

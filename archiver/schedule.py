@@ -20,7 +20,15 @@ from archiver import canarying, fetching, wiring
 from archiver.blobs import Blobs
 from archiver.config import Settings
 from archiver.endpoint import Endpoint
-from archiver.errors import EXIT_DONE, EXIT_REFUSED, ArchiverError, ConfigurationError, DatabaseUnavailable, UsageError
+from archiver.errors import (
+    EXIT_DONE,
+    EXIT_REFUSED,
+    EXIT_USAGE,
+    ArchiverError,
+    ConfigurationError,
+    DatabaseUnavailable,
+    UsageError,
+)
 from archiver.model import SECOND_MS
 from archiver.notify import Notifier
 from archiver.store.engine import Store
@@ -32,55 +40,80 @@ log = logging.getLogger("archiver.schedule")
 # A round that takes longer than its interval is nothing to warn of: the next one begins when it ends.
 logging.getLogger("apscheduler.scheduler").addFilter(lambda record: "maximum number of running" not in str(record.msg))
 
-_REFUSED_S = 15 * 60
-"""Credentials that were refused are tried again no sooner: the provider bans who asks too often."""
+_REST_S = 15 * 60
+"""Credentials that were refused are tried again no sooner: the provider bans who asks too often. So is what an operator
+has to mend; a reload tries it at once."""
 _LOOK_S, _CANARY_S, _DATABASE_S = 10.0, 30.0, 5.0
 _JUMP_S = 5.0
 """A clock that is slewed never strays so far within a second."""
 
 
 class Round:
-    """The work of one app, again and again; remembers what must not be tried too soon, and what cannot go on."""
+    """The work of one app, again and again; remembers what must not be tried too soon.
+
+    What is wrong with one app's configuration is said by `misconfigured` (what, and None where it is well), and ends
+    nothing: the others' messages must not be lost for it.
+    """
 
     def __init__(
-        self, line: Line, settings: Settings, store: Store, stop: Event, give_up: Callable[[UsageError], None]
+        self,
+        line: Line,
+        settings: Settings,
+        store: Store,
+        stop: Event,
+        misconfigured: Callable[[tuple[str, str, str], str | None], None],
     ) -> None:
         self._line, self._settings, self._store, self._stop = line, settings, store, stop
-        self._give_up = give_up
-        self._not_before = 0.0
+        self._misconfigured = misconfigured
+        self._not_before = {"pull": 0.0, "attachments": 0.0}
         self._blobs: Blobs | None = None
 
     def __call__(self) -> None:
-        if self._stop.is_set() or time.monotonic() < self._not_before:
+        if not self._is_due("pull"):
             return
         try:
-            self._pull()
+            self._try("pull", self._pull)
             if not self._stop.is_set():
                 wiring.index(self._store, enough=self._until_next_pull())
-            if self._settings.attachments and not self._stop.is_set():
-                self._fetch_attachments()
-        except UsageError as error:
-            self._give_up(error)
+            if self._settings.attachments and self._is_due("attachments"):
+                self._try("attachments", self._fetch_attachments)
         except ArchiverError as error:
             log.error("%s: %s", self._line.app.name, error)
         except Exception:  # the edge of the loop: the next round may do better
             log.exception("%s: a pull broke off", self._line.app.name)
 
-    def _pull(self) -> None:
+    def _is_due(self, what: str) -> bool:
+        return not self._stop.is_set() and time.monotonic() >= self._not_before[what]
+
+    def _try(self, what: str, work: Callable[[], str | None]) -> None:
+        """Work, unless the configuration does not let us; `work` may say so, or raise it."""
+        app = self._line.app
+        try:
+            wrong = work()
+        except UsageError as error:
+            hint = f" (try: {error.hint})" if error.hint else ""
+            log.error("%s: %s%s", app.name, error, hint, extra={"fields": {"app": app.name, "source": app.source}})
+            wrong = str(error)
+        if wrong is not None:
+            self._not_before[what] = time.monotonic() + _REST_S
+        self._misconfigured((app.name, app.source, what), wrong)
+
+    def _pull(self) -> str | None:
         outcome = wiring.pull(
             self._line, self._settings, self._store, stop=self._stop, command="run", patient=True, backfill=True
         )
         if outcome.exit_code == EXIT_REFUSED:
-            self._not_before = time.monotonic() + _REFUSED_S
+            self._not_before["pull"] = time.monotonic() + _REST_S
         if not (self._stop.is_set() and outcome.exit_code != EXIT_DONE):
             wiring.tell(self._line.app, outcome)
+        return outcome.reason or "" if outcome.exit_code == EXIT_USAGE else None
 
     def _until_next_pull(self) -> Callable[[], bool]:
         """What follows a pull goes on for as long, so that neither holds up the other."""
         ends_at = time.monotonic() + self._settings.schedule.every_ms / SECOND_MS
         return lambda: self._stop.is_set() or time.monotonic() > ends_at
 
-    def _fetch_attachments(self) -> None:
+    def _fetch_attachments(self) -> str | None:
         self._blobs = self._blobs or fetching.open_blobs(self._settings)
         outcome = fetching.fetch(
             *(self._line, self._settings, self._store, self._blobs),
@@ -89,6 +122,9 @@ class Round:
         )
         if outcome is not None and not self._stop.is_set():
             fetching.tell(self._line, outcome)
+        if outcome is not None and isinstance(outcome.error, UsageError):
+            return str(outcome.error)
+        return None
 
 
 class Daemon:
@@ -109,10 +145,9 @@ class Daemon:
     ) -> None:
         self._store, self._stop, self._hangup, self._reload = store, stop, hangup or Event(), reload
         self._notifier, self._wall = notifier or Notifier(), wall
-        self._fatal: UsageError | None = None
 
     def run(self, settings: Settings) -> int:
-        """Pull every app every `[schedule] every`, until stopped. Raises UsageError for what cannot go on."""
+        """Pull every app every `[schedule] every`, until stopped. Raises UsageError where it cannot even begin."""
         self._wait_for_database(settings)
         current: Settings | None = settings
         before: Settings | None = None
@@ -124,8 +159,6 @@ class Daemon:
                     raise
                 self._keep(error)
                 current, before = before, None
-        if self._fatal is not None:
-            raise self._fatal
         log.info("stopped")
         return EXIT_DONE
 
@@ -190,16 +223,12 @@ class Daemon:
             )
 
         for number, line in enumerate(lines):
-            round_ = Round(line, settings, self._store, halt, self._give_up)
+            round_ = Round(line, settings, self._store, halt, watch.misconfigured)
             again(round_, settings.schedule.every_ms / SECOND_MS, f"pull {number}")
         again(watch, min(_LOOK_S, (self._notifier.watchdog_s or _LOOK_S) / 3), "watch")
         if settings.canary and settings.canary.every_ms:
             again(canarying.Flights(settings, self._store, lines, halt), _CANARY_S, "canary")
         return scheduler
-
-    def _give_up(self, error: UsageError) -> None:
-        self._fatal = error
-        self._stop.set()
 
     def _wait(self, scheduler: BackgroundScheduler, settings: Settings) -> Settings | None:
         """Until stopped (None), or until the configuration is another one."""

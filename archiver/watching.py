@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import NamedTuple
@@ -61,6 +61,7 @@ class Watch:
         self._before: object = None
         self._pace = Pace()
         self._told_at: float | None = None
+        self._wrong: dict[tuple[str, str, str], str] = {}
         self.beat = time.monotonic()
 
     def __call__(self) -> None:
@@ -72,6 +73,14 @@ class Watch:
             self._notifier.alive()
         if self._settings.alerts:
             self._raise_alerts(look)
+
+    def misconfigured(self, what: tuple[str, str, str], text: str | None) -> None:
+        """What of an app's configuration does not let us work: app, source and part; None: it does."""
+        with self._lock:
+            if text is None:
+                self._wrong.pop(what, None)
+            else:
+                self._wrong[what] = text
 
     def look(self, fresh_s: float = 0.0) -> Look:
         """Ask the database, unless somebody did just now."""
@@ -113,7 +122,9 @@ class Watch:
         elif look.error:
             return
         try:
-            raise_alerts(self._settings, self._store, look, self._pace)
+            with self._lock:
+                wrong = [alerts.misconfigured(*key, text) for key, text in self._wrong.items()]
+            raise_alerts(self._settings, self._store, look, self._pace, wrong)
         except TryAgainLater as error:
             log.warning("alerts wait: %s", error)
 
@@ -199,15 +210,19 @@ def exposition(settings: Settings, found: Look) -> bytes:
     return metrics.render(found.entries, found.disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
 
 
-def raise_alerts(settings: Settings, store: Store, found: Look, pace: Pace) -> None:
-    """Tell the webhook what is new, and the heartbeat that all is well: that nothing critical stands."""
+def raise_alerts(
+    settings: Settings, store: Store, found: Look, pace: Pace, more: Sequence[alerts.Finding] = ()
+) -> None:
+    """Tell the webhook what is new, and the heartbeat that all is well: that nothing critical stands.
+
+    `more`: what the database does not know of.
+    """
     configured = settings.alerts
     if configured is None or found.error:
         return
     now = time.monotonic()
-    wrong = alerts.findings(
-        found.entries, found.disk, overdue_ms=settings.schedule.overdue_ms, files=settings.attachments is not None
-    )
+    overdue_ms, files = settings.schedule.overdue_ms, settings.attachments is not None
+    wrong = [*alerts.findings(found.entries, found.disk, overdue_ms=overdue_ms, files=files), *more]
     if configured.webhook is not None and now >= pace.webhook_rests_until:
         webhook = configured.webhook.get_secret_value()
         told = alerts.tell(

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -19,7 +20,7 @@ from tests.conftest import Database
 from tests.flow.conftest import DAY, Archive, MakeArchive
 from tests.flow.processes import Start
 from tests.postgres import Postgres, free_port
-from tests.service.conftest import MakeService, Manager, wait_until
+from tests.service.conftest import Listener, MakeService, Manager, wait_until
 
 
 def test_systemd_hears_that_it_is_ready_well_and_stopping(
@@ -133,6 +134,56 @@ def test_a_wrong_schema_ends_the_daemon(
     service = serve(archive)
     wait_until(lambda: service.failed)
     assert "archive yet" in str(service.failed)
+
+
+@pytest.mark.parametrize("trouble", ["credentials", "zone"])
+def test_what_is_wrong_with_one_app_does_not_end_the_service_for_the_others(
+    database: Database,
+    make_archive: MakeArchive,
+    start: Start,
+    listener: Listener,
+    trouble: str,
+) -> None:
+    one = make_archive(database, messages=20)
+    two = make_archive(database, name="two", app="other", messages=300)
+    write_both(
+        one, two, listener, **({"source": "hourly", "settle": "1m", "early": "off"} if trouble == "zone" else {})
+    )
+    if trouble == "credentials":
+        assert two("pull", "--app", two.server.app) == 0
+        right = database.value("SELECT application FROM apps WHERE name LIKE '%#other'")
+        database.run("UPDATE apps SET application = 'another' WHERE name LIKE '%#other'")
+    if trouble == "zone":
+        one.config.write_text(one.config.read_text() + '\nhour_utc_offset = "+00:00"')
+    process = start(one, "run")
+    wait_until(lambda: "firing" in said(listener))
+    add(one, "after the alarm")
+    wait_until(lambda: database.value("SELECT count(*) FROM messages WHERE msg_id = 'after the alarm'"))
+    assert process.poll() is None
+    if trouble == "credentials":
+        database.run(f"UPDATE apps SET application = '{right}' WHERE name LIKE '%#other'")
+    if trouble == "zone":
+        one.config.write_text(one.config.read_text().replace("+00:00", "+08:00"))
+    process.send_signal(signal.SIGHUP)
+    wait_until(lambda: said(listener)[-1] == "resolved")
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+
+
+def write_both(one: Archive, two: Archive, listener: Listener, **changes: Any) -> None:
+    """A configuration of both apps for the first of them to run with; what is of the second app comes last."""
+    two.write_config(**{"settle": "1s", **changes})
+    one.write_config(settle="1s")
+    second = two.config.read_text().partition("[[apps]]")[2]
+    top = f'[schedule]\nevery = "1s"\n[alerts]\nwebhook = "{listener.url}"\n'
+    one.config.write_text(f"{top}{one.config.read_text()}\n[[apps]]{second}")
+    two.config.write_text(one.config.read_text())
+
+
+def said(listener: Listener) -> list[str]:
+    """What was said of a configuration that cannot be worked with, in order."""
+    alerts = [each for _, body in listener.of("POST") for each in body["alerts"]]
+    return [each["status"] for each in alerts if each["name"] == "ArchiverMisconfigured"]
 
 
 @pytest.mark.parametrize("hours", [-1, 1])

@@ -345,6 +345,7 @@ def test_every_finding_has_a_page_in_the_manual(archive: Archive) -> None:
     entry = archive.status()
     wrong: dict[str, dict[str, Any]] = {
         "ArchiverCredentialsRefused": {"last_run": {"outcome": "refused", "ended_at": ""}},
+        "ArchiverMisconfigured": {"last_run": {"outcome": "failed", "ended_at": ""}},
         "ArchiverOverdue": {"overdue_seconds": 1000.0},
         "ArchiverLossNear": {"retention_seconds": 100.0, "time_to_loss_seconds": 49.0},
         "ArchiverFilesLossNear": {"attachments_time_to_loss_seconds": 3600.0},
