@@ -93,7 +93,7 @@ def fetch(
         if wait_s := budget.take():
             stop.wait(wait_s)
 
-    files = build_files(line.app, found, line.tokens, stop)
+    files = build_files(line.app, found, line.tokens, stop, rest=budget.rest)
     manner = Manner(workers=found.workers, lease_ms=settings.schedule.lease_ms, limit=limit, enough=enough)
     return Fetching(store, app_id, blobs, files.fetch, manner, stop=stop, take_turn=take_turn).run()
 

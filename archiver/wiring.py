@@ -115,7 +115,7 @@ def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
             return tx.now_ms()
 
     limits = Limits(deadline_s=settings.http.deadline_ms / SECOND_MS, give_up_s=app.give_up_ms / SECOND_MS)
-    with Client(app.base_url, stop=stop, limits=limits, take_turn=take_turn, heard=heard) as client:
+    with Client(app.base_url, stop=stop, limits=limits, take_turn=take_turn, rest=budget.rest, heard=heard) as client:
         tokens = Tokens(client, app.prefix, app.client_id, app.client_secret, pin=pin)
         source = build(app, tokens, download=fetch_file, clock_ms=now_ms, within_s=patience.left_s)
         yield Line(app, client, tokens, requests, source, patience)

@@ -94,6 +94,11 @@ def retry_after_s(answer: Answer) -> float | None:
     return max(0.0, (until_ms - answer.date_ms) / 1000)
 
 
+def asks_for_rest(answer: Answer) -> float | None:
+    """For how many seconds the service asks to be left alone by all; a Retry-After beside other statuses is no such."""
+    return retry_after_s(answer) if answer.status in (429, 503) else None
+
+
 def http_date_ms(text: str) -> int | None:
     try:
         found = parsedate_to_datetime(text)

@@ -21,7 +21,7 @@ import tenacity
 
 from archiver import __version__
 from archiver.errors import AnswerTooLarge, AnswerUnusable, Stopped, UsageError
-from archiver.http.answers import Answer, Passing, http_date_ms, refusal
+from archiver.http.answers import Answer, Passing, asks_for_rest, http_date_ms, refusal
 from archiver.http.wire import FAILURES, Adapter, Deadline, is_unsent, read, reason
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,8 @@ class Options(TypedDict, total=False):
 class Client:
     """Speaks with one base URL; may be used from several threads at once.
 
-    `take_turn` waits for the shared rate budget before each physical request; `heard` is told each status, or "error".
+    `take_turn` waits for the shared rate budget before each physical request; `rest` is told for how many seconds an
+    answer asks to be left alone; `heard` is told each status, or "error".
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Client:
         stop: threading.Event,
         limits: Limits | None = None,
         take_turn: Callable[[threading.Event], None] | None = None,
+        rest: Callable[[float], None] = lambda _: None,
         heard: Callable[[int | str], None] | None = None,
         verify: bool | str = True,
         clock: Callable[[], float] = time.monotonic,
@@ -80,6 +82,7 @@ class Client:
         self.base_url = base_url.rstrip("/")
         self.limits = limits or Limits()
         self._stop, self._take_turn, self._heard = stop, take_turn, heard or (lambda _: None)
+        self._rest = rest
         self._verify, self._clock = verify, clock
         self._adapter = Adapter()
         # One for all calls: each is a circle of objects, which only the garbage collector takes away.
@@ -155,6 +158,8 @@ class Client:
         answer = self._answer(call)
         self._heard(answer.status)
         if answer.status not in call.expect:
+            if rest_s := asks_for_rest(answer):
+                self._rest(rest_s)
             raise refusal(answer)
         failure: Exception
         try:

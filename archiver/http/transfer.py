@@ -15,7 +15,7 @@ from typing import IO
 import requests
 
 from archiver import __version__
-from archiver.http.answers import Answer, error_code, http_date_ms, retry_after_s
+from archiver.http.answers import Answer, asks_for_rest, error_code, http_date_ms, retry_after_s
 from archiver.http.download import DownloadLimits, Pieces, Progress, SignedLink, keep
 from archiver.http.wire import Adapter
 
@@ -42,6 +42,8 @@ class Transfer:
     location: str = ""
     code: str = ""
     retry_after_s: float | None = None
+    rest_s: float | None = None
+    """For how long the service asks to be left alone by all."""
 
 
 def transfer(
@@ -81,4 +83,5 @@ class _Pieces(Pieces):
             location=answer.headers.get("Location", ""),
             code=error_code(body),
             retry_after_s=retry_after_s(answer),
+            rest_s=asks_for_rest(answer),
         )

@@ -150,6 +150,19 @@ def test_a_service_that_is_down_is_left_alone(collector: Collector) -> None:
     assert collector("attachments", "--retry-failed") == 0
 
 
+def test_a_service_that_asks_to_be_left_alone_is_by_the_next_process_too(collector: Collector) -> None:
+    faults = collector.server.faults
+    faults.only, faults.http_429, faults.times, faults.retry_after = "/chatfiles/", 1.0, 1, "1200"
+    collector.configure(workers=1)
+    total = collector.states()["pending"]
+    for _ in range(2):
+        assert collector("attachments") == 75
+        assert collector.server.count("/chatfiles/") == 1
+        assert "asked to be left alone until" in collector.errors
+    assert collector.states() == {"failed": 1, "pending": total - 1}
+    assert collector("pull") == 0, "messages are another matter"
+
+
 FAULTS = ["cut_unframed", "html_200", "http_401"]
 REST = [pytest.param(fault, marks=pytest.mark.full) for fault in ("cut_body", "error_200", "reset")]
 

@@ -1,4 +1,4 @@
-"""Waiting for a turn of the rate budget for longer than a lease lasts: nobody takes what the waiting one holds."""
+"""What processes that share a rate budget wait for: turns, for longer than a lease lasts, and rests of the provider."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 import sqlalchemy as sa
 
 from archiver.attachments import Fetching, Manner
+from archiver.errors import ProviderUnavailable
 from archiver.model import DAY_MS, HOUR_MS, Fetched, Pointer
 from archiver.store import attachments, rates
-from archiver.store.schema import windows
+from archiver.store.schema import iso, windows
 from tests.flow.conftest import MakeSimulated, Simulated, Waits
 
 NOW = 1_793_491_200_000
@@ -85,3 +86,40 @@ class NoBlobs:
         return None
 
     def sweep(self) -> None: ...
+
+
+@pytest.mark.parametrize("fault", ["http_503", "http_429"])
+def test_the_next_pull_leaves_the_provider_alone_for_as_long_as_it_asked(
+    make_simulated: MakeSimulated, fault: str
+) -> None:
+    archive = make_simulated(now=NOW, server={"messages": 30, "start_ms": NOW - DAY_MS}, source="cursor", audits=[])
+    faults = archive.server.faults
+    setattr(faults, fault, 1.0)
+    faults.only, faults.retry_after = "/chatmessages", "600"
+    assert archive.pull().exit_code == 75
+    asked = archive.server.count("")
+    setattr(faults, fault, 0.0)
+    until = archive.clock.now_ms + 600_000
+    for _ in range(3):
+        outcome = archive.pull()  # with a client of its own, as the next one of cron
+        assert (outcome.exit_code, archive.server.count("")) == (75, asked)
+        assert f"asked to be left alone until {iso(until)}" in str(outcome.reason)
+        archive.clock.now_ms += 190_000
+    archive.clock.now_ms = until
+    assert archive.pull().exit_code == 0
+
+
+def test_no_answer_and_no_clock_keeps_a_group_away_for_long(make_simulated: MakeSimulated) -> None:
+    archive = make_simulated(now=NOW, server={"messages": 0, "start_ms": NOW - DAY_MS}, source="cursor")
+    budgets = [rates.Budget(archive.store, group, 10, 1_000) for group in ("one", "one", "other")]
+    budgets[0].rest(10 * 365 * 86_400.0)
+    with pytest.raises(ProviderUnavailable, match="one asked to be left alone until"):
+        budgets[1].take()
+    assert budgets[2].take() == 0
+    archive.clock.now_ms += HOUR_MS
+    assert budgets[1].take() == 0
+    budgets[0].rest(1800.0)
+    archive.clock.now_ms -= DAY_MS
+    budgets[1].take()
+    budgets[1].rest(4.0)
+    assert budgets[0].take() == pytest.approx(4.0, abs=1), "what is short is waited for"

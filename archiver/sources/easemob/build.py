@@ -54,7 +54,9 @@ def _cursor(app: App, tokens: Tokens, passes: tuple[Pass, ...], within_s: Callab
     return CursorSource(app.name, passes, app.retention_ms, app.page_size, lower_only, in_portions(fetch_page))
 
 
-def build_files(app: App, settings: Attachments, tokens: Tokens, stop: Event) -> Chatfiles:
+def build_files(
+    app: App, settings: Attachments, tokens: Tokens, stop: Event, *, rest: Callable[[float], None]
+) -> Chatfiles:
     """What fetches an app's attachments."""
     return Chatfiles(
         base_url=app.base_url + app.prefix,
@@ -63,6 +65,7 @@ def build_files(app: App, settings: Attachments, tokens: Tokens, stop: Event) ->
         stop=stop,
         redirects=frozenset(settings.redirect_hosts),
         foreign=frozenset(settings.foreign_hosts),
+        rest=rest,
     )
 
 

@@ -99,6 +99,8 @@ class Chatfiles:
     public: Callable[[], Adapter] = public_adapter
     verify: bool | str = True
     limits: DownloadLimits = field(default=LIMITS)
+    rest: Callable[[float], None] = lambda _: None
+    """Told for how many seconds the provider, of all hosts, asks to be left alone."""
 
     def fetch(self, pointer: Pointer, into: IO[bytes], progress: Progress) -> Fetched:
         """One attempt. Raises CredentialsRefused, Stopped, and what `progress` and the temporary file raise."""
@@ -119,6 +121,8 @@ class Chatfiles:
         )
         if got.status == 401:
             self.tokens.give_back(token)
+        if got.rest_s:
+            self.rest(got.rest_s)
         if got.location and 300 <= got.status < 400:
             return self._follow(link, got.location, into, progress)
         return _meaning(link, got, own=True)
