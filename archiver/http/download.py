@@ -176,7 +176,8 @@ class Pieces:
                 return
             self.accept(response)
             length = response.headers.get("Content-Length", "")
-            self.framed = bool(length) or response.raw.chunked
+            # Not by the header's text: a length that the library could not read is one that it does not hold it to.
+            self.framed = response.raw.length_remaining is not None or response.raw.chunked
             if length.isdecimal() and int(length) > limits.byte_limit:
                 raise _too_large(self.link, limits)
             while piece := response.raw.read1(_PIECE, decode_content=False):

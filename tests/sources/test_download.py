@@ -191,6 +191,9 @@ def test_a_file_without_a_length_is_not_framed(server: Scripted) -> None:
     server.script = [server.cut(b"HTTP/1.1 200 OK\r\n\r\n" + DATA)]
     got, data = fetch(server)
     assert (data, got.framed) == (DATA, False)
+    server.script = [server.cut(b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n" + DATA)]
+    got, data = fetch(server)
+    assert (data, got.framed) == (DATA, False), "a length that nobody can read is none"
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
     server.script = [chunked]
     got, data = fetch(server)

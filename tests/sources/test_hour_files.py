@@ -157,6 +157,15 @@ def test_an_unpacked_file_without_a_known_end_is_not_believed(put: Put) -> None:
     verify(put(gzip.compress(TEXT)), framed=False)
 
 
+def test_several_members_without_a_known_end_are_not_believed(put: Put) -> None:
+    one, two = gzip.compress(TEXT), gzip.compress(b"")
+    verify(put(one + two), framed=True)
+    verify(put(one + bytes(600_000)), framed=False)
+    for data in (one + two, one + bytes(600_000) + two, two + one):
+        with pytest.raises(AnswerUnusable, match="several members"):
+            verify(put(data), framed=False)
+
+
 @pytest.mark.parametrize("cut", [1, 2, 30, len(LINES[-1]) - 1])
 def test_an_unpacked_file_that_ends_within_a_record_is_an_error(put: Put, cut: int) -> None:
     with pytest.raises(AnswerUnusable, match="ends within a record"):

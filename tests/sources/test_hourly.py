@@ -28,11 +28,12 @@ from archiver.errors import (
     RequestRefused,
     WalkFailed,
 )
-from archiver.http import Answer, Client, DownloadLimits, Limits, download
+from archiver.http import Answer, Client, DownloadLimits, Limits, SignedLink, download
 from archiver.model import HOUR_MS, Pass, Source, Step, Window
 from archiver.sandbox import Faults, Sandbox
 from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.hourly import ANSWERS, HourAnswer, HourlySource, read_answer
+from tests.sources.conftest import Scripted
 
 LO = 1_788_998_400_000  # 2026-09-10T08:00+08:00
 HOUR = Window(LO, LO + HOUR_MS)
@@ -266,6 +267,32 @@ def test_no_page_of_a_damaged_file_is_believed(start: Start) -> None:
     steps = world.source(page_size=1).walk(HOUR)
     with pytest.raises(ProviderUnavailable):
         next(iter(steps))
+
+
+MEMBERS = [gzip.compress(b'{"msg_id":"%d","timestamp":%d}\n' % (number, LO)) for number in range(3)]
+
+
+def unframed(world: World, server: Scripted, *files: bytes) -> HourlySource:
+    """The source of a world whose files lie on another server, which says nowhere where they end."""
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    server.script = [server.cut(head + data) for data in files]
+    link = SignedLink(f"{server.url()}/file")
+    answer = HourAnswer((link,), missing=False, server_ms=LO + 3 * HOUR_MS)
+    return HourlySource(**{**fields(world.source()), "fetch_link": lambda _: answer})
+
+
+def test_a_file_whose_end_nobody_told_is_believed_when_it_comes_the_same_twice(world: World, server: Scripted) -> None:
+    whole = b"".join(MEMBERS[:1])
+    assert ids(list(unframed(world, server, whole, whole).walk(HOUR))) == ["0"]
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_a_file_that_was_cut_between_two_members_is_not_believed(world: World, server: Scripted, members: int) -> None:
+    cut, whole = b"".join(MEMBERS[:members]), b"".join(MEMBERS)
+    with pytest.raises(ProviderUnavailable, match="did not say where"):
+        list(unframed(world, server, cut, whole).walk(HOUR))
+    assert server.connections == 3
 
 
 def test_an_error_envelope_in_place_of_a_file(start: Start) -> None:

@@ -2,7 +2,8 @@
 
 The provider documents gzip with one JSON object a line. Whether the bytes arrive packed, in one member or several,
 with a byte order mark, CR LF, blank lines or without any newline is told nowhere, or was seen: all are read. A packed
-file ends with a trailer, so one cut short is noticed although its HTTP length fits.
+file ends with a trailer, so one cut short is noticed although its HTTP length fits; but one of several members that was
+cut between two ends with a trailer as well, and only the frame of the answer tells.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def verify(
     """Read a file to its trailer before any record of it is believed. AnswerUnusable; WalkFailed beyond the limit.
 
     The text is thrown away, and inflated again to be read: that costs 1.5 s a GB, as much as writing a second temporary
-    file and reading that, and needs no room for a text ten times as large as the file. `framed`: see `Downloaded`.
+    file and reading that, and needs no room for a text ten times as large as the file. `framed`: see `Downloaded`;
+    without that a file of one member may still be the first of several, and who asked has to ask again.
     """
     size = told = 0
     try:
@@ -73,6 +75,23 @@ def verify(
         raise AnswerUnusable("the file is damaged") from None
     if not packed and not (framed and begins == b"{"):  # a gateway's page instead of the file, or half of a text
         raise AnswerUnusable("the file is neither packed nor plainly whole")
+    if packed and not framed and _has_several(file, progress):
+        raise AnswerUnusable("the file has several members, and the answer did not say where its end is")
+
+
+def _has_several(file: IO[bytes], progress: Callable[[int], None]) -> bool:
+    """Whether something comes behind the first member of a verified file; zeros there are padding."""
+    file.seek(0)
+    inflater, size = zlib.decompressobj(wbits=31), 0
+    while not inflater.eof and (piece := inflater.unconsumed_tail or file.read(_BLOCK)):
+        size += len(inflater.decompress(piece, _BLOCK))
+        if size >= _TOLD:
+            progress(size)
+            size = 0
+    rest = inflater.unused_data or file.read(_BLOCK)
+    while rest and not rest.strip(b"\0"):
+        rest = file.read(_BLOCK)
+    return bool(rest)
 
 
 def read_pages(
