@@ -17,13 +17,17 @@ _ERROR_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, whole. `where` is host and path, for messages; `date_ms` is the Date header."""
+    """What came back, whole. `where` is host and path, for messages; `date_ms` is the Date header.
+
+    `elapsed_ms` went by from the sending of the request to the head of the answer; None where nobody measured it.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = field(repr=False)
     date_ms: int | None = None
     where: str = ""
+    elapsed_ms: int | None = None
 
 
 class Passing(ProviderUnavailable):

@@ -7,6 +7,7 @@ requests' adapter is used without its session. Errors tell host and path only; a
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
@@ -192,15 +193,17 @@ class Client:
         adapter = Adapter() if call.once else self._adapter
         timeout = (min(self.limits.connect_s, seconds), min(self.limits.read_s, seconds))
         with Deadline(seconds):
+            began = self._clock()
             try:
                 response = adapter.send(call.request, stream=True, timeout=timeout, verify=self._verify)
+                elapsed_ms = math.ceil((self._clock() - began) * 1000)
                 with closing(response):
                     body = read(response.raw, self.limits.byte_limit)
             finally:
                 if call.once:
                     adapter.close()
         date_ms = http_date_ms(response.headers.get("Date", ""))
-        return Answer(response.status_code, response.headers, body, date_ms, call.where)
+        return Answer(response.status_code, response.headers, body, date_ms, call.where, elapsed_ms)
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         asked = _passing(state).retry_after_s or 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 
 import pytest
@@ -10,6 +11,7 @@ from archiver.errors import AnswerUnusable, RequestRefused, WalkFailed
 from archiver.http import Answer
 from archiver.model import Pass, Window
 from archiver.sources.easemob.cursor import CursorSource, make_page, read_page
+from archiver.sources.easemob.hourly import read_answer
 from archiver.sources.easemob.slices import Slice
 
 Rows = list[tuple[str, int]]
@@ -209,3 +211,35 @@ def test_a_clock_that_counts_in_seconds_is_no_clock() -> None:
     assert page.server_ms == 9000
     page, _ = read_page(Answer(200, {}, b'{"entities": [], "timestamp": 1795000005, "duration": 0}'))
     assert page.server_ms is None
+
+
+_MADE_MS = 1_795_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("duration", "elapsed_ms", "server_ms"),
+    [
+        (40, 41, 959_960),
+        (40, 1_040, 959_960),
+        (0, 40_000, 920_000),
+        (-5, 40_000, 920_000),
+        (0, 900, 960_000),
+        (10**5, 3_000, 957_000),
+        ("40", 3_000, 957_000),
+        (None, 3_000, 957_000),
+        (None, None, 960_000),
+    ],
+)
+def test_a_slow_answer_was_asked_for_before_it_was_made(
+    duration: object, elapsed_ms: int | None, server_ms: int
+) -> None:
+    told = {"timestamp": _MADE_MS + 960_000, "entities": [], "error": "storage_object_not_found"}
+    body = json.dumps(told if duration is None else told | {"duration": duration}).encode()
+    page, _ = read_page(Answer(200, {}, body, 9_000, "", elapsed_ms))
+    assert page.server_ms == _MADE_MS + server_ms
+    assert read_answer(Answer(404, {}, body, 9_000, "", elapsed_ms)).server_ms == _MADE_MS + server_ms
+
+
+def test_so_was_one_that_only_the_date_tells_of() -> None:
+    page, _ = read_page(Answer(200, {}, b'{"entities":[]}', 90_000, "", 40_000))
+    assert page.server_ms == 50_000

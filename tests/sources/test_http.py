@@ -65,6 +65,17 @@ def test_a_request_is_what_was_asked_and_no_more(server: Scripted, make: Make) -
     assert server.connections == 1
 
 
+def test_an_answer_says_how_long_it_took_by_a_clock_that_measures_durations(
+    server: Scripted, make: Make, clock: Time
+) -> None:
+    def slowly(_: Scripted, connection: socket.socket) -> None:
+        clock.now += 7.5
+        connection.sendall(server.answer())
+
+    server.script = [slowly]
+    assert make().fetch("GET", "/a").elapsed_ms == 7_500
+
+
 def test_the_environment_leads_nothing_elsewhere(
     server: Scripted, make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

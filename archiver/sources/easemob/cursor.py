@@ -19,6 +19,9 @@ from archiver.sources.easemob.slices import Piece, split_envelope
 from archiver.walks import Walk
 from archiver.windows import PAGES_PER_WALK
 
+_BESIDE_MS = 1_000
+"""What an exchange may take beside the server's own work: half of what is kept clear of the edge of what is read."""
+
 FetchPage = Callable[[dict[str, str]], tuple[Page, str | None]]
 """Asks for one page with these parameters; gives the page and its cursor."""
 
@@ -46,7 +49,8 @@ def read_page(answer: Answer) -> tuple[Page, str | None]:
         envelope, pieces = split_envelope(answer.body, "entities")
         if pieces is None:
             raise AnswerUnusable("the answer has no list of entities")
-        return make_page(pieces, server_time(envelope, answer.date_ms)), _cursor(envelope)
+        elapsed_ms = getattr(answer, "elapsed_ms", None)
+        return make_page(pieces, server_time(envelope, answer.date_ms, elapsed_ms)), _cursor(envelope)
 
 
 def make_page(pieces: Sequence[Piece], server_ms: int | None) -> Page:
@@ -54,12 +58,20 @@ def make_page(pieces: Sequence[Piece], server_ms: int | None) -> Page:
     return page_of([decode(piece, position) for position, piece in enumerate(pieces)], server_ms)
 
 
-def server_time(envelope: Json, date_ms: int | None) -> int | None:
-    """The server's clock when it took the request up: `timestamp - duration` of the envelope, else the Date header."""
+def server_time(envelope: Json, date_ms: int | None, elapsed_ms: int | None = None) -> int | None:
+    """The server's clock when it took the request up: `timestamp - duration` of the envelope, else by the Date header.
+
+    Both stamps are of the answer, and an answer may take a minute to be made. It was asked for no earlier than
+    `elapsed_ms` before, by a clock that only measures durations; a duration that does not fit that is not believed.
+    """
+    longest_ms = elapsed_ms if elapsed_ms is not None and elapsed_ms > _BESIDE_MS else 0
     stamp, duration = envelope.get("timestamp"), envelope.get("duration")
-    if isinstance(stamp, int) and not isinstance(stamp, bool) and _EARLIEST_MS < stamp < 2**53:
-        return stamp - (duration if isinstance(duration, int) and 0 <= duration < stamp else 0)
-    return date_ms
+    if not isinstance(stamp, int) or isinstance(stamp, bool) or not _EARLIEST_MS < stamp < 2**53:
+        return None if date_ms is None else date_ms - longest_ms
+    if not isinstance(duration, int) or not 0 <= duration < stamp:
+        return stamp - longest_ms
+    fits = elapsed_ms is None or abs(elapsed_ms - duration) <= _BESIDE_MS
+    return stamp - (duration if fits else longest_ms)
 
 
 def _cursor(envelope: Json) -> str | None:

@@ -61,7 +61,7 @@ def read_answer(answer: Answer) -> HourAnswer:
         if answer.status == 200:
             raise
         raise refusal(answer) from None
-    server_ms = server_time(found, answer.date_ms)
+    server_ms = server_time(found, answer.date_ms, answer.elapsed_ms)
     match answer.status, found.get("error"):
         case 200, _:
             return HourAnswer(_links(found), False, server_ms)
