@@ -37,7 +37,8 @@ from archiver.errors import (
     WalkFailed,
     WrongZone,
 )
-from archiver.model import HOUR_MS, SECOND_MS, Pass, Setup, Source, Tally, Window
+from archiver.model import HOUR_MS, SECOND_MS, Pass, Setup, Source, Tally
+from archiver.registering import Reading, register
 from archiver.store import apps, hours, leases, passes, rates, runs, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx
@@ -179,25 +180,9 @@ class Pull:
         self._conclude(broken)
 
     def _register(self, tx: Tx) -> Key:
-        source, start_ms, now_ms = self.source, self.manner.origin_ms, tx.now_ms()
-        first = apps.find(tx, source.app, source.kind) is None
-        origin_ms = source.first_contact(start_ms, now_ms)
-        settle_ms = _settle_ms(source)
-        key = apps.register(
-            tx,
-            source.app,
-            source.kind,
-            origin_ms,
-            settle_ms=settle_ms,
-            retention_ms=source.retention_ms,
-            # An hour closes when the next one's file is read, and until then the watermark stands at its beginning.
-            grain_ms=0 if source.hour_offset_ms is None else 2 * HOUR_MS,
-        )
-        if first and start_ms < origin_ms <= now_ms:
-            hours.add_before_first_contact(tx, key, Window(start_ms, origin_ms), settle_ms)
-            fields = {"app": source.app, "source": source.kind, "from_ms": start_ms, "to_ms": origin_ms}
-            log.warning("what the provider kept no longer before the first contact is lost", extra={"fields": fields})
-        return key
+        source = self.source
+        facts = source.retention_ms, source.hour_offset_ms, source.first_contact
+        return register(tx, Reading(source.app, source.kind, _settle_ms(source), *facts), self.manner.origin_ms)
 
     def _apply_settings(self) -> None:
         """What was read under other settings than those in force now: read again, or left where it is proved."""
