@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from threading import Event, Lock
 from typing import IO
 
@@ -17,8 +18,9 @@ from archiver.http import Client, Downloaded, Limits, SignedLink, download
 from archiver.http.download import Progress
 from archiver.model import SECOND_MS, Source, Tally, Window
 from archiver.pull import Manner, Outcome, Pull, Silent, Watcher
+from archiver.registering import Reading, register
 from archiver.sources.easemob.auth import Tokens
-from archiver.sources.easemob.build import build
+from archiver.sources.easemob.build import build, first_contact, zone_ms
 from archiver.store import apps, migrate, rates
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx, open_store
@@ -270,4 +272,5 @@ def registered(store: Store, app: App) -> Key:
 
 
 def _registered(tx: Tx, app: App) -> Key:
-    return apps.register(tx, app.name, app.source, app.start_ms, settle_ms=app.settle_ms, retention_ms=app.retention_ms)
+    facts = app.name, app.source, app.settle_ms, app.retention_ms, zone_ms(app), partial(first_contact, app)
+    return register(tx, Reading(*facts), app.start_ms)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
@@ -18,7 +19,9 @@ from archiver.sources.easemob.hours import hour_name
 from archiver.status import claim_in_words
 from archiver.store import windows
 from archiver.store.engine import Tx
+from archiver.store.schema import iso
 from archiver.store.windows import Claim
+from tests.conftest import Database
 from tests.flow.conftest import MakeSimulated, Simulated
 
 HOUR = 3_600_000
@@ -49,6 +52,24 @@ def test_thirty_hours_with_quiet_ones_are_archived_and_closed(make_simulated: Ma
     assert archive.server.count("/chatmessages/", status=404) >= 2
     raw = {row[0]: bytes(row[1]) for row in archive.database.rows("SELECT msg_id, raw FROM messages")}
     assert all(b'"direction":"outgoing"' in each for each in raw.values())
+
+
+@pytest.mark.parametrize("start", [NOON - 29 * HOUR - HOUR // 2, NOON - 300 * HOUR], ids=["half past", "too old"])
+def test_who_comes_before_the_first_pull_begins_the_archive_as_that_would(
+    make_simulated: MakeSimulated, both: Sequence[Database], start: int
+) -> None:
+    """The canary, or a backfill, may be the first command of all."""
+    found = []
+    for database, before in zip(both, (True, False), strict=True):
+        archive = make(make_simulated, hours=5, age=25, on=database, messages=60)
+        archive.keys |= {"start": iso(start), "retention": "72h"}
+        if before:
+            wiring.registered(archive.store, archive.settings().apps[0])
+        assert archive.pull().exit_code == 0
+        tables = ("origin_ms, settle_ms, grain_ms, retention_ms FROM sources", "lo_ms, hi_ms, state FROM windows")
+        found.append([sorted(database.rows(f"SELECT {columns}")) for columns in tables])
+        assert (found[-1][0][0][0] + 8 * HOUR) % HOUR == 0
+    assert found[0] == found[1]
 
 
 def test_an_hour_closes_when_the_next_file_has_been_read(make_simulated: MakeSimulated) -> None:

@@ -10,6 +10,7 @@ from archiver.config import App, Attachments
 from archiver.http import Downloaded, SignedLink
 from archiver.http.download import Progress
 from archiver.model import Message, Page, Pass, Reject, Source
+from archiver.sources.easemob import hours
 from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.chatfiles import Chatfiles, ours
 from archiver.sources.easemob.cursor import CursorSource, read_page
@@ -44,6 +45,21 @@ def build(
     return HourlySource(
         app.name, passes, app.retention_ms, app.page_size, app.hour_utc_offset_ms, fetch_link, download, clock_ms
     )
+
+
+def first_contact(app: App, start_ms: int, now_ms: int) -> int:
+    """Where the source of an app would begin, without a way to its provider; see `Source.first_contact`."""
+    if app.source == "cursor":
+        return start_ms
+    return hours.first_contact(start_ms, now_ms, app.retention_ms, zone_ms(app) or 0)
+
+
+def zone_ms(app: App) -> int | None:
+    """How far east of UTC the zone lies whose hours name an app's files; None where there are none."""
+    if app.source == "cursor":
+        return None
+    offset_ms: int = getattr(app, "hour_utc_offset_ms", 0)  # where nothing is known of the zone, its hours are whole
+    return offset_ms
 
 
 def _cursor(app: App, tokens: Tokens, passes: tuple[Pass, ...], within_s: Callable[[], float | None]) -> Source:

@@ -30,7 +30,7 @@ from archiver.model import HOUR_MS, Json, Pass, Step, Window
 from archiver.sources.easemob import hour_files
 from archiver.sources.easemob.cursor import server_time
 from archiver.sources.easemob.decode import page_of
-from archiver.sources.easemob.hours import first_hour, hour_name, hour_of
+from archiver.sources.easemob.hours import first_contact, hour_name, hour_of
 
 log = logging.getLogger(__name__)
 
@@ -118,8 +118,7 @@ class HourlySource:
 
     def first_contact(self, start_ms: int, now_ms: int) -> int:
         """The first whole hour that is wanted and that the provider still keeps."""
-        kept_ms = start_ms if self.retention_ms is None else max(start_ms, now_ms - self.retention_ms)
-        return first_hour(kept_ms, self.offset_ms)
+        return first_contact(start_ms, now_ms, self.retention_ms, self.offset_ms)
 
     def fetch_now(self) -> int:
         """The server's time, from what it says of a recent hour. It counts as one of ten requests a minute."""

@@ -26,6 +26,11 @@ def first_hour(origin_ms: int, offset_ms: int) -> int:
     return hour_of(origin_ms - 1, offset_ms).hi_ms
 
 
+def first_contact(start_ms: int, now_ms: int, retention_ms: int | None, offset_ms: int) -> int:
+    """The first whole hour from `start_ms` on that the provider still keeps."""
+    return first_hour(start_ms if retention_ms is None else max(start_ms, now_ms - retention_ms), offset_ms)
+
+
 def hour_name(lo_ms: int, offset_ms: int) -> str:
     """What the provider calls the hour that begins at `lo_ms`. ValueError where none of this zone does."""
     if (lo_ms + offset_ms) % HOUR_MS:
