@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from archiver.model import HOUR_MS, Window
-from archiver.store import apps, hours, watermarks
+from archiver.store import apps, hours
 from archiver.store.apps import Key
 from archiver.store.engine import Tx
 
@@ -42,7 +42,6 @@ def register(tx: Tx, reading: Reading, start_ms: int) -> Key:
     )
     if first and start_ms < origin_ms <= now_ms:
         hours.add_before_first_contact(tx, key, Window(start_ms, origin_ms), reading.settle_ms)
-        watermarks.move(tx, key, watermarks.lock(tx, key), longest_audit=None)
         fields = {"app": reading.app, "source": reading.kind, "from_ms": start_ms, "to_ms": origin_ms}
         log.warning("what the provider kept no longer before the first contact is lost", extra={"fields": fields})
     return key

@@ -50,7 +50,7 @@ def build(
 def first_contact(app: App, start_ms: int, now_ms: int) -> int:
     """Where the source of an app would begin, without a way to its provider; see `Source.first_contact`."""
     if app.source == "cursor":
-        return start_ms
+        return start_ms if app.retention_ms is None else max(start_ms, now_ms - app.retention_ms)
     return hours.first_contact(start_ms, now_ms, app.retention_ms, zone_ms(app) or 0)
 
 
