@@ -24,6 +24,7 @@ from archiver import logs
 from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseUnavailable, LeaseLost, Stopped
 from archiver.media import HEAD_BYTES, media_type
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Fetched, Pointer
+from archiver.outages import Services, anywhere
 from archiver.store import attachments, leases, rates
 from archiver.store.attachments import GIVEN_UP, Claim, Look, Result
 from archiver.store.engine import Store, Tx
@@ -32,12 +33,6 @@ log = logging.getLogger("archiver.attachments")
 
 ENDANGERED_MS = 2 * DAY_MS
 """What is not had so long before it expires, alarms."""
-
-FAILURES_IN_A_ROW, _DOUBTFUL = 10, 5
-"""So many files that fail one after the other are the service's fault: the rest of its files are left as they are.
-
-From the first half on the next ones are taken from anywhere, as files that lie side by side may have a fate in common.
-"""
 
 BELIEVED_AFTER = 3
 """A page instead of a file is asked for again; one that comes so often is what the provider has."""
@@ -112,7 +107,7 @@ class Fetching:
         self._lock = Lock()
         self._looks = list(_LOOKS)
         self._after: tuple[int, str, int, str] | None = None
-        self._services: dict[str, _Service] = {}
+        self._services = Services()
         self._begun = 0
         self._counts = dict.fromkeys(("stored", "gone", "refused", "foreign", "failed"), 0)
         self._error: ArchiverError | None = None
@@ -152,12 +147,12 @@ class Fetching:
 
     def _search(self, tx: Tx) -> Claim | None:
         """The next one; each look goes once from its beginning to its end."""
-        down = [url for url, service in self._services.items() if service.is_down]
-        doubt = max((service.failing for service in self._services.values() if not service.is_down), default=0)
+        down, doubt = self._services.down, self._services.doubt
         while self._looks:
             look = self._looks[0]._replace(unlike=down)
-            if look == Look(unlike=down) and doubt >= _DOUBTFUL:
-                near_ms = self._anywhere(tx, doubt - _DOUBTFUL)
+            if look == Look(unlike=down) and doubt is not None:
+                first_ms = self._after[0] if self._after else tx.now_ms()
+                near_ms = anywhere(first_ms, attachments.last_expiry_ms(tx, self._app_id) or first_ms, doubt)
                 if (claim := self._claim(tx, look._replace(near_ms=near_ms))) is not None:
                     return claim
             if (claim := self._claim(tx, look, after=self._after)) is not None:
@@ -169,17 +164,6 @@ class Fetching:
 
     def _claim(self, tx: Tx, look: Look, after: tuple[int, str, int, str] | None = None) -> Claim | None:
         return attachments.claim(tx, self._app_id, leases.me(), self._manner.lease_ms, after=after, look=look)
-
-    def _anywhere(self, tx: Tx, number: int) -> int:
-        """A place among what is not tried yet: its end, its middle, its quarters, and so on."""
-        first_ms = self._after[0] if self._after else tx.now_ms()
-        last_ms = attachments.last_expiry_ms(tx, self._app_id) or first_ms
-        share, step = 1.0, number
-        if number:
-            share, width = 0.0, 0.5
-            while step:
-                share, step, width = share + width * (step & 1), step >> 1, width / 2
-        return first_ms + int(max(0, last_ms - first_ms) * share)
 
     def _one(self, claim: Claim) -> None:
         held = _Held(self._store, claim, self._manner.lease_ms)
@@ -202,11 +186,10 @@ class Fetching:
             raise
         with self._lock:
             self._counts[result.state] += 1
-            service = self._services.setdefault(_service_of(claim.pointer), _Service())
             if result.state != "failed":
-                service.answers()
+                self._services.answers(claim.pointer.url)
             elif not _is_expired(claim) and claim.attempts <= attachments.STUBBORN_AFTER:
-                service.fails()
+                self._services.fails(claim.pointer.url)
 
     def _wait_for_turn(self) -> None:
         self._take_turn(self._stop)
@@ -253,35 +236,6 @@ class Fetching:
 
 def _is_expired(claim: Claim) -> bool:
     return claim.claimed_ms > claim.expires_ms
-
-
-def _service_of(pointer: Pointer) -> str:
-    """How the urls begin that share a server, as they are written."""
-    scheme, mark, rest = pointer.url.partition("://")
-    host, slash, _ = rest.partition("/")
-    return scheme + mark + host + slash
-
-
-class _Service:
-    """What one server's files came to in this run, of those that it should have and that did not fail before."""
-
-    def __init__(self) -> None:
-        self.failing = 0
-        """How many files failed since the last one that did not."""
-        self._answered = self._failed = 0
-
-    def answers(self) -> None:
-        self._answered, self._failed, self.failing = self._answered + 1, self._failed + self.failing, 0
-
-    def fails(self) -> None:
-        self.failing += 1
-
-    @property
-    def is_down(self) -> bool:
-        """Where many files fail anyway, it takes as many as would have brought ten others before."""
-        expected = self.failing * self._answered
-        asked = self._answered + self._failed
-        return self.failing >= FAILURES_IN_A_ROW and expected >= FAILURES_IN_A_ROW * asked
 
 
 class _Held:
