@@ -55,7 +55,7 @@ class HourNature:
     members: int = 1
     nodes_ms: tuple[int, ...] = (0,)
     doubles: bool = False
-    """Records lie twice in a file, and again in the next."""
+    """Records lie twice in a file, and some again in the next."""
     spoilt: dict[int, str] = field(default_factory=dict)
     """Hours, by their first instant, whose file can never be had: "never" (400), "lost" (NoSuchKey), "damaged"."""
 
@@ -107,7 +107,7 @@ class HourFiles:
         self.records = sorted(records, key=lambda record: (record.stamp_ms, record.number))
         for record in records:
             self._files.setdefault(self.nature.file_of(record.filed_ms), []).append(record)
-            if self.nature.doubles:
+            if self.nature.doubles and self.draw.random() < 0.2:
                 self._files.setdefault(self.nature.file_of(record.filed_ms) + HOUR_MS, []).append(record)
         for file in self._files.values():
             self.draw.shuffle(file)

@@ -33,6 +33,9 @@ from tests.proof.world import LEASE_MS, Crash, Mishaps, SimulatedStore, WatchedS
 T0 = 1_793_491_200_000
 """A full hour of every whole zone: 2026-11-01T00:00:00Z."""
 
+MOST_TRANSACTIONS = 3_000
+"""No pull of these worlds needs as many."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -174,7 +177,7 @@ class WideWorld(World):
         self._alive: list[str] = []
         self._dead: set[str] = set()
         self._stops: list[Event] = []
-        self._processes = 0
+        self._processes = self._transactions = 0
         self.sides = [Side(self, plan) for plan in self.wide.sides]
         self.oracles = self.sides[0].oracles
 
@@ -201,6 +204,9 @@ class WideWorld(World):
     # What befalls a process
 
     def before_transaction(self) -> None:
+        self._transactions += 1
+        if self._transactions > MOST_TRANSACTIONS:
+            self.oracles.fail("O15", f"a pull does not end: {MOST_TRANSACTIONS} transactions")
         self._forget()
         self.clock.now_ms += self.draw.randrange(0, 5)
         if self._chance(self.mishaps.crash):
@@ -270,6 +276,7 @@ class WideWorld(World):
         self._processes += 1
         self.counts["pulls"] += 1
         owner, stop = f"process {self._processes}", Event()
+        self._transactions = 0
         self._alive.append(owner)
         self._stops.append(stop)
         source = side.source(self, settings)
