@@ -120,7 +120,7 @@ def _plan_audits(ground: _Ground, audits: list[Pass], due_of: dict[int, int]) ->
         expired_ms = ground.setup.expired_ms
         if expired_ms is not None and from_ms < (expired_ms := ground.floor(expired_ms)):
             gone_ms = min(expired_ms, bound_ms, due_of[audit.number])
-            from_ms = ground.skip(audit.number, audit.lag_ms, gone_ms, missed="the provider keeps it no longer")
+            from_ms = ground.skip(audit.number, audit.lag_ms, gone_ms, missed="beyond the retention when it was due")
         narrowest_ms = max(1, audit.lag_ms // 10)
         until_ms = min(due_of[audit.number], bound_ms)
         covered_ms = ground.add(audit.number, audit.lag_ms, from_ms, until_ms, narrowest_ms, narrowest_ms)

@@ -367,11 +367,10 @@ class Pull:
 
     def _give_back(self, walker: Walker, error: ArchiverError) -> None:
         self.outcome.reason, self.outcome.hint = str(error), error.hint
-        if isinstance(error, WalkFailed):
-            self._splits += 1
-        elif not isinstance(error, Stopped | HourMissing | OrderLost):
-            self._failures += 1
+        self._splits += isinstance(error, WalkFailed)
         again = walker.give_back(error, may_split=self._splits <= SPLITS_IN_A_ROW)
+        if not (walker.gave_up or isinstance(error, WalkFailed | Stopped | HourMissing | OrderLost)):
+            self._failures += 1
         if not again:
             self._tried.add(walker.claim.id)
         if not isinstance(error, Stopped):

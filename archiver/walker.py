@@ -85,6 +85,8 @@ class Walker:
         self.walk0_ms = claim.walk0_ms if self.resume_ms is not None else None
         self.progress_ms = self.resume_ms
         self.ended = False
+        self.gave_up = False
+        """It will never be had, by its age: nothing that the provider could help."""
         self._rows = 0
         self._server_ms: int | None = None
         self._evidence: Counter[int] = Counter()
@@ -227,7 +229,7 @@ class Walker:
         if lost_until_ms < claim.window.hi_ms:
             rest = windows.split_off(tx, claim, lost_until_ms)
         lower = claim if rest is None else claim._replace(window=Window(claim.window.lo_ms, lost_until_ms))
-        state = windows.give_up(tx, lower, "walked when the provider kept it no longer")
+        state = windows.give_up(tx, lower, "beyond the retention when it was walked")
         self._say_lost(lower, state)
         return claim if rest is None else rest
 
@@ -254,7 +256,7 @@ class Walker:
         seen["file_seen_at"] = None if step.file_sha256 is None else now_ms
         held = watermarks.lock(tx, key)
         if expired:
-            self._say_lost(claim, windows.give_up(tx, claim, "read when the provider kept it no longer", **seen))
+            self._say_lost(claim, windows.give_up(tx, claim, "beyond the retention when it was read", **seen))
         elif claim.number == 0 or claim.cause == AUDIT:  # claims nothing, so it need not wait for its neighbour
             windows.close(tx, claim, by_order=False, walked_at=now_ms, **seen)
         else:
@@ -331,8 +333,9 @@ class Walker:
         if not told or not is_expired(claim.window.hi_ms, server_ms, now_ms, ground.source.retention_ms):
             return False
         held = watermarks.lock(tx, claim.key)
-        self._say_lost(claim, windows.give_up(tx, claim, str(error)))
+        self._say_lost(claim, windows.give_up(tx, claim, f"beyond the retention: {error}"))
         self._move(tx, held)
+        self.gave_up = True
         return True
 
     def _move(self, tx: Tx, held: watermarks.Watermark) -> None:

@@ -17,7 +17,7 @@ from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import windows
 from archiver.store.windows import LIVE, Claim, end, plan
-from archiver.windows import Evidence, Zone, agrees, judge_zone
+from archiver.windows import EPS_MS, Evidence, Zone, agrees, judge_zone
 
 w = windows.c
 _READ = ("closed", "presumed_empty")
@@ -26,6 +26,7 @@ _ASKED_AGAIN_MS = 6 * HOUR_MS
 _LONE_DOUBT_MS = DAY_MS
 _FILES_LOOKED_AT = 200
 BEFORE = "before_first_contact"
+_FIRST_RECORDS = "its first records may lie in the file of the hour before, which is lost"
 _LAST_RECORDS = "its last records may lie in the file of the next hour, which is lost"
 
 
@@ -73,6 +74,8 @@ def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, held
     behind_ms = (w.lag_ms - looked.margin_ms) / HOUR_MS * HOUR_MS
     seen = sa.or_(w.hi_ms + behind_ms <= looked.until_ms, w.lag_ms <= looked.margin_ms + HOUR_MS)
     sure = sa.true() if held_back is None else w.lo_ms < held_back
+    if number == 1:
+        _cut_heads(tx, key, sa.and_(waits, named, seen, sure))
     change = windows.update().where(waits, named, seen, sure)
     closed = {"state": "closed", "closed_at": tx.now_ms(), "reason": None}
     tx.conn.execute(
@@ -83,6 +86,26 @@ def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, held
         lost["reason"] = _of_neighbour(_LAST_RECORDS + sa.func.coalesce(": " + _AFTER.c.reason, ""))
         # What was accepted of the next hour was accepted with the tail of this one that it holds.
         tx.conn.execute(change.where(sa.exists().where(_NEIGHBOUR, _IS_LOST)).values(lost), key.bound)
+
+
+def _cut_heads(tx: Tx, key: Key, waits: sa.ColumnElement[bool]) -> None:
+    """The first moments of an hour behind a lost file belong to the hole: another node's clock may file them before."""
+    before = windows.alias("before")
+    same = sa.and_(before.c.app_id == w.app_id, before.c.source == w.source, before.c["pass"] == w["pass"])
+    lost = sa.and_(same, before.c.hi_ms == w.lo_ms, before.c.walked_at.is_(None), before.c.state.in_(_LOST))
+    names = ("app_id", "source", "pass", "cause", "lag_ms", "walk0_ms", "walked_at", "naming_ms")
+    copied = [w[name] for name in names]
+    theirs = [before.c[name] for name in ("state", "accepted_by", "accepted_at", "reason")]
+    query = sa.select(w.id, w.lo_ms, *copied, *theirs).join_from(windows, before, lost)
+    for row in tx.conn.execute(query.where(waits), key.bound).all():
+        number, lo_ms, *values = row
+        *kept, state, who, accepted_at, reason = values
+        edge_ms = lo_ms + EPS_MS
+        tx.conn.execute(windows.update().where(w.id == number).values(lo_ms=edge_ms))
+        head = dict(zip(names, kept, strict=True)) | {"lo_ms": lo_ms, "hi_ms": edge_ms, "state": state}
+        head |= {"accepted_by": who, "accepted_at": accepted_at, "created_at": tx.now_ms(), "closed_at": tx.now_ms()}
+        head["reason"] = _FIRST_RECORDS + (f": {reason}" if reason else "")
+        tx.conn.execute(windows.insert(), head)
 
 
 def _of_neighbour(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
@@ -121,8 +144,10 @@ def files(tx: Tx, key: Key, naming_ms: int) -> Files:
     if agreed_ms is not None:
         against = {lo_ms: evidence for lo_ms, evidence in against.items() if lo_ms > agreed_ms}
     zone = judge_zone(list(against.values()))
-    if len(against) == 1 and zone.late and tx.now_ms() - first_read_ms > _LONE_DOUBT_MS:
-        zone = zone._replace(doubtful=False)  # one late file in a quiet app must not hold it up for ever
+    alone = len(against) == 1 or agreed_ms is not None
+    if alone and zone.late and zone.shift_ms is None and tx.now_ms() - first_read_ms > _LONE_DOUBT_MS:
+        # A few late arrivals before a silence must not hold up a zone for ever that was right before.
+        zone = zone._replace(doubtful=False)
     return Files(agreed_ms, min(against, default=None), zone)
 
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver.errors import CommitsLost, LeaseLost
-from archiver.model import MINUTE_MS, Message, Tally, Window
+from archiver.model import HOUR_MS, MINUTE_MS, Message, Tally, Window
 from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, pages, windows
@@ -92,7 +92,10 @@ _IDLE = windows.update().where(
 _THIS = w.id == b("window_id")
 _FIRST = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS).order_by(w.lo_ms).limit(1)
 _LAST = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS).order_by(w.lo_ms.desc()).limit(1)
-_WALKED = sa.select(w.hi_ms - w.lo_ms, w.pages).where(_OF_CAUSE, w.state == "closed").limit(1)
+# What was cut off at the retention's edge has no pages of its own, and says nothing of how dense messages lie.
+_WALKED = (
+    sa.select(w.hi_ms - w.lo_ms, w.pages).where(_OF_CAUSE, w.state.in_(("closed", "expired")), w.pages > 0).limit(1)
+)
 _WAITING = sa.select(sa.func.count()).where(_OF_CAUSE, w.state == "pending", w.walked_at.is_(None))
 _OWNERS = sa.select(w.owner).distinct().where(of_source(w), w.state == "leased")
 _HOLD = (
@@ -182,7 +185,7 @@ def claim(tx: Tx, key: Key, wanted: Wanted, terms: Terms) -> Claim | None:
     now_ms = tx.now_ms()
     query = _claimable(terms.patient, terms.retry_stuck, wanted.cause == BACKFILL)
     bound = {"number": wanted.number, "the_cause": wanted.cause, "due_ms": wanted.due_ms}
-    clock = {"now_ms": now_ms, "later_ms": now_ms + 2 * MINUTE_MS}
+    clock = {"now_ms": now_ms, "later_ms": now_ms + 2 * MINUTE_MS, "much_later_ms": now_ms + 2 * HOUR_MS}
     lists = {"dead": list(terms.dead), "tried": list(terms.tried)}
     found = tx.conn.execute(query, key.bound | bound | clock | lists).first()
     if found is None:
@@ -198,8 +201,11 @@ def claim(tx: Tx, key: Key, wanted: Wanted, terms: Terms) -> Claim | None:
 
 @cache
 def _claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Select[tuple[int, int]]:
-    # A failed window rests for a minute at most; one that rests for longer met a clock that was set back.
-    confused = sa.and_(w.state == "pending", w.next_attempt_at > b("later_ms"))
+    # A failed window rests for a minute at most, one that is stuck for an hour; longer ones met a clock set back.
+    confused = sa.or_(
+        sa.and_(w.state == "pending", w.next_attempt_at > b("later_ms")),
+        w.next_attempt_at > b("much_later_ms"),
+    )
     rested = sa.or_(w.next_attempt_at.is_(None), w.next_attempt_at <= b("now_ms"), confused)
     waits = sa.and_(w.state.in_(("pending", "not_ready")), w.walked_at.is_(None))
     free = sa.or_(w.lease_until < b("now_ms"), w.owner.in_(b("dead", expanding=True)))
@@ -393,16 +399,18 @@ def read_again_at(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
 
 
 def is_due_unclosed(tx: Tx, key: Key, due_ms: int) -> bool:
-    """Whether pass 1 has a window that ends by then and is not closed, read or not, nor stuck, nor lost."""
+    """Whether pass 1 has a window that begins before then and is not closed, read or not, nor stuck, nor lost.
+
+    One that ends later was planned by another process, whose due was later; what is due of it is not closed, either.
+    """
     still_open = w.state.in_(("pending", "leased", "not_ready"))
-    query = sa.select(w.id).where(_OF_CAUSE, w.hi_ms <= b("due_ms"), still_open).limit(1)
+    query = sa.select(w.id).where(_OF_CAUSE, w.lo_ms < b("due_ms"), still_open).limit(1)
     return tx.conn.execute(query, key.bound | {"number": 1, "the_cause": LIVE, "due_ms": due_ms}).first() is not None
 
 
 def first_untried(tx: Tx, key: Key, number: int) -> int | None:
-    """Where the first window of a pass begins that nobody has tried to walk yet."""
-    query = sa.select(sa.func.min(w.lo_ms)).where(_OF_PASS, w.state.in_(("pending", "leased")), w.attempts <= 1)
-    query = query.where(sa.or_(w.attempts == 0, w.state == "leased"))
+    """Where the first window of a pass begins that is still to be looked at, whatever kept others from it so far."""
+    query = sa.select(sa.func.min(w.lo_ms)).where(_OF_PASS, w.state.in_(("pending", "leased")))
     first_ms: int | None = tx.conn.scalar(query, key.bound | {"number": number})
     return first_ms
 
@@ -445,12 +453,13 @@ def _edges(window: Window) -> dict[str, object]:
 def accept(tx: Tx, key: Key, window: Window, *, reason: str, who: str) -> int:
     """Accept what is lost or stuck in a range; gives how many windows that were.
 
-    With an hour whose file is lost goes the tail of the hour before, which is lost with the same file.
+    With an hour whose file is lost go the tail of the hour before and the head of the next, lost with the same file.
     """
     lost_in = windows.update().where(_OF_PASS, _LOST, _TOUCHES).values(fence=w.fence + 1).returning(w.id)
     after = windows.alias("after")
     same = sa.and_(after.c.app_id == w.app_id, after.c.source == w.source, after.c["pass"] == w["pass"])
-    holds_tail = sa.and_(same, after.c.lo_ms == w.hi_ms, after.c.state == "accepted", after.c.walked_at.is_(None))
+    beside = sa.or_(after.c.lo_ms == w.hi_ms, after.c.hi_ms == w.lo_ms)
+    holds_tail = sa.and_(same, beside, after.c.state == "accepted", after.c.walked_at.is_(None))
     is_tail = sa.and_(w.state == "expired", w.walked_at.is_not(None), sa.exists().where(holds_tail))
     tails = windows.update().where(_OF_PASS, is_tail).returning(w.id)
     verdict = {"state": "accepted", "accepted_by": who, "accepted_at": tx.now_ms()}
