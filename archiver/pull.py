@@ -148,7 +148,7 @@ class Pull:
         self._origin_ms = 0
         self._wanted: list[Wanted] = []
         self._key: Key
-        self._run_id = 0
+        self._run_row: runs.Run
         self._setup: Setup
         self._ground: Ground
 
@@ -158,15 +158,15 @@ class Pull:
             self._key = self._register(tx)
             self._passes = passes.numbered(tx, self._key, planning.with_looks(self.source))
             alone = self.manner.patient  # the daemon pulls a source once at a time: what it still holds, it lost
-            run_id = runs.start(tx, self._key, self.manner.command, self._owner, alone=alone)
+            run = runs.start(tx, self._key, self.manner.command, self._owner, alone=alone)
             if alone:
                 windows.release(tx, self._key, self._owner)
-        with logs.run(run_id):
-            self._run(run_id)
+        with logs.run(run.id):
+            self._run(run)
         return self.outcome
 
-    def _run(self, run_id: int) -> None:
-        self._run_id = run_id
+    def _run(self, run: runs.Run) -> None:
+        self._run_row = run
         broken: ArchiverError | None = None
         try:
             self._apply_settings()
@@ -257,7 +257,7 @@ class Pull:
             self.store,
             self.source,
             setup,
-            self._run_id,
+            self._run_row,
             self.manner.lease_ms,
             skew_ms,
             self.stop,
@@ -484,7 +484,9 @@ class Pull:
     def _end_run(self, outcome: str, reason: str | None) -> None:
         with suppress(TryAgainLater), self.store.write() as tx:
             runs.end(
-                *(tx, self._run_id, outcome),
+                *(tx, self._run_row, outcome),
+                did=self.outcome.tally,
+                pages=self.outcome.pages,
                 reason=reason,
                 requests=self._requests,
                 skew_ms=self._skew_ms,

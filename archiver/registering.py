@@ -28,7 +28,7 @@ class Reading(NamedTuple):
 def register(tx: Tx, reading: Reading, start_ms: int) -> Key:
     """The key of a source; the first time its origin is fixed for good, where the source can begin after `start_ms`."""
     now_ms = tx.now_ms()
-    first = apps.find(tx, reading.app, reading.kind) is None
+    first = apps.is_first_contact(tx, reading.app, reading.kind)
     origin_ms = reading.first_contact(start_ms, now_ms)
     key = apps.register(
         tx,

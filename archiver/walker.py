@@ -57,7 +57,7 @@ class Ground:
     store: Store
     source: Source
     setup: Setup
-    run_id: int
+    run: runs.Run
     lease_ms: int
     skew_ms: int
     """How far the server's clock was ahead of the database's when the pull began."""
@@ -136,7 +136,7 @@ class Walker:
                 progress_ms=last.progress_ms,
                 lease_ms=self._lease_ms(),
             )
-            runs.advance(tx, self.ground.run_id, whole, pages=len(lot), windows=1 if last.end else 0)
+            runs.advance(tx, self.ground.run, whole, pages=len(lot), windows=1 if last.end else 0)
             if not last.ordered and apps.distrust_order(tx, self.claim.key):
                 self._reopen_by_order(tx)
             if last.end and self._settled() and (last.ordered or not self._rests_on_order(last.end)):

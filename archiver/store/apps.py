@@ -65,7 +65,10 @@ def register(
         app_id = _add_app(tx, app)
     key = Key(app_id, source)
     settings = {"settle_ms": settle_ms, "grain_ms": grain_ms, "retention_ms": retention_ms}
-    changed = tx.conn.execute(_CHANGE.returning(sources.c.app_id), key.bound | settings).first()
+    change = _CHANGE.returning(sources.c.app_id)
+    changed = tx.conn.execute(change, key.bound | settings).first()
+    if changed is None and not is_first_contact(tx, app, source):  # another process's is over now
+        changed = tx.conn.execute(change, key.bound | settings).first()
     if changed is None:
         now_ms = tx.now_ms()
         tx.conn.execute(
@@ -82,6 +85,20 @@ def register(
             )
         )
     return key
+
+
+def is_first_contact(tx: Tx, app: str, source: str) -> bool:
+    """Whether nothing is known of a source. If so, the app is held to the end of the transaction: of two first pulls
+    at once one makes the rows, and the other waits for it and finds them.
+    """
+    if find(tx, app, source) is not None:
+        return False
+    app_id = find_app(tx, app)
+    if app_id is None:
+        app_id = _add_app(tx, app)
+    # Those who add rows that point to the app need not wait for this.
+    tx.conn.execute(sa.select(apps.c.id).where(apps.c.id == app_id).with_for_update(key_share=True))
+    return find(tx, app, source) is None
 
 
 def _add_app(tx: Tx, app: str) -> int:
@@ -109,14 +126,20 @@ def find_app(tx: Tx, app: str) -> int | None:
 
 def pin(tx: Tx, app: str, application: str) -> None:
     """Tie an app to the uuid its credentials belong to. Raises WrongApplication when it is tied to another."""
-    row = tx.conn.execute(sa.select(apps.c.id, apps.c.application).where(apps.c.name == app)).first()
+    query = sa.select(apps.c.id, apps.c.application).where(apps.c.name == app)
+    row = tx.conn.execute(query).first()
     if row is None:
-        tx.conn.execute(sa.update(apps).where(apps.c.id == _add_app(tx, app)).values(application=application))
-    elif row.application is None:
-        tx.conn.execute(sa.update(apps).where(apps.c.id == row.id).values(application=application))
-    elif row.application != application:
+        _add_app(tx, app)
+        row = tx.conn.execute(query).one()
+    if row.application == application:
+        return
+    # Of two processes at once the second one waits here, and then there is nothing left to tie.
+    free = sa.update(apps).where(apps.c.id == row.id, apps.c.application.is_(None)).values(application=application)
+    tx.conn.execute(free)
+    held = tx.conn.scalar(sa.select(apps.c.application).where(apps.c.id == row.id))
+    if held != application:
         raise WrongApplication(
-            f"{app}: the credentials belong to application {application}, but the archive holds {row.application}",
+            f"{app}: the credentials belong to application {application}, but the archive holds {held}",
             hint="use the credentials of the archived app, or a database of its own for the other one",
         )
 

@@ -205,9 +205,9 @@ _FREE: dict[str, Any] = {"owner": None, "claimed_at": None, "lease_until": None}
 
 
 def _held(tx: Tx, held: Claim, values: dict[str, Any]) -> None:
-    changed = tx.conn.execute(
-        attachments.update().where(_is(held.file), a.fence == held.fence, _IS_OPEN).values(**values).returning(a.fence)
-    ).first()
+    # By its owner, too: a claim that was taken back keeps its fence, and so may one that the database has lost.
+    ours = sa.and_(_is(held.file), a.fence == held.fence, a.owner == held.owner, _IS_OPEN)
+    changed = tx.conn.execute(attachments.update().where(ours).values(**values).returning(a.fence)).first()
     if changed is None:
         raise LeaseLost("another process has this attachment now")
 

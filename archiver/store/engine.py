@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import Insert
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoResultFound, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from archiver.errors import ConfigurationError, DatabaseUnavailable, DiskNearlyFull
@@ -257,6 +257,9 @@ def _translated() -> Iterator[None]:
         yield
     except (DBAPIError, PoolTimeout) as error:
         raise DatabaseUnavailable(describe(error)) from None
+    except NoResultFound:
+        # What is asked for in this way was committed before: by a database that has lost it since, or by none.
+        raise DatabaseUnavailable("the database does not hold a row that was there: it lost commits") from None
 
 
 def describe(error: SQLAlchemyError) -> str:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
 
+from archiver.errors import DatabaseUnavailable
 from archiver.store import terms
-from archiver.store.engine import Tx
+from archiver.store.engine import Tx, is_duplicate
 from archiver.store.schema import (
     message_bodies,
     message_revisions,
@@ -32,6 +35,7 @@ SEARCH_INDEX = sa.Table(
 """SQLite's own; PostgreSQL has an index on search_texts."""
 
 _TEXT_COLUMNS = [column.name for column in search_texts.columns]
+_RACES = 10
 _PAGES_AT_ONCE, _MESSAGES_AT_ONCE = 200, 2_000
 
 
@@ -55,17 +59,32 @@ def index(tx: Tx) -> int | None:
     claimed = _claim(tx)
     if not claimed:
         return None
-    page_ids = list(dict.fromkeys(page_id for _, page_id in claimed))
-    found = [text for query in (_new_bodies(page_ids), _new_revisions(page_ids)) for text in searchable(tx, query)]
-    rows = [
-        (app_id, msg_id, revision, position, part, timestamp_ms, told)
-        for app_id, msg_id, revision, position, timestamp_ms, text in found
-        if text
-        for part, told in enumerate(terms.parts(text))
-    ]
-    _append(tx, rows)
+    found = _index_pages(tx, list(dict.fromkeys(page_id for _, page_id in claimed)))
     tx.conn.execute(search_queue.delete().where(search_queue.c.id.in_([number for number, _ in claimed])))
-    return len(found)
+    return found
+
+
+def _index_pages(tx: Tx, page_ids: Sequence[int]) -> int:
+    """A page may stand in the queue twice, and another process may be at work on it by its other entry: who comes
+    second waits for the first one, and looks again for what the index lacks.
+    """
+    for _ in range(_RACES):
+        found = [text for query in (_new_bodies(page_ids), _new_revisions(page_ids)) for text in searchable(tx, query)]
+        rows = sorted(
+            (app_id, msg_id, revision, position, part, timestamp_ms, told)
+            for app_id, msg_id, revision, position, timestamp_ms, text in found
+            if text
+            for part, told in enumerate(terms.parts(text))
+        )
+        try:
+            with tx.savepoint() if tx.postgres else nullcontext():
+                _append(tx, rows)
+        except DBAPIError as error:
+            if not is_duplicate(error):
+                raise
+        else:
+            return len(found)
+    raise DatabaseUnavailable("others indexed the same pages again and again between look and write")
 
 
 def _claim(tx: Tx) -> list[tuple[int, int]]:

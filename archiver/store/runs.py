@@ -1,31 +1,55 @@
-"""The record of runs: one row from start to end; a row without an end whose process is gone was a crash."""
+"""The record of runs: one row from start to end; a row without an end whose process is gone was a crash.
+
+A database that lost its last commits may have lost the row of a run that goes on, and given its number to another. So
+a row is a run's own only with its owner's name; and at its end, a run writes it anew.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from archiver import __version__
 from archiver.model import Tally
 from archiver.store import leases
-from archiver.store.apps import Key
+from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, run_counters, runs
 
 r = runs.c
 SILENT_MS = 15 * 60_000
 """A run without an end whose heart has not beaten for this long is over."""
+_OURS = sa.and_(r.id == sa.bindparam("run_id"), r.owner == sa.bindparam("run_owner"), of_source(r))
 _ADVANCE = (
     runs.update()
-    .where(r.id == sa.bindparam("run_id"))
+    .where(_OURS)
     .values({name: r[name] + sa.bindparam(f"more_{name}") for name in (*FATES, "pages", "windows")})
 )
 
 
-def start(tx: Tx, key: Key, command: str, owner: str, *, alone: bool = False) -> int:
+class Run(NamedTuple):
+    """A run that goes on, and what its row begins with."""
+
+    id: int
+    key: Key
+    command: str
+    owner: str
+    started_ms: int
+
+    @property
+    def row(self) -> dict[str, Any]:
+        begun = {"command": self.command, "program": __version__, "owner": self.owner, "started_at": self.started_ms}
+        return {**self.key._asdict(), **begun}
+
+    @property
+    def bound(self) -> dict[str, object]:
+        return self.key.bound | {"run_id": self.id, "run_owner": self.owner}
+
+
+def start(tx: Tx, key: Key, command: str, owner: str, *, alone: bool = False) -> Run:
     """Open the row of a run; runs that died before are marked as crashed.
 
     `alone`: the owner runs this source once at a time, so the database was away when a run of its own ended.
@@ -39,60 +63,68 @@ def start(tx: Tx, key: Key, command: str, owner: str, *, alone: bool = False) ->
             _end_for(tx, key, row, "crashed", None)
         elif alone and row.owner == owner:
             _end_for(tx, key, row, "unfinished", "the database was away when it ended")
-    values = {"app_id": key.app_id, "source": key.source, "command": command, "program": __version__, "owner": owner}
-    statement = runs.insert().values(**values, started_at=now_ms, heartbeat_at=now_ms)
-    return int(tx.conn.execute(statement.returning(r.id)).scalar_one())
+    run = Run(0, key, command, owner, now_ms)
+    statement = runs.insert().values(**run.row, heartbeat_at=now_ms).returning(r.id)
+    return run._replace(id=int(tx.conn.execute(statement).scalar_one()))
 
 
 def _end_for(tx: Tx, key: Key, row: Any, outcome: str, reason: str | None) -> None:
     """Close the row of a run that could not do so, as of its last sign of life."""
     last = {"outcome": outcome, "reason": reason, "ended_at": row.heartbeat_at}
-    tx.conn.execute(runs.update().where(r.id == row.id).values(last))
-    _count(tx, key, "runs", {outcome: 1})
+    ended = runs.update().where(r.id == row.id, r.ended_at.is_(None)).values(last).returning(r.id)
+    if tx.conn.execute(ended).first() is not None:  # unless another process was faster
+        _count(tx, key, "runs", {outcome: 1})
 
 
-def advance(tx: Tx, run_id: int, tally: Tally, *, pages: int = 0, windows: int = 0) -> None:
+def advance(tx: Tx, run: Run, tally: Tally, *, pages: int = 0, windows: int = 0) -> None:
     """Count what the run has done, in the transaction that did it."""
-    more = {f"more_{name}": getattr(tally, name) for name in FATES}
+    more = {f"more_{name}": count for name, count in _fates(tally).items()}
     counts = {"more_pages": pages, "more_windows": windows}
-    tx.conn.execute(_ADVANCE, more | counts | {"run_id": run_id, "heartbeat_at": tx.now_ms()})
+    tx.conn.execute(_ADVANCE, more | counts | run.bound | {"heartbeat_at": tx.now_ms()})
 
 
 def end(
     tx: Tx,
-    run_id: int,
+    run: Run,
     outcome: str,
     *,
+    did: Tally,
+    pages: int,
     reason: str | None,
     requests: Mapping[str, int],
     skew_ms: int | None,
     refused_commits: int = 0,
 ) -> None:
-    """Close the row of a run, and add up what it counted.
+    """Close the row of a run, and add up what it counted. `did`, `pages`: what a row made anew says of it.
 
     `requests`: how many answers came with each status ("error": none came). `refused_commits`: page transactions that
     the fence refused, since another process had the window.
     """
     now_ms = tx.now_ms()
     retries = sum(count for status, count in requests.items() if status not in ("200", "404"))
-    row = tx.conn.execute(
-        runs.update()
-        .where(r.id == run_id)
-        .values(
-            outcome=outcome,
-            reason=reason,
-            requests=json.dumps(dict(sorted(requests.items()))),
-            retries=retries,
-            skew_ms=skew_ms,
-            ended_at=now_ms,
-            heartbeat_at=now_ms,
-        )
-        .returning(r.app_id, r.source)
-    ).one()
-    key = Key(row.app_id, row.source)
-    _count(tx, key, "requests", requests)
-    _count(tx, key, "runs", {outcome: 1})
-    _count(tx, key, "refused_commits", {"": refused_commits})
+    last = {
+        "outcome": outcome,
+        "reason": reason,
+        "requests": json.dumps(dict(sorted(requests.items()))),
+        "retries": retries,
+        "skew_ms": skew_ms,
+        "ended_at": now_ms,
+        "heartbeat_at": now_ms,
+    }
+    before = tx.conn.execute(sa.select(r.outcome).where(_OURS).with_for_update(), run.bound).first()
+    if before is None:
+        tx.conn.execute(runs.insert().values({**run.row, **_fates(did), "pages": pages, **last}))
+    else:
+        tx.conn.execute(runs.update().where(_OURS), run.bound | last)
+        if before.outcome is not None:  # another process took this one for dead
+            _count(tx, run.key, "runs", {before.outcome: -1})
+    _count(tx, run.key, "requests", requests)
+    _count(tx, run.key, "runs", {outcome: 1})
+    _count(tx, run.key, "refused_commits", {"": refused_commits})
+
+
+def _fates(tally: Tally) -> dict[str, int]:
+    return {name: getattr(tally, name) for name in FATES}
 
 
 def _count(tx: Tx, key: Key, kind: str, counts: Mapping[str, int]) -> None:

@@ -197,7 +197,7 @@ def state_before_rows(patch: Patch) -> None:
                 name: window_rows.c[name] + getattr(tally, name) for name in (*FATES, "outside", "bodies", "late")
             }
             tx.conn.execute(window_rows.update().where(window_rows.c.id == claim.id).values(counted))
-            runs.advance(tx, ground.run_id, tally, pages=1)
+            runs.advance(tx, ground.run, tally, pages=1)
         self.claim = claim._replace(pages=claim.pages + 1)
         self.progress_ms = step.progress_ms
         ground.count(tally)

@@ -147,14 +147,14 @@ def _claim(scene: Scene, store: Store, owner: str) -> Walker:
         if windows.planned(tx, key, 1) is None:
             windows.plan(tx, key, 1, windows.LIVE, SETTLE_MS, [Window(START_MS, window_end_ms)])
         claim = windows.claim(tx, key, Wanted(1, windows.LIVE, window_end_ms), Terms(owner, LEASE_MS))
-        run_id = runs.start(tx, key, "pull", owner)
+        run = runs.start(tx, key, "pull", owner)
     assert claim is not None
-    return _walker(store, source, run_id, claim)
+    return _walker(store, source, run, claim)
 
 
-def _walker(store: Store, source: CursorSource, run_id: int, claim: Claim) -> Walker:
+def _walker(store: Store, source: CursorSource, run: runs.Run, claim: Claim) -> Walker:
     setup = Setup(source.passes, None)
-    ground = Ground(store, source, setup, run_id, LEASE_MS, 0, threading.Event(), lambda _: None, lambda _: None, False)
+    ground = Ground(store, source, setup, run, LEASE_MS, 0, threading.Event(), lambda _: None, lambda _: None, False)
     return Walker(ground, claim, trusted=True)
 
 
@@ -180,10 +180,10 @@ def close_neighbours(database: Database) -> None:
         key = apps.register(tx, APP, "cursor", START_MS, settle_ms=SETTLE_MS, retention_ms=None)
         tiles = [Window(*edges[:2]), Window(*edges[1:])]
         windows.plan(tx, key, 1, windows.LIVE, SETTLE_MS, tiles)
-        run_id = runs.start(tx, key, "pull", "two at once")
+        run = runs.start(tx, key, "pull", "two at once")
         wanted, terms = Wanted(1, windows.LIVE, edges[2]), Terms("two at once", LEASE_MS)
         claims = [windows.claim(tx, key, wanted, terms) for _ in tiles]
-    first, second = (_walker(store, source, run_id, claim) for claim in claims if claim is not None)
+    first, second = (_walker(store, source, run, claim) for claim in claims if claim is not None)
     steps = [
         next(iter(source.walk(walker.claim.window, resume_ms=None, order_trusted=True))) for walker in (first, second)
     ]

@@ -17,6 +17,7 @@ from archiver.alerts import Finding
 from archiver.endpoint import Endpoint, Reply
 from archiver.errors import ProviderUnavailable
 from archiver.http import call
+from archiver.model import Tally
 from archiver.notify import Notifier
 from archiver.store.engine import open_store
 from archiver.store.postgres import Limits
@@ -162,7 +163,17 @@ def test_what_another_process_took_is_counted(archive: Archive) -> None:
     key = registered(store, settings.apps[0])
     with store.write() as tx:
         number = runs.start(tx, key, "pull", "somebody")
-        runs.end(tx, number, "unfinished", reason=None, requests={"200": 3, "error": 1}, skew_ms=0, refused_commits=2)
+        runs.end(
+            tx,
+            number,
+            "unfinished",
+            did=Tally(),
+            pages=0,
+            reason=None,
+            requests={"200": 3, "error": 1},
+            skew_ms=0,
+            refused_commits=2,
+        )
     with store.read() as tx:
         assert tx.conn.exec_driver_sql("SELECT count(*) FROM run_counters").scalar() == 4
     store.dispose()
