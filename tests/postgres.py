@@ -58,6 +58,25 @@ class Postgres:
         with psycopg.connect(self.of("postgres"), autocommit=True) as conn:
             conn.execute(sql)
 
+    def replica(self) -> Path:
+        """Another server's data, as they are now: a replica that gets no more from here on."""
+        assert self.binaries is not None
+        assert self.data is not None
+        place = self.data.with_name(f"replica-{random.SystemRandom().randrange(10**9)}")
+        backup = [str(self.binaries / "pg_basebackup"), "-d", self.url, "-D", str(place), "-R", "-c", "fast"]
+        subprocess.run(backup, check=True, capture_output=True, cwd=self.data.parent, **_as_nobody())
+        return place
+
+    def fail_over(self, replica: Path) -> None:
+        """This server dies, and its replica is promoted and answers in its place: what it did not get is gone."""
+        assert self.control is not None
+        assert self.data is not None
+        self.control("stop", "-m", "immediate")
+        self.data.rename(f"{replica}-before")
+        replica.rename(self.data)
+        self.control("start")
+        self.control("promote")
+
     @contextlib.contextmanager
     def silent(self) -> Iterator[None]:
         """The server takes whatever it is sent, as its kernel does that for it, and answers nothing."""
@@ -115,10 +134,10 @@ def _binaries(place: Path) -> Path:
 
 
 @contextlib.contextmanager
-def own_server(*, durable: bool = False, tcp: bool = False) -> Iterator[Postgres]:
+def own_server(*, durable: bool = False, tcp: bool = False, lazy: bool = False) -> Iterator[Postgres]:
     """A server that ends with the block; unless `durable` it forgets everything when the machine fails.
 
-    `tcp`: for those who cannot use a Unix socket.
+    `tcp`: for those who cannot use a Unix socket. `lazy`: it writes its log late, and so forgets when it is killed.
     """
     with tempfile.TemporaryDirectory(prefix="archiver-pg-", dir="/tmp" if durable else scratch()) as directory:
         place = Path(directory)
@@ -139,6 +158,8 @@ def own_server(*, durable: bool = False, tcp: bool = False) -> Iterator[Postgres
         options = {**listen, "unix_socket_directories": str(place), "max_connections": "60"}
         if not durable:
             options |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        if lazy:
+            options |= {"wal_writer_delay": "10s", "wal_writer_flush_after": "100MB"}
         told = " ".join(f"-c {name}='{value}'" for name, value in options.items())
         control = [str(binaries / "pg_ctl"), "-D", str(data), "-w", "-l", str(place / "log"), "-o", told]
 
