@@ -110,7 +110,7 @@ $(VENV)/dev.installed: requirements-dev.lock | $(VENV)/bin/python
 	touch $@
 
 # Tools of the system where we may install them; what is missing all the same is skipped, with the reason.
-DEPLOY_PACKAGES := prometheus systemd-container
+DEPLOY_PACKAGES := prometheus systemd-container pgbouncer
 $(VENV)/deploy.installed: requirements-deploy.lock | $(VENV)/dev.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.lock
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
