@@ -312,8 +312,9 @@ class Claims(Oracles):
         if retention_ms is None or began.server_lied:
             return
         walked_ms = window.hi_ms if walk0_ms is None else walk0_ms
+        asked = [ms for ms in self.side.asked_ms.get(window.lo_ms, []) if ms >= window.hi_ms]
         if self.hourly and not self.zone_was_wrong():
-            walked_ms = self.side.asked_ms.get(window.lo_ms, walked_ms)
+            walked_ms = max(walked_ms, min(asked, default=walked_ms))
         if window.hi_ms < walked_ms - retention_ms:
             self.fail("O14", f"{told}: walked {self.hour(walked_ms)}, beyond the retention")
 

@@ -182,7 +182,7 @@ class HourFiles:
         data = self._pack([record.raw(now_ms) for record in records], halves=lo_ms in nature.spoilt)
         whole, framed = b"".join(data), True
         if lo_ms in nature.spoilt or self._hits("cut"):
-            whole = whole[: max(1, len(whole) // 2)]
+            whole = whole[: max(1, len(data[0]) // 2)]  # within a member, as a trailer shows
         elif len(data) > 1 and self._hits("cut_between"):  # nobody told where the file ends
             whole, framed = data[0], False
             self.cut.add(lo_ms)

@@ -53,7 +53,8 @@ def _filed(
     filed_ms = stamp_ms + draw.choice((-8, 0, 3, 800, 5_000))
     if draw.random() < slow:
         most_ms = max(MINUTE_MS, settle_ms - 2 * HOUR_MS)
-        filed_ms = stamp_ms + min(most_ms, draw.choice((10 * MINUTE_MS, HOUR_MS, 3 * HOUR_MS, 20 * HOUR_MS)))
+        least_ms = 5 * MINUTE_MS
+        filed_ms = stamp_ms + int(least_ms * (max(most_ms, least_ms) / least_ms) ** draw.random())
     grown_ms = filed_ms
     if nature.file_of(filed_ms) - nature.file_of(stamp_ms) <= HOUR_MS:
         # A file grows while pass 1 waits; what is filed hours later is in its file as soon as there is one.
@@ -199,7 +200,7 @@ def hourly_plain(draw: random.Random) -> WidePlan:
 def hourly_slow(draw: random.Random) -> WidePlan:
     """Records filed minutes or hours after their stamp, all visible within `settle`."""
     settings = replace(_hour_settings(draw), settle_ms=draw.choice((3, 24, 24)) * HOUR_MS)
-    side = _hourly(draw, hours=16, settings=settings, slow=0.5)
+    side = _hourly(draw, hours=16, settings=settings, slow=0.25)
     return _with(WidePlan("", [side], _hour_pulls(draw, side, 10)), draw)
 
 

@@ -131,8 +131,8 @@ class Side:
         self.provider.meanwhile = world._within_request
         self.provider.keep(plan.records)
         self.oracles = Claims(world, self)
-        self.asked_ms: dict[int, int] = {}
-        """When an hour was asked for last, by the first instant that it has for the process that asked."""
+        self.asked_ms: dict[int, list[int]] = {}
+        """When an hour was asked for, by the first instant that it has for the process that asked."""
 
     @property
     def name(self) -> str:
@@ -154,7 +154,7 @@ class Side:
 
     def _ask(self, provider: HourFiles, offset_ms: int, hour: str) -> HourAnswer:
         """Ask for an hour, and note by the true time when that was."""
-        self.asked_ms[hour_ms(hour) - offset_ms] = provider.clock.now_ms
+        self.asked_ms.setdefault(hour_ms(hour) - offset_ms, []).append(provider.clock.now_ms)
         return provider.ask_in(offset_ms, hour)
 
 
