@@ -32,17 +32,15 @@ def close_hours(tx: Tx, key: Key, app: str, setup: Setup, held: Watermark, numbe
     files = hours.files(tx, key, offset_ms)
     if files.zone.shift_ms is not None:
         reason = "read under a wrong hour_utc_offset"
-        reopened = hours.reopen(tx, key, offset_ms, from_ms=files.agreed_ms, reason=reason)
+        reopened = hours.reopen(tx, key, offset_ms, vouching=files.vouching, reason=reason)
         wrong = _wrong_zone(app, offset_ms, files)
         apps.note_zone(tx, key, f"{wrong} (try: {wrong.hint})")
         return Closed(watermarks.recompute(tx, key, held), wrong, reopened)
     if files.agreed_ms is not None:
         apps.note_zone(tx, key, None)
-    held_back = None
-    if files.zone.doubtful:
-        held_back = 0 if files.agreed_ms is None else files.agreed_ms + 1
+    vouching = files.vouching if files.zone.doubtful else None
     for number in numbers:
-        hours.close(tx, key, number, offset_ms, _looked(tx, key, setup), held_back=held_back)
+        hours.close(tx, key, number, offset_ms, _looked(tx, key, setup), vouching=vouching)
     return Closed(watermarks.move(tx, key, held), doubtful=files.zone.doubtful)
 
 
@@ -68,5 +66,5 @@ def change_zone(tx: Tx, key: Key, before_ms: int, held: Watermark) -> tuple[int,
     """The hours have another name from now on: open again what no later file under the old one vouches for."""
     files = hours.files(tx, key, before_ms)
     apps.note_zone(tx, key, None)
-    opened = hours.reopen(tx, key, before_ms, from_ms=files.agreed_ms, reason="read under another hour_utc_offset")
+    opened = hours.reopen(tx, key, before_ms, vouching=files.vouching, reason="read under another hour_utc_offset")
     return opened, watermarks.recompute(tx, key, held)

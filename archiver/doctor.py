@@ -177,7 +177,7 @@ def _zone(app: App, store: Store, name: str) -> Iterator[Finding]:
         proved = apps.zone_problem(tx, key) if key and apps.hour_offset(tx, key) == offset_ms else None
     if proved is not None:
         yield Finding("failed", f"{name}: hour zone", proved, "set hour_utc_offset as the console shows it", EXIT_USAGE)
-    elif files is None or (files.agreed_ms is None and files.first_ms is None):
+    elif files is None or (files.agreed_ms is None and files.against_ms is None):
         yield Finding(
             "ok", f"{name}: hour zone", "no file with messages has been read yet; the first ones will show it"
         )
@@ -187,7 +187,7 @@ def _zone(app: App, store: Store, name: str) -> Iterator[Finding]:
         remedy = "set hour_utc_offset as the console shows it"
         if shift_ms is not None:
             remedy = f'hour_utc_offset = "{offset_text(offset_ms - shift_ms)}"'
-        text = f"the files since {iso(files.first_ms or 0)} hold messages of other hours{by}"
+        text = f"the files since {iso(files.against_ms or 0)} hold messages of other hours{by}"
         yield Finding("failed", f"{name}: hour zone", text, remedy, EXIT_USAGE)
     else:
         newest = iso(files.agreed_ms) if files.agreed_ms is not None else None

@@ -49,6 +49,16 @@ def _first_ms(ahead: int) -> int:
     return 2 * DAY_MS // ahead
 
 
+_FAILED_HOURS, _FAILED = 48, 8
+"""So many windows may fail while others are planned: some bad ones must not keep the good ones out of the plan, and a
+provider that is down must not cut the time into a window for each pull."""
+
+
+def _room(tx: Tx, key: Key, number: int, cause: str, ahead: int, *, hourly: bool) -> int:
+    waiting, failed = windows.waiting(tx, key, number, cause)
+    return ahead - waiting + min(failed, _FAILED_HOURS if hourly else _FAILED)
+
+
 class _Ground(NamedTuple):
     """What all passes are planned on."""
 
@@ -68,7 +78,7 @@ class _Ground(NamedTuple):
 
     def add(self, number: int, lag_ms: int, from_ms: int, until_ms: int, first_ms: int, narrowest_ms: int = 1) -> int:
         """Plan as much of a range as may be planned now; gives up to where."""
-        room = self.ahead - windows.waiting(self.tx, self.key, number, LIVE)
+        room = _room(self.tx, self.key, number, LIVE, self.ahead, hourly=self.setup.hour_offset_ms is not None)
         if self.setup.hour_offset_ms is not None:
             ranges = cut_hours(from_ms, until_ms, self.setup.hour_offset_ms, room)
         else:
@@ -138,7 +148,7 @@ def _looked_at_longer(ground: _Ground, audits: list[Pass]) -> int:
 
 
 def _plan_back(tx: Tx, key: Key, first: Pass, origin_ms: int, from_ms: int, ahead: int) -> None:
-    room = ahead - windows.waiting(tx, key, 1, BACKFILL)
+    room = _room(tx, key, 1, BACKFILL, ahead, hourly=False)
     planned = windows.planned(tx, key, 1)
     until_ms = origin_ms if planned is None else planned.lo_ms
     walked = windows.last_walked(tx, key, 1, BACKFILL)

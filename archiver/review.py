@@ -70,9 +70,10 @@ def _requeue_one(store: Store, decode: Decode, entry: Entry) -> bool:
 def accept(store: Store, window: Window, reason: str, who: str, *, app: str | None = None) -> int:
     """Accept what is lost or stuck within a range, so that the watermark goes on; gives how many windows that were.
 
-    The holes stay in every claim. Raises UsageError when a hole is cut by the range, or none lies in it.
+    The holes stay in every claim. Raises UsageError when a hole is cut by the range, or none lies in it; one that was
+    accepted before is no error: with a lost file go parts of the hours beside it.
     """
-    accepted = 0
+    accepted, before = 0, False
     with store.write() as tx:
         for each in standing.read(tx):
             if app not in (None, each.app):
@@ -81,9 +82,10 @@ def accept(store: Store, window: Window, reason: str, who: str, *, app: str | No
             for lo_ms, hi_ms in lost:
                 if lo_ms < window.lo_ms or hi_ms > window.hi_ms:
                     raise UsageError(f"the range cuts the hole from {lo_ms} to {hi_ms}; give its whole range")
+            before |= windows.has_accepted(tx, each.key, window)
             held = watermarks.lock(tx, each.key)
             accepted += windows.accept(tx, each.key, window, reason=reason, who=who)
             watermarks.move(tx, each.key, held)
-        if not accepted:
+        if not accepted and not before:
             raise UsageError("no hole lies in this range", hint="archiver coverage lists them")
     return accepted

@@ -54,7 +54,7 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bo
         "lag_seconds": _seconds(lag_ms),
         "overdue_seconds": _seconds(max(0, lag_ms - each.settle_ms - each.grain_ms - EPS_MS - every_ms)),
         "freshness_seconds": None if newest_ms is None else _seconds(server_ms - newest_ms),
-        "time_to_loss_seconds": None if retention_ms is None else _seconds(retention_ms - _worst_lag(each, now_ms)),
+        "time_to_loss_seconds": None if retention_ms is None else _time_to_loss(each, retention_ms, now_ms),
         "retention_seconds": None if retention_ms is None else _seconds(retention_ms),
         **counts,
         **of_source,
@@ -79,9 +79,11 @@ def _server_now(each: Standing, now_ms: int) -> int:
     return max(server_ms, now_ms) if each.clock_problem else trusted_now(server_ms, now_ms)
 
 
-def _worst_lag(each: Standing, now_ms: int) -> int:
-    """How far the claim lags behind by the later clock: what is lost by that may be lost."""
-    return max(now_ms, now_ms + (each.skew_ms or 0)) - each.complete_until_ms
+def _time_to_loss(each: Standing, retention_ms: int, now_ms: int) -> float:
+    """In seconds, by the provider's clock, by which it drops what it keeps no longer."""
+    server_ms = now_ms + (each.skew_ms or 0)
+    lag_ms = (max(server_ms, now_ms) if each.clock_problem else server_ms) - each.complete_until_ms
+    return _seconds(retention_ms - lag_ms)
 
 
 def _weak(tx: Tx, each: Standing) -> Entry:
@@ -224,6 +226,8 @@ def claim_in_words(entry: Entry) -> str:
     audited_ms = entry["audited_until_ms"]
     if audited_ms > entry["origin_ms"]:
         words += f". Audited from {iso(entry['origin_ms'])} up to {iso(audited_ms)}"
+        if entry["audit_lag_seconds"]:
+            words += f" ({entry['audit_lag_seconds'] / 3600:g} h after the fact)"
         if entry["unaudited"]:
             words += f", except {len(entry['unaudited'])} ranges that nobody could look at any more (unaudited)"
     words += f". Late arrivals observed: {entry['late_arrivals']}"

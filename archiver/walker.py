@@ -380,8 +380,9 @@ class Walker:
     def _others_close(self, tx: Tx, failed_ms: int) -> bool:
         return self.claim.failed_ms is not None and windows.others_close(tx, self.claim, failed_ms)
 
-    def _hour_is_to_blame(self, tx: Tx) -> bool:
-        return self.claim.attempts >= _ATTEMPTS_BEFORE_SPLIT and hours.others_read(tx, self.claim)
+    def _hour_is_to_blame(self, tx: Tx, *, missing: bool = False) -> bool:
+        enough = self.claim.attempts >= _ATTEMPTS_BEFORE_SPLIT
+        return enough and hours.is_to_blame(tx, self.claim, missing=missing)
 
     def _get_stuck(self, tx: Tx, error: ArchiverError) -> None:
         """Nobody waits for an audit's look, so it is missed; what moves the watermark is tried again, each hour."""
@@ -404,11 +405,11 @@ class Walker:
         age_ms = trusted_now(server_ms, now_ms) - claim.window.hi_ms
         kept = is_expired(claim.window.hi_ms, server_ms, now_ms, source.retention_ms) is False
         gone = error.was_there or hours.had_a_file(tx, claim)
-        if gone and self._hour_is_to_blame(tx):
+        due = claim.number == 1 and age_ms >= claim.lag_ms
+        if (gone or due) and self._hour_is_to_blame(tx, missing=not gone):
             self._get_stuck(tx, error)
             return
-        due = claim.number == 1 and age_ms >= claim.lag_ms and kept and not gone
-        if due and hours.presumed_empty(tx, claim):
+        if due and kept and not gone and hours.presumed_empty(tx, claim):
             held = watermarks.lock(tx, key)
             naming_ms = source.hour_offset_ms
             windows.end(tx, claim, "presumed_empty", reason=str(error), closed_at=now_ms, naming_ms=naming_ms)

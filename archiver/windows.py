@@ -215,7 +215,7 @@ class Zone(NamedTuple):
 
 
 def judge_zone(files: Sequence[Evidence]) -> Zone:
-    """Judge by the files since the last that agreed: by the majority of their messages, never by a single one.
+    """Judge by the files since the last that agreed: by three quarters of their messages, never by a single one.
 
     A message cannot arrive before it is stamped. So stamps *after* their hours, in two files, are proof already; stamps
     before them may be late arrivals, and are proof only by their number, or in a quiet app by that of its files.
@@ -226,13 +226,17 @@ def judge_zone(files: Sequence[Evidence]) -> Zone:
         together.update(evidence)
     messages = together.total()
     shift, fitting = best_shift(together)
-    majority = 2 * fitting > messages
+    majority = 4 * fitting > 3 * messages and 4 * _in_hour(together, 0) < messages
     agreeing = sum(1 for evidence in speaking if _in_hour(evidence, shift))
-    enough = agreeing >= _PROOF_FILES and fitting >= _PROOF_MESSAGES
-    impossible = shift > 0 and agreeing >= _PROOF_FILES
-    if majority and (enough or impossible or agreeing >= _QUIET_FILES):
+    if shift > 0:
+        proved = agreeing >= _PROOF_FILES
+    elif shift < -4:
+        proved = agreeing >= _QUIET_FILES or (agreeing >= _PROOF_FILES and fitting >= _PROOF_MESSAGES)
+    else:  # within the hour before its file lies most of what is late at all
+        proved = agreeing >= _QUIET_FILES and fitting >= _PROOF_MESSAGES
+    if majority and proved:
         return Zone(shift * QUARTER_MS, messages, doubtful=True)
-    scattered = not majority and messages >= _SCATTERED_MESSAGES
+    scattered = 2 * fitting <= messages and messages >= _SCATTERED_MESSAGES
     return Zone(None, messages, doubtful=bool(speaking) and not scattered, late=shift < 0)
 
 

@@ -8,6 +8,7 @@ their lag, and every other file that may hold its messages has been looked at.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -63,17 +64,17 @@ _IS_MISSED = sa.and_(_AFTER.c["pass"] > 1, _AFTER.c.state == "skipped")
 _IS_LOST = sa.and_(_AFTER.c.walked_at.is_(None), _AFTER.c.state.in_(_LOST))
 
 
-def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, held_back: int | None) -> None:
+def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, vouching: Sequence[Reading] | None) -> None:
     """Close every hour of a pass of which all files have been read. The caller holds and moves the watermark.
 
-    `held_back`: hours from there on may have been read under a wrong zone. An hour whose next file is lost for good is
+    `vouching`: only what these files vouch for, as the zone may be wrong. An hour whose next file is lost for good is
     itself part of the hole, since its tail may lie there.
     """
     waits = sa.and_(of_source(w), w["pass"] == number, w.state == "pending", w.walked_at.is_not(None))
     named = w.naming_ms == naming_ms
     behind_ms = (w.lag_ms - looked.margin_ms) / HOUR_MS * HOUR_MS
     seen = sa.or_(w.hi_ms + behind_ms <= looked.until_ms, w.lag_ms <= looked.margin_ms + HOUR_MS)
-    sure = sa.true() if held_back is None else w.lo_ms < held_back
+    sure = sa.true() if vouching is None else _vouched(vouching)
     if number == 1:
         _cut_heads(tx, key, sa.and_(waits, named, seen, sure))
     change = windows.update().where(waits, named, seen, sure)
@@ -112,56 +113,83 @@ def _of_neighbour(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
     return sa.select(column).where(_NEIGHBOUR).correlate(windows).scalar_subquery()
 
 
-class Files(NamedTuple):
-    """What the newest files of one naming say: up to which hour they agree with it, and how to judge the others."""
+class Reading(NamedTuple):
+    """An hour's file, and when it was read (ms)."""
 
-    agreed_ms: int | None
-    """The newest hour whose file agrees with the naming; it vouches for those before it."""
-    first_ms: int | None
-    """The first hour after that whose file does not."""
+    lo_ms: int
+    read_ms: int
+
+
+class Files(NamedTuple):
+    """What the newest files of one naming say, and how to judge those that nothing vouches for.
+
+    `vouching`: files that agree. Each vouches for the hours up to its own that were read no later: a cluster may name
+    its files otherwise from some hour on, or from some moment on.
+    """
+
+    vouching: tuple[Reading, ...]
+    against_ms: int | None
+    """The first hour whose file does not agree, with none to vouch for it."""
     zone: Zone
+
+    @property
+    def agreed_ms(self) -> int | None:
+        """The newest hour whose file agrees."""
+        return max((reading.lo_ms for reading in self.vouching), default=None)
 
 
 def files(tx: Tx, key: Key, naming_ms: int) -> Files:
-    """Judge the naming by the files that were read under it, from the newest back to the first that agrees."""
-    query = (
-        sa.select(w.lo_ms, w.zone_evidence, w.walked_at)
-        .where(of_source(w), w.naming_ms == naming_ms, w.zone_evidence.is_not(None))
-        .order_by(w.lo_ms.desc())
-        .limit(_FILES_LOOKED_AT)
-    )
+    """Judge the naming by the newest files that were read under it."""
+    vouching: list[Reading] = []
     against: dict[int, Evidence] = {}
     first_read_ms = tx.now_ms()
-    agreed_ms = None
-    for lo_ms, text, walked_ms in tx.conn.execute(query, key.bound):
-        evidence = {int(at): count for at, count in json.loads(text).items()}
+    for reading, evidence in _evidence(tx, key, naming_ms):
         if agrees(evidence):
-            agreed_ms = lo_ms
-            break
-        if sum(evidence.values()) > sum(against.get(lo_ms, {}).values()):  # passes see one file: the fullest counts
-            against[lo_ms] = evidence
-        first_read_ms = min(first_read_ms, first_read_ms if walked_ms is None else walked_ms)
-    if agreed_ms is not None:
-        against = {lo_ms: evidence for lo_ms, evidence in against.items() if lo_ms > agreed_ms}
+            if not vouching or reading.read_ms > vouching[-1].read_ms:
+                vouching.append(reading)
+        elif not vouching or reading.read_ms > vouching[-1].read_ms:
+            if sum(evidence.values()) > sum(against.get(reading.lo_ms, {}).values()):
+                against[reading.lo_ms] = evidence  # passes see one file: the fullest counts
+            first_read_ms = min(first_read_ms, reading.read_ms)
     zone = judge_zone(list(against.values()))
-    alone = len(against) == 1 or agreed_ms is not None
+    alone = len(against) == 1 or bool(vouching)
     if alone and zone.late and zone.shift_ms is None and tx.now_ms() - first_read_ms > _LONE_DOUBT_MS:
         # A few late arrivals before a silence must not hold up a zone for ever that was right before.
         zone = zone._replace(doubtful=False)
-    return Files(agreed_ms, min(against, default=None), zone)
+    return Files(tuple(vouching), min(against, default=None), zone)
 
 
-def reopen(tx: Tx, key: Key, naming_ms: int, *, from_ms: int | None, reason: str) -> int:
-    """Open again what was read under a naming, from an hour on; gives how many windows that were.
+def _evidence(tx: Tx, key: Key, naming_ms: int) -> list[tuple[Reading, Evidence]]:
+    """The newest hours first; of one hour those that agree before the others."""
+    query = (
+        sa.select(w.lo_ms, w.zone_evidence, w.walked_at)
+        .where(of_source(w), w.naming_ms == naming_ms, w.zone_evidence.is_not(None), w.walked_at.is_not(None))
+        .order_by(w.lo_ms.desc())
+        .limit(_FILES_LOOKED_AT)
+    )
+    found: list[tuple[Reading, Evidence]] = []
+    for lo_ms, text, walked_ms in tx.conn.execute(query, key.bound):
+        evidence = {int(at): count for at, count in json.loads(text).items()}
+        found.append((Reading(lo_ms, walked_ms), evidence))
+    return sorted(found, key=lambda each: (-each[0].lo_ms, not agrees(each[1]), -each[0].read_ms))
+
+
+def _vouched(vouching: Sequence[Reading]) -> sa.ColumnElement[bool]:
+    """Whether a window lies before a file that agrees with its naming, and was read no later."""
+    read_at = sa.func.coalesce(w.walked_at, w.closed_at)
+    return sa.or_(sa.false(), *(sa.and_(w.lo_ms <= lo_ms, read_at <= read_ms) for lo_ms, read_ms in vouching))
+
+
+def reopen(tx: Tx, key: Key, naming_ms: int, *, vouching: Sequence[Reading], reason: str) -> int:
+    """Open again what was read under a naming, but for what is vouched for; gives how many windows that were.
 
     What was lost stays lost: by its age, whatever it is called. The caller recomputes the watermark.
     """
     read = sa.or_(w.walked_at.is_not(None), w.state.in_(_READ))
-    since = sa.true() if from_ms is None else w.lo_ms > from_ms
     wrong = sa.and_(of_source(w), w.cause == LIVE, w.naming_ms == naming_ms, w.state.not_in(_LOST))
     opened = tx.conn.execute(
         windows.update()
-        .where(wrong, read, since)
+        .where(wrong, read, sa.not_(_vouched(vouching)))
         .values(
             state="pending",
             reason=reason,
@@ -225,9 +253,18 @@ def presumed_empty(tx: Tx, claim: Claim) -> bool:
     return missing_ms <= now_ms - _ASKED_AGAIN_MS and tx.conn.execute(later.limit(1)).first() is not None
 
 
-def others_read(tx: Tx, claim: Claim) -> bool:
-    """Whether other hours' files could be had since this one failed first, a quarter of a day ago: it is to blame."""
-    if claim.failed_ms is None or tx.now_ms() - claim.failed_ms < _ASKED_AGAIN_MS:
+def is_to_blame(tx: Tx, claim: Claim, *, missing: bool) -> bool:
+    """Whether it is this hour that cannot be had, not the provider, by what else it has answered meanwhile.
+
+    Other hours' files soon prove that; in an app that hardly writes, answers of any kind do after a day. Where the file
+    is `missing`, that takes a day longer: it may be presumed empty before.
+    """
+    if claim.failed_ms is None:
         return False
-    others = sa.and_(of_source(w), w.id != claim.id, w.file_sha256.is_not(None), w.walked_at > claim.failed_ms)
+    failing_ms = tx.now_ms() - claim.failed_ms
+    others = sa.and_(of_source(w), w.id != claim.id, w.walked_at > claim.failed_ms)
+    if failing_ms < (2 * DAY_MS if missing else DAY_MS):
+        others = sa.and_(others, w.file_sha256.is_not(None))
+        if missing or failing_ms < _ASKED_AGAIN_MS:
+            return False
     return tx.conn.execute(sa.select(w.id).where(others).limit(1), claim.key.bound).first() is not None

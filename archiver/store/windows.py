@@ -96,7 +96,9 @@ _LAST = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS).order_by(w.lo_ms.desc()).lim
 _WALKED = (
     sa.select(w.hi_ms - w.lo_ms, w.pages).where(_OF_CAUSE, w.state.in_(("closed", "expired")), w.pages > 0).limit(1)
 )
-_WAITING = sa.select(sa.func.count()).where(_OF_CAUSE, w.state == "pending", w.walked_at.is_(None))
+_WAITING = sa.select(sa.func.count(), sa.func.count(w.failed_at)).where(
+    _OF_CAUSE, w.state == "pending", w.walked_at.is_(None)
+)
 _OWNERS = sa.select(w.owner).distinct().where(of_source(w), w.state == "leased")
 _HOLD = (
     sa.select(w.owner, w.lo_ms, w.hi_ms, w.pages)
@@ -136,9 +138,10 @@ def last_walked(tx: Tx, key: Key, number: int, cause: str) -> tuple[int, int] | 
     return None if row is None else (row[0], row[1])
 
 
-def waiting(tx: Tx, key: Key, number: int, cause: str) -> int:
-    """How many windows of a pass are planned and not held by anybody."""
-    return int(tx.conn.execute(_WAITING, key.bound | {"number": number, "the_cause": cause}).scalar_one())
+def waiting(tx: Tx, key: Key, number: int, cause: str) -> tuple[int, int]:
+    """How many windows of a pass are planned and not held by anybody; and how many of them have failed before."""
+    row = tx.conn.execute(_WAITING, key.bound | {"number": number, "the_cause": cause}).one()
+    return int(row[0]), int(row[1])
 
 
 def plan(
@@ -444,6 +447,12 @@ def lost(tx: Tx, key: Key, window: Window) -> list[Window]:
     query = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS, _LOST, _TOUCHES).order_by(w.lo_ms)
     bound = key.bound | {"number": 1} | _edges(window)
     return [Window(row.lo_ms, row.hi_ms) for row in tx.conn.execute(query, bound)]
+
+
+def has_accepted(tx: Tx, key: Key, window: Window) -> bool:
+    """Whether something that touches a range has been accepted already."""
+    query = sa.select(w.id).where(_OF_PASS, w.state == "accepted", w.cause != "before_first_contact", _TOUCHES).limit(1)
+    return tx.conn.execute(query, key.bound | {"number": 1} | _edges(window)).first() is not None
 
 
 def _edges(window: Window) -> dict[str, object]:
