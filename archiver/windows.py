@@ -170,9 +170,12 @@ def _says_something(beside_ms: int) -> bool:
 
 
 def agrees(evidence: Evidence) -> bool:
-    """Whether at least as many messages of a file lie in its hour as in any other; False, too, where there are none."""
+    """Whether hardly fewer messages of a file lie in its hour than in any other; False, too, where there are none.
+
+    A few late ones must not speak for a zone that is a quarter of an hour off.
+    """
     own = _in_hour(evidence, 0)
-    return own > 0 and own >= best_shift(evidence)[1]
+    return own > 0 and own * 10 >= best_shift(evidence)[1] * 9
 
 
 def best_shift(evidence: Evidence) -> tuple[int, int]:

@@ -93,7 +93,8 @@ def _cut_heads(tx: Tx, key: Key, waits: sa.ColumnElement[bool]) -> None:
     """The first moments of an hour behind a lost file belong to the hole: another node's clock may file them before."""
     before = windows.alias("before")
     same = sa.and_(before.c.app_id == w.app_id, before.c.source == w.source, before.c["pass"] == w["pass"])
-    lost = sa.and_(same, before.c.hi_ms == w.lo_ms, before.c.walked_at.is_(None), before.c.state.in_(_LOST))
+    gone = sa.and_(before.c.walked_at.is_(None), before.c.state.in_(_LOST), before.c.cause != BEFORE)
+    lost = sa.and_(same, before.c.hi_ms == w.lo_ms, gone)
     names = ("app_id", "source", "pass", "cause", "lag_ms", "walk0_ms", "walked_at", "naming_ms")
     copied = [w[name] for name in names]
     theirs = [before.c[name] for name in ("state", "accepted_by", "accepted_at", "reason")]

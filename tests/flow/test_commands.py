@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -190,7 +191,8 @@ def test_stuck_is_a_hole_until_it_is_accepted(archive: Archive) -> None:
     )
     ((low, high),) = archive.database.rows("SELECT lo_ms, hi_ms FROM windows WHERE state = 'stuck'")
     archive.database.run(f"UPDATE watermarks SET complete_until_ms = {low}")
-    archive.database.run("UPDATE windows SET next_attempt_at = '9999-01-01T00:00:00.000Z' WHERE state = 'stuck'")
+    soon = iso(int(time.time() * 1000) + 1_800_000)
+    archive.database.run(f"UPDATE windows SET next_attempt_at = '{soon}' WHERE state = 'stuck'")
     assert archive("pull") == 3
     assert archive("status") == 3
     assert archive("coverage") == 3

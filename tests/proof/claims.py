@@ -339,7 +339,8 @@ class Claims(Oracles):
         assert isinstance(self.provider, HourFiles)
         if self._clocks_lie():
             return
-        for file_ms in (lo_ms, hi_ms):
+        # The first moments behind a lost file may have been cut off, so a window need not begin with its hour.
+        for file_ms in (lo_ms // HOUR_MS * HOUR_MS, hi_ms):
             if file_ms == hi_ms and states.get(hi_ms) == "presumed_empty":
                 continue
             read = self.provider.read.get(file_ms, [])

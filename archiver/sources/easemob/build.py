@@ -10,7 +10,7 @@ from archiver.config import App, Attachments
 from archiver.http import Downloaded, SignedLink
 from archiver.http.download import Progress
 from archiver.model import Message, Page, Pass, Reject, Source
-from archiver.sources.easemob import hours
+from archiver.sources.easemob import cursor, hours
 from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.chatfiles import Chatfiles, ours
 from archiver.sources.easemob.cursor import CursorSource, read_page
@@ -50,7 +50,7 @@ def build(
 def first_contact(app: App, start_ms: int, now_ms: int) -> int:
     """Where the source of an app would begin, without a way to its provider; see `Source.first_contact`."""
     if app.source == "cursor":
-        return start_ms if app.retention_ms is None else max(start_ms, now_ms - app.retention_ms)
+        return cursor.first_contact(start_ms, now_ms, app.retention_ms)
     return hours.first_contact(start_ms, now_ms, app.retention_ms, zone_ms(app) or 0)
 
 

@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Protocol
 
 from archiver.errors import AnswerUnusable, RequestRefused, WalkFailed
-from archiver.model import DAY_MS, Json, Page, Pass, Step, Window
+from archiver.model import DAY_MS, MINUTE_MS, Json, Page, Pass, Step, Window
 from archiver.sources.easemob.decode import decode, page_of
 from archiver.sources.easemob.slices import Piece, split_envelope
 from archiver.walks import Walk
@@ -83,6 +83,15 @@ def _cursor(envelope: Json) -> str | None:
     return cursor
 
 
+_FIRST_WALK_MS = 5 * MINUTE_MS
+"""What the provider drops while the first window is walked is left to what lies before the archive."""
+
+
+def first_contact(start_ms: int, now_ms: int, retention_ms: int | None) -> int:
+    """From where on queries can archive what the provider still keeps."""
+    return start_ms if retention_ms is None else max(start_ms, now_ms - retention_ms + _FIRST_WALK_MS)
+
+
 @dataclass(frozen=True, slots=True)
 class CursorSource:
     """One app read by query; `lower_only` is the later dialect, which knows no upper bound and always sorts."""
@@ -98,7 +107,7 @@ class CursorSource:
 
     def first_contact(self, start_ms: int, now_ms: int) -> int:
         """The first instant that is wanted and that the provider still keeps; queries reach back no further."""
-        return start_ms if self.retention_ms is None else max(start_ms, now_ms - self.retention_ms)
+        return first_contact(start_ms, now_ms, self.retention_ms)
 
     def fetch_now(self) -> int:
         """The server's time, from the answer to a query that no message can match."""
