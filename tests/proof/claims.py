@@ -198,7 +198,7 @@ class Claims(Oracles):
         if mine:
             self._check_lost(began)
         if mine and outcome is not None and whole:
-            self._check_audited(began.settings)
+            self._check_audited()
             self._check_exit(began, outcome)
             self._check_lie(began, outcome)
             self._check_time_to_loss(began, outcome)
@@ -352,21 +352,20 @@ class Claims(Oracles):
     def _clocks_lie(self) -> bool:
         return bool(self.world.wide.server_lies or self.world.wide.database_lies)
 
-    def _check_audited(self, settings: Settings) -> None:
+    def _check_audited(self) -> None:
         """O11: what the longest audit covers, and was visible by then, is there, unless pass 1 lists it as lost."""
-        longest = max(settings.audits_ms, default=0)
         assert self.mark is not None
+        counts = "SELECT p.lag_ms FROM main.passes p JOIN watermarks m ON p.app_id = m.app_id AND p.source = m.source"
+        found = self._all(f"{counts} AND p.number = m.audited_pass")
+        longest = found[0][0] if found else 0  # by the settings of whoever began last
         origin_ms = self._origin_ms()
         if not longest or self.mark[2] <= origin_ms or self._excused():
             return
         looked = "SELECT w.lo_ms, w.hi_ms, w.by_order FROM windows w"
-        table = self.world.ask("SELECT 1 FROM sqlite_master WHERE name = 'passes'")
-        lag = f"w.lag_ms >= {longest}"
-        if table:
-            lag = (
-                f"EXISTS (SELECT 1 FROM main.passes p WHERE p.app_id = w.app_id AND p.source = w.source"
-                f" AND p.number = w.pass AND p.lag_ms >= {longest})"
-            )
+        lag = (
+            f"EXISTS (SELECT 1 FROM main.passes p WHERE p.app_id = w.app_id AND p.source = w.source"
+            f" AND p.number = w.pass AND p.lag_ms >= {longest})"
+        )
         walked = self._all(f"{looked} WHERE w.pass > 1 AND w.cause = 'live' AND w.state = 'closed' AND {lag}")
         states = "('accepted', 'presumed_empty')"
         lost = self._all(f"SELECT lo_ms, hi_ms, 0 FROM windows WHERE pass = 1 AND state IN {states}")
@@ -385,8 +384,19 @@ class Claims(Oracles):
 
     def _unaudited(self) -> list[tuple[int, ...]]:
         """What an audit came too late for, and says so."""
-        said = "pass > 1 AND state = 'skipped' AND reason LIKE '%retention%'"
-        return self._all(f"SELECT lo_ms, hi_ms FROM windows WHERE {said}")
+        return self._all("SELECT lo_ms, hi_ms FROM windows WHERE pass > 1 AND state = 'skipped' AND unproven")
+
+    def _unaudited_within(self) -> bool:
+        """Whether what counts as audited has such a gap that is no hole of pass 1."""
+        assert self.mark is not None
+        if not self.audits_ms:
+            return False
+        until_ms = self.mark[2]
+        lost = [(hole[0], hole[1]) for hole in self.holes()]
+        number = self._all("SELECT audited_pass FROM watermarks")[0][0]
+        where = f"pass = {number} AND state = 'skipped' AND unproven AND lo_ms < {until_ms}"
+        gaps = self._all(f"SELECT lo_ms, hi_ms FROM windows WHERE {where}") if number else []
+        return any(not any(lo <= gap[0] and gap[1] <= hi for lo, hi in lost) for gap in gaps)
 
     # O13, O15, O16
 
@@ -512,6 +522,7 @@ class Claims(Oracles):
             accepted = sum(1 for hole in holes if hole[2] == "accepted")
             (presumed,) = self._all("SELECT count(*) FROM windows WHERE pass = 1 AND state = 'presumed_empty'")[0]
             said += [iso(self.mark[0]) or "", iso(self.mark[1]) or "", f"late arrivals observed: {late}"]
+            said += ["unaudited"] if self._unaudited_within() else []
             said += [f"{accepted} accepted"] * bool(accepted) + [f"{presumed} hours presumed"] * bool(presumed)
         for text in said:
             if text.lower() not in words.lower():
@@ -529,7 +540,6 @@ class Claims(Oracles):
             return f"W is {self.hour(self.mark[1])} at {self.hour(self.now_ms)}, {lag}"
         longest = max(settings.audits_ms, default=0)
         kept = settings.retention_ms is None or longest < settings.retention_ms
-        kept = kept and not any(lo_ms <= self.mark[2] < hi_ms for lo_ms, hi_ms in self._unaudited())
         if longest and kept and self.mark[2] < now_ms - longest - EPS_MS - longest // 10 - grain:
             return f"audited until {self.hour(self.mark[2])} at {self.hour(self.now_ms)}, lag {longest / HOUR_MS} h"
         return ""
