@@ -58,7 +58,11 @@ _NEIGHBOUR = sa.and_(
     _AFTER.c["pass"] == w["pass"],
     _AFTER.c.lo_ms == w.hi_ms,
 )
-_HAS_BEEN_READ = sa.or_(_AFTER.c.walked_at.is_not(None), _AFTER.c.state.in_(_READ))
+_IS_OLD_ENOUGH = _AFTER.c.walk0_ms >= _AFTER.c.hi_ms + w.lag_ms + EPS_MS
+_HAS_BEEN_READ = sa.or_(
+    sa.and_(_AFTER.c.walked_at.is_not(None), sa.or_(_AFTER.c.lag_ms >= w.lag_ms, _IS_OLD_ENOUGH)),
+    _AFTER.c.state == "presumed_empty",
+)
 _IS_MISSED = sa.and_(_AFTER.c["pass"] > 1, _AFTER.c.state == "skipped")
 """An audit that could not look at an hour says so there, and does not wait for it with the hour before."""
 _IS_LOST = sa.and_(_AFTER.c.walked_at.is_(None), _AFTER.c.state.in_(_LOST))
@@ -75,6 +79,7 @@ def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, vouc
     behind_ms = (w.lag_ms - looked.margin_ms) / HOUR_MS * HOUR_MS
     seen = sa.or_(w.hi_ms + behind_ms <= looked.until_ms, w.lag_ms <= looked.margin_ms + HOUR_MS)
     sure = sa.true() if vouching is None else _vouched(vouching)
+    _read_again(tx, key, number)
     if number == 1:
         _cut_heads(tx, key, sa.and_(waits, named, seen, sure))
     change = windows.update().where(waits, named, seen, sure)
@@ -87,6 +92,21 @@ def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, vouc
         lost["reason"] = _of_neighbour(_LAST_RECORDS + sa.func.coalesce(": " + _AFTER.c.reason, ""))
         # What was accepted of the next hour was accepted with the tail of this one that it holds.
         tx.conn.execute(change.where(sa.exists().where(_NEIGHBOUR, _IS_LOST)).values(lost), key.bound)
+
+
+def _read_again(tx: Tx, key: Key, number: int) -> None:
+    """Read an hour again whose neighbour waits under a longer lag than it was closed by.
+
+    The watermark has not passed it, as it has not passed the neighbour; so it does not fall.
+    """
+    before = windows.alias("before")
+    same = sa.and_(before.c.app_id == w.app_id, before.c.source == w.source, before.c["pass"] == w["pass"])
+    waits = sa.and_(same, before.c.hi_ms == w.lo_ms, before.c.state == "pending", before.c.walked_at.is_not(None))
+    too_soon = sa.and_(w.lag_ms < before.c.lag_ms, w.walk0_ms < w.hi_ms + before.c.lag_ms + EPS_MS)
+    closed = sa.and_(of_source(w), w["pass"] == number, w.state == "closed", w.cause == LIVE)
+    again = {"state": "pending", "walked_at": None, "walk0_ms": None, "closed_at": None, "fence": w.fence + 1}
+    again["reason"] = "to be read again at the lag of the hour before"
+    tx.conn.execute(windows.update().where(closed, sa.exists().where(waits, too_soon)).values(again), key.bound)
 
 
 def _cut_heads(tx: Tx, key: Key, waits: sa.ColumnElement[bool]) -> None:

@@ -183,7 +183,8 @@ class HourFiles:
         whole, framed = b"".join(data), True
         if lo_ms in nature.spoilt or self._hits("cut"):
             whole = whole[: max(1, len(data[0]) // 2)]  # within a member, as a trailer shows
-        elif len(data) > 1 and self._hits("cut_between"):  # nobody told where the file ends
+        elif len(data) > 1 and lo_ms not in self.cut and self._hits("cut_between"):
+            # Nobody says where the file ends. The same cut twice would look like a file of one member: docs/proof.md.
             whole, framed = data[0], False
             self.cut.add(lo_ms)
         else:
