@@ -6,6 +6,7 @@ Never a switch in the product: each function here changes one decision from outs
 from __future__ import annotations
 
 import contextlib
+import random
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -16,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from archiver import windows as arithmetic
-from archiver.errors import AnswerUnusable, ArchiverError
+from archiver.errors import AnswerUnusable
 from archiver.model import MINUTE_MS, Page, Step, Tally, Window
 from archiver.sources.easemob import cursor
 from archiver.sources.easemob.cursor import CursorSource
@@ -32,8 +33,10 @@ from archiver.walks import Walk
 from tests.conftest import Database
 from tests.proof import scenarios
 from tests.proof import world as worlds
-from tests.proof.oracles import Falsified
+from tests.proof.kinds import KINDS
+from tests.proof.oracles import ESCAPED, Falsified
 from tests.proof.provider import Nature, Trouble
+from tests.proof.wide import WidePlan, WideWorld
 from tests.proof.world import Mishaps, Plan, World
 
 Patch = pytest.MonkeyPatch
@@ -46,6 +49,12 @@ class Mutant(NamedTuple):
     apply: Callable[[Patch], None]
     plan: Plan | None = None
     scenario: Callable[[Databases], None] | None = None
+    kind: str = ""
+    """Wider worlds of this kind kill it."""
+    seeds: tuple[int, ...] = ()
+    """Of its wider worlds: one that is known to kill it, and some more."""
+    dies_by: tuple[type[Exception], ...] = ()
+    """Errors that show what is wrong with it. Any other shows that the patch fits the product no longer."""
 
 
 def _everywhere(patch: Patch, original: object, mutated: object) -> None:
@@ -328,25 +337,67 @@ MUTANTS = (
 
 
 def killed_by_world(mutant: Mutant, seed: int, plan: Plan | None = None) -> str:
-    """What a world says to a mutant: the oracle that does not hold, or the error; empty where it notices nothing."""
+    """What a world says to a mutant: the oracle that does not hold; empty where it notices nothing."""
+    return _killed(mutant, lambda: World(seed, None if plan is None else deepcopy(plan)).run())
+
+
+def killed_by_wide_world(mutant: Mutant, seed: int) -> str:
+    """The same of a wider world of its kind."""
+    return _killed(mutant, lambda: wide_world(mutant.kind, seed).run())
+
+
+def wide_world(kind: str, seed: int) -> WideWorld:
+    """A wider world of a kind, whatever other kinds there are."""
+    return WideWorld(seed, lambda draw, _: _of_kind(kind, draw))
+
+
+def _of_kind(kind: str, draw: random.Random) -> WidePlan:
+    plan = KINDS[kind](draw)
+    plan.kind = kind
+    return plan
+
+
+def _killed(mutant: Mutant, run: Callable[[], object]) -> str:
+    """The oracle that kills; an error only where the mutant may die by it, or one that fits no more would look dead."""
     with pytest.MonkeyPatch.context() as patch:
         mutant.apply(patch)
         try:
-            World(seed, None if plan is None else deepcopy(plan)).run()
+            run()
         except Falsified as found:
-            return found.oracle
-        except (ArchiverError, ArithmeticError, AssertionError, LookupError, TypeError, ValueError) as error:
+            escaped = found.__context__
+            if found.oracle != ESCAPED or isinstance(escaped, mutant.dies_by):
+                return found.oracle
+            raise Unfit(mutant.name) from escaped
+        except mutant.dies_by as error:
             return type(error).__name__
+        except Exception as error:
+            raise Unfit(mutant.name) from error
     return ""
 
 
+class Unfit(Exception):
+    """A mutant died by its own hand: its patch must be made to fit the product again."""
+
+
 def killed_by_scenario(mutant: Mutant, databases: Databases) -> str:
-    """What its scenario says to a mutant."""
+    """What its scenario says to a mutant: an oracle, or an assertion of the scenario's own."""
     assert mutant.scenario is not None
     with pytest.MonkeyPatch.context() as patch:
         mutant.apply(patch)
         try:
             mutant.scenario(databases)
         except AssertionError as error:
+            if not isinstance(error, Falsified) and _raised_in(error) not in SCENES:
+                raise Unfit(mutant.name) from error
             return str(error).split(" does not hold")[0].splitlines()[0]
     return ""
+
+
+SCENES = tuple(f"tests.proof.{name}" for name in ("scenarios", "scene"))
+
+
+def _raised_in(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else str(trace.tb_frame.f_globals["__name__"])

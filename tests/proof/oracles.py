@@ -22,6 +22,9 @@ from tests.proof.provider import Provider, Record
 Ask = Callable[[str], list[tuple[Any, ...]]]
 """Asks the database one question in SQL, with the plain driver."""
 
+ESCAPED = "X"
+"""Not an oracle: an error escaped from a pull."""
+
 TILING = ("closed", "presumed_empty", "accepted")
 _SUMS = "received <> new + known + changed + quarantined"
 

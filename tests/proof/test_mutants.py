@@ -6,7 +6,17 @@ from copy import deepcopy
 
 import pytest
 
-from tests.proof.mutants import MUTANTS, Databases, Mutant, killed_by_scenario, killed_by_world
+from archiver.store import windows
+from tests.proof.mutants import (
+    MUTANTS,
+    Databases,
+    Mutant,
+    Patch,
+    Unfit,
+    killed_by_scenario,
+    killed_by_wide_world,
+    killed_by_world,
+)
 from tests.proof.world import World
 
 TRIES = 25
@@ -29,3 +39,16 @@ def test_the_product_lives_in_the_worlds_that_kill_mutants(mutant: Mutant) -> No
 @pytest.mark.parametrize("mutant", [each for each in MUTANTS if each.scenario], ids=lambda mutant: mutant.name)
 def test_a_scenario_kills_the_mutant(mutant: Mutant, databases: Databases) -> None:
     assert killed_by_scenario(mutant, databases), "the mutant lives"
+
+
+def _misfit(patch: Patch) -> None:
+    patch.setattr(windows, "hold", lambda: None)  # as if the product's own took other arguments by now
+
+
+def test_a_mutant_that_dies_by_its_own_hand_is_no_kill() -> None:
+    mutant = Mutant("misfit", _misfit, kind="hourly plain")
+    with pytest.raises(Unfit):
+        killed_by_world(mutant, 0, MUTANTS[0].plan)
+    with pytest.raises(Unfit):
+        killed_by_wide_world(mutant, 0)
+    assert killed_by_wide_world(mutant._replace(dies_by=(TypeError,)), 0)

@@ -26,7 +26,7 @@ from archiver.sources.easemob.hourly import HourAnswer, HourlySource
 from archiver.store import apps
 from tests.proof.claims import Claims
 from tests.proof.hours import HourFiles, HourNature, HourTrouble, hour_ms
-from tests.proof.oracles import Falsified
+from tests.proof.oracles import ESCAPED, Falsified
 from tests.proof.provider import Clock, Nature, Provider, Trouble
 from tests.proof.world import LEASE_MS, Crash, Mishaps, SimulatedStore, WatchedSource, World, _new_database
 
@@ -295,7 +295,7 @@ class WideWorld(World):
         except Falsified:
             raise
         except Exception as error:  # whatever escapes a pull is a finding
-            side.oracles.fail("X", f"{type(error).__name__}: {error}")
+            side.oracles.fail(ESCAPED, f"{type(error).__name__}: {error}")
         finally:
             self._alive.remove(owner)
             self._stops.remove(stop)
