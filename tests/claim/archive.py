@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -47,16 +48,22 @@ class Settings:
 
 
 class Pages(Provider):
-    """A provider of pages; `bad_ms`: no query can be answered whose range has this millisecond in it."""
+    """A provider of pages; `bad_ms`: no query can be answered whose range has this millisecond in it.
+
+    `saw`: called with each page that is given away.
+    """
 
     bad_ms: int | None = None
+    saw: Callable[[Page], None] = staticmethod(lambda _: None)
 
     def fetch_page(self, query: dict[str, str]) -> tuple[Page, str | None]:
         words = query["ql"].split()
         lo_ms, hi_ms = int(words[5]), int(words[9]) if len(words) > 9 else 1 << 60
         if self.bad_ms is not None and lo_ms < self.bad_ms < hi_ms and query["limit"] != "1":
             raise ProviderUnavailable("simulated: 500")
-        return super().fetch_page(query)
+        page, cursor = super().fetch_page(query)
+        self.saw(page)
+        return page, cursor
 
 
 def message(number: int, stamp_ms: int, shown_ms: int | None = None) -> Record:
@@ -87,6 +94,10 @@ class Archive:
         self.database, self.clock, self.provider, self.settings = database, clock, provider, settings
         self.store = open_store(database.url.replace("postgresql://", "postgresql+psycopg://"), clock.database_ms)
         self.kind = "hourly" if isinstance(provider, HourFiles) else "cursor"
+        self.stop = Event()
+        """Stops the pull that is at work."""
+        self.excused: set[str] = set()
+        """What no archive can know of: hidden by an order that looks sorted."""
 
     # What somebody does
 
@@ -97,7 +108,8 @@ class Archive:
     def pull(self, **ways: Any) -> Outcome:
         """One pull by a process of its own."""
         manner = Manner(origin_ms=self.settings.start_ms, **ways)
-        outcome = Pull(self.store, self._source(), manner, stop=Event()).run()
+        self.stop = Event()
+        outcome = Pull(self.store, self._source(), manner, stop=self.stop).run()
         assert self.unlisted() == [], f"claimed, and neither stored nor listed; W is T0 + {hours_of(self.until_ms)} h"
         return outcome
 
@@ -209,19 +221,20 @@ class Archive:
         return {record.msg_id for record in self.provider.records if lo_ms <= record.stamp_ms < hi_ms}
 
     def unlisted(self) -> list[str]:
-        """What the claim covers, was shown within `settle` of its stamp, is not stored, and lies in no range listed."""
+        """What the claim covers, was shown within the lag of its window, is not stored, and lies in no range listed."""
         from_ms, until_ms, _ = self.mark
-        weak = "state IN ('expired', 'stuck', 'accepted', 'presumed_empty') OR unproven"
-        listed = self.database.rows(f'SELECT lo_ms, hi_ms FROM windows WHERE "pass" = 1 AND ({weak})')
-        stored = self.stored()
-        return [
-            record.msg_id
-            for record in self.provider.records
-            if from_ms <= record.stamp_ms < until_ms
-            and record.visible_ms <= record.stamp_ms + self.settings.settle_ms
-            and record.msg_id not in stored
-            and not any(lo_ms <= record.stamp_ms < hi_ms for lo_ms, hi_ms in listed)
-        ]
+        query = 'SELECT lo_ms, hi_ms, lag_ms, state, unproven FROM windows WHERE "pass" = 1 ORDER BY lo_ms'
+        windows = self.database.rows(query)
+        lows = [row[0] for row in windows]
+        stored = self.stored() | self.excused
+        found = []
+        for record in self.provider.records:
+            if from_ms <= record.stamp_ms < until_ms and record.msg_id not in stored:
+                _, _, lag_ms, state, unproven = windows[bisect_right(lows, record.stamp_ms) - 1]
+                listed = unproven or state in ("expired", "stuck", "accepted", "presumed_empty")
+                if not listed and record.visible_ms <= record.stamp_ms + lag_ms:
+                    found.append(record.msg_id)
+        return found
 
 
 Make = Callable[..., Archive]
