@@ -22,7 +22,7 @@ def turned(from_ms: int) -> list[Record]:
 
 
 def make(make_pages: Make, more: list[Record], retention_ms: int | None = None) -> Archive:
-    """One a second, listed by number. One of the first lies behind 250 others, which a walk that ends before cannot see."""
+    """One a second, listed by number. One of the first lies behind 250 others, where no walk sees it at first."""
     stamps = [T0 + number * SECOND_MS for number in range(300)]
     stamps.insert(250, T0 + 7 * SECOND_MS + 1)
     records = [message(number, stamp_ms) for number, stamp_ms in enumerate(stamps)]
