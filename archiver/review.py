@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from archiver.errors import UsageError
 from archiver.model import Message, Reject, Window
-from archiver.store import messages, quarantine, standing, watermarks, windows
+from archiver.store import hours, messages, quarantine, standing, watermarks, windows
 from archiver.store.engine import Store
 from archiver.store.quarantine import Entry
 
@@ -85,6 +85,7 @@ def accept(store: Store, window: Window, reason: str, who: str, *, app: str | No
             before |= windows.has_accepted(tx, each.key, window)
             held = watermarks.lock(tx, each.key)
             accepted += windows.accept(tx, each.key, window, reason=reason, who=who)
+            hours.cut_heads(tx, each.key)
             watermarks.move(tx, each.key, held)
         if not accepted and not before:
             raise UsageError("no hole lies in this range", hint="archiver coverage lists them")

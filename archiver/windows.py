@@ -229,15 +229,16 @@ def judge_zone(files: Sequence[Evidence]) -> Zone:
         together.update(evidence)
     messages = together.total()
     shift, fitting = best_shift(together)
-    majority = 4 * fitting > 3 * messages and 4 * _in_hour(together, 0) < messages
+    most = 4 * fitting > 3 * messages and 4 * _in_hour(together, 0) < messages
     agreeing = sum(1 for evidence in speaking if _in_hour(evidence, shift))
     if shift > 0:
-        proved = agreeing >= _PROOF_FILES
+        proved = most and agreeing >= _PROOF_FILES
     elif shift < -4:
-        proved = agreeing >= _QUIET_FILES or (agreeing >= _PROOF_FILES and fitting >= _PROOF_MESSAGES)
-    else:  # within the hour before its file lies most of what is late at all
-        proved = agreeing >= _QUIET_FILES and fitting >= _PROOF_MESSAGES
-    if majority and proved:
+        proved = most and (agreeing >= _QUIET_FILES or (agreeing >= _PROOF_FILES and fitting >= _PROOF_MESSAGES))
+    else:  # within the hour before its file lies most of what is late at all; but not all that a file holds
+        nearly_all = 10 * fitting >= 9 * messages
+        proved = nearly_all and agreeing >= _QUIET_FILES and fitting >= _PROOF_MESSAGES
+    if proved:
         return Zone(shift * QUARTER_MS, messages, doubtful=True)
     scattered = 2 * fitting <= messages and messages >= _SCATTERED_MESSAGES
     return Zone(None, messages, doubtful=bool(speaking) and not scattered, late=shift < 0)

@@ -81,7 +81,7 @@ def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, vouc
     sure = sa.true() if vouching is None else _vouched(vouching)
     _read_again(tx, key, number)
     if number == 1:
-        _cut_heads(tx, key, sa.and_(waits, named, seen, sure))
+        cut_heads(tx, key)
     change = windows.update().where(waits, named, seen, sure)
     closed = {"state": "closed", "closed_at": tx.now_ms(), "reason": None}
     tx.conn.execute(
@@ -109,8 +109,11 @@ def _read_again(tx: Tx, key: Key, number: int) -> None:
     tx.conn.execute(windows.update().where(closed, sa.exists().where(waits, too_soon)).values(again), key.bound)
 
 
-def _cut_heads(tx: Tx, key: Key, waits: sa.ColumnElement[bool]) -> None:
-    """The first moments of an hour behind a lost file belong to the hole: another node's clock may file them before."""
+def cut_heads(tx: Tx, key: Key) -> None:
+    """The first moments of an hour behind a lost file belong to the hole: another node's clock may file them before.
+
+    The watermark stands before the loss, so it does not matter whether the hour is closed already. The caller moves it.
+    """
     before = windows.alias("before")
     same = sa.and_(before.c.app_id == w.app_id, before.c.source == w.source, before.c["pass"] == w["pass"])
     gone = sa.and_(before.c.walked_at.is_(None), before.c.state.in_(_LOST), before.c.cause != BEFORE)
@@ -119,7 +122,8 @@ def _cut_heads(tx: Tx, key: Key, waits: sa.ColumnElement[bool]) -> None:
     copied = [w[name] for name in names]
     theirs = [before.c[name] for name in ("state", "accepted_by", "accepted_at", "reason")]
     query = sa.select(w.id, w.lo_ms, *copied, *theirs).join_from(windows, before, lost)
-    for row in tx.conn.execute(query.where(waits), key.bound).all():
+    read = sa.and_(of_source(w), w["pass"] == 1, w.naming_ms.is_not(None), w.state.in_(("pending", *_READ)))
+    for row in tx.conn.execute(query.where(read), key.bound).all():
         number, lo_ms, *values = row
         *kept, state, who, accepted_at, reason = values
         edge_ms = lo_ms + EPS_MS

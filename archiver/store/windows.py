@@ -125,6 +125,13 @@ _READ_TOO_SOON = (
 )
 
 
+_WAIT_LESS = (
+    windows.update()
+    .where(_OF_PASS, w.state == "pending", w.cause != AUDIT, w.walked_at.is_not(None), w.lag_ms > b("new_lag_ms"))
+    .values(lag_ms=b("new_lag_ms"))
+)
+
+
 def planned(tx: Tx, key: Key, number: int) -> Window | None:
     """What is planned of a pass, from its first window to its last; None before its first window."""
     first, last = (tx.conn.execute(query, key.bound | {"number": number}).first() for query in (_FIRST, _LAST))
@@ -397,8 +404,13 @@ def reopen_by_order(tx: Tx, key: Key, *, since_ms: int) -> int:
 
 
 def read_again_at(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
-    """Hours that were read at a shorter lag than is in force now, and wait for their neighbours, are read again."""
-    tx.conn.execute(_READ_TOO_SOON, key.bound | {"number": number, "new_lag_ms": lag_ms})
+    """Hours that were read at a shorter lag than is in force now, and wait for their neighbours, are read again.
+
+    Those that were read at a longer one close by the shorter, like their neighbours: nothing has been claimed of them.
+    """
+    bound = key.bound | {"number": number, "new_lag_ms": lag_ms}
+    tx.conn.execute(_READ_TOO_SOON, bound)
+    tx.conn.execute(_WAIT_LESS, bound)
 
 
 def is_due_unclosed(tx: Tx, key: Key, due_ms: int) -> bool:
