@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from archiver.errors import WrongZone
 from archiver.model import HOUR_MS, Setup
-from archiver.store import apps, hours, watermarks, windows
+from archiver.store import apps, hours, watermarks
 from archiver.store.apps import Key
 from archiver.store.engine import Tx
 from archiver.store.hours import Files, Looked
@@ -45,12 +45,8 @@ def close_hours(tx: Tx, key: Key, app: str, setup: Setup, held: Watermark, numbe
 
 
 def _looked(tx: Tx, key: Key, setup: Setup) -> Looked:
-    """Up to where all files have been looked at: to the first that nobody has asked for yet."""
-    planned = windows.planned(tx, key, 0)
-    untried_ms = windows.first_untried(tx, key, 0)
-    until_ms = untried_ms if untried_ms is not None else 0 if planned is None else planned.hi_ms
     early_ms = next((each.lag_ms for each in setup.passes if each.number == 0), HOUR_MS)
-    return Looked(until_ms, max(HOUR_MS, early_ms))
+    return Looked(hours.looked_until(tx, key), max(HOUR_MS, early_ms))
 
 
 def _wrong_zone(app: str, offset_ms: int, files: Files) -> WrongZone:

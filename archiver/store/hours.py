@@ -23,6 +23,7 @@ from archiver.windows import EPS_MS, Evidence, Zone, agrees, judge_zone
 w = windows.c
 _READ = ("closed", "presumed_empty")
 _LOST = ("expired", "accepted")
+_IS_OPEN = w.state.in_(("pending", "leased"))
 _ASKED_AGAIN_MS = 6 * HOUR_MS
 _LONE_DOUBT_MS = DAY_MS
 _FILES_LOOKED_AT = 200
@@ -136,6 +137,25 @@ def cut_heads(tx: Tx, key: Key) -> None:
 
 def _of_neighbour(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
     return sa.select(column).where(_NEIGHBOUR).correlate(windows).scalar_subquery()
+
+
+def looked_until(tx: Tx, key: Key) -> int:
+    """Up to where every hour's file has been looked at once, by whatever pass: to the first that has not."""
+    early = windows.alias("early")
+    same = sa.and_(early.c.app_id == w.app_id, early.c.source == w.source, early.c["pass"] == 0)
+    seen_early = sa.exists().where(same, early.c.lo_ms == w.lo_ms, early.c.state == "closed")
+    first, look = w["pass"] == 1, w["pass"] == 0
+    unread = sa.and_(first, w.state.in_(("pending", "leased")), w.walked_at.is_(None), ~seen_early)
+    planned_ms = sa.select(sa.func.max(w.hi_ms)).where(of_source(w), first).scalar_subquery()
+    # A look that was spared as pass 1 is due is none before pass 1 has been planned there.
+    spared = sa.and_(look, w.state == "skipped", w.unproven.is_(False), w.hi_ms > sa.func.coalesce(planned_ms, 0))
+    open_ms = sa.select(sa.func.min(w.lo_ms)).where(of_source(w), sa.or_(unread, sa.and_(look, _IS_OPEN)))
+    spared_ms = sa.select(sa.func.min(w.lo_ms)).where(of_source(w), spared)
+    ends = sa.select(sa.func.max(w.hi_ms)).where(of_source(w), w["pass"] <= 1)
+    stops = [tx.conn.scalar(open_ms, key.bound), tx.conn.scalar(ends, key.bound)]
+    if (at_ms := tx.conn.scalar(spared_ms, key.bound)) is not None:
+        stops.append(max(at_ms, tx.conn.scalar(sa.select(planned_ms), key.bound) or at_ms))
+    return min((stop for stop in stops if stop is not None), default=0)
 
 
 class Reading(NamedTuple):

@@ -325,7 +325,7 @@ def retry(
 def give_up(tx: Tx, claim: Claim, reason: str, **values: Any) -> str:
     """End a window that will never be walked; gives its state: a hole in pass 1, a look that was missed elsewhere."""
     state = "expired" if claim.number == 1 else "skipped"
-    missed = claim.number > 1
+    missed = claim.number != 1
     end(tx, claim, state, reason=reason, closed_at=tx.now_ms(), next_attempt_at=None, unproven=missed, **values)
     return state
 
@@ -421,13 +421,6 @@ def is_due_unclosed(tx: Tx, key: Key, due_ms: int) -> bool:
     still_open = w.state.in_(("pending", "leased", "not_ready"))
     query = sa.select(w.id).where(_OF_CAUSE, w.lo_ms < b("due_ms"), still_open).limit(1)
     return tx.conn.execute(query, key.bound | {"number": 1, "the_cause": LIVE, "due_ms": due_ms}).first() is not None
-
-
-def first_untried(tx: Tx, key: Key, number: int) -> int | None:
-    """Where the first window of a pass begins that is still to be looked at, whatever kept others from it so far."""
-    query = sa.select(sa.func.min(w.lo_ms)).where(_OF_PASS, w.state.in_(("pending", "leased")))
-    first_ms: int | None = tx.conn.scalar(query, key.bound | {"number": number})
-    return first_ms
 
 
 def missed(tx: Tx, key: Key, number: int) -> bool:

@@ -39,14 +39,11 @@ WHERE shift_hours IS NOT NULL
 # A pass was its place in the list of audits, so its windows may have been walked at several lags: the shortest counts.
 PASSES = """
 INSERT INTO passes (app_id, source, number, lag_ms)
-SELECT app_id, source, pass, lag_ms FROM (
+SELECT app_id, source, min(pass), lag_ms FROM (
     SELECT app_id, source, pass, min(lag_ms) AS lag_ms FROM windows
     WHERE pass >= 2 AND cause = 'live' AND state <> 'skipped' GROUP BY app_id, source, pass
 ) p
-WHERE NOT EXISTS (
-    SELECT 1 FROM windows w WHERE w.app_id = p.app_id AND w.source = p.source AND w.pass >= 2 AND w.pass < p.pass
-    AND w.cause = 'live' AND w.state <> 'skipped' AND w.lag_ms = p.lag_ms
-)
+GROUP BY app_id, source, lag_ms
 """
 
 # Nobody accepted what the provider had dropped before the first contact: it lies before the archive.

@@ -1,4 +1,4 @@
-"""Clocks that are wrong: what they make late is not taken for well, and what they make look young is not taken for had."""
+"""Wrong clocks: what they make late is not taken for well, nor what they make look young for had."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What cannot be had keeps nothing else from being archived, is named in time, and can be accepted; an outage is neither."""
+"""What cannot be had keeps nothing else back, is named in time, and can be accepted; an outage is neither."""
 
 from __future__ import annotations
 
