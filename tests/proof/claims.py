@@ -471,6 +471,8 @@ class Claims(Oracles):
         self._pulled_under_lie = self._pulled_under_lie + 1 if standing and not self.world.calm else 0
         if self._pulled_under_lie < 2 or outcome.exit_code != 0:
             return
+        if self.mark is not None and self.mark[1] >= began.now_ms - began.settings.settle_ms - 4 * HOUR_MS:
+            return  # the Date header is right, and all really is well
         entry = self._entry()
         if not entry["overdue_seconds"] and "clock" not in status.claim_in_words(entry).lower():
             self.fail("O13", "the server's clock has told nonsense for hours, and all looks well")
