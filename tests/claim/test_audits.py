@@ -84,6 +84,7 @@ def test_the_longest_audit_of_pages_may_change(make_pages: Make, after: tuple[in
     assert archive.audited_ms >= archive.clock.now_ms - 1.1 * after[0] - 2 * HOUR_MS
 
 
+@pytest.mark.full
 def test_an_audit_added_to_an_archive_older_than_the_retention_names_what_it_missed(make_hours: Make) -> None:
     archive = hours_at(make_hours, T0 + 12 * HOUR_MS)
     assert archive.pull_until(T0 + 44 * HOUR_MS, 8 * HOUR_MS) == 0
@@ -114,6 +115,7 @@ def test_an_audit_goes_on_behind_an_hour_that_nobody_can_read(make_hours: Make, 
     assert any(each["lo_ms"] <= bad_ms < each["hi_ms"] for each in unaudited), "and says what it could not look at"
 
 
+@pytest.mark.full
 def test_an_audit_goes_on_behind_an_outage_that_was_accepted(make_hours: Make) -> None:
     archive = hours_at(make_hours, T0 + 12 * HOUR_MS, audits_ms=(LONG,))
     archive.pull()

@@ -30,7 +30,7 @@ def hourly(make_hours: Make, nature: HourNature, hours: int, **ways: object) -> 
 
 
 @pytest.mark.parametrize("minutes", [30, pytest.param(300, marks=pytest.mark.full)])
-@pytest.mark.parametrize("patient", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.parametrize("patient", [True, pytest.param(False, marks=pytest.mark.full)])
 def test_an_outage_of_pages_alone_is_no_stuck_range_and_heals_at_once(
     make_pages: Make, minutes: int, patient: bool
 ) -> None:
@@ -68,6 +68,7 @@ def test_a_millisecond_that_cannot_be_had_is_named_and_nothing_else(make_pages: 
     assert "(1 accepted, 0 hours presumed empty)" in archive.words()
 
 
+@pytest.mark.full
 def test_a_stuck_millisecond_that_can_be_had_again_is_no_hole_any_more(make_pages: Make) -> None:
     archive = steady(make_pages, 400)
     bad_ms = archive.clock.now_ms + 10 * MINUTE_MS
@@ -98,7 +99,9 @@ def test_ties_longer_than_pages_come_to_their_end(make_pages: Make, eager: bool,
 
 
 @pytest.mark.parametrize("how", ["lost", pytest.param("damaged", marks=pytest.mark.full)])
-@pytest.mark.parametrize("kept", [None, 16 * HOUR_MS], ids=["for ever", "a while"])
+@pytest.mark.parametrize(
+    "kept", [None, pytest.param(16 * HOUR_MS, marks=pytest.mark.full)], ids=["for ever", "a while"]
+)
 def test_an_hour_that_can_never_be_had_is_named_and_can_be_accepted(
     make_hours: Make, how: str, kept: int | None
 ) -> None:
@@ -150,6 +153,7 @@ def test_hours_that_cannot_be_had_keep_no_other_from_being_archived(make_hours: 
     assert archive.truth(T0, T0 + 9 * HOUR_MS) & whole <= archive.stored()
 
 
+@pytest.mark.full
 def test_an_outage_of_files_is_no_stuck_hour_and_heals_at_once(make_hours: Make) -> None:
     """Links are given, and none of their files can be had for half a day."""
     archive = hourly(make_hours, HourNature(), 60)

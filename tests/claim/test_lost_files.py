@@ -79,6 +79,7 @@ def test_what_is_filed_hours_late_is_read_before_its_hour_closes(make_hours: Mak
     assert archive.status()["late_arrivals"] == 0
 
 
+@pytest.mark.full
 def test_an_hour_whose_late_file_is_lost_says_so_in_words(make_hours: Make) -> None:
     """What was filed in an hour that is lost, hours after its stamp, is nowhere: the statement names that weakness."""
     nature = spoilt("damaged")

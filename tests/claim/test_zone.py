@@ -76,7 +76,6 @@ def test_late_messages_do_not_make_a_right_zone_wrong(make_hours: Make) -> None:
     all_is_there(archive, at_least_ms=T0 + 9 * HOUR_MS)
 
 
-@pytest.mark.xfail(reason="a quarter of an hour beside the right zone explains the late ones as well")
 def test_a_few_late_messages_do_not_make_a_right_zone_wrong(make_hours: Make) -> None:
     """An app that writes in the middle of its hours alone, where zones of other quarters fit as well."""
     nature = HourNature()
@@ -94,13 +93,16 @@ def test_a_zone_corrected_by_half_an_hour(make_hours: Make) -> None:
     """Windows planned by full hours of the first zone are no hours of the second; all files they touch are read."""
     nature = HourNature(offset_ms=INDIA_MS)
     archive = make_hours(spread(nature, 20, an_hour=4), now_ms=T0 + 14 * HOUR_MS, nature=nature, offset_ms=5 * HOUR_MS)
-    assert archive.pull().exit_code == 2
-    assert archive.until_ms == T0
+    doubted = archive.pull()
+    assert doubted.exit_code in (2, 75)
+    assert "hour_utc_offset" in str(doubted.reason)
+    assert archive.until_ms <= T0 + HOUR_MS, "half of what each file holds speaks against its hour"
     archive.configure(offset_ms=INDIA_MS)
     assert archive.pull_each(HOUR_MS, 3)[-1] == 0
     all_is_there(archive, at_least_ms=T0 + 11 * HOUR_MS)
 
 
+@pytest.mark.full
 def test_a_cluster_that_names_its_files_otherwise_one_day(make_hours: Make) -> None:
     """What was read before under the right name stays; what came after is read again, once the setting follows."""
     renamed_ms = T0 + 15 * HOUR_MS
@@ -115,6 +117,7 @@ def test_a_cluster_that_names_its_files_otherwise_one_day(make_hours: Make) -> N
     all_is_there(archive, at_least_ms=T0 + 26 * HOUR_MS)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("hours", [1, pytest.param(6, marks=pytest.mark.full)])
 def test_an_operator_who_sets_a_right_zone_wrong_for_a_while(make_hours: Make, hours: int) -> None:
     nature = HourNature()
