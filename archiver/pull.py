@@ -27,6 +27,7 @@ from archiver.errors import (
     CredentialsRefused,
     DatabaseUnavailable,
     DiskNearlyFull,
+    FileMissing,
     HourMissing,
     LeaseLost,
     OrderLost,
@@ -50,6 +51,9 @@ log = logging.getLogger("archiver.pull")
 
 FAILURES_IN_A_ROW = 2
 """So many windows in a row that the provider did not answer for, and the pull ends; the next one tries again."""
+
+_OF_A_FILE = 1 / 3
+"""A file that cannot be had is more likely the file's fault: six in a row, with none had between, end a pull."""
 
 _MANY = 50_000
 """So many new messages make what SQLite's planner knows of the tables worthless."""
@@ -140,7 +144,8 @@ class Pull:
         self._nothing_since: int | None = None
         """How many walks had ended when nothing was left to claim; until another one ends, nothing is."""
         self._tried: set[int] = set()
-        self._failures = self._splits = self._refused = 0
+        self._splits = self._refused = 0
+        self._failures = 0.0
         self._skew_ms: int | None = None
         self._clock_problem: str | None = None
         self._due_ms: int | None = None
@@ -341,7 +346,7 @@ class Pull:
         try:
             with rates.heard(walker.queue):
                 walker.walk()
-            self._failures = self._splits = 0
+            self._failures, self._splits = 0.0, 0
         except CommitsLost as error:
             self._refused += 1
             log.critical("%s", error, extra={"fields": {"app": self.source.app, "source": self.source.kind}})
@@ -369,7 +374,9 @@ class Pull:
         self.outcome.reason, self.outcome.hint = str(error), error.hint
         self._splits += isinstance(error, WalkFailed)
         again = walker.give_back(error, may_split=self._splits <= SPLITS_IN_A_ROW)
-        if not (walker.gave_up or isinstance(error, WalkFailed | Stopped | HourMissing | OrderLost)):
+        if isinstance(error, FileMissing):
+            self._failures += 0 if walker.gave_up else _OF_A_FILE
+        elif not (walker.gave_up or isinstance(error, WalkFailed | Stopped | HourMissing | OrderLost)):
             self._failures += 1
         if not again:
             self._tried.add(walker.claim.id)
