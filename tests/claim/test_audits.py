@@ -181,6 +181,7 @@ def test_an_audit_looks_at_what_was_closed_under_a_shorter_settle(make_pages: Ma
     assert archive.audit(T0 + 140 * MINUTE_MS, T0 + 170 * MINUTE_MS).exit_code == 0, "now nothing is missing"
 
 
+@pytest.mark.full
 def test_an_audit_that_finds_what_was_accepted_as_lost_says_so(make_pages: Make) -> None:
     """It counts as no late arrival, and was missing all the same."""
     records = [message(number, T0 + number * MINUTE_MS) for number in range(110)]

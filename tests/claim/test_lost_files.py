@@ -87,6 +87,7 @@ def test_an_hour_whose_late_file_is_lost_says_so_in_words(make_hours: Make) -> N
     assert "A file holds what arrived in its hour; what is filed later than that is found by audits." in archive.words()
 
 
+@pytest.mark.full
 def test_an_outage_cuts_the_hour_before_it_and_no_more(make_hours: Make) -> None:
     """Files of the outage are gone: its first hole begins before the first of them, the hours that are kept close."""
     nature = HourNature(retention_ms=KEPT)
