@@ -46,7 +46,7 @@ def close_hours(tx: Tx, key: Key, app: str, setup: Setup, held: Watermark, numbe
 
 def _looked(tx: Tx, key: Key, setup: Setup) -> Looked:
     early_ms = next((each.lag_ms for each in setup.passes if each.number == 0), HOUR_MS)
-    return Looked(hours.looked_until(tx, key), max(HOUR_MS, early_ms))
+    return Looked(hours.looked_until(tx, key), max(HOUR_MS, early_ms), hours.has_begun(tx, key))
 
 
 def _wrong_zone(app: str, offset_ms: int, files: Files) -> WrongZone:

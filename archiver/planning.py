@@ -102,14 +102,16 @@ class _Ground(NamedTuple):
 def _plan_early(ground: _Ground, early: Pass, first: Pass, due_of: dict[int, int]) -> None:
     """An early look is spared where pass 1 is due already.
 
-    The file of the hour before the origin is looked at once: what is stamped in the origin's first milliseconds may
-    have been filed before them, by another node's clock.
+    The file of the hour before the origin is looked at once, when it has settled: what is stamped in the origin's first
+    milliseconds may have been filed before them, by another node's clock.
     """
     tx, key, origin_ms = ground.tx, ground.key, ground.origin_ms
     before_ms = origin_ms - HOUR_MS
     expired_ms = ground.setup.expired_ms
-    if windows.planned(tx, key, 0) is None and (expired_ms is None or before_ms >= expired_ms):
-        windows.plan(tx, key, 0, LIVE, early.lag_ms, [Window(before_ms, origin_ms)])
+    kept = expired_ms is None or before_ms >= expired_ms
+    planned = windows.planned(tx, key, 0)
+    if kept and due_of[1] >= origin_ms and (planned is None or planned.lo_ms >= origin_ms):
+        windows.plan(tx, key, 0, LIVE, first.lag_ms, [Window(before_ms, origin_ms)])
     windows.skip_pending(tx, key, 0, origin_ms, due_of[1])
     from_ms = ground.skip(0, early.lag_ms, min(due_of[0], due_of[1]))
     if early.lag_ms < first.lag_ms:

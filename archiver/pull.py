@@ -58,6 +58,9 @@ _OF_A_FILE = 1 / 3
 _MANY = 50_000
 """So many new messages make what SQLite's planner knows of the tables worthless."""
 
+SPLITS_IN_ALL = 64
+"""Where some windows end well between those that are cut, a pull must end all the same."""
+
 _OUTCOMES = {
     EXIT_DONE: "done",
     EXIT_USAGE: "failed",
@@ -144,7 +147,7 @@ class Pull:
         self._nothing_since: int | None = None
         """How many walks had ended when nothing was left to claim; until another one ends, nothing is."""
         self._tried: set[int] = set()
-        self._splits = self._refused = 0
+        self._splits = self._all_splits = self._refused = 0
         self._failures = 0.0
         self._skew_ms: int | None = None
         self._clock_problem: str | None = None
@@ -373,7 +376,9 @@ class Pull:
     def _give_back(self, walker: Walker, error: ArchiverError) -> None:
         self.outcome.reason, self.outcome.hint = str(error), error.hint
         self._splits += isinstance(error, WalkFailed)
-        again = walker.give_back(error, may_split=self._splits <= SPLITS_IN_A_ROW)
+        self._all_splits += isinstance(error, WalkFailed)
+        may_split = self._splits <= SPLITS_IN_A_ROW and self._all_splits <= SPLITS_IN_ALL
+        again = walker.give_back(error, may_split=may_split)
         if isinstance(error, FileMissing):
             self._failures += 0 if walker.gave_up else _OF_A_FILE
         elif not (walker.gave_up or isinstance(error, WalkFailed | Stopped | HourMissing | OrderLost)):

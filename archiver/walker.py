@@ -48,6 +48,8 @@ _ATTEMPTS_BEFORE_SPLIT = 3
 _FIRST_BACKOFF_MS, _LONGEST_BACKOFF_MS = 5 * SECOND_MS, MINUTE_MS
 _FIRST_MISSING_MS = 5 * MINUTE_MS
 _RENEWAL_BYTES = 16 * 2**20
+_WALK_MS = 5 * MINUTE_MS
+"""A walk that is stopped and resumed may have taken so long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,9 @@ class Walker:
     def __init__(self, ground: Ground, claim: Claim, *, trusted: bool) -> None:
         self.ground, self.claim, self.trusted = ground, claim, trusted
         sound = claim.walk0_ms is not None and settled(claim.walk0_ms, claim.window.hi_ms, claim.lag_ms)
-        # Progress counts only while order is trusted, and only from a walk that began late enough to close.
-        self.resume_ms = claim.progress_ms if trusted and sound else None
+        # Progress counts only while order is trusted, and only from a walk that began late enough to close, and not at
+        # the edge of the retention, where its first pages may have come too late.
+        self.resume_ms = claim.progress_ms if trusted and sound and not self._was_at_edge() else None
         self.walk0_ms = claim.walk0_ms if self.resume_ms is not None else None
         self.progress_ms = self.resume_ms
         self.ended = False
@@ -94,6 +97,12 @@ class Walker:
         self._unrenewed = 0
         self._renewed_at = time.monotonic()
         self._turn_at = 0.0
+
+    def _was_at_edge(self) -> bool:
+        retention_ms, walk0_ms = self.ground.source.retention_ms, self.claim.walk0_ms
+        if retention_ms is None or walk0_ms is None:
+            return False
+        return self.claim.window.lo_ms < walk0_ms - retention_ms + _WALK_MS
 
     def walk(self) -> None:
         """Walk to the end and close, or raise what kept the walk from it; the window is still held then."""
@@ -219,9 +228,7 @@ class Walker:
         expired = is_expired(from_ms, server_ms, now_ms, source.retention_ms)
         if expired is None:
             raise TryAgainLater("the clocks disagree on whether the provider still keeps this range")
-        if not expired:
-            return None
-        return max(now_ms, server_ms) - (source.retention_ms or 0)
+        return max(now_ms, server_ms) - (source.retention_ms or 0) if expired else None
 
     def _cut_off(self, tx: Tx, claim: Claim, lost_until_ms: int) -> Claim:
         """Give up what lies beyond the retention; gives what is left, held still, if anything is."""
@@ -405,11 +412,11 @@ class Walker:
         age_ms = trusted_now(server_ms, now_ms) - claim.window.hi_ms
         kept = is_expired(claim.window.hi_ms, server_ms, now_ms, source.retention_ms) is False
         gone = error.was_there or hours.had_a_file(tx, claim)
-        due = claim.number == 1 and age_ms >= claim.lag_ms
+        due = age_ms >= claim.lag_ms
         if (gone or due) and self._hour_is_to_blame(tx, missing=not gone):
             self._get_stuck(tx, error)
             return
-        if due and kept and not gone and hours.presumed_empty(tx, claim):
+        if claim.number == 1 and due and kept and not gone and hours.presumed_empty(tx, claim):
             held = watermarks.lock(tx, key)
             naming_ms = source.hour_offset_ms
             windows.end(tx, claim, "presumed_empty", reason=str(error), closed_at=now_ms, naming_ms=naming_ms)

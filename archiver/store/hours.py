@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from archiver.model import DAY_MS, HOUR_MS, Window
 from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
-from archiver.store.schema import windows
+from archiver.store.schema import sources, windows
 from archiver.store.windows import LIVE, Claim, end, plan
 from archiver.windows import EPS_MS, Evidence, Zone, agrees, judge_zone
 
@@ -33,10 +33,14 @@ _LAST_RECORDS = "its last records may lie in the file of the next hour, which is
 
 
 class Looked(NamedTuple):
-    """Up to where every file has been looked at once; looks are made `margin_ms` after the end of an hour."""
+    """Up to where every file has been looked at once; looks are made `margin_ms` after the end of an hour.
+
+    `begun`: the file before the origin's has been looked at, too, if it was to be had.
+    """
 
     until_ms: int
     margin_ms: int
+    begun: bool
 
 
 def add_before_first_contact(tx: Tx, key: Key, window: Window, lag_ms: int) -> None:
@@ -80,6 +84,8 @@ def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, vouc
     behind_ms = (w.lag_ms - looked.margin_ms) / HOUR_MS * HOUR_MS
     seen = sa.or_(w.hi_ms + behind_ms <= looked.until_ms, w.lag_ms <= looked.margin_ms + HOUR_MS)
     sure = sa.true() if vouching is None else _vouched(vouching)
+    if not looked.begun:
+        return
     _read_again(tx, key, number)
     if number == 1:
         cut_heads(tx, key)
@@ -137,6 +143,13 @@ def cut_heads(tx: Tx, key: Key) -> None:
 
 def _of_neighbour(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
     return sa.select(column).where(_NEIGHBOUR).correlate(windows).scalar_subquery()
+
+
+def has_begun(tx: Tx, key: Key) -> bool:
+    """Whether nothing before the origin is still to be looked at."""
+    origin_ms = sa.select(sources.c.origin_ms).where(of_source(sources.c)).scalar_subquery()
+    before = sa.and_(of_source(w), w["pass"] == 0, _IS_OPEN, w.lo_ms < origin_ms)
+    return tx.conn.execute(sa.select(w.id).where(before).limit(1), key.bound).first() is None
 
 
 def looked_until(tx: Tx, key: Key) -> int:
