@@ -50,7 +50,12 @@ _OFFSET = sa.select(sources.c.hour_offset_ms).where(of_source(sources.c))
 _ZONE = sa.select(sources.c.zone_problem).where(of_source(sources.c))
 _TRUSTED = sa.select(sources.c.order_trusted).where(of_source(sources.c))
 _CHANGE = sources.update().where(of_source(sources.c))
-_DISTRUST = _CHANGE.values(order_trusted=False, clean_walks=0, distrusts=sources.c.distrusts + 1)
+_DISTRUST = _CHANGE.values(
+    order_trusted=False,
+    clean_walks=0,
+    distrusts=sources.c.distrusts + sa.case((sources.c.order_trusted, 1), else_=0),
+)
+_MOST_DOUBLINGS = 7
 
 
 def register(
@@ -167,12 +172,16 @@ def distrust_order(tx: Tx, key: Key) -> bool:
 
 
 def note_clean_walk(tx: Tx, key: Key, *, clean_needed: int = 100) -> None:
-    """Count a whole walk in good order; trust comes back after `clean_needed` of them in a row."""
-    query = sa.select(sources.c.order_trusted, sources.c.clean_walks).where(of_source(sources.c)).with_for_update()
+    """Count a whole walk in good order; trust comes back after `clean_needed` of them, twice as many each time.
+
+    A server that sorts falsely now and then would otherwise have the same windows opened and closed for ever.
+    """
+    s = sources.c
+    query = sa.select(s.order_trusted, s.clean_walks, s.distrusts).where(of_source(s)).with_for_update()
     row = tx.conn.execute(query, key.bound).one()
     if not row.order_trusted:
-        clean = row.clean_walks + 1
-        tx.conn.execute(_CHANGE, key.bound | {"clean_walks": clean, "order_trusted": clean >= clean_needed})
+        clean, needed = row.clean_walks + 1, clean_needed << min(max(row.distrusts - 1, 0), _MOST_DOUBLINGS)
+        tx.conn.execute(_CHANGE, key.bound | {"clean_walks": clean, "order_trusted": clean >= needed})
 
 
 def note_skew(tx: Tx, key: Key, skew_ms: int) -> None:
