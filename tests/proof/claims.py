@@ -200,6 +200,7 @@ class Claims(Oracles):
         if mine and outcome is not None and whole:
             self._check_audited()
             self._check_exit(began, outcome)
+            self._check_doubt(began)
             self._check_lie(began, outcome)
             self._check_time_to_loss(began, outcome)
         if mine and whole and self.world.draw.random() < 0.2:
@@ -303,8 +304,14 @@ class Claims(Oracles):
                 self._check_expired(lo_ms, hi_ms, began.settings.retention_ms, told)
                 continue
             self._check_kept(began, Window(lo_ms, hi_ms), walk0_ms, told)
+            if number == 1 and state == "closed" and lag_ms < began.settings.settle_ms and self._alone():
+                self.fail("O14", f"{told} by a lag of {lag_ms} ms, and settle was {began.settings.settle_ms} ms")
             if number == 1 and state == "closed" and self.hourly and not self.zone_was_wrong():
                 self._check_evidence(lo_ms, hi_ms, lag_ms, states, told)
+
+    def _alone(self) -> bool:
+        """No other process, with other settings perhaps, works here meanwhile; and no commit is forgotten."""
+        return not self.world.mishaps.other_process and not self.world.wide.forgets
 
     def _check_kept(self, began: Began, window: Window, walk0_ms: int | None, told: str) -> None:
         """What was asked for when all of it was beyond retention proves nothing, whatever the database's clock says."""
@@ -435,6 +442,15 @@ class Claims(Oracles):
         if not began.server_lied and not self.world.server_lies():
             self._check_due(began, code, told)
 
+    def check_asked(self, number: int, outcome: Outcome) -> None:
+        """O16, for an audit that somebody asked for: done means that all was looked at, and nothing was missing."""
+        if outcome.exit_code != 0 or self.world.counts["commits forgotten"]:
+            return
+        where = f"pass = {number} AND (state <> 'closed' OR new > 0)"
+        for lo_ms, hi_ms, state, new in self._all(f"SELECT lo_ms, hi_ms, state, new FROM windows WHERE {where}"):
+            told = f"{self.hour(lo_ms)}..{self.hour(hi_ms)} is {state} with {new} messages that were missing"
+            self.fail("O16", f"an audit that was asked for says that it is done, but {told}")
+
     def _check_due(self, began: Began, code: int, told: str) -> None:
         assert self.mark is not None
         if code not in (2, 4) and self._zone_is_proven_wrong(began):
@@ -462,6 +478,21 @@ class Claims(Oracles):
             and not any(right for _, right in files.values())
         )
 
+    def _check_doubt(self, began: Began) -> None:
+        """O14: while every file that speaks of the zone speaks against it, W does not pass them: for a day."""
+        changed = self.side.plan.changes or self.world.calm or self.now_ms > self.world.wide.pulls_at[0] + 20 * HOUR_MS
+        if changed or not isinstance(self.provider, HourFiles) or self.mark is None:
+            return
+        nature, offset_ms = self.provider.nature, began.settings.offset_ms
+        files = self.provider.named.get(offset_ms, {})
+        wrong = nature.offset_ms == nature.later_offset_ms != offset_ms
+        if not wrong or not files or any(right for _, right in files.values()):
+            return
+        named_ms = max(self._origin_ms(), min(files) + nature.offset_ms - offset_ms)
+        if self.mark[1] > named_ms:
+            told = f"{self.hour(named_ms)}, whose file speaks against the zone, and none speaks for it"
+            self.fail("O14", f"W is {self.hour(self.mark[1])}, beyond {told}")
+
     def _check_lie(self, began: Began, outcome: Outcome) -> None:
         """A server's clock that stands still or counts in seconds must not look well for hours."""
         standing = any(
@@ -469,9 +500,9 @@ class Claims(Oracles):
             for lie in self.world.wide.server_lies
         )
         self._pulled_under_lie = self._pulled_under_lie + 1 if standing and not self.world.calm else 0
-        if self._pulled_under_lie < 2 or outcome.exit_code != 0:
+        if self._pulled_under_lie < 2 or outcome.exit_code != 0 or self.mark is None:
             return
-        if self.mark is not None and self.mark[1] >= began.now_ms - began.settings.settle_ms - 4 * HOUR_MS:
+        if self.mark[1] >= began.now_ms - began.settings.settle_ms - 4 * HOUR_MS:
             return  # the Date header is right, and all really is well
         entry = self._entry()
         if not entry["overdue_seconds"] and "clock" not in status.claim_in_words(entry).lower():

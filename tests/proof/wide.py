@@ -339,7 +339,9 @@ class WideWorld(World):
         except (Crash, DatabaseUnavailable, UsageError):
             return
         self.counts["audits"] += 1
-        self.pull_side(side, live=False, audit=number, command="audit")
+        outcome = self.pull_side(side, live=False, audit=number, command="audit")
+        if outcome is not None:
+            side.oracles.check_asked(number, outcome)
 
     def _accept(self, side: Side) -> None:
         for hole in side.oracles.holes():
