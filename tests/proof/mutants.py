@@ -33,7 +33,7 @@ from archiver.walks import Walk
 from tests.conftest import Database
 from tests.proof import scenarios
 from tests.proof import world as worlds
-from tests.proof.kinds import KINDS
+from tests.proof.mutant_kinds import MUTANT_KINDS
 from tests.proof.oracles import ESCAPED, Falsified
 from tests.proof.provider import Nature, Trouble
 from tests.proof.wide import WidePlan, WideWorld
@@ -352,7 +352,7 @@ def wide_world(kind: str, seed: int) -> WideWorld:
 
 
 def _of_kind(kind: str, draw: random.Random) -> WidePlan:
-    plan = KINDS[kind](draw)
+    plan = MUTANT_KINDS[kind](draw)
     plan.kind = kind
     return plan
 

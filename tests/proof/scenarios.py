@@ -167,6 +167,33 @@ def give_back(zombie: Walker) -> None:
     zombie.give_back(ProviderUnavailable("simulated"), may_split=True)
 
 
+# The server's order breaks while a window is held.
+
+
+def break_the_order(database: Database) -> None:
+    """What a walk reached by the order before it broke is walked again, even where it is trusted again."""
+    scene = Scene(database, TALK)
+    asked = count(1)
+
+    def within_request() -> None:
+        if next(asked) == 4:  # behind the time and two pages
+            raise Crash
+
+    scene.provider.meanwhile = within_request
+    with scene.surroundings():
+        assert scene.pull() is None, "the pull survived its death"
+        scene.provider.meanwhile = lambda: None
+        store = scene.store()
+        with store.write() as tx:
+            key = apps.find(tx, APP, "cursor")
+            assert key is not None
+            apps.distrust_order(tx, key)
+            apps.note_clean_walk(tx, key, clean_needed=1)
+        store.dispose()
+        scene.add([TALK[0]])  # it was there, but the server showed it in another place
+        scene.complete()
+
+
 # Two processes close neighbouring windows in two transactions at once.
 
 

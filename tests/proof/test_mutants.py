@@ -16,10 +16,13 @@ from tests.proof.mutants import (
     killed_by_scenario,
     killed_by_wide_world,
     killed_by_world,
+    wide_world,
 )
+from tests.proof.wide_mutants import WIDE_MUTANTS
 from tests.proof.world import World
 
 TRIES = 25
+OF_KINDS = [each for each in WIDE_MUTANTS if each.kind]
 
 
 @pytest.mark.full
@@ -36,7 +39,23 @@ def test_the_product_lives_in_the_worlds_that_kill_mutants(mutant: Mutant) -> No
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("mutant", [each for each in MUTANTS if each.scenario], ids=lambda mutant: mutant.name)
+@pytest.mark.parametrize("mutant", OF_KINDS, ids=lambda mutant: mutant.name)
+def test_wider_worlds_kill_the_mutant(mutant: Mutant) -> None:
+    seeds = dict.fromkeys((*mutant.seeds, *range(TRIES)))
+    assert any(killed_by_wide_world(mutant, seed) for seed in seeds), "the mutant lives"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kind", sorted({each.kind for each in OF_KINDS}))
+def test_the_product_lives_in_the_wider_worlds_that_kill_mutants(kind: str) -> None:
+    for seed in sorted({seed for each in OF_KINDS if each.kind == kind for seed in each.seeds}):
+        wide_world(kind, seed).run()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "mutant", [each for each in (*MUTANTS, *WIDE_MUTANTS) if each.scenario], ids=lambda mutant: mutant.name
+)
 def test_a_scenario_kills_the_mutant(mutant: Mutant, databases: Databases) -> None:
     assert killed_by_scenario(mutant, databases), "the mutant lives"
 
