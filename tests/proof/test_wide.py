@@ -9,7 +9,7 @@ from tests.proof.oracles import Falsified
 from tests.proof.prove import part_of, run
 from tests.proof.wide import WideWorld
 
-TOGETHER, SOME, MANY = 3, 1, 5
+TOGETHER, SOME, MANY = 3, 1, 2
 NUMBERS = [*range(SOME), *(pytest.param(number, marks=pytest.mark.full) for number in range(SOME, MANY))]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import socket
+import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import Any
 
@@ -262,7 +263,8 @@ def test_a_pull_by_cron_tells_too_and_its_heartbeat_stops_when_something_is_wron
     archive.server.add({"timestamp": archive.server.start_ms + 6, "text": "canary-text-71c2"})
     day = ["--from", str(iso(archive.server.start_ms)), "--to", str(iso(archive.server.start_ms + DAY))]
     archive("audit", *day)
-    archive.database.run(f"UPDATE windows SET state = 'stuck', next_attempt_at = '{iso(2**42)}' WHERE id = 1")
+    later = iso(int(time.time() * 1000) + 1_800_000)  # as far ahead as a stuck window ever rests
+    archive.database.run(f"UPDATE windows SET state = 'stuck', next_attempt_at = '{later}' WHERE id = 1")
     for _ in range(3):
         assert archive("pull") == 3
     assert len(listener.of("GET")) == 1
