@@ -130,7 +130,7 @@ def test_clocks_that_hardly_differ_are_not_asked_both() -> None:
         (0, 600, "stands still"),
         (-9, 600, "goes back"),
         (60, 3600, "slower"),
-        (7200, 3600, "faster"),
+        (7200, 3600, None),
     ],
 )
 def test_a_clock_is_held_against_its_own_past(server_s: int, database_s: int, problem: str | None) -> None:
