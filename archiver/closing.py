@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from archiver.errors import WrongZone
 from archiver.model import HOUR_MS, Setup
-from archiver.store import apps, hours, watermarks
+from archiver.store import apps, hours, reopening, watermarks
 from archiver.store.apps import Key
 from archiver.store.engine import Tx
 from archiver.store.hours import Files, Looked
@@ -32,7 +32,7 @@ def close_hours(tx: Tx, key: Key, app: str, setup: Setup, held: Watermark, numbe
     files = hours.files(tx, key, offset_ms)
     if files.zone.shift_ms is not None:
         reason = "read under a wrong hour_utc_offset"
-        reopened = hours.reopen(tx, key, offset_ms, vouching=files.vouching, reason=reason)
+        reopened = reopening.reopen_zone(tx, key, offset_ms, vouching=files.vouching, reason=reason)
         wrong = _wrong_zone(app, offset_ms, files)
         apps.note_zone(tx, key, f"{wrong} (try: {wrong.hint})")
         return Closed(watermarks.recompute(tx, key, held), wrong, reopened)
@@ -40,6 +40,7 @@ def close_hours(tx: Tx, key: Key, app: str, setup: Setup, held: Watermark, numbe
         apps.note_zone(tx, key, None)
     vouching = files.vouching if files.zone.doubtful else None
     for number in numbers:
+        reopening.read_neighbours_again(tx, key, number)
         hours.close(tx, key, number, offset_ms, _looked(tx, key, setup), vouching=vouching)
     return Closed(watermarks.move(tx, key, held), doubtful=files.zone.doubtful)
 
@@ -62,5 +63,7 @@ def change_zone(tx: Tx, key: Key, before_ms: int, held: Watermark) -> tuple[int,
     """The hours have another name from now on: open again what no later file under the old one vouches for."""
     files = hours.files(tx, key, before_ms)
     apps.note_zone(tx, key, None)
-    opened = hours.reopen(tx, key, before_ms, vouching=files.vouching, reason="read under another hour_utc_offset")
+    opened = reopening.reopen_zone(
+        tx, key, before_ms, vouching=files.vouching, reason="read under another hour_utc_offset"
+    )
     return opened, watermarks.recompute(tx, key, held)

@@ -38,13 +38,15 @@ from archiver.errors import (
     WalkFailed,
     WrongZone,
 )
+from archiver.ground import Ground
 from archiver.model import HOUR_MS, SECOND_MS, Pass, Setup, Source, Tally
 from archiver.registering import Reading, register
-from archiver.store import apps, hours, leases, passes, rates, runs, watermarks, windows
+from archiver.setbacks import Fate
+from archiver.store import apps, hours, leases, passes, rates, reopening, runs, unclosed, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx
 from archiver.store.windows import Claim, Terms, Wanted
-from archiver.walker import Ground, Walker
+from archiver.walker import Walker
 from archiver.windows import TOLERATED_SKEW_MS, clock_problem, due_until, hour_floor, trusted_now
 
 log = logging.getLogger("archiver.pull")
@@ -200,12 +202,12 @@ class Pull:
         with self.store.write() as tx:
             before_ms = apps.hour_offset(tx, key)
             for each in self._passes:
-                windows.read_again_at(tx, key, each.number, each.lag_ms)
+                reopening.read_again_at(tx, key, each.number, each.lag_ms)
             watermarks.audit_by(tx, key, None if longest is None else longest.number)
             if source.hour_offset_ms is not None and before_ms != source.hour_offset_ms:
                 self._change_zone(tx, before_ms, source.hour_offset_ms)
             elif source.hour_offset_ms is not None:
-                hours.read_again_under(tx, key, source.hour_offset_ms)
+                reopening.read_again_under(tx, key, source.hour_offset_ms)
 
     def _change_zone(self, tx: Tx, before_ms: int | None, offset_ms: int) -> None:
         apps.set_hour_offset(tx, self._key, offset_ms)
@@ -213,7 +215,7 @@ class Pull:
             hours.adopt(tx, self._key, offset_ms)
             return
         opened, mark = change_zone(tx, self._key, before_ms, watermarks.lock(tx, self._key))
-        hours.read_again_under(tx, self._key, offset_ms)
+        reopening.read_again_under(tx, self._key, offset_ms)
         fields = {"app": self.source.app, "reopened": opened, "complete_until_ms": mark.complete_until_ms}
         log.error("hour_utc_offset was changed: what it did not vouch for is read again", extra={"fields": fields})
 
@@ -378,12 +380,12 @@ class Pull:
         self._splits += isinstance(error, WalkFailed)
         self._all_splits += isinstance(error, WalkFailed)
         may_split = self._splits <= SPLITS_IN_A_ROW and self._all_splits <= SPLITS_IN_ALL
-        again = walker.give_back(error, may_split=may_split)
-        if isinstance(error, FileMissing):
-            self._failures += 0 if walker.gave_up else _OF_A_FILE
-        elif not (walker.gave_up or isinstance(error, WalkFailed | Stopped | HourMissing | OrderLost)):
+        fate = walker.give_back(error, may_split=may_split)
+        if isinstance(error, FileMissing) and fate is not Fate.LOST:
+            self._failures += _OF_A_FILE
+        elif fate is not Fate.LOST and not isinstance(error, WalkFailed | Stopped | HourMissing | OrderLost):
             self._failures += 1
-        if not again:
+        if fate is not Fate.AGAIN:
             self._tried.add(walker.claim.id)
         if not isinstance(error, Stopped):
             fields = {"app": self.source.app, "source": self.source.kind, "lo_ms": walker.claim.window.lo_ms}
@@ -404,7 +406,7 @@ class Pull:
                 doubtful, broken = self._close_hours()
             with self.store.read() as tx:
                 self._watch_loss(tx)
-                hole = self.manner.audit is None and windows.unaccepted_hole(tx, self._key)
+                hole = self.manner.audit is None and unclosed.unaccepted_hole(tx, self._key)
                 left = self._left(tx)
                 missed = self._missed(tx)
         except DatabaseUnavailable as error:
@@ -458,7 +460,7 @@ class Pull:
             return None
         if self.outcome.tally.new:
             return f"{self.outcome.tally.new} messages were missing; they are stored now"
-        if windows.missed(tx, self._key, self.manner.audit):
+        if unclosed.missed(tx, self._key, self.manner.audit):
             return "parts of the range could not be looked at: the provider keeps them no longer"
         return None
 
@@ -488,10 +490,10 @@ class Pull:
                 return True
             # The last hour that is due waits for its neighbour's file, which is not.
             closable_ms = self._due_ms - (0 if self.source.hour_offset_ms is None else HOUR_MS)
-            if windows.is_due_unclosed(tx, self._key, closable_ms):
+            if unclosed.is_due_unclosed(tx, self._key, closable_ms):
                 return True
-            return windows.is_open(tx, self._key, Wanted(1, windows.LIVE, self._due_ms))
-        return any(windows.is_open(tx, self._key, wanted) for wanted in self._wanted)
+            return unclosed.is_open(tx, self._key, Wanted(1, windows.LIVE, self._due_ms))
+        return any(unclosed.is_open(tx, self._key, wanted) for wanted in self._wanted)
 
     def _end_run(self, outcome: str, reason: str | None) -> None:
         with suppress(TryAgainLater), self.store.write() as tx:

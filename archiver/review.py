@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from archiver.errors import UsageError
 from archiver.model import Message, Reject, Window
-from archiver.store import hours, messages, quarantine, standing, watermarks, windows
+from archiver.store import hours, messages, quarantine, standing, unclosed, watermarks
 from archiver.store.engine import Store
 from archiver.store.quarantine import Entry
 
@@ -78,13 +78,13 @@ def accept(store: Store, window: Window, reason: str, who: str, *, app: str | No
         for each in standing.read(tx):
             if app not in (None, each.app):
                 continue
-            lost = windows.lost(tx, each.key, window)
+            lost = unclosed.lost(tx, each.key, window)
             for lo_ms, hi_ms in lost:
                 if lo_ms < window.lo_ms or hi_ms > window.hi_ms:
                     raise UsageError(f"the range cuts the hole from {lo_ms} to {hi_ms}; give its whole range")
-            before |= windows.has_accepted(tx, each.key, window)
+            before |= unclosed.has_accepted(tx, each.key, window)
             held = watermarks.lock(tx, each.key)
-            accepted += windows.accept(tx, each.key, window, reason=reason, who=who)
+            accepted += unclosed.accept(tx, each.key, window, reason=reason, who=who)
             hours.cut_heads(tx, each.key)
             watermarks.move(tx, each.key, held)
         if not accepted and not before:

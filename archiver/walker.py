@@ -6,70 +6,25 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from threading import Event
 from typing import Any
 
 from archiver.ahead import lots
-from archiver.closing import close_hours
-from archiver.errors import (
-    ArchiverError,
-    FileMissing,
-    HourMissing,
-    LeaseLost,
-    OrderLost,
-    ProviderUnavailable,
-    RequestRefused,
-    Stopped,
-    TryAgainLater,
-    WalkFailed,
-    WrongZone,
-)
-from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS, Setup, Source, Step, Tally, Window
-from archiver.store import apps, hours, pages, runs, watermarks, windows
-from archiver.store.engine import Store, Tx
+from archiver.errors import ArchiverError, HourMissing, OrderLost, Stopped, TryAgainLater, WalkFailed, WrongZone
+from archiver.ground import Ground
+from archiver.model import MINUTE_MS, SECOND_MS, Step, Tally, Window
+from archiver.setbacks import Fate, Setback
+from archiver.store import apps, hours, pages, reopening, runs, watermarks, windows
+from archiver.store.engine import Tx
 from archiver.store.windows import AUDIT, Claim
-from archiver.windows import (
-    PAGES_PER_WALK,
-    halves,
-    is_expired,
-    next_span,
-    settled,
-    shift_hours,
-    trusted_now,
-    zone_evidence,
-)
+from archiver.windows import PAGES_PER_WALK, is_expired, next_span, settled, shift_hours, trusted_now, zone_evidence
 
 log = logging.getLogger("archiver.pull")
 
-_ATTEMPTS_BEFORE_SPLIT = 3
-_FIRST_BACKOFF_MS, _LONGEST_BACKOFF_MS = 5 * SECOND_MS, MINUTE_MS
-_FIRST_MISSING_MS = 5 * MINUTE_MS
 _RENEWAL_BYTES = 16 * 2**20
 _WALK_MS = 5 * MINUTE_MS
 """A walk that is stopped and resumed may have taken so long before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ground:
-    """What all walks of one pull have in common."""
-
-    store: Store
-    source: Source
-    setup: Setup
-    run: runs.Run
-    lease_ms: int
-    skew_ms: int
-    """How far the server's clock was ahead of the database's when the pull began."""
-    stop: Event
-    count: Callable[[Tally], None]
-    """Told about each stored page."""
-    moved: Callable[[int], None]
-    """Told where the watermark is after a window was closed."""
-    ahead: bool
-    """Fetch and decode the next pages while these are stored."""
 
 
 def _one_by_one(steps: Iterator[Step]) -> Iterator[list[Step]]:
@@ -88,8 +43,6 @@ class Walker:
         self.walk0_ms = claim.walk0_ms if self.resume_ms is not None else None
         self.progress_ms = self.resume_ms
         self.ended = False
-        self.gave_up = False
-        """It will never be had, by its age: nothing that the provider could help."""
         self._rows = 0
         self._server_ms: int | None = None
         self._evidence: Counter[int] = Counter()
@@ -211,7 +164,7 @@ class Walker:
         source, key = self.ground.source, self.claim.key
         held = watermarks.lock(tx, key)
         since_ms = 0 if source.retention_ms is None else tx.now_ms() - source.retention_ms
-        reopened = windows.reopen_by_order(tx, key, since_ms=since_ms)
+        reopened = reopening.reopen_by_order(tx, key, since_ms=since_ms)
         mark = watermarks.recompute(tx, key, held)
         fields = {"app": source.app, "reopened": reopened, "complete_until_ms": mark.complete_until_ms}
         log.error("the server's order is not trusted any more", extra={"fields": fields})
@@ -237,14 +190,8 @@ class Walker:
             rest = windows.split_off(tx, claim, lost_until_ms)
         lower = claim if rest is None else claim._replace(window=Window(claim.window.lo_ms, lost_until_ms))
         state = windows.give_up(tx, lower, "beyond the retention when it was walked")
-        self._say_lost(lower, state)
+        self.ground.say_lost(lower, state)
         return claim if rest is None else rest
-
-    def _say_lost(self, claim: Claim, state: str) -> None:
-        if state == "expired":
-            source = self.ground.source
-            fields = {"app": source.app, "source": source.kind, **claim.window._asdict()}
-            log.error("expired: a range was lost before it was archived", extra={"fields": fields})
 
     def _end_hour(self, tx: Tx, step: Step) -> int | None:
         """The hour's file has been read; the hour itself closes together with the reading of its neighbour."""
@@ -263,21 +210,14 @@ class Walker:
         seen["file_seen_at"] = None if step.file_sha256 is None else now_ms
         held = watermarks.lock(tx, key)
         if expired:
-            self._say_lost(claim, windows.give_up(tx, claim, "beyond the retention when it was read", **seen))
+            state = windows.give_up(tx, claim, "beyond the retention when it was read", **seen)
+            self.ground.say_lost(claim, state)
         elif claim.number == 0 or claim.cause == AUDIT:  # claims nothing, so it need not wait for its neighbour
             windows.close(tx, claim, by_order=False, walked_at=now_ms, **seen)
         else:
             hours.walked(tx, claim, **seen)
-        return self._close_hours(tx, held)
-
-    def _close_hours(self, tx: Tx, held: watermarks.Watermark) -> int:
-        claim, ground = self.claim, self.ground
-        numbers = (1,) if claim.number <= 1 else (1, claim.number)
-        closed = close_hours(tx, claim.key, ground.source.app, ground.setup, held, numbers)
+        closed = self.ground.close_hours(tx, claim, held)
         self._wrong_zone = closed.wrong
-        if closed.wrong is not None:
-            fields = {"app": ground.source.app, "reopened": closed.reopened}
-            log.error("the hours have another zone: what was read is open again", extra={"fields": fields})
         return closed.mark.complete_until_ms
 
     def _renew(self, size: int) -> None:
@@ -316,113 +256,8 @@ class Walker:
             fields = {"app": app, "source": source, "quarantined": tally.quarantined}
             log.warning("quarantined: records that could not be read", extra={"fields": fields})
 
-    def give_back(self, error: ArchiverError, *, may_split: bool) -> bool:
-        """Put the window back after `error`; True when the same pull may claim it, or its parts, again."""
-        with self.ground.store.write() as tx:
-            windows.hold(tx, self.claim, exact=False)
-            if isinstance(error, Stopped | LeaseLost | OrderLost):
-                windows.retry(tx, self.claim, str(error), at_ms=None, keep_progress=True)
-                return isinstance(error, OrderLost)  # the next walk does not rest on it
-            if self._is_lost(tx, error):
-                return False
-            if isinstance(error, HourMissing):
-                self._give_back_missing(tx, error)
-                return False
-            return self._give_back(tx, error, may_split=may_split)
-
-    def _is_lost(self, tx: Tx, error: ArchiverError) -> bool:
-        """Give up what the provider keeps no longer, whatever went wrong this time: it will never be had."""
-        claim, ground, now_ms = self.claim, self.ground, tx.now_ms()
-        server_ms = now_ms + ground.skew_ms
-        if isinstance(error, HourMissing) and error.server_ms is not None:
-            server_ms = error.server_ms
-        told = isinstance(error, HourMissing | ProviderUnavailable | RequestRefused | WalkFailed)
-        if not told or not is_expired(claim.window.hi_ms, server_ms, now_ms, ground.source.retention_ms):
-            return False
-        held = watermarks.lock(tx, claim.key)
-        self._say_lost(claim, windows.give_up(tx, claim, f"beyond the retention: {error}"))
-        self._move(tx, held)
-        self.gave_up = True
-        return True
-
-    def _move(self, tx: Tx, held: watermarks.Watermark) -> None:
-        if self.ground.source.hour_offset_ms is None:
-            watermarks.move(tx, self.claim.key, held)
-        else:
-            self._close_hours(tx, held)
-
-    def _give_back(self, tx: Tx, error: ArchiverError, *, may_split: bool) -> bool:
-        """Try again later, in halves, or say that it cannot be walked, by what else the provider answers."""
-        claim, now_ms = self.claim, tx.now_ms()
-        failed_ms = claim.failed_ms if claim.failed_ms is not None else now_ms
-        walked = isinstance(error, WalkFailed)
+    def give_back(self, error: ArchiverError, *, may_split: bool) -> Fate:
+        """Put the window back after `error`; see `Setback.give_back`."""
         advanced = self.progress_ms is not None and self.progress_ms != self.resume_ms and self.trusted
-        again = walked and advanced
-        backoff_ms = min(_FIRST_BACKOFF_MS * 2 ** min(claim.attempts - 1, 8), _LONGEST_BACKOFF_MS)
-        hourly = self.ground.source.hour_offset_ms is not None
-        blamed = not advanced and (self._hour_is_to_blame(tx) if hourly else self._is_to_blame(tx, error))
-        parts = None if hourly else halves(claim.window)
-        if blamed and parts is not None and may_split:
-            lower = windows.split(tx, claim, parts[1].lo_ms)
-            windows.retry(tx, lower, str(error), at_ms=None, keep_progress=False, failed_at=None)
-            return True
-        if blamed and parts is None and (hourly or self._others_close(tx, failed_ms)):
-            self._get_stuck(tx, error)
-            return False
-        at_ms = None if again else now_ms + backoff_ms
-        seen: dict[str, Any] = {"file_seen_at": now_ms} if isinstance(error, FileMissing) else {}
-        keep = self.progress_ms is not None
-        windows.retry(tx, claim, str(error), at_ms=at_ms, keep_progress=keep, failed_at=failed_ms, **seen)
-        return again
-
-    def _is_to_blame(self, tx: Tx, error: ArchiverError) -> bool:
-        """Whether it is this window that cannot be had, not the provider: others of it could, meanwhile."""
-        if isinstance(error, WalkFailed):
-            return True
-        if not isinstance(error, ProviderUnavailable | RequestRefused) or self.claim.failed_ms is None:
-            return False
-        enough = self.claim.attempts >= _ATTEMPTS_BEFORE_SPLIT
-        return enough and windows.others_succeed(tx, self.claim, self.claim.failed_ms)
-
-    def _others_close(self, tx: Tx, failed_ms: int) -> bool:
-        return self.claim.failed_ms is not None and windows.others_close(tx, self.claim, failed_ms)
-
-    def _hour_is_to_blame(self, tx: Tx, *, missing: bool = False) -> bool:
-        enough = self.claim.attempts >= _ATTEMPTS_BEFORE_SPLIT
-        return enough and hours.is_to_blame(tx, self.claim, missing=missing)
-
-    def _get_stuck(self, tx: Tx, error: ArchiverError) -> None:
-        """Nobody waits for an audit's look, so it is missed; what moves the watermark is tried again, each hour."""
-        claim, source = self.claim, self.ground.source
-        fields = {"app": source.app, "source": source.kind, "lo_ms": claim.window.lo_ms}
-        if claim.number != 1:
-            held = watermarks.lock(tx, claim.key)
-            windows.give_up(tx, claim, str(error))
-            self._move(tx, held)
-            return
-        at_ms = tx.now_ms() + HOUR_MS
-        windows.retry(tx, claim, str(error), at_ms=at_ms, keep_progress=False, state="stuck", failed_at=claim.failed_ms)
-        log.error("stuck: a range cannot be walked, though others can", extra={"fields": fields})
-
-    def _give_back_missing(self, tx: Tx, error: HourMissing) -> None:
-        """Say what the missing of a file means for its hour, by the hour's age."""
-        claim, key, source = self.claim, self.claim.key, self.ground.source
-        now_ms = tx.now_ms()
-        server_ms = now_ms if error.server_ms is None else error.server_ms
-        age_ms = trusted_now(server_ms, now_ms) - claim.window.hi_ms
-        kept = is_expired(claim.window.hi_ms, server_ms, now_ms, source.retention_ms) is False
-        gone = error.was_there or hours.had_a_file(tx, claim)
-        due = age_ms >= claim.lag_ms
-        if (gone or due) and self._hour_is_to_blame(tx, missing=not gone):
-            self._get_stuck(tx, error)
-            return
-        if claim.number == 1 and due and kept and not gone and hours.presumed_empty(tx, claim):
-            held = watermarks.lock(tx, key)
-            naming_ms = source.hour_offset_ms
-            windows.end(tx, claim, "presumed_empty", reason=str(error), closed_at=now_ms, naming_ms=naming_ms)
-            self._close_hours(tx, held)
-            return
-        backoff_ms = min(_FIRST_MISSING_MS * 2 ** min(claim.attempts - 1, 8), HOUR_MS)
-        failed_ms = claim.failed_ms if claim.failed_ms is not None else now_ms
-        at_ms = now_ms + backoff_ms
-        windows.retry(tx, claim, str(error), at_ms=at_ms, keep_progress=False, state="not_ready", failed_at=failed_ms)
+        setback = Setback(self.ground, self.claim, advanced=advanced, in_order=self.progress_ms is not None)
+        return setback.give_back(error, may_split=may_split)

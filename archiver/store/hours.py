@@ -17,12 +17,12 @@ from archiver.model import DAY_MS, HOUR_MS, Window
 from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import sources, windows
-from archiver.store.windows import LIVE, Claim, end, plan
+from archiver.store.windows import Claim, end, plan
 from archiver.windows import EPS_MS, Evidence, Zone, agrees, judge_zone
 
 w = windows.c
-_READ = ("closed", "presumed_empty")
-_LOST = ("expired", "accepted")
+READ = ("closed", "presumed_empty")
+LOST = ("expired", "accepted")
 _IS_OPEN = w.state.in_(("pending", "leased"))
 _ASKED_AGAIN_MS = 6 * HOUR_MS
 _LONE_DOUBT_MS = DAY_MS
@@ -70,7 +70,7 @@ _HAS_BEEN_READ = sa.or_(
 )
 _IS_MISSED = sa.and_(_AFTER.c["pass"] > 1, _AFTER.c.state == "skipped")
 """An audit that could not look at an hour says so there, and does not wait for it with the hour before."""
-_IS_LOST = sa.and_(_AFTER.c.walked_at.is_(None), _AFTER.c.state.in_(_LOST))
+_IS_LOST = sa.and_(_AFTER.c.walked_at.is_(None), _AFTER.c.state.in_(LOST))
 
 
 def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, vouching: Sequence[Reading] | None) -> None:
@@ -81,12 +81,11 @@ def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, vouc
     """
     waits = sa.and_(of_source(w), w["pass"] == number, w.state == "pending", w.walked_at.is_not(None))
     named = w.naming_ms == naming_ms
-    behind_ms = (w.lag_ms - looked.margin_ms) / HOUR_MS * HOUR_MS
-    seen = sa.or_(w.hi_ms + behind_ms <= looked.until_ms, w.lag_ms <= looked.margin_ms + HOUR_MS)
-    sure = sa.true() if vouching is None else _vouched(vouching)
+    reach_ms = w.hi_ms + w.lag_ms - looked.margin_ms
+    seen = sa.or_(reach_ms <= looked.until_ms, w.lag_ms <= looked.margin_ms + HOUR_MS)
+    sure = sa.true() if vouching is None else vouched(vouching)
     if not looked.begun:
         return
-    _read_again(tx, key, number)
     if number == 1:
         cut_heads(tx, key)
     change = windows.update().where(waits, named, seen, sure)
@@ -101,21 +100,6 @@ def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, vouc
         tx.conn.execute(change.where(sa.exists().where(_NEIGHBOUR, _IS_LOST)).values(lost), key.bound)
 
 
-def _read_again(tx: Tx, key: Key, number: int) -> None:
-    """Read an hour again whose neighbour waits under a longer lag than it was closed by.
-
-    The watermark has not passed it, as it has not passed the neighbour; so it does not fall.
-    """
-    before = windows.alias("before")
-    same = sa.and_(before.c.app_id == w.app_id, before.c.source == w.source, before.c["pass"] == w["pass"])
-    waits = sa.and_(same, before.c.hi_ms == w.lo_ms, before.c.state == "pending", before.c.walked_at.is_not(None))
-    too_soon = sa.and_(w.lag_ms < before.c.lag_ms, w.walk0_ms < w.hi_ms + before.c.lag_ms + EPS_MS)
-    closed = sa.and_(of_source(w), w["pass"] == number, w.state == "closed", w.cause == LIVE)
-    again = {"state": "pending", "walked_at": None, "walk0_ms": None, "closed_at": None, "fence": w.fence + 1}
-    again["reason"] = "to be read again at the lag of the hour before"
-    tx.conn.execute(windows.update().where(closed, sa.exists().where(waits, too_soon)).values(again), key.bound)
-
-
 def cut_heads(tx: Tx, key: Key) -> None:
     """The first moments of an hour behind a lost file belong to the hole: another node's clock may file them before.
 
@@ -123,13 +107,13 @@ def cut_heads(tx: Tx, key: Key) -> None:
     """
     before = windows.alias("before")
     same = sa.and_(before.c.app_id == w.app_id, before.c.source == w.source, before.c["pass"] == w["pass"])
-    gone = sa.and_(before.c.walked_at.is_(None), before.c.state.in_(_LOST), before.c.cause != BEFORE)
+    gone = sa.and_(before.c.walked_at.is_(None), before.c.state.in_(LOST), before.c.cause != BEFORE)
     lost = sa.and_(same, before.c.hi_ms == w.lo_ms, gone)
     names = ("app_id", "source", "pass", "cause", "lag_ms", "walk0_ms", "walked_at", "naming_ms")
     copied = [w[name] for name in names]
     theirs = [before.c[name] for name in ("state", "accepted_by", "accepted_at", "reason")]
     query = sa.select(w.id, w.lo_ms, *copied, *theirs).join_from(windows, before, lost)
-    read = sa.and_(of_source(w), w["pass"] == 1, w.naming_ms.is_not(None), w.state.in_(("pending", *_READ)))
+    read = sa.and_(of_source(w), w["pass"] == 1, w.naming_ms.is_not(None), w.state.in_(("pending", *READ)))
     for row in tx.conn.execute(query.where(read), key.bound).all():
         number, lo_ms, *values = row
         *kept, state, who, accepted_at, reason = values
@@ -232,56 +216,15 @@ def _evidence(tx: Tx, key: Key, naming_ms: int) -> list[tuple[Reading, Evidence]
     return sorted(found, key=lambda each: (-each[0].lo_ms, not agrees(each[1]), -each[0].read_ms))
 
 
-def _vouched(vouching: Sequence[Reading]) -> sa.ColumnElement[bool]:
+def vouched(vouching: Sequence[Reading]) -> sa.ColumnElement[bool]:
     """Whether a window lies before a file that agrees with its naming, and was read no later."""
     read_at = sa.func.coalesce(w.walked_at, w.closed_at)
     return sa.or_(sa.false(), *(sa.and_(w.lo_ms <= lo_ms, read_at <= read_ms) for lo_ms, read_ms in vouching))
 
 
-def reopen(tx: Tx, key: Key, naming_ms: int, *, vouching: Sequence[Reading], reason: str) -> int:
-    """Open again what was read under a naming, but for what is vouched for; gives how many windows that were.
-
-    What was lost stays lost: by its age, whatever it is called. The caller recomputes the watermark.
-    """
-    read = sa.or_(w.walked_at.is_not(None), w.state.in_(_READ))
-    wrong = sa.and_(of_source(w), w.cause == LIVE, w.naming_ms == naming_ms, w.state.not_in(_LOST))
-    opened = tx.conn.execute(
-        windows.update()
-        .where(wrong, read, sa.not_(_vouched(vouching)))
-        .values(
-            state="pending",
-            reason=reason,
-            fence=w.fence + 1,
-            owner=None,
-            lease_until=None,
-            walked_at=None,
-            closed_at=None,
-            zone_evidence=None,
-            shift_hours=None,
-            naming_ms=None,
-            walk0_ms=None,
-            missing_at=None,
-            file_sha256=None,
-            file_seen_at=None,
-            next_attempt_at=None,
-            unproven=False,
-        )
-        .returning(w.id),
-        key.bound,
-    )
-    return len(opened.all())
-
-
-def read_again_under(tx: Tx, key: Key, naming_ms: int) -> None:
-    """Hours that still wait for their neighbours, and were read under another name, are read again."""
-    waits = sa.and_(of_source(w), w.state == "pending", w.walked_at.is_not(None), w.naming_ms != naming_ms)
-    again = {"walked_at": None, "walk0_ms": None, "naming_ms": None, "zone_evidence": None, "fence": w.fence + 1}
-    tx.conn.execute(windows.update().where(waits).values(again), key.bound)
-
-
 def adopt(tx: Tx, key: Key, naming_ms: int) -> None:
     """Archives of before there were namings: what was read, was read under the one that is configured now."""
-    read = sa.and_(of_source(w), w.naming_ms.is_(None), sa.or_(w.walked_at.is_not(None), w.state.in_(_READ)))
+    read = sa.and_(of_source(w), w.naming_ms.is_(None), sa.or_(w.walked_at.is_not(None), w.state.in_(READ)))
     tx.conn.execute(windows.update().where(read).values(naming_ms=naming_ms), key.bound)
 
 
@@ -309,20 +252,3 @@ def presumed_empty(tx: Tx, claim: Claim) -> bool:
         w.walked_at <= now_ms - DAY_MS,
     )
     return missing_ms <= now_ms - _ASKED_AGAIN_MS and tx.conn.execute(later.limit(1)).first() is not None
-
-
-def is_to_blame(tx: Tx, claim: Claim, *, missing: bool) -> bool:
-    """Whether it is this hour that cannot be had, not the provider, by what else it has answered meanwhile.
-
-    Other hours' files soon prove that; in an app that hardly writes, answers of any kind do after a day. Where the file
-    is `missing`, that takes a day longer: it may be presumed empty before.
-    """
-    if claim.failed_ms is None:
-        return False
-    failing_ms = tx.now_ms() - claim.failed_ms
-    others = sa.and_(of_source(w), w.id != claim.id, w.walked_at > claim.failed_ms)
-    if failing_ms < (2 * DAY_MS if missing else DAY_MS):
-        others = sa.and_(others, w.file_sha256.is_not(None))
-        if missing or failing_ms < _ASKED_AGAIN_MS:
-            return False
-    return tx.conn.execute(sa.select(w.id).where(others).limit(1), claim.key.bound).first() is not None

@@ -16,13 +16,12 @@ from archiver.errors import CommitsLost, LeaseLost
 from archiver.model import HOUR_MS, MINUTE_MS, Message, Tally, Window
 from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
-from archiver.store.schema import FATES, pages, windows
+from archiver.store.schema import FATES, windows
 from archiver.windows import cut
 
 w = windows.c
 LIVE, BACKFILL, AUDIT = "live", "backfill", "audit"
 _PIECES = 8
-_PAGES_LOOKED_AT = 10_000
 _COUNTED = (*FATES, "outside", "bodies", "late", "pages")
 
 
@@ -82,33 +81,26 @@ class Terms(NamedTuple):
 
 
 b = sa.bindparam
-_OF_PASS = sa.and_(of_source(w), w["pass"] == b("number"))
-_OF_CAUSE = sa.and_(_OF_PASS, w.cause == b("the_cause"))
-_LOST = w.state.in_(("expired", "stuck"))
-_TOUCHES = sa.and_(w.lo_ms < b("until_ms"), w.hi_ms > b("from_ms"))
+OF_PASS = sa.and_(of_source(w), w["pass"] == b("number"))
+OF_CAUSE = sa.and_(OF_PASS, w.cause == b("the_cause"))
 _IDLE = windows.update().where(
-    _OF_PASS, w.state.in_(("pending", "not_ready")), w.lo_ms >= b("from_ms"), w.hi_ms <= b("until_ms")
+    OF_PASS, w.state.in_(("pending", "not_ready")), w.lo_ms >= b("from_ms"), w.hi_ms <= b("until_ms")
 )
 _THIS = w.id == b("window_id")
-_FIRST = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS).order_by(w.lo_ms).limit(1)
-_LAST = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS).order_by(w.lo_ms.desc()).limit(1)
+_FIRST = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS).order_by(w.lo_ms).limit(1)
+_LAST = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS).order_by(w.lo_ms.desc()).limit(1)
 # What was cut off at the retention's edge has no pages of its own, and says nothing of how dense messages lie.
 _WALKED = (
-    sa.select(w.hi_ms - w.lo_ms, w.pages).where(_OF_CAUSE, w.state.in_(("closed", "expired")), w.pages > 0).limit(1)
+    sa.select(w.hi_ms - w.lo_ms, w.pages).where(OF_CAUSE, w.state.in_(("closed", "expired")), w.pages > 0).limit(1)
 )
 _WAITING = sa.select(sa.func.count(), sa.func.count(w.failed_at)).where(
-    _OF_CAUSE, w.state == "pending", w.walked_at.is_(None)
+    OF_CAUSE, w.state == "pending", w.walked_at.is_(None)
 )
 _OWNERS = sa.select(w.owner).distinct().where(of_source(w), w.state == "leased")
 _HOLD = (
     sa.select(w.owner, w.lo_ms, w.hi_ms, w.pages)
     .where(_THIS, w.fence == b("our_fence"), w.state == "leased")
     .with_for_update()
-)
-_IS_OPEN = (
-    sa.select(w.id)
-    .where(_OF_CAUSE, w.hi_ms <= b("due_ms"), w.state.in_(("pending", "leased", "not_ready")), w.walked_at.is_(None))
-    .limit(1)
 )
 _PLAN = windows.insert()
 _CHANGE = windows.update().where(_THIS)
@@ -118,18 +110,6 @@ _WORSE = _CHANGE.where(sa.func.coalesce(w.worst_lateness_ms, -1) < b("lateness_m
     worst_lateness_ms=b("lateness_ms")
 )
 _END = _CHANGE.values(fence=w.fence + 1)
-_READ_TOO_SOON = (
-    windows.update()
-    .where(_OF_PASS, w.state == "pending", w.cause != AUDIT, w.walked_at.is_not(None), w.lag_ms < b("new_lag_ms"))
-    .values(walked_at=None, walk0_ms=None, fence=w.fence + 1, reason="settle was lengthened: to be read again")
-)
-
-
-_WAIT_LESS = (
-    windows.update()
-    .where(_OF_PASS, w.state == "pending", w.cause != AUDIT, w.walked_at.is_not(None), w.lag_ms > b("new_lag_ms"))
-    .values(lag_ms=b("new_lag_ms"))
-)
 
 
 def planned(tx: Tx, key: Key, number: int) -> Window | None:
@@ -226,7 +206,7 @@ def _claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Selec
     )
     return (
         sa.select(w.id, w.distrusts)
-        .where(_OF_CAUSE, w.hi_ms <= b("due_ms"), may_be_taken, w.id.not_in(b("tried", expanding=True)))
+        .where(OF_CAUSE, w.hi_ms <= b("due_ms"), may_be_taken, w.id.not_in(b("tried", expanding=True)))
         # What has failed comes after what has not: two bad hours must not keep all the good ones from being read.
         .order_by(w.failed_at.is_not(None), w.hi_ms.desc() if newest_first else w.lo_ms)
         .limit(1)
@@ -307,13 +287,6 @@ def close(tx: Tx, claim: Claim, *, by_order: bool, **values: Any) -> None:
     end(tx, claim, "closed", by_order=by_order, progress_ms=None, closed_at=now_ms, next_attempt_at=None, **values)
 
 
-def others_close(tx: Tx, claim: Claim, since_ms: int) -> bool:
-    """Whether other windows of this source came to their end since then."""
-    others = sa.and_(w.app_id == claim.key.app_id, w.source == claim.key.source, w.id != claim.id)
-    query = sa.select(w.id).where(others, w.closed_at >= since_ms)
-    return tx.conn.execute(query.limit(1)).first() is not None
-
-
 def retry(
     tx: Tx, claim: Claim, reason: str, *, at_ms: int | None, keep_progress: bool, state: str = "pending", **values: Any
 ) -> None:
@@ -328,22 +301,6 @@ def give_up(tx: Tx, claim: Claim, reason: str, **values: Any) -> str:
     missed = claim.number != 1
     end(tx, claim, state, reason=reason, closed_at=tx.now_ms(), next_attempt_at=None, unproven=missed, **values)
     return state
-
-
-def others_succeed(tx: Tx, claim: Claim, since_ms: int) -> bool:
-    """Whether the provider has answered for other windows of this source since then, so that this one is to blame.
-
-    The time of a page is the database's, as `since_ms` is. Only ids near the newest are looked at.
-    """
-    newest = sa.select(sa.func.coalesce(sa.func.max(pages.c.id), 0)).scalar_subquery()
-    query = sa.select(pages.c.id).where(
-        pages.c.id > newest - _PAGES_LOOKED_AT,
-        pages.c.app_id == claim.key.app_id,
-        pages.c.source == claim.key.source,
-        pages.c.window_id != claim.id,
-        pages.c.fetched_at >= since_ms,
-    )
-    return tx.conn.execute(query.limit(1)).first() is not None
 
 
 def split(tx: Tx, claim: Claim, at_ms: int, *, span_ms: int | None = None) -> Claim:
@@ -378,105 +335,7 @@ def skip_pending(tx: Tx, key: Key, number: int, from_ms: int, until_ms: int) -> 
     tx.conn.execute(_IDLE, key.bound | {"number": number, "from_ms": from_ms, "until_ms": until_ms} | skipped)
 
 
-def reopen_by_order(tx: Tx, key: Key, *, since_ms: int) -> int:
-    """Reopen what was closed on the strength of the server's order; what is older than retention stays, unproven.
-
-    Gives how many windows of pass 1 were reopened: the watermark falls, and the caller says so.
-    """
-    closed_by_order = sa.and_(w.app_id == key.app_id, w.source == key.source, w.by_order, w.state == "closed")
-    lost = sa.and_(closed_by_order, w.hi_ms <= since_ms, sa.not_(w.unproven))
-    tx.conn.execute(windows.update().where(lost).values(unproven=True))
-    reopened = tx.conn.execute(
-        windows.update()
-        .where(closed_by_order, w.hi_ms > since_ms)
-        .values(
-            state="pending",
-            reason="closed by an order that proved false",
-            by_order=False,
-            fence=w.fence + 1,
-            walk0_ms=None,
-            closed_at=None,
-            next_attempt_at=None,
-        )
-        .returning(w["pass"])
-    ).all()
-    return sum(1 for row in reopened if row[0] == 1)
-
-
-def read_again_at(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
-    """Hours that were read at a shorter lag than is in force now, and wait for their neighbours, are read again.
-
-    Those that were read at a longer one close by the shorter, like their neighbours: nothing has been claimed of them.
-    """
-    bound = key.bound | {"number": number, "new_lag_ms": lag_ms}
-    tx.conn.execute(_READ_TOO_SOON, bound)
-    tx.conn.execute(_WAIT_LESS, bound)
-
-
-def is_due_unclosed(tx: Tx, key: Key, due_ms: int) -> bool:
-    """Whether pass 1 has a window that begins before then and is not closed, read or not, nor stuck, nor lost.
-
-    One that ends later was planned by another process, whose due was later; what is due of it is not closed, either.
-    """
-    still_open = w.state.in_(("pending", "leased", "not_ready"))
-    query = sa.select(w.id).where(_OF_CAUSE, w.lo_ms < b("due_ms"), still_open).limit(1)
-    return tx.conn.execute(query, key.bound | {"number": 1, "the_cause": LIVE, "due_ms": due_ms}).first() is not None
-
-
-def missed(tx: Tx, key: Key, number: int) -> bool:
-    """Whether a pass has windows that nobody could look at."""
-    query = sa.select(w.id).where(_OF_PASS, w.state == "skipped", w.unproven).limit(1)
-    return tx.conn.execute(query, key.bound | {"number": number}).first() is not None
-
-
-def is_open(tx: Tx, key: Key, wanted: Wanted) -> bool:
-    """Whether a window of this kind has neither been closed, nor found stuck or lost."""
-    bound = {"number": wanted.number, "the_cause": wanted.cause, "due_ms": wanted.due_ms}
-    return tx.conn.execute(_IS_OPEN, key.bound | bound).first() is not None
-
-
 def next_audit(tx: Tx, key: Key) -> int:
     """A pass number of its own for an audit that somebody asked for: far above those of the configuration."""
     query = sa.select(sa.func.max(w["pass"])).where(w.app_id == key.app_id, w.source == key.source, w.cause == AUDIT)
     return int(tx.conn.scalar(query) or 999) + 1
-
-
-def unaccepted_hole(tx: Tx, key: Key) -> bool:
-    """Whether a window of pass 1 is lost or stuck, and nobody has accepted that."""
-    query = sa.select(w.id).where(_OF_PASS, _LOST).limit(1)
-    return tx.conn.execute(query, key.bound | {"number": 1}).first() is not None
-
-
-def lost(tx: Tx, key: Key, window: Window) -> list[Window]:
-    """What pass 1 has lost or cannot walk, as far as it touches a range."""
-    query = sa.select(w.lo_ms, w.hi_ms).where(_OF_PASS, _LOST, _TOUCHES).order_by(w.lo_ms)
-    bound = key.bound | {"number": 1} | _edges(window)
-    return [Window(row.lo_ms, row.hi_ms) for row in tx.conn.execute(query, bound)]
-
-
-def has_accepted(tx: Tx, key: Key, window: Window) -> bool:
-    """Whether something that touches a range has been accepted already."""
-    query = sa.select(w.id).where(_OF_PASS, w.state == "accepted", w.cause != "before_first_contact", _TOUCHES).limit(1)
-    return tx.conn.execute(query, key.bound | {"number": 1} | _edges(window)).first() is not None
-
-
-def _edges(window: Window) -> dict[str, object]:
-    return {"from_ms": window.lo_ms, "until_ms": window.hi_ms}
-
-
-def accept(tx: Tx, key: Key, window: Window, *, reason: str, who: str) -> int:
-    """Accept what is lost or stuck in a range; gives how many windows that were.
-
-    With an hour whose file is lost go the tail of the hour before and the head of the next, lost with the same file.
-    """
-    lost_in = windows.update().where(_OF_PASS, _LOST, _TOUCHES).values(fence=w.fence + 1).returning(w.id)
-    after = windows.alias("after")
-    same = sa.and_(after.c.app_id == w.app_id, after.c.source == w.source, after.c["pass"] == w["pass"])
-    beside = sa.or_(after.c.lo_ms == w.hi_ms, after.c.hi_ms == w.lo_ms)
-    holds_tail = sa.and_(same, beside, after.c.state == "accepted", after.c.walked_at.is_(None))
-    is_tail = sa.and_(w.state == "expired", w.walked_at.is_not(None), sa.exists().where(holds_tail))
-    tails = windows.update().where(_OF_PASS, is_tail).returning(w.id)
-    verdict = {"state": "accepted", "accepted_by": who, "accepted_at": tx.now_ms()}
-    bound = key.bound | {"number": 1} | _edges(window)
-    accepted = tx.conn.execute(lost_in, bound | verdict | {"reason": reason, "next_attempt_at": None}).all()
-    return len(accepted) + len(tx.conn.execute(tails, bound | verdict).all())

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from archiver import closing, planning, pull, status, walker
+from archiver import closing, planning, pull, setbacks, status, walker
 from archiver.errors import LeaseLost
 from archiver.model import HOUR_MS, Pass, Source, Step
 from archiver.pull import Pull
+from archiver.setbacks import Setback
 from archiver.sources.easemob import cursor, hourly
-from archiver.store import apps, hours, passes, watermarks, windows
+from archiver.store import apps, blame, hours, passes, reopening, unclosed, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Tx
 from archiver.store.hours import Files, Looked, Reading
@@ -160,17 +161,17 @@ def lag_rewritten(patch: Patch) -> None:
         still_open = sa.and_(w.state.in_(OPEN_STATES), w.cause != windows.AUDIT)
         tx.conn.execute(window_rows.update().where(of_pass, still_open).values(lag_ms=lag_ms))
 
-    patch.setattr(windows, "read_again_at", set_lag)
+    patch.setattr(reopening, "read_again_at", set_lag)
 
 
 def not_read_again_at_a_longer_lag(patch: Patch) -> None:
-    patch.setattr(windows, "_READ_TOO_SOON", windows._READ_TOO_SOON.where(sa.false()))
+    patch.setattr(reopening, "read_again_at", _nothing)
 
 
 def neighbour_read_at_any_lag(patch: Patch) -> None:
-    read = sa.or_(hours._AFTER.c.walked_at.is_not(None), hours._AFTER.c.state.in_(hours._READ))
+    read = sa.or_(hours._AFTER.c.walked_at.is_not(None), hours._AFTER.c.state.in_(hours.READ))
     patch.setattr(hours, "_HAS_BEEN_READ", read)
-    patch.setattr(hours, "_read_again", _nothing)
+    patch.setattr(reopening, "read_neighbours_again", _nothing)
 
 
 # Disorder that is forgotten
@@ -213,7 +214,7 @@ def progress_survives_distrust(patch: Patch) -> None:
 
 
 def tail_before_a_lost_file_closed(patch: Patch) -> None:
-    read = sa.or_(hours._HAS_BEEN_READ, hours._AFTER.c.state.in_(hours._LOST))
+    read = sa.or_(hours._HAS_BEEN_READ, hours._AFTER.c.state.in_(hours.LOST))
     patch.setattr(hours, "_HAS_BEEN_READ", read)
 
 
@@ -298,11 +299,11 @@ def seconds_taken_for_milliseconds(patch: Patch) -> None:
 
 
 def outage_blamed_on_windows(patch: Patch) -> None:
-    def to_blame(self: Walker, _tx: Tx, _error: Exception) -> bool:
-        return self.claim.attempts >= walker._ATTEMPTS_BEFORE_SPLIT
+    def to_blame(self: Setback, _tx: Tx, _error: Exception) -> bool:
+        return self.claim.attempts >= setbacks.ATTEMPTS_BEFORE_BLAME
 
-    patch.setattr(Walker, "_is_to_blame", to_blame)
-    patch.setattr(Walker, "_others_close", _always)
+    patch.setattr(Setback, "_is_to_blame", to_blame)
+    patch.setattr(Setback, "_others_close", _always)
 
 
 def known_rows_counted_over_all_lists(patch: Patch) -> None:
@@ -316,7 +317,7 @@ def known_rows_counted_over_all_lists(patch: Patch) -> None:
 
 
 def hour_is_never_stuck(patch: Patch) -> None:
-    patch.setattr(hours, "is_to_blame", _never)
+    patch.setattr(blame, "hour_is_to_blame", _never)
 
 
 def failed_windows_first(patch: Patch) -> None:
@@ -330,7 +331,7 @@ def failed_windows_first(patch: Patch) -> None:
 
 
 def done_while_hours_wait(patch: Patch) -> None:
-    patch.setattr(windows, "is_due_unclosed", _never)
+    patch.setattr(unclosed, "is_due_unclosed", _never)
 
 
 def broken_order(databases: Databases) -> None:

@@ -1,0 +1,86 @@
+"""Windows that are walked again: what they rested on has proved false, or is not enough any more."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+
+from archiver.store.apps import Key, of_source
+from archiver.store.engine import Tx
+from archiver.store.hours import LOST, READ, Reading, vouched
+from archiver.store.schema import windows
+from archiver.store.windows import AUDIT, LIVE
+from archiver.windows import EPS_MS
+
+w = windows.c
+_AS_PLANNED: dict[str, object] = {
+    "state": "pending",
+    "fence": w.fence + 1,
+    "by_order": False,
+    "unproven": False,
+    **dict.fromkeys(
+        ("owner", "lease_until", "next_attempt_at", "walk0_ms", "progress_ms", "walked_at", "closed_at", "missing_at")
+    ),
+    **dict.fromkeys(("naming_ms", "zone_evidence", "shift_hours", "file_sha256")),
+}
+"""What a window is that nobody has walked. That a file was seen for its hour stays, as long as its name does."""
+
+
+def _open_again(tx: Tx, key: Key, which: sa.ColumnElement[bool], reason: str, **more: object) -> list[int]:
+    """Open windows again; gives the pass of each."""
+    change = windows.update().where(of_source(w), which).values({**_AS_PLANNED, "reason": reason, **more})
+    return [row[0] for row in tx.conn.execute(change.returning(w["pass"]), key.bound)]
+
+
+def reopen_by_order(tx: Tx, key: Key, *, since_ms: int) -> int:
+    """Reopen what was closed on the strength of the server's order; what is older than retention stays, unproven.
+
+    Gives how many windows of pass 1 were reopened: the watermark falls, and the caller says so.
+    """
+    closed_by_order = sa.and_(w.by_order, w.state == "closed")
+    lost = sa.and_(of_source(w), closed_by_order, w.hi_ms <= since_ms, sa.not_(w.unproven))
+    tx.conn.execute(windows.update().where(lost).values(unproven=True), key.bound)
+    had = sa.and_(closed_by_order, w.hi_ms > since_ms)
+    return _open_again(tx, key, had, "closed by an order that proved false").count(1)
+
+
+def reopen_zone(tx: Tx, key: Key, naming_ms: int, *, vouching: Sequence[Reading], reason: str) -> int:
+    """Reopen what was read under a naming, but for what is vouched for; gives how many windows that were.
+
+    What was lost stays lost: by its age, whatever it is called. The caller recomputes the watermark.
+    """
+    read = sa.or_(w.walked_at.is_not(None), w.state.in_(READ))
+    named = sa.and_(w.cause == LIVE, w.naming_ms == naming_ms, w.state.not_in(LOST))
+    return len(_open_again(tx, key, sa.and_(named, read, sa.not_(vouched(vouching))), reason, file_seen_at=None))
+
+
+def read_again_under(tx: Tx, key: Key, naming_ms: int) -> None:
+    """Hours that still wait for their neighbours, and were read under another name, are read again."""
+    waits = sa.and_(w.state == "pending", w.walked_at.is_not(None), w.naming_ms != naming_ms)
+    _open_again(tx, key, waits, "read under another hour_utc_offset", file_seen_at=None)
+
+
+def read_again_at(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
+    """Hours that were read at a shorter lag than is in force now, and wait for their neighbours, are read again.
+
+    Those that were read at a longer one close by the shorter, like their neighbours: nothing has been claimed of them.
+    """
+    waits = sa.and_(w["pass"] == number, w.state == "pending", w.cause != AUDIT, w.walked_at.is_not(None))
+    _open_again(tx, key, sa.and_(waits, w.lag_ms < lag_ms), "settle was lengthened: to be read again")
+    longer = windows.update().where(of_source(w), waits, w.lag_ms > lag_ms).values(lag_ms=lag_ms)
+    tx.conn.execute(longer, key.bound)
+
+
+def read_neighbours_again(tx: Tx, key: Key, number: int) -> None:
+    """Hours are read again that were closed by a shorter lag than the hour before them waits under.
+
+    The watermark has not passed them, as it has not passed that one; so it does not fall.
+    """
+    before = windows.alias("before")
+    same = sa.and_(before.c.app_id == w.app_id, before.c.source == w.source, before.c["pass"] == w["pass"])
+    waits = sa.and_(same, before.c.hi_ms == w.lo_ms, before.c.state == "pending", before.c.walked_at.is_not(None))
+    too_soon = sa.and_(w.lag_ms < before.c.lag_ms, w.walk0_ms < w.hi_ms + before.c.lag_ms + EPS_MS)
+    closed = sa.and_(w["pass"] == number, w.state == "closed", w.cause == LIVE)
+    both = sa.and_(closed, sa.exists().where(waits, too_soon))
+    _open_again(tx, key, both, "to be read again at the lag of the hour before")

@@ -1,0 +1,83 @@
+"""What of the windows is not closed: still open, lost, stuck, missed by an audit, or accepted as a loss."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from archiver.model import Window
+from archiver.store.apps import Key
+from archiver.store.engine import Tx
+from archiver.store.schema import windows
+from archiver.store.windows import LIVE, OF_CAUSE, OF_PASS, Wanted
+
+w, b = windows.c, sa.bindparam
+_LOST = w.state.in_(("expired", "stuck"))
+_TOUCHES = sa.and_(w.lo_ms < b("until_ms"), w.hi_ms > b("from_ms"))
+_IS_OPEN = (
+    sa.select(w.id)
+    .where(OF_CAUSE, w.hi_ms <= b("due_ms"), w.state.in_(("pending", "leased", "not_ready")), w.walked_at.is_(None))
+    .limit(1)
+)
+
+
+def is_due_unclosed(tx: Tx, key: Key, due_ms: int) -> bool:
+    """Whether pass 1 has a window that begins before then and is not closed, read or not, nor stuck, nor lost.
+
+    One that ends later was planned by another process, whose due was later; what is due of it is not closed, either.
+    """
+    still_open = w.state.in_(("pending", "leased", "not_ready"))
+    query = sa.select(w.id).where(OF_CAUSE, w.lo_ms < b("due_ms"), still_open).limit(1)
+    return tx.conn.execute(query, key.bound | {"number": 1, "the_cause": LIVE, "due_ms": due_ms}).first() is not None
+
+
+def missed(tx: Tx, key: Key, number: int) -> bool:
+    """Whether a pass has windows that nobody could look at."""
+    query = sa.select(w.id).where(OF_PASS, w.state == "skipped", w.unproven).limit(1)
+    return tx.conn.execute(query, key.bound | {"number": number}).first() is not None
+
+
+def is_open(tx: Tx, key: Key, wanted: Wanted) -> bool:
+    """Whether a window of this kind has neither been closed, nor found stuck or lost."""
+    bound = {"number": wanted.number, "the_cause": wanted.cause, "due_ms": wanted.due_ms}
+    return tx.conn.execute(_IS_OPEN, key.bound | bound).first() is not None
+
+
+def unaccepted_hole(tx: Tx, key: Key) -> bool:
+    """Whether a window of pass 1 is lost or stuck, and nobody has accepted that."""
+    query = sa.select(w.id).where(OF_PASS, _LOST).limit(1)
+    return tx.conn.execute(query, key.bound | {"number": 1}).first() is not None
+
+
+def lost(tx: Tx, key: Key, window: Window) -> list[Window]:
+    """What pass 1 has lost or cannot walk, as far as it touches a range."""
+    query = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS, _LOST, _TOUCHES).order_by(w.lo_ms)
+    bound = key.bound | {"number": 1} | _edges(window)
+    return [Window(row.lo_ms, row.hi_ms) for row in tx.conn.execute(query, bound)]
+
+
+def has_accepted(tx: Tx, key: Key, window: Window) -> bool:
+    """Whether something that touches a range has been accepted already."""
+    query = sa.select(w.id).where(OF_PASS, w.state == "accepted", w.cause != "before_first_contact", _TOUCHES).limit(1)
+    return tx.conn.execute(query, key.bound | {"number": 1} | _edges(window)).first() is not None
+
+
+def _edges(window: Window) -> dict[str, object]:
+    return {"from_ms": window.lo_ms, "until_ms": window.hi_ms}
+
+
+def accept(tx: Tx, key: Key, window: Window, *, reason: str, who: str) -> int:
+    """Accept what is lost or stuck in a range; gives how many windows that were.
+
+    With an hour whose file is lost go the tail of the hour before and the head of the next, lost with the same file.
+    """
+    lost_in = windows.update().where(OF_PASS, _LOST, _TOUCHES).values(fence=w.fence + 1).returning(w.id)
+    after = windows.alias("after")
+    same = sa.and_(after.c.app_id == w.app_id, after.c.source == w.source, after.c["pass"] == w["pass"])
+    beside = sa.or_(after.c.lo_ms == w.hi_ms, after.c.hi_ms == w.lo_ms)
+    holds_tail = sa.and_(same, beside, after.c.state == "accepted", after.c.walked_at.is_(None))
+    is_tail = sa.and_(w.state == "expired", w.walked_at.is_not(None), sa.exists().where(holds_tail))
+    tails = windows.update().where(OF_PASS, is_tail).returning(w.id)
+    verdict = {"state": "accepted", "accepted_by": who, "accepted_at": tx.now_ms()}
+    bound = key.bound | {"number": 1} | _edges(window)
+    accepted = tx.conn.execute(lost_in, bound | verdict | {"reason": reason, "next_attempt_at": None}).all()
+    return len(accepted) + len(tx.conn.execute(tails, bound | verdict).all())
