@@ -57,13 +57,3 @@ def _wrong_zone(app: str, offset_ms: int, files: Files) -> WrongZone:
         f" {shift_ms / HOUR_MS:+g} h beside the hour of their file",
         hint=f'hour_utc_offset = "{offset_text(offset_ms - shift_ms)}"',
     )
-
-
-def change_zone(tx: Tx, key: Key, before_ms: int, held: Watermark) -> tuple[int, Watermark]:
-    """The hours have another name from now on: open again what no later file under the old one vouches for."""
-    files = hours.files(tx, key, before_ms)
-    apps.note_zone(tx, key, None)
-    opened = reopening.reopen_zone(
-        tx, key, before_ms, vouching=files.vouching, reason="read under another hour_utc_offset"
-    )
-    return opened, watermarks.recompute(tx, key, held)

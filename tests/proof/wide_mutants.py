@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from archiver import closing, planning, pull, setbacks, status, walker
+from archiver import clocks, closing, planning, registering, setbacks, status, walker
 from archiver.errors import LeaseLost
 from archiver.model import HOUR_MS, Pass, Source, Step
 from archiver.pull import Pull
@@ -126,11 +126,11 @@ def one_message_proves_the_zone(patch: Patch) -> None:
 
 
 def changed_zone_reopens_nothing(patch: Patch) -> None:
-    def change_zone(self: Pull, tx: Tx, _before_ms: int | None, offset_ms: int) -> None:
-        apps.set_hour_offset(tx, self._key, offset_ms)
+    def change_zone(tx: Tx, key: Key, _source: Source, _before_ms: int | None, offset_ms: int) -> None:
+        apps.set_hour_offset(tx, key, offset_ms)
         tx.conn.execute(window_rows.update().where(w.naming_ms.is_not(None)).values(naming_ms=offset_ms))
 
-    patch.setattr(Pull, "_change_zone", change_zone)
+    patch.setattr(registering, "_change_zone", change_zone)
 
 
 def right_once_right_for_ever(patch: Patch) -> None:
@@ -287,7 +287,7 @@ def weaknesses_not_in_words(patch: Patch) -> None:
 
 
 def clocks_not_compared(patch: Patch) -> None:
-    patch.setattr(pull, "clock_problem", _nothing)
+    patch.setattr(clocks, "clock_problem", _nothing)
 
 
 def seconds_taken_for_milliseconds(patch: Patch) -> None:
