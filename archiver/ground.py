@@ -29,9 +29,9 @@ class Ground:
     """How far the server's clock was ahead of the database's when the pull began."""
     stop: Event
     count: Callable[[Tally], None]
-    """Told about each stored page."""
+    """Called with the tally of a page once it is stored."""
     moved: Callable[[int], None]
-    """Told where the watermark is after a window was closed."""
+    """Called with the watermark (ms) after a window was closed."""
     ahead: bool
     """Fetch and decode the next pages while these are stored."""
 

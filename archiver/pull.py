@@ -184,7 +184,9 @@ class Pull:
         if self.manner.audit is not None:  # of what is closed already, whatever lag is in force by now
             return [Wanted(self.manner.audit, windows.AUDIT, due_until(now_ms, 0))]
         in_turn = sorted(self._passes, key=lambda a_pass: (a_pass.number != 1, a_pass.number))
-        live = [Wanted(each.number, windows.LIVE, due_until(now_ms, each.lag_ms), each.lag_ms) for each in in_turn]
+        live = [
+            Wanted(a_pass.number, windows.LIVE, due_until(now_ms, a_pass.lag_ms), a_pass.lag_ms) for a_pass in in_turn
+        ]
         back = [Wanted(1, windows.BACKFILL, due_ms, settle_ms)]
         return live * self.manner.live + back * self.manner.backfill
 
@@ -319,4 +321,4 @@ class Pull:
 
 
 def _settle_ms(source: Source) -> int:
-    return next(each.lag_ms for each in source.passes if each.number == 1)
+    return next(a_pass.lag_ms for a_pass in source.passes if a_pass.number == 1)

@@ -238,25 +238,25 @@ def claim_in_words(entry: Entry) -> str:
 
 def weaknesses(entry: Entry) -> list[str]:
     """What weakens the claim, a sentence for each kind; none where nothing is known."""
-    found = []
+    sentences = []
     if entry["before"] is not None:
         lo, hi = iso(entry["before"]["lo_ms"]), iso(entry["before"]["hi_ms"])
-        found.append(f"Before the archive's beginning lies {lo} to {hi}, which the provider kept no longer.")
+        sentences.append(f"Before the archive's beginning lies {lo} to {hi}, which the provider kept no longer.")
     if entry["unproven"]:
         count = len(entry["unproven"])
-        found.append(f"{count} ranges rest on an order of the server that proved false later (unproven).")
+        sentences.append(f"{count} ranges rest on an order of the server that proved false later (unproven).")
     if not entry["order_trusted"]:
-        found.append("The server's order is not trusted at present.")
+        sentences.append("The server's order is not trusted at present.")
     if entry["clock_problem"]:
-        found.append(f"What is due is uncertain: {entry['clock_problem']}.")
+        sentences.append(f"What is due is uncertain: {entry['clock_problem']}.")
     if entry["zone_problem"]:
-        found.append(f"Nothing of these files is claimed: {entry['zone_problem']}.")
+        sentences.append(f"Nothing of these files is claimed: {entry['zone_problem']}.")
     confirmed_ms = entry["hours_confirmed_until_ms"]
     if confirmed_ms is not None and entry["complete_until_ms"] > max(confirmed_ms, entry["origin_ms"]):
-        found.append(f"That hour_utc_offset is right is confirmed by no message after {iso(confirmed_ms)}.")
+        sentences.append(f"That hour_utc_offset is right is confirmed by no message after {iso(confirmed_ms)}.")
     if entry["source"] == "hourly":
-        found.append("A file holds what arrived in its hour; what is filed later than that is found by audits.")
-    return found
+        sentences.append("A file holds what arrived in its hour; what is filed later than that is sentences by audits.")
+    return sentences
 
 
 def claims(tx: Tx) -> list[Entry]:

@@ -189,8 +189,8 @@ def best_shift(evidence: Evidence) -> tuple[int, int]:
         return 0, 0
     most = max(_in_hour(evidence, shift) for shift in shifts)
     likely = [shift for shift in shifts if _in_hour(evidence, shift) * 10 >= most * 9]
-    found = max(likely, key=lambda shift: (shift % 4 == 0, shift % 2 == 0, _in_hour(evidence, shift), -abs(shift)))
-    return found, _in_hour(evidence, found)
+    best = max(likely, key=lambda shift: (shift % 4 == 0, shift % 2 == 0, _in_hour(evidence, shift), -abs(shift)))
+    return best, _in_hour(evidence, best)
 
 
 def shift_hours(evidence: Evidence) -> int | None:

@@ -61,7 +61,7 @@ def risks(tx: Tx) -> list[Risk]:
     """What the server's settings risk: the protocol builds on a database that keeps what it has committed."""
     if not tx.postgres:
         return []
-    found = [
+    known = [
         Risk(f"{name} is off: {what}", f"{name} = on in postgresql.conf")
         for name, what in _AT_A_CRASH
         if _setting(tx, name) == "off"
@@ -69,16 +69,16 @@ def risks(tx: Tx) -> list[Risk]:
     usual = _setting(tx, "synchronous_commit")
     if usual in ("off", "local", "remote_write"):
         text = f"synchronous_commit is {usual}: the archiver's own commits are made with on, others' may be lost"
-        found.append(Risk(text, "synchronous_commit = on, for whatever else writes into this database"))
+        known.append(Risk(text, "synchronous_commit = on, for whatever else writes into this database"))
     standbys = int(tx.conn.exec_driver_sql(_STANDBYS).scalar_one())
     names = _setting(tx, "synchronous_standby_names")
     if standbys and not names:
         text = f"none of the {standbys} standbys connected is synchronous: a fail-over may lose the last commits"
-        found.append(Risk(text, "synchronous_standby_names in postgresql.conf"))
+        known.append(Risk(text, "synchronous_standby_names in postgresql.conf"))
     if names and not standbys:
         text = "commits wait for a synchronous standby, and none is connected"
-        found.append(Risk(text, "start the standby, or take it out of synchronous_standby_names"))
-    return found
+        known.append(Risk(text, "start the standby, or take it out of synchronous_standby_names"))
+    return known
 
 
 def _setting(tx: Tx, name: str) -> str:

@@ -209,11 +209,11 @@ def _evidence(tx: Tx, key: Key, naming_ms: int) -> list[tuple[Reading, Evidence]
         .order_by(w.lo_ms.desc())
         .limit(_FILES_LOOKED_AT)
     )
-    found: list[tuple[Reading, Evidence]] = []
+    readings: list[tuple[Reading, Evidence]] = []
     for lo_ms, text, walked_ms in tx.conn.execute(query, key.bound):
         evidence = {int(at): count for at, count in json.loads(text).items()}
-        found.append((Reading(lo_ms, walked_ms), evidence))
-    return sorted(found, key=lambda each: (-each[0].lo_ms, not agrees(each[1]), -each[0].read_ms))
+        readings.append((Reading(lo_ms, walked_ms), evidence))
+    return sorted(readings, key=lambda pair: (-pair[0].lo_ms, not agrees(pair[1]), -pair[0].read_ms))
 
 
 def vouched(vouching: Sequence[Reading]) -> sa.ColumnElement[bool]:

@@ -59,9 +59,9 @@ def index(tx: Tx) -> int | None:
     claimed = _claim(tx)
     if not claimed:
         return None
-    found = _index_pages(tx, list(dict.fromkeys(page_id for _, page_id in claimed)))
+    indexed = _index_pages(tx, list(dict.fromkeys(page_id for _, page_id in claimed)))
     tx.conn.execute(search_queue.delete().where(search_queue.c.id.in_([number for number, _ in claimed])))
-    return found
+    return indexed
 
 
 def _index_pages(tx: Tx, page_ids: Sequence[int]) -> int:
@@ -69,12 +69,12 @@ def _index_pages(tx: Tx, page_ids: Sequence[int]) -> int:
     second waits for the first one, and looks again for what the index lacks.
     """
     for _ in range(_RACES):
-        found = [text for query in (_new_bodies(page_ids), _new_revisions(page_ids)) for text in searchable(tx, query)]
+        texts = [text for query in (_new_bodies(page_ids), _new_revisions(page_ids)) for text in searchable(tx, query)]
         rows = sorted(
-            (app_id, msg_id, revision, position, part, timestamp_ms, told)
-            for app_id, msg_id, revision, position, timestamp_ms, text in found
+            (app_id, msg_id, revision, position, part, timestamp_ms, piece)
+            for app_id, msg_id, revision, position, timestamp_ms, text in texts
             if text
-            for part, told in enumerate(terms.parts(text))
+            for part, piece in enumerate(terms.parts(text))
         )
         try:
             with tx.savepoint() if tx.postgres else nullcontext():
@@ -83,7 +83,7 @@ def _index_pages(tx: Tx, page_ids: Sequence[int]) -> int:
             if not is_duplicate(error):
                 raise
         else:
-            return len(found)
+            return len(texts)
     raise DatabaseUnavailable("others indexed the same pages again and again between look and write")
 
 

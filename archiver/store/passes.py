@@ -29,14 +29,19 @@ def audits(tx: Tx, key: Key) -> list[Pass]:
 def numbered(tx: Tx, key: Key, configured: Sequence[Pass]) -> tuple[Pass, ...]:
     """The configured passes under the archive's own numbers. The caller holds the source's row."""
     number_of = {audit.lag_ms: audit.number for audit in audits(tx, key)}
-    found = []
-    for each in configured:
-        if each.number < FIRST_AUDIT:
-            found.append(each)
+    known_by = []
+    for a_pass in configured:
+        if a_pass.number < FIRST_AUDIT:
+            known_by.append(a_pass)
             continue
-        if each.lag_ms not in number_of:
-            number_of[each.lag_ms] = max(number_of.values(), default=FIRST_AUDIT - 1) + 1
-            row = {"app_id": key.app_id, "source": key.source, "number": number_of[each.lag_ms], "lag_ms": each.lag_ms}
+        if a_pass.lag_ms not in number_of:
+            number_of[a_pass.lag_ms] = max(number_of.values(), default=FIRST_AUDIT - 1) + 1
+            row = {
+                "app_id": key.app_id,
+                "source": key.source,
+                "number": number_of[a_pass.lag_ms],
+                "lag_ms": a_pass.lag_ms,
+            }
             tx.conn.execute(passes.insert(), row)
-        found.append(Pass(number_of[each.lag_ms], each.lag_ms))
-    return tuple(found)
+        known_by.append(Pass(number_of[a_pass.lag_ms], a_pass.lag_ms))
+    return tuple(known_by)

@@ -109,11 +109,11 @@ def _watched() -> Any:
 
         def _is_ready(self, waits_for: int) -> bool:
             """The driver's own word is not enough: some of 3.2 say so as well when they have only waited."""
-            found = select.poll()
-            found.register(
+            poll = select.poll()
+            poll.register(
                 self.pgconn.socket, select.POLLIN * bool(waits_for & 1) | select.POLLOUT * bool(waits_for & 2)
             )
-            return bool(found.poll(0))
+            return bool(poll.poll(0))
 
         def _give_up(self, within_s: float) -> None:
             if self.silence is not None and within_s >= self.silence.limits.answer_s:
@@ -128,7 +128,7 @@ def engine(url: str, limits: Limits) -> sa.Engine:
     """The pool of connections to a server."""
     given = sa.make_url(url).query
     tcp = {**_BEATS, "tcp_user_timeout": int(limits.answer_s * 1000)}  # libpq leaves out what the system does not have
-    found = sa.create_engine(
+    engine = sa.create_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
@@ -138,11 +138,11 @@ def engine(url: str, limits: Limits) -> sa.Engine:
         | {"connect_timeout": limits.connect_s, "autocommit": True},
     )
     silence = Silence(limits)
-    event.listen(found, "do_connect", silence.connect)
-    event.listen(found, "connect", _get_to_know)
-    event.listen(found, "checkin", silence.is_back)
-    event.listen(found, "begin", _begin)
-    return found
+    event.listen(engine, "do_connect", silence.connect)
+    event.listen(engine, "connect", _get_to_know)
+    event.listen(engine, "checkin", silence.is_back)
+    event.listen(engine, "begin", _begin)
+    return engine
 
 
 def _get_to_know(connection: Any, _record: Any) -> None:

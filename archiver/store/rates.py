@@ -139,8 +139,8 @@ def _rests_until(tx: Tx, group: str, now_ms: int, *, patient: bool = False) -> i
     if until_ms > now_ms + _LONGEST_REST_MS:
         return 0
     if until_ms > now_ms + _LONGEST_WAIT_MS and not patient:
-        told = f"{group.partition(' ')[0]} asked to be left alone until {iso(until_ms)}"
-        raise ProviderUnavailable(told, retry_after_s=(until_ms - now_ms) / SECOND_MS)
+        reason = f"{group.partition(' ')[0]} asked to be left alone until {iso(until_ms)}"
+        raise ProviderUnavailable(reason, retry_after_s=(until_ms - now_ms) / SECOND_MS)
     return until_ms
 
 

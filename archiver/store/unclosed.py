@@ -36,9 +36,9 @@ def missed(tx: Tx, key: Key, number: int) -> bool:
     return tx.conn.execute(query, key.bound | {"number": number}).first() is not None
 
 
-def is_open(tx: Tx, key: Key, wanted: Wanted) -> bool:
-    """Whether a window of this kind has neither been closed, nor found stuck or lost."""
-    bound = {"number": wanted.number, "the_cause": wanted.cause, "due_ms": wanted.due_ms}
+def is_open(tx: Tx, key: Key, kind: Wanted) -> bool:
+    """Whether a window of this kind has neither been closed, nor called stuck or lost."""
+    bound = {"number": kind.number, "the_cause": kind.cause, "due_ms": kind.due_ms}
     return tx.conn.execute(_IS_OPEN, key.bound | bound).first() is not None
 
 

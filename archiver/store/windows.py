@@ -40,7 +40,7 @@ class Claim(NamedTuple):
     walk0_ms: int | None
     progress_ms: int | None
     pages: int = 0
-    """How many pages the row counts, as far as this process knows: what it found, and what it has committed since."""
+    """How many pages the row counts, as far as this process knows: what was there, and what it has committed since."""
     owner: str = ""
     failed_ms: int | None = None
     """When this window failed first, since it last stored a page or was planned."""
@@ -177,13 +177,13 @@ def claim(tx: Tx, key: Key, wanted: Wanted, terms: Terms) -> Claim | None:
     bound = {"number": wanted.number, "the_cause": wanted.cause, "due_ms": wanted.due_ms}
     clock = {"now_ms": now_ms, "later_ms": now_ms + 2 * MINUTE_MS, "much_later_ms": now_ms + 2 * HOUR_MS}
     lists = {"dead": list(terms.dead), "tried": list(terms.tried)}
-    found = tx.conn.execute(query, key.bound | bound | clock | lists).first()
-    if found is None:
+    free = tx.conn.execute(query, key.bound | bound | clock | lists).first()
+    if free is None:
         return None
-    taken = {"window_id": found.id, "state": "leased", "reason": None, "distrusts": terms.distrusts}
+    taken = {"window_id": free.id, "state": "leased", "reason": None, "distrusts": terms.distrusts}
     if wanted.lag_ms is not None:
         taken["lag_ms"] = wanted.lag_ms
-    if found.distrusts != terms.distrusts:  # it was reached by an order that broke since
+    if free.distrusts != terms.distrusts:  # it was reached by an order that broke since
         taken |= {"progress_ms": None, "walk0_ms": None}
     lease = {"owner": terms.owner, "lease_until": now_ms + terms.lease_ms}
     return _claim(key, tx.conn.execute(_TAKE, taken | lease).one())
@@ -249,8 +249,8 @@ def hold(tx: Tx, claim: Claim, *, exact: bool = True) -> None:
 
     The row must also say what this process has committed. A database may forget its last commits (a crash without
     synchronous_commit, a fail-over to a replica that lags): then the fence may fit still, or fit again, and a walk that
-    went on would close its window without the page that was lost. Raises CommitsLost then. Unless `exact`, for
-    whoever gives a window back, whatever it counts.
+    went on would close its window without the page that was lost. Raises CommitsLost then. Unless `exact`, when a
+    window is given back, whatever it counts.
     """
     row = tx.conn.execute(_HOLD, {"window_id": claim.id, "our_fence": claim.fence}).first()
     if row is None or row.owner != claim.owner:

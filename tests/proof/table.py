@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Iterable
 
 from tests.proof.mutants import (
     MUTANTS,
@@ -66,25 +67,23 @@ def _lives(kind: str, seed: int) -> bool:
     return True
 
 
-def test_table_of_wider_mutants(databases: Databases) -> None:
-    print("\n| mutant | kind of wider worlds | killed in, first seeds (oracles) | scenario |\n|---|---|---|---|")  # noqa: T201
-    gc.disable()
+def _print_table(columns: str, rows: Iterable[tuple[str, str, bool]]) -> None:
+    """Print a row as soon as it is known; fails where a mutant lives."""
+    print(f"\n| mutant | {columns} | scenario |\n|{'---|' * (columns.count('|') + 3)}")  # noqa: T201
     alive = []
-    for mutant in WIDE_MUTANTS:
-        row, killed = _wide_row(mutant, databases)
+    gc.disable()
+    for name, row, killed in rows:
         print(row, flush=True)  # noqa: T201
-        alive += [] if killed else [mutant.name]
+        alive += [] if killed else [name]
     gc.enable()
     assert not alive
+
+
+def test_table_of_wider_mutants(databases: Databases) -> None:
+    rows = ((mutant.name, *_wide_row(mutant, databases)) for mutant in WIDE_MUTANTS)
+    _print_table("kind of wider worlds | killed in, first seeds (oracles)", rows)
 
 
 def test_table_of_mutants(databases: Databases) -> None:
-    print("\n| mutant | worlds of `make prove` | worlds of its own kind | scenario |\n|---|---|---|---|")  # noqa: T201
-    gc.disable()
-    alive = []
-    for mutant in MUTANTS:
-        row, killed = _row(mutant, databases)
-        print(row, flush=True)  # noqa: T201
-        alive += [] if killed else [mutant.name]
-    gc.enable()
-    assert not alive
+    rows = ((mutant.name, *_row(mutant, databases)) for mutant in MUTANTS)
+    _print_table("worlds of `make prove` | worlds of its own kind", rows)

@@ -106,7 +106,7 @@ class CursorSource:
     hour_offset_ms: int | None = None
 
     def first_contact(self, start_ms: int, now_ms: int) -> int:
-        """The first instant that is wanted and that the provider still keeps; queries reach back no further."""
+        """The first instant from `start_ms` on that the provider still keeps; queries reach back no further."""
         return first_contact(start_ms, now_ms, self.retention_ms)
 
     def fetch_now(self) -> int:
