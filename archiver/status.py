@@ -255,7 +255,7 @@ def weaknesses(entry: Entry) -> list[str]:
     if confirmed_ms is not None and entry["complete_until_ms"] > max(confirmed_ms, entry["origin_ms"]):
         sentences.append(f"That hour_utc_offset is right is confirmed by no message after {iso(confirmed_ms)}.")
     if entry["source"] == "hourly":
-        sentences.append("A file holds what arrived in its hour; what is filed later than that is sentences by audits.")
+        sentences.append("A file holds what arrived in its hour; what is filed later than that is found by audits.")
     return sentences
 
 
