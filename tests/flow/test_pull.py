@@ -105,21 +105,21 @@ def test_both_databases_hold_the_same_rows(both: Sequence[Database], make_archiv
         make_archive(database, name=database.kind, messages=2000, seed=5, start_ms=now - 2 * DAY, span_ms=DAY)
         for database in both
     ]
-    wanted = {
-        "messages": "msg_id, timestamp_ms, sender, recipient, conversation, chat_type, direction, raw, digest, lossy",
+    # Without the digest: the raw bytes name the port of the archive's own server.
+    columns_of = {
+        "messages": "msg_id, timestamp_ms, sender, recipient, conversation, chat_type, direction, raw,"
+        " CASE WHEN lossy THEN 1 END",
         "message_bodies": "msg_id, position, type, text, filename, secret, file_length, duration, width, height,"
         " thumb_secret, lat, lng, addr",
     }
-    found = []
+    stored = []
     for archive in archives:
         assert archive("pull") == 0
-        tables = [
-            archive.database.rows(f"SELECT {columns} FROM {table} ORDER BY 1, 2") for table, columns in wanted.items()
-        ]
-        server = str(archive.server.base_url).encode()
-        found.append([sorted(str(row).replace(server.decode(), "") for row in table) for table in tables])
-    assert found[0][1] == found[1][1]
-    assert len(found[0][0]) == len(found[1][0]) == 2000
+        tables = (archive.database.rows(f"SELECT {columns} FROM {table}") for table, columns in columns_of.items())
+        server = str(archive.server.base_url)
+        stored.append([sorted(repr(row).replace(server, "") for row in table) for table in tables])
+    assert stored[0] == stored[1]
+    assert len(stored[0][0]) == 2000
 
 
 def test_wrong_credentials_exit_4_and_are_not_printed(archive: Archive, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,13 +146,11 @@ def test_credentials_of_another_app_are_refused_before_anything_is_stored(archiv
     assert archive.count("messages") == 0
 
 
-def test_the_planner_learns_what_a_great_pull_has_brought(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL sees to that by itself
+def test_the_planner_learns_what_a_large_pull_has_brought(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("archiver.pull._MANY", 10)
     assert archive("pull") == 0
-    if archive.database.kind == "sqlite":
-        assert archive.database.value("SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'messages'") > 0
-    else:  # sees to that by itself, and not while others wait
-        assert archive.database.value("SHOW autovacuum") == "on"
+    assert archive.database.value("SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'messages'") > 0
 
 
 def test_the_rest_of_a_long_walk_is_cut_into_windows_that_others_may_walk(archive: Archive) -> None:

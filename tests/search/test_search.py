@@ -39,11 +39,6 @@ def check_in_sql(database: Database) -> None:
             assert [row[0] for row in rows] == right, ascii(query)
 
 
-def test_there_are_enough_queries() -> None:
-    assert len(QUERIES) >= 60
-    assert len({query for query, _ in QUERIES}) == len(QUERIES)
-
-
 def test_every_query_finds_what_it_should(database: Database) -> None:
     with filled(database) as store:
         check(store)

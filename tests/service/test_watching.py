@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -153,7 +154,7 @@ def test_a_run_that_died_counts_as_crashed_before_anybody_notes_it(archive: Arch
     assert archive.status()["runs"] == {"crashed": 1, "done": 2}
 
 
-def test_what_another_process_took_is_counted(archive: Archive) -> None:
+def test_status_adds_up_what_ended_runs_counted(archive: Archive) -> None:
     archive.server.faults.latency_ms = 5
     archive.write_config(page_size=20)
     settings = config.load(archive.config, {})
@@ -352,8 +353,7 @@ def test_the_addresses_of_alerts_are_secrets(archive: Archive) -> None:
     assert "move it to a file" in archive.errors
 
 
-def test_every_finding_has_a_page_in_the_manual(archive: Archive) -> None:
-    """Each alert of the program is raised by what it stands for."""
+def test_an_alert_is_raised_by_what_it_stands_for_and_is_in_both_manuals(archive: Archive) -> None:
     archive("pull")
     entry = archive.status()
     wrong: dict[str, dict[str, Any]] = {
@@ -375,6 +375,10 @@ def test_every_finding_has_a_page_in_the_manual(archive: Archive) -> None:
         assert found.name == name
     (full,) = alerts.findings([], {"disk_free_bytes": 5, "disk_size_bytes": 100}, overdue_ms=1, files=True)
     assert full.name == "ArchiverDiskNearlyFull"
+    docs = Path(alerts.__file__).parents[1] / "docs"
+    for page in ("operations.md", "operations.zh-CN.md"):
+        explained = set(re.findall(r"\*\*(Archiver\w+)", (docs / page).read_text(encoding="utf-8")))
+        assert {*wrong, full.name} <= explained, page
     assert alerts.findings([entry | {"configured": False, "quarantined": 1}], {}, overdue_ms=1, files=True) == []
     assert not re.search(r"\d{13}", json.dumps(full))
     assert status.has_hole([entry | {"holes": [{"state": "stuck"}]}])

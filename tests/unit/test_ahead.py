@@ -10,6 +10,7 @@ import pytest
 
 from archiver.ahead import lots
 from archiver.model import Page, Reject, Step
+from tests.service.conftest import wait_until
 
 
 def step(number: int, *, size: int = 10, end: str = "") -> Step:
@@ -71,8 +72,7 @@ def test_no_more_is_fetched_than_may_lie_around(size: int, allowed: int) -> None
     with lots(walk(), allowed) as arriving:
         first = next(arriving)
         most = allowed if size == 10 else len(first) + 1  # with those that were taken; one large page may always wait
-        while len(fetched) < most:
-            pass
+        wait_until(lambda: len(fetched) >= most)
     assert closed.is_set(), "the walk has ended with the block"
     assert len(first) <= 4
     assert len(fetched) == most

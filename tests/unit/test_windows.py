@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Window
 from archiver.windows import (
-    EPS_MS,
     TOLERATED_SKEW_MS,
     agrees,
     clock_problem,
@@ -40,10 +39,19 @@ def test_a_second_clock_may_delay_but_never_advance(server_ms: int, database_ms:
         assert now_ms == database_ms
 
 
-@given(instants, instants, st.integers(0, 2 * DAY_MS))
-def test_a_window_closes_only_when_its_walk_began_late_enough(walk0_ms: int, hi_ms: int, lag_ms: int) -> None:
-    assert settled(walk0_ms, hi_ms, lag_ms) == (walk0_ms >= hi_ms + lag_ms + EPS_MS)
-    assert settled(walk0_ms, due_until(walk0_ms, lag_ms), lag_ms)
+@pytest.mark.parametrize(
+    ("walk0_ms", "closes"), [(10_000, False), (70_000, False), (71_999, False), (72_000, True), (90_000, True)]
+)
+def test_a_window_closes_only_when_its_walk_began_late_enough(walk0_ms: int, closes: bool) -> None:
+    """A window up to 10 s, a lag of 60 s, and 2 s between the clocks of the provider's nodes."""
+    assert settled(walk0_ms, 10_000, 60_000) is closes
+
+
+@given(instants, st.integers(0, 2 * DAY_MS), st.integers(1, DAY_MS))
+def test_what_is_due_is_the_latest_that_may_close(now_ms: int, lag_ms: int, more_ms: int) -> None:
+    due_ms = due_until(now_ms, lag_ms)
+    assert settled(now_ms, due_ms, lag_ms)
+    assert not settled(now_ms, due_ms + more_ms, lag_ms)
 
 
 @given(instants, spans, spans, st.integers(0, 50))
@@ -53,6 +61,11 @@ def test_windows_tile_what_they_are_cut_from(from_ms: int, length_ms: int, span_
     assert len(windows) == min(most, -(-length_ms // span_ms))
     assert reach(from_ms, windows) == (windows[-1].hi_ms if windows else from_ms)
     assert all(0 < window.hi_ms - window.lo_ms <= span_ms for window in windows)
+    borders = [from_ms, *(window.hi_ms for window in windows)]
+    assert [window.lo_ms for window in windows] == borders[:-1]
+    assert borders[-1] <= until_ms
+    if windows and len(windows) < most:
+        assert borders[-1] == until_ms
     back = cut_back(from_ms, until_ms, span_ms, most)
     assert reach_back(until_ms, back) == (back[-1].lo_ms if back else until_ms)
     assert cut(from_ms, until_ms, span_ms, 1)[0].lo_ms == from_ms
