@@ -162,7 +162,7 @@ def anchors(text: str) -> set[str]:
 
 
 @pytest.mark.parametrize("sql", STATEMENTS)
-def test_every_query_that_is_shown_runs(archive: Store, sql: str) -> None:
+def test_every_query_that_is_shown_is_right_sql(archive: Store, sql: str) -> None:
     columns, rows = ask(archive, sql)
     assert columns
     assert rows == []  # the archive is empty
