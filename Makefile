@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full deploy-test image-test soak check format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search
+.PHONY: demo test test-full test-lowest deploy-test image-test soak check format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -19,6 +19,10 @@ test-full: $(VENV)/dev.installed           ## what CI runs; a skipped test fails
 deploy-test: $(VENV)/deploy.installed      ## deploy/ by systemd, Prometheus, hadolint ...; lists what it skips, and why
 	$(BIN)/python -m pytest -m deploy -rs tests/deploy
 
+LOWEST := $(VENV)-lowest
+test-lowest: $(LOWEST)/installed           ## the lowest versions that pyproject.toml allows, in an environment of their own
+	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not full and not deploy" tests/unit tests/store tests/sources tests/export
+
 check: $(VENV)/dev.installed               ## style, types, architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -29,7 +33,7 @@ format: $(VENV)/dev.installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-lock: $(VENV)/dev.installed                ## renew both lock files, without index addresses
+lock: $(VENV)/dev.installed                ## renew the lock files, without index addresses
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade \
 	    --python-version 3.11 pyproject.toml --extra metrics -o requirements.lock
@@ -39,6 +43,11 @@ lock: $(VENV)/dev.installed                ## renew both lock files, without ind
 	    --python-version 3.11 --group pyproject.toml:deploy -c requirements-dev.lock -o requirements-deploy.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
 	    --python-version 3.11 --group pyproject.toml:scale -o requirements-scale.lock
+	$(BIN)/uv pip compile --universal --no-emit-index-url --no-header --no-annotate --quiet --resolution lowest-direct \
+	    --python-version 3.11 pyproject.toml --extra metrics --extra parquet -o $(VENV)/lowest.txt
+	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
+	    --python-version 3.11 pyproject.toml --extra metrics --extra parquet --group dev -c $(VENV)/lowest.txt \
+	    -o requirements-lowest.lock
 
 WORLDS ?= 20000
 FIRST  ?= 0
@@ -95,7 +104,7 @@ bench-search: $(VENV)/dev.installed        ## searching a million messages again
 	$(BIN)/python -m bench.search
 
 clean:
-	rm -rf $(VENV) $(VENV)-clients $(VENV)-dlt $(VENV)-singer $(SCALE) demo dist
+	rm -rf $(VENV) $(LOWEST) $(VENV)-clients $(VENV)-dlt $(VENV)-singer $(SCALE) demo dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -107,6 +116,11 @@ $(VENV)/runtime.installed: requirements.lock | $(VENV)/bin/python
 
 $(VENV)/dev.installed: requirements-dev.lock | $(VENV)/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	touch $@
+
+$(LOWEST)/installed: requirements-lowest.lock
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-lowest.lock
 	touch $@
 
 # Tools of the system where we may install them; what is missing all the same is skipped, with the reason.
