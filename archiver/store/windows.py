@@ -90,8 +90,13 @@ _THIS = w.id == b("window_id")
 _FIRST = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS).order_by(w.lo_ms).limit(1)
 _LAST = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS).order_by(w.lo_ms.desc()).limit(1)
 # What was cut off at the retention's edge has no pages of its own, and says nothing of how dense messages lie.
+# Pages of what lies outside the window do not get fewer when it is narrower: a list without an upper bound and without
+# order is read to its end for each window, and to cut ever more of them would never end.
+_PAGES_INSIDE = w.pages - w.pages * w.outside // sa.func.coalesce(sa.func.nullif(w.received, 0), 1)
 _WALKED = (
-    sa.select(w.hi_ms - w.lo_ms, w.pages).where(OF_CAUSE, w.state.in_(("closed", "expired")), w.pages > 0).limit(1)
+    sa.select(w.hi_ms - w.lo_ms, _PAGES_INSIDE)
+    .where(OF_CAUSE, w.state.in_(("closed", "expired")), w.pages > 0)
+    .limit(1)
 )
 _WAITING = sa.select(sa.func.count(), sa.func.count(w.failed_at)).where(
     OF_CAUSE, w.state == "pending", w.walked_at.is_(None)

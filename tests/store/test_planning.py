@@ -48,14 +48,14 @@ class Plans:
         query = f"SELECT lo_ms, hi_ms, state FROM windows WHERE pass = {number} ORDER BY lo_ms"
         return [(lo - self.origin_ms, hi - self.origin_ms, state) for lo, hi, state in self.database.rows(query)]
 
-    def close(self, number: int = 1, cause: str = LIVE, pages: int = 1) -> None:
-        """Walk and close what is planned, with so many pages a window."""
+    def close(self, number: int = 1, cause: str = LIVE, **counted: int) -> None:
+        """Walk and close what is planned, with a page a window if nothing else is said."""
         while True:
             with self.store.write() as tx:
                 claim = windows.claim(tx, self.key, Wanted(number, cause, 2**60), TERMS)
                 if claim is None:
                     return
-                windows.close(tx, claim, by_order=False, pages=pages)
+                windows.close(tx, claim, by_order=False, **{"pages": 1, **counted})
 
     def fail(self) -> None:
         with self.store.write() as tx:
@@ -104,6 +104,18 @@ def test_windows_that_failed_leave_room_for_others(cursor: Plans) -> None:
         cursor.fail()
     cursor.plan(ORIGIN + 20 * DAY_MS, Pass(1, MINUTE_MS))
     assert len(cursor.rows()) == AHEAD + 2
+
+
+@pytest.mark.parametrize(("outside", "narrower"), [(0, True), (1990, False)])
+def test_dense_windows_are_followed_by_narrower_ones_unless_it_lies_outside(
+    cursor: Plans, outside: int, narrower: bool
+) -> None:
+    """A list without an end and without order is read whole for any window: narrower ones would multiply that."""
+    cursor.plan(ORIGIN + 20 * DAY_MS, Pass(1, MINUTE_MS))
+    cursor.close(pages=40, received=2000, new=1000, known=1000, outside=outside)
+    cursor.plan(ORIGIN + 20 * DAY_MS, Pass(1, MINUTE_MS))
+    before, after = (hi - lo for lo, hi, _ in (cursor.rows()[0], cursor.rows()[-1]))
+    assert after == (before // 4 if narrower else DAY_MS)
 
 
 def test_of_the_audits_that_are_due_only_the_longest_looks(cursor: Plans) -> None:
