@@ -28,6 +28,7 @@ check: $(VENV)/dev.installed               ## style, types, architecture
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/codespell
 
 format: $(VENV)/dev.installed
 	$(BIN)/ruff check --fix .
