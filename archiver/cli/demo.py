@@ -69,7 +69,8 @@ client_secret_file = "{secret}"
 start = {start}
 rate = "100/s"
 
-# The same app once more, by the hourly files that the public cloud serves: a few hours, ten requests a minute.
+# The same app once more, by the hourly files that the public cloud serves: a few hours. The public cloud allows ten
+# requests a minute, which is the default; the stand-in server allows more.
 [[apps]]
 org = "{org}"
 app = "{app}"
@@ -79,6 +80,7 @@ client_secret_file = "{secret}"
 source = "hourly"
 start = {hourly_start}
 early = "off"
+rate = "100/s"
 """
 
 

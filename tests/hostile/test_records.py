@@ -145,7 +145,7 @@ def test_hostile_records_leave_the_same_rows_on_both_databases(both: Sequence[Da
 @pytest.mark.parametrize("part", range(1, 5))
 def test_many_hostile_examples_on_each_database(both: Sequence[Database], part: int) -> None:
     run = int(os.environ.get("ARCHIVER_PROVE_PART", "1/1").split("/")[0])  # other parts, other examples
-    compare(both, int(os.environ.get("ARCHIVER_HOSTILE_EXAMPLES", "2000")) // 4, 4 * (run - 1) + part)
+    compare(both, int(os.environ.get("ARCHIVER_HOSTILE_EXAMPLES", "600")) // 4, 4 * (run - 1) + part)
 
 
 @pytest.mark.parametrize("stamp", [-(2**63), 2**63 - 1, -1, 0])
