@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import time
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from archiver import logs
+from archiver import host, logs
 from archiver.cli import common
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
 from archiver.export import FORMATS
@@ -68,7 +67,7 @@ def _export(
 
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
-    request = exports.Request(form, output, wanted, getpass.getuser(), case, reason, text, attachments, bom)
+    request = exports.Request(form, output, wanted, host.account(), case, reason, text, attachments, bom)
     with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
         blobs = fetching.open_blobs(settings) if attachments else None
         with _Bar(str(output), plain=common.plain(ctx)) as bar:

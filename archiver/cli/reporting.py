@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 import sys
 from typing import Any
 
 import click
 
-from archiver import review
+from archiver import host, review
 from archiver import status as standing
 from archiver.cli import common, show
 from archiver.cli.common import INSTANT
@@ -166,7 +165,7 @@ def accept(ctx: click.Context, from_ms: int, to_ms: int, reason: str, name: str 
           --to 2026-11-01T01:00:00Z --reason "provider outage, ticket 42"
     """
     with common.archive(ctx, offline=True) as (_, store):
-        count = review.accept(store, common.stretch(from_ms, to_ms), reason, getpass.getuser(), app=name)
+        count = review.accept(store, common.stretch(from_ms, to_ms), reason, host.account(), app=name)
     click.echo(f"{count} window{'' if count == 1 else 's'} accepted")
     return EXIT_DONE
 

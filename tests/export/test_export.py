@@ -77,6 +77,16 @@ def test_every_export_is_two_rows_that_say_who_what_and_why(archive: Archive, tm
     assert archive("export", "verify", str(place), "--sha256", "0" * 64) == 3
 
 
+def test_who_exports_is_the_operating_systems_word(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOGNAME", "somebody-else\x1b[2J")
+    monkeypatch.setattr(os, "getuid", lambda: 1_000_650_000)  # a container's, without a name
+    assert archive("export", "--format", "jsonl", "--output", str(tmp_path / "out")) == 0
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["who"] == "1000650000"
+    assert {row[0] for row in archive.database.rows("SELECT who FROM audit_log")} == {"1000650000"}
+
+
 def test_no_row_of_the_audit_log_is_changed_or_deleted(archive: Archive, tmp_path: Path) -> None:
     assert archive("export", "--format", "csv", "--output", str(tmp_path / "out")) == 0
     for statement in ("UPDATE audit_log SET who = 'nobody'", "DELETE FROM audit_log"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 import subprocess
 import sys
 import time
@@ -181,7 +183,8 @@ def test_quarantine_is_listed_shown_and_requeued(archive: Archive, monkeypatch: 
     assert archive("quarantine", "show", "999") == 2
 
 
-def test_stuck_is_a_hole_until_it_is_accepted(archive: Archive) -> None:
+def test_stuck_is_a_hole_until_it_is_accepted(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LOGNAME", "somebody-else")
     server = archive.server
     middle = server.records[150].timestamp_ms
     archive("pull")
@@ -203,7 +206,7 @@ def test_stuck_is_a_hole_until_it_is_accepted(archive: Archive) -> None:
     assert status["complete_until_ms"] > high - 1
     assert [hole["state"] for hole in status["holes"]] == ["accepted"]
     who = archive.database.rows("SELECT accepted_by, reason FROM windows WHERE state = 'accepted'")
-    assert who[0][0]
+    assert who[0][0] == pwd.getpwuid(os.getuid()).pw_name
     assert who[0][1] == "ticket 42"
     assert archive("coverage", "--format", "json") == 0
     assert json.loads(archive.output)["apps"][0]["holes"][0]["reason"] == "ticket 42"
