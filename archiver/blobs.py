@@ -50,9 +50,15 @@ class Blobs:
         with _told("opened"):
             if parts.scheme == "file":
                 self._root = Path(unquote(parts.path))
-                self._store: LocalStore | S3Store = LocalStore(prefix=self._root, mkdir=True)
+                self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                self._store: LocalStore | S3Store = LocalStore(prefix=self._root)
             else:
                 self._store = _s3(parts.netloc, unquote(parts.path).strip("/"), endpoint)
+
+    @property
+    def folder(self) -> Path | None:
+        """The store's root on this machine; None where it is elsewhere."""
+        return self._root
 
     def save(self, file: IO[bytes], sha256: str, size: int, progress: Callable[[int], None] = lambda _: None) -> bool:
         """Store a whole file under its digest, safe from a power cut when this returns; False where it was there.

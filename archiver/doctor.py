@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import io
+import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from threading import Event
 from typing import Literal, NamedTuple
 
-from archiver import alerts, wiring
+from archiver import alerts, host, wiring
 from archiver.blobs import Blobs
 from archiver.config import App, Settings
 from archiver.errors import (
@@ -53,6 +55,7 @@ def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Ite
             yield from _tried("rights", lambda: _rights(store))
             yield from _tried("durability", lambda: _durability(store))
             yield from _tried("disk", lambda: _disk(store))
+            yield from _open_to_all("database", health.files(store), "0600")
             yield from _tried("clock", lambda: _clock(store))
             yield from _tried("text search", lambda: _search(store))
             for app in settings.apps:
@@ -109,6 +112,14 @@ def _durability(store: Store) -> Iterator[Finding]:
         yield Finding("warning", "durability", *risk)
     if not found:
         yield Finding("ok", "durability", "the database keeps what it has committed, as far as its settings say")
+
+
+def _open_to_all(what: str, paths: Sequence[Path], mode: str) -> Iterator[Finding]:
+    """What was made before the program saw to it, or by another one, under a umask that lets everybody read."""
+    open_ones = [str(path) for path in paths if host.is_open_to_all(path)]
+    if open_ones:
+        remedy = f"chmod {mode} {' '.join(map(shlex.quote, open_ones))}"
+        yield Finding("warning", what, f"everybody on this machine may read {', '.join(open_ones)}", remedy)
 
 
 def _disk(store: Store) -> Iterator[Finding]:
@@ -201,6 +212,7 @@ def _attachments(settings: Settings) -> Iterator[Finding]:
     if found is None:
         return
     blobs = Blobs(found.store, found.endpoint)
+    yield from _open_to_all("attachments", [blobs.folder] if blobs.folder else [], "0700")
     digest = hashlib.sha256(b"").hexdigest()
     blobs.save(io.BytesIO(), digest, 0)
     if blobs.digest(digest) != (digest, 0):

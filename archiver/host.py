@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import stat
+from pathlib import Path
 
 from archiver import logs
 
@@ -20,3 +22,11 @@ def account() -> str:
         return str(number)
     # A directory service may hold bytes in any encoding, and the manifest and a database take text alone.
     return logs.visible(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
+
+
+def is_open_to_all(path: Path) -> bool:
+    """Whether every account of this machine may read a file, or list a folder, as far as its own mode says."""
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import io
+import os
 import sys
 from typing import Any
 
@@ -118,6 +119,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 def prepare_process() -> None:
     """What is set once for the whole process."""
+    os.umask(0o077)  # whatever is made here holds chats, whoever makes it: SQLite, the store of attachments, a library
     # A page is ten thousand values that live until it is stored: looking for garbage among them took a fifth of a pull.
     gc.set_threshold(50_000, 20, 20)
     # Who stores a page waits for the database again and again, and each time for who reads the next one.

@@ -8,9 +8,10 @@ whoever went on would commit a watermark over nothing.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -218,7 +219,7 @@ class Store:
 
 
 def open_store(url: str, clock: Callable[[], int] | None = None, *, limits: Limits = LIMITS) -> Store:
-    """Open the database at an SQLAlchemy URL; nothing is created but an empty SQLite file.
+    """Open the database at an SQLAlchemy URL; nothing is created but an empty SQLite file, which we alone may read.
 
     `limits`: for how long a server may be silent.
     """
@@ -228,10 +229,17 @@ def open_store(url: str, clock: Callable[[], int] | None = None, *, limits: Limi
             raise ConfigurationError(f"[database] url: there is no folder {folder}", hint=f"mkdir -p {folder}")
         if url == "sqlite://":  # nobody else sees a database in memory, so it has one engine
             return Store(_sqlite_engine(url, _LASTING), clock)
+        _make_private(Path(url.removeprefix("sqlite:///").partition("?")[0]))
         # The last one back is the first one out: a single connection fills its cache.
         engine, hasty = (_sqlite_engine(url, pragmas, pool_use_lifo=True) for pragmas in (_LASTING, _HASTY))
         return Store(engine, clock, hasty=hasty)
     return Store(postgres.engine(url, limits), clock, limits=limits)
+
+
+def _make_private(path: Path) -> None:
+    """SQLite makes its file by the umask, which lets everybody read; `-wal` and `-shm` take their rights from it."""
+    with suppress(OSError):  # where it cannot be made, SQLite says so
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _sqlite_engine(url: str, pragmas: Sequence[str], **pooled: Any) -> sa.Engine:

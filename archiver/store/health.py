@@ -85,6 +85,14 @@ def _setting(tx: Tx, name: str) -> str:
     return str(tx.conn.scalar(sa.select(sa.func.current_setting(name))))
 
 
+def files(store: Store) -> list[Path]:
+    """The files of an SQLite archive that are there; none for a server's."""
+    path = store.engine.url.database
+    if store.engine.dialect.name != "sqlite" or not path:
+        return []
+    return [file for file in (Path(path), Path(f"{path}-wal"), Path(f"{path}-shm")) if file.exists()]
+
+
 def journal(store: Store) -> str | None:
     """Where the files of an SQLite archive lie on a file system that cannot share memory: WAL fails there."""
     path = store.engine.url.database
