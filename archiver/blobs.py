@@ -22,6 +22,7 @@ import obstore
 from obstore import exceptions as obstore_errors
 from obstore.store import LocalStore, S3Store
 
+from archiver import host
 from archiver.errors import ArchiveIncomplete, ConfigurationError, TryAgainLater
 
 _PIECE = 8 << 20
@@ -88,12 +89,23 @@ class Blobs:
         try:
             obstore.put(self._store, incoming, file, use_multipart=True, chunk_size=_PIECE, max_concurrency=2)
             with suppress(obstore_errors.AlreadyExistsError):
-                obstore.copy(self._store, incoming, name, overwrite=False)
+                self._name(incoming, name)
                 return True
             return False
         finally:
             with suppress(*_FAILURES):
                 obstore.delete(self._store, incoming)
+
+    def _name(self, incoming: str, name: str) -> None:
+        """Give a whole file its name. Raises AlreadyExistsError where something has it."""
+        try:
+            obstore.copy(self._store, incoming, name, overwrite=False)
+        except obstore_errors.GenericError:
+            # On this machine that is a hard link, which FAT and many network file systems lack. A rename would replace
+            # what another process stored a moment ago: the same content.
+            if self._root is None or self._size(name) is not None:
+                raise
+            obstore.rename(self._store, incoming, name)
 
     def _size(self, name: str) -> int | None:
         try:
@@ -104,12 +116,10 @@ class Blobs:
     def _sync(self, name: str) -> None:
         """A row that says `stored` must not be more durable than the bytes: a power cut comes when it will."""
         if self._root is not None:
-            for path in (self._root / name, *(self._root / name).parents[:3]):
-                descriptor = os.open(path, os.O_RDONLY)
-                try:
-                    os.fsync(descriptor)
-                finally:
-                    os.close(descriptor)
+            with (self._root / name).open("rb") as file:
+                os.fsync(file.fileno())
+            for folder in (self._root / name).parents[:3]:
+                host.sync_folder(folder)
 
     def digest(self, sha256: str) -> tuple[str, int] | None:
         """SHA-256 and length of what lies under a digest's name, read again to the last byte; None: nothing does."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import pwd
 import stat
 from pathlib import Path
+from typing import IO
 
 from archiver import logs
+
+_CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EISDIR, errno.EACCES, errno.EPERM)
+_CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 def account() -> str:
@@ -30,3 +36,33 @@ def is_open_to_all(path: Path) -> bool:
         return bool(path.stat().st_mode & stat.S_IROTH)
     except OSError:
         return False
+
+
+def sync_folder(path: Path) -> None:
+    """Force the names in a folder to the disk, where that can be done: many network file systems cannot.
+
+    There nothing better is to be had, and what was written is whole all the same, unless the power fails.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        if error.errno not in _CANNOT_SYNC:
+            raise
+
+
+def lock(file: IO[bytes]) -> bool:
+    """Take a file for this process until it is closed; False where the file system has no locks.
+
+    Raises BlockingIOError where another process has it.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in _CANNOT_LOCK:
+            raise
+        return False
+    return True

@@ -7,9 +7,9 @@ whose files are all there. It is removed when the manifest stands, so a folder h
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
+import logging
 import os
 import re
 import shutil
@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 from urllib.parse import quote
 
+from archiver import host
 from archiver.errors import TryAgainLater, UsageError
+
+log = logging.getLogger("archiver.exports")
 
 MANIFEST, CHECKSUM, JOURNAL = "manifest.json", "manifest.json.sha256", "export.journal"
 MESSAGES, ATTACHMENTS = "messages", "attachments"
@@ -125,7 +128,8 @@ class Folder:
 
     def _take(self, file: IO[bytes], header: dict[str, Any]) -> None:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not host.lock(file):
+                log.warning("%s has no locks: see that no other export writes there at the same time", self.path)
         except BlockingIOError:
             raise TryAgainLater(f"another process exports into {self.path}") from None
         content = file.read()
@@ -190,7 +194,7 @@ class Folder:
                     file.flush()
                     os.fsync(file.fileno())
                 partial.rename(final)
-                _sync(final.parent)
+                host.sync_folder(final.parent)
             except BaseException:
                 with suppress(OSError):
                     partial.unlink(missing_ok=True)
@@ -225,7 +229,7 @@ class Folder:
         """Let go of the journal: the manifest stands."""
         with _told(self.path):
             (self.path / JOURNAL).unlink()
-            _sync(self.path)
+            host.sync_folder(self.path)
 
     def close(self) -> None:
         self._journal.close()
@@ -234,14 +238,6 @@ class Folder:
 def binary(sink: Sink) -> IO[bytes]:
     """A sink has all of a file that writers use."""
     return cast("IO[bytes]", sink)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -155,3 +157,53 @@ def test_memory_is_bounded_whatever_the_size(shelf: Shelf) -> None:
     command = [sys.executable, "-c", MEASURE, shelf.url, shelf.endpoint or ""]
     told = subprocess.run(command, capture_output=True, text=True, check=True, env={**os.environ, **KEYS}).stdout
     assert int(told) < 96 * 1024  # kB, for 256 MiB
+
+
+WITHOUT_LINKS = """
+import ctypes, errno, hashlib, io, platform, struct, sys
+from archiver.blobs import Blobs
+
+def refuse(*calls):
+    \"\"\"These system calls end with EPERM from now on, as link() does on FAT and many network file systems.\"\"\"
+    load, equal, give = 0x20, 0x15, 0x06
+    rules = [(load, 0, 0, 0)]
+    rules += [(equal, len(calls) - place, 0, call) for place, call in enumerate(calls)]
+    rules += [(give, 0, 0, 0x7fff0000), (give, 0, 0, 0x00050000 | errno.EPERM)]
+    program = b"".join(struct.pack("HBBI", *rule) for rule in rules)
+    kept = ctypes.create_string_buffer(program)
+    head = struct.pack("HxxxxxxP", len(rules), ctypes.addressof(kept))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0, "no new privileges"
+    assert libc.prctl(22, 2, ctypes.c_char_p(head)) == 0, ctypes.get_errno()
+
+refuse(*{"x86_64": (86, 265), "aarch64": (37,)}[platform.machine()])
+blobs = Blobs(sys.argv[1])
+for size in (5, 9 << 20):
+    data = b"x" * size
+    sha256 = hashlib.sha256(data).hexdigest()
+    saved = [blobs.save(io.BytesIO(data), sha256, size) for _ in range(2)]
+    print(saved, blobs.digest(sha256) == (sha256, size))
+"""
+
+
+def test_a_file_system_without_hard_links_takes_contents_too(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", WITHOUT_LINKS, f"file://{tmp_path}"], capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["[True, False] True"] * 2, done.stderr
+    assert not list((tmp_path / "incoming").iterdir())
+
+
+def test_a_folder_that_cannot_be_synced_takes_contents_and_a_broken_one_does_not(
+    folder: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, problem = os.fsync, errno.EINVAL
+
+    def sync_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(problem, os.strerror(problem))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync_files)
+    assert save(folder, b"x")[1]
+    problem = errno.EIO
+    with pytest.raises(TryAgainLater, match="Input/output error"):
+        save(folder, b"y")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
+import os
 import signal
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +102,43 @@ def test_two_exports_into_one_folder_are_one_too_many(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="differs in: format"):
         Folder(tmp_path / "out", {**HEADER, "format": "csv"})
     Folder(tmp_path / "out", HEADER).close()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_takes_an_export_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    place = Folder(tmp_path / "out", HEADER)
+    place.finished_day(DAY)
+    place.close()
+    assert "has no locks: see that no other export writes there" in caplog.text
+    again = Folder(tmp_path / "out", HEADER)
+    assert again.days
+    again.close()
+
+
+def test_a_file_system_that_cannot_sync_a_folder_takes_an_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync, problem = os.fsync, errno.EINVAL
+
+    def sync_files(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(problem, os.strerror(problem))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync_files)
+    place = Folder(tmp_path / "out", HEADER)
+    with place.create("a/b") as sink:
+        sink.write(b"line")
+    problem = errno.EIO
+    with pytest.raises(TryAgainLater, match="Input/output error"), place.create("a/c"):
+        pass
+    place.close()
 
 
 def test_a_day_that_a_later_snapshot_lacks_is_removed(tmp_path: Path) -> None:
