@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import io
 import shlex
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -60,6 +61,8 @@ def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Ite
             yield from _tried("text search", lambda: _search(store))
             for app in settings.apps:
                 yield from _app(app, settings, store, stop)
+    if settings.attachments or any(app.source == "hourly" for app in settings.apps):
+        yield from _tried("temporary files", _temporary)
     if settings.attachments:
         yield from _tried("attachments", lambda: _attachments(settings))
     if test_alert:
@@ -204,6 +207,11 @@ def _zone(app: App, store: Store, name: str) -> Iterator[Finding]:
         newest = iso(files.agreed_ms) if files.agreed_ms is not None else None
         text = f"the file of {newest} holds the hour it is named for" if newest else "nothing speaks against it"
         yield Finding("ok", f"{name}: hour zone", text)
+
+
+def _temporary() -> Iterator[Finding]:
+    host.check_temporary_folder()
+    yield Finding("ok", "temporary files", f"can be made in {tempfile.gettempdir()}")
 
 
 def _attachments(settings: Settings) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from threading import Event
 
-from archiver import wiring
+from archiver import host, wiring
 from archiver.attachments import Fetching, Manner, Outcome
 from archiver.blobs import Blobs
 from archiver.config import Attachments, Settings
@@ -81,6 +81,7 @@ def fetch(
 ) -> Outcome | None:
     """Fetch what is due of one app; None where nothing of it was ever archived."""
     found = configured(settings)
+    host.check_temporary_folder()
     with store.read() as tx:
         app_id = apps.find_app(tx, line.app.name)
     if app_id is None:

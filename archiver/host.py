@@ -7,10 +7,12 @@ import fcntl
 import os
 import pwd
 import stat
+import tempfile
 from pathlib import Path
 from typing import IO
 
 from archiver import logs
+from archiver.errors import TryAgainLater, UsageError
 
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EISDIR, errno.EACCES, errno.EPERM)
 _CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
@@ -36,6 +38,18 @@ def is_open_to_all(path: Path) -> bool:
         return bool(path.stat().st_mode & stat.S_IROTH)
     except OSError:
         return False
+
+
+def check_temporary_folder() -> None:
+    """Raise UsageError where no temporary file can be made; whoever downloads asks before anything is asked for."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.write(b"x")
+    except OSError as error:
+        problem = f"a temporary file cannot be made: {error.strerror or type(error).__name__}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise TryAgainLater(problem, hint="make room there, or name another folder in TMPDIR") from None
+        raise UsageError(problem, hint="a folder in TMPDIR in which this account may write") from None
 
 
 def sync_folder(path: Path) -> None:

@@ -11,7 +11,7 @@ from functools import partial
 from threading import Event, Lock
 from typing import IO
 
-from archiver import logs, planning, searching
+from archiver import host, logs, planning, searching
 from archiver.config import App, Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, ConfigurationError, UsageError
 from archiver.http import Client, Downloaded, Limits, SignedLink, download
@@ -179,7 +179,7 @@ def _pull_one(
     try:
         outcome = pull(line, settings, store, stop=stop, watcher=watcher(app) if watcher else None, **ways)
     except ArchiverError as error:
-        log.error("%s: %s", app.name, error)
+        log.error("%s: %s%s", app.name, error, f" (try: {error.hint})" if error.hint else "")
         return error.exit_code
     tell(app, outcome)
     return outcome.exit_code
@@ -189,6 +189,8 @@ def pull(
     line: Line, settings: Settings, store: Store, *, stop: Event, watcher: Watcher | None = None, **ways: object
 ) -> Outcome:
     """One pull of one app."""
+    if line.app.source == "hourly":
+        host.check_temporary_folder()
     line.requests.clear()
     how = manner(line.app, settings, **ways)
     line.patience.ends = not how.patient

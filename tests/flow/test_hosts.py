@@ -7,6 +7,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -78,3 +79,18 @@ def test_the_file_of_an_archive_is_private_and_an_existing_one_is_left_as_it_is(
         assert stat.filemode((tmp_path / "files").stat().st_mode) == "drwx------"
     finally:
         os.umask(before)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_without_temporary_files_no_download_is_begun(
+    archive: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive.write_config(source="hourly", audits=None)
+    archive.config.write_text(archive.config.read_text() + '\n[attachments]\nstore = "file://' + f'{tmp_path}/files"')
+    monkeypatch.setattr(tempfile, "tempdir", "/nowhere")
+    for command in (("pull",), ("doctor",), ("attachments",)):
+        assert archive(*command) == 2, command
+        assert "a temporary file cannot be made: No such file or directory" in archive.output + archive.errors
+        assert "TMPDIR" in archive.output + archive.errors
+    assert archive.server.count("/chatmessages") == 1, "the doctor's, for the provider's clock"
+    assert archive("pull", source="cursor", audits=[]) == 0, "pages need none"
