@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import importlib
-import io
 import os
 import sys
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from archiver import __version__
+from archiver.cli import streams
 from archiver.errors import EXIT_FAILED, EXIT_LATER, ArchiverError
 
 _COMMANDS = {
@@ -124,15 +124,14 @@ def prepare_process() -> None:
     gc.set_threshold(50_000, 20, 20)
     # Who stores a page waits for the database again and again, and each time for who reads the next one.
     sys.setswitchinterval(0.0005)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # chat text must not break off a command on an ASCII terminal
+    streams.prepare()
 
 
 def run(arguments: list[str]) -> int:
     """Run a command; every error becomes its exit code and a line or two that name the remedy."""
     try:
         code: Any = cli.main(args=arguments, prog_name="archiver", standalone_mode=False)
+        sys.stdout.flush()
     except ArchiverError as error:
         _tell(str(error), error.hint)
         return error.exit_code
@@ -142,6 +141,9 @@ def run(arguments: list[str]) -> int:
     except (click.Abort, KeyboardInterrupt):
         _tell("interrupted; what was committed stays, the rest is pulled again", None)
         return EXIT_LATER
+    except streams.OutputLost as error:
+        _tell(f"standard output cannot be written: {error.strerror}; what was printed is not whole", None)
+        return EXIT_FAILED
     except BrokenPipeError:
         sys.stderr.close()  # nobody reads on; the interpreter must not complain about that
         return EXIT_FAILED
