@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+import shlex
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from archiver.config import texts
 from archiver.config.settings import (
     Alerts,
     App,
@@ -179,17 +181,20 @@ class _Draft:
         """The text of a secret file. A problem is noted, and answered with a stand-in, so that it is reported once."""
         file = self.folder / str(name)
         try:
-            text = file.read_text(encoding="utf-8").rstrip("\r\n")
-            if file.stat().st_mode & stat.S_IROTH and not file.is_relative_to(CONTAINER_SECRETS):
+            text = texts.decoded(file.read_bytes()).rstrip("\r\n")
+            if file.stat().st_mode & stat.S_IROTH and not texts.is_laid(file, CONTAINER_SECRETS):
                 self.warnings.append(f"{_key(path)}: everybody may read {file}; chmod 0400 it")
         except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            reason = error.strerror if isinstance(error, OSError) else f"it is {error}"
             self.wrong(path, f"{file} cannot be read: {reason}")
             return "unreadable"
-        if text.strip():
-            return text
-        self.wrong(path, f"{file} is empty; write the secret into it")
-        return "empty"
+        if texts.is_empty(text):
+            self.wrong(path, f"{file} is empty; write the secret into it")
+            return "empty"
+        if problem := texts.beside(text, blanks=path[0] != "database"):
+            self.wrong(path, f"{file} {problem}; write the secret alone: printf %s SECRET > {shlex.quote(str(file))}")
+            return "untidy"
+        return text
 
 
 def _is_ours(name: str) -> bool:
@@ -260,13 +265,17 @@ def _what(section: str, key: str, kind: str, context: Mapping[str, Any], message
 
 def _read_file(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_bytes().decode())
+        text = texts.without_mark(texts.decoded(path.read_bytes()))
     except FileNotFoundError:
         if path == DEFAULT_PATH and any(name.startswith("ARCHIVER_APPS__") for name in environ):
             return {}
         raise ConfigurationError(f"{path}: there is no such file", hint="`archiver init` writes one") from None
     except OSError as error:
         raise ConfigurationError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigurationError(f"{path}: is {error}") from None
+    try:
+        return tomllib.loads(text)
     except ValueError as error:
         raise ConfigurationError(f"{path}: is not TOML: {error}") from None
 

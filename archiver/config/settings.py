@@ -22,7 +22,7 @@ from pydantic import (
     field_validator,
 )
 
-from archiver.config import values
+from archiver.config import texts, values
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
 
 Time = Annotated[int, PlainValidator(values.parse_time)]
@@ -126,7 +126,7 @@ class App(Section):
     app_id: Name | None = None
     base_url: Annotated[str, AfterValidator(values.base_url)] = "https://a1.easemob.com"
     path_prefix: Annotated[str, AfterValidator(values.path_prefix)] = "/{org}/{app}"
-    client_id: str = Field(min_length=1)
+    client_id: Annotated[str, Field(min_length=1), AfterValidator(texts.credential)]
     client_secret: SecretStr
     source: Literal["cursor", "hourly"] = "cursor"
     start_ms: Time
@@ -154,9 +154,10 @@ class App(Section):
     @field_validator("client_secret")
     @classmethod
     def _client_secret_says_something(cls, value: SecretStr) -> SecretStr:
-        if value.get_secret_value().strip():
-            return value
-        raise ValueError("is empty")
+        if not value.get_secret_value().strip():
+            raise ValueError("is empty")
+        texts.credential(value.get_secret_value())
+        return value
 
     @field_validator("path_prefix")
     @classmethod

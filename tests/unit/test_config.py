@@ -225,6 +225,90 @@ def test_the_secret_file_is_read_beside_the_configuration(tmp_path: Path, monkey
     assert load(tmp_path, APP + 'client_secret_file = "secret"', {}).warnings == ()
 
 
+def test_a_secret_of_kubernetes_is_no_cause_for_a_warning(tmp_path: Path) -> None:
+    """A volume of its: files are links into a folder that is replaced as a whole, and everybody within may read."""
+    for name in ("usual", "..2026_11_28"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "..2026_11_28/key").write_text("s3cret")
+    (tmp_path / "..2026_11_28/key").chmod(0o444)
+    (tmp_path / "..data").symlink_to("..2026_11_28")
+    (tmp_path / "key").symlink_to("..data/key")
+    assert load(tmp_path, APP + 'client_secret_file = "key"', {}).warnings == ()
+    (tmp_path / "usual/key").symlink_to(tmp_path / "..2026_11_28/key")
+    assert "everybody may read" in load(tmp_path, APP + 'client_secret_file = "usual/key"', {}).warnings[0]
+
+
+def test_what_lies_under_run_secrets_is_known_by_either_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "run/secrets").mkdir(parents=True)
+    (tmp_path / "run/secrets/key").write_text("s3cret")
+    (tmp_path / "elsewhere").write_text("s3cret")
+    (tmp_path / "var").symlink_to(".")
+    monkeypatch.setattr(reading, "CONTAINER_SECRETS", tmp_path / "run/secrets")
+    for name in ("run/secrets/key", "var/run/secrets/key"):
+        assert load(tmp_path, APP + f'client_secret_file = "{name}"', {}).warnings == (), name
+    out = load(tmp_path, APP + 'client_secret_file = "run/secrets/../../elsewhere"', {})
+    assert "everybody may read" in out.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("content", "part"),
+    [
+        (b"\xef\xbb\xbfs3cret\r\n", "begins with a byte order mark"),
+        (b"\xef\xbb\xbf\n", "is empty"),
+        (b"s3cret \n", "has blanks beside it"),
+        (b"\ts3cret", "has blanks beside it"),
+        (b"\ns3cret\n", "has an empty line"),
+        (b"s3cret\nand more\n", "or more than one"),
+        ("s3\u200bcret".encode(), "holds characters that cannot be seen"),
+        ("s3cret\n".encode("utf-16"), "UTF-16 text, not UTF-8; save it as UTF-8"),
+        ("s3cret\n".encode("utf-16-be"), "UTF-16 text"),
+        ("密码\n".encode("gbk"), "not UTF-8 text (line 1)"),
+    ],
+)
+def test_what_came_along_with_a_secret_is_refused_before_the_provider_does(
+    tmp_path: Path, content: bytes, part: str
+) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    found = problem(tmp_path, APP + 'client_secret_file = "secret"', {})
+    assert found.startswith("apps[0].client_secret_file: ")
+    assert part in found
+    assert "3cret" not in found
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        return
+    if text.strip("\r\n") == text and "\0" not in text:  # the same by environment
+        given = problem(tmp_path, APP, {"ARCHIVER_APPS__0__CLIENT_SECRET": text})
+        assert part in given
+        assert "3cret" not in given
+
+
+def test_a_password_may_hold_blanks_and_no_line(tmp_path: Path) -> None:
+    text = '[database]\nurl = "postgresql://me@h/d"\npassword_file = "pw"' + APP
+    (tmp_path / "pw").write_text(" a b \n")
+    assert ":%20a%20b%20@h" in load(tmp_path, text).database.sqlalchemy_url
+    (tmp_path / "pw").write_text("\na b\n")
+    assert problem(tmp_path, text).startswith("database.password_file: ")
+
+
+def test_a_client_id_is_pasted_alone(tmp_path: Path) -> None:
+    found = problem(tmp_path, APP.replace('"id"', '"id "'))
+    assert found == "apps[0].client_id: has blanks beside it; write it alone, as the console shows it"
+
+
+def test_a_configuration_as_editors_on_windows_save_it(tmp_path: Path) -> None:
+    file, text = tmp_path / "config.toml", "# 配置\n" + APP
+    file.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert config.load(file, SECRET).apps[0].name == "acme#chat"
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
+        file.write_bytes(text.encode(encoding))
+        with pytest.raises(ConfigurationError, match="is UTF-16 text, not UTF-8; save it as UTF-8: iconv"):
+            config.load(file, SECRET)
+    file.write_bytes(b"\n" + text.encode("gbk"))
+    with pytest.raises(ConfigurationError, match=r"is not UTF-8 text \(line 2\); save it as UTF-8: iconv -f GB18030"):
+        config.load(file, SECRET)
+
+
 @pytest.mark.parametrize(
     ("content", "part"), [(None, "No such file"), (b"", "is empty"), (b"\n", "is empty"), (b"\xff", "not UTF-8")]
 )
