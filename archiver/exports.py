@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
+from datetime import UTC
 from itertools import chain
 from pathlib import Path
 from threading import Event
@@ -26,6 +27,7 @@ from archiver.store.engine import Store, Tx
 from archiver.store.extracts import Conditions, Day
 from archiver.store.filters import Filter
 from archiver.store.schema import iso
+from archiver.zones import Calendar
 
 log = logging.getLogger("archiver.exports")
 _T = TypeVar("_T")
@@ -45,6 +47,8 @@ class Request:
     """What `archiver search` would be asked for."""
     attachments: bool = False
     bom: bool = False
+    calendar: Calendar = field(default_factory=Calendar)
+    """Whose days and clocks people read; formats for machines stay with UTC."""
 
     def filter(self) -> dict[str, Any]:
         """What was chosen, as audit_log and the manifest say it: only what was asked for."""
@@ -53,7 +57,9 @@ class Request:
 
     def header(self) -> dict[str, Any]:
         """What must be the same for an export to be gone on with."""
-        told = {"format": self.format, "bom": self.bom, "attachments": self.attachments}
+        told: dict[str, Any] = {"format": self.format, "bom": self.bom, "attachments": self.attachments}
+        if self.calendar.zone is not UTC:  # as it was before there were others
+            told["zone"] = self.calendar.name
         return {"journal": 1, **told, "filter": self.filter(), "case": self.case, "reason": self.reason}
 
 
@@ -101,7 +107,8 @@ class Export:
     ) -> None:
         self._store, self._request, self._claims, self._blobs = store.patient, request, claims, blobs
         self._stop, self._watcher = stop, watcher
-        self._form = export.form(request.format, decode, bom=request.bom, linked=blobs is not None)
+        linked = blobs is not None
+        self._form = export.form(request.format, decode, bom=request.bom, linked=linked, calendar=request.calendar)
         self._totals = _Totals()
         self._entry = audit_log.Entry(
             export_id=str(uuid.uuid4()),
@@ -120,7 +127,7 @@ class Export:
             snapshot_at = iso(tx.now_ms())
             extracts.hold_snapshot(tx)
             conditions = self._conditions(tx)
-            found = extracts.days(tx, conditions)
+            found = extracts.days(tx, conditions, self._request.calendar)
             planned = sum(day.messages for day in found)
             with self._logged(planned):
                 place = Folder(self._request.output, self._request.header())
@@ -266,6 +273,7 @@ class Export:
             "reason": entry.reason,
             "format": entry.format,
             "filter": entry.filter,
+            "zone": self._request.calendar.name,
             "counts": {name: getattr(totals, name) for name in ("messages", "bodies", "revisions")}
             | {"days": day_count},
             "attachments": self._request.attachments,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import wraps
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
@@ -21,6 +23,7 @@ from archiver.errors import UsageError
 from archiver.model import Window
 from archiver.store.engine import Store
 from archiver.store.filters import Filter
+from archiver.zones import Calendar
 
 
 def settings(ctx: click.Context, *, offline: bool = False) -> Settings:
@@ -100,6 +103,38 @@ class Instant(click.ParamType[int]):
 
 
 INSTANT = Instant()
+
+
+class Zone(click.ParamType[tzinfo]):
+    """A time zone by its name, or by its distance from UTC."""
+
+    name = "zone"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tzinfo:
+        if isinstance(value, tzinfo):
+            return value
+        if value == "UTC":
+            return UTC
+        try:
+            if value[:1] in "+-":
+                offset = datetime.strptime(value, "%z").utcoffset() or timedelta()
+                return timezone(offset)
+            return ZoneInfo(value)
+        except (ValueError, ZoneInfoNotFoundError, OSError):
+            self.fail(f"{value!r} is no zone known here; try +08:00, or a name as Asia/Shanghai", param, ctx)
+
+
+ZONE = click.option(
+    "--zone", type=Zone(), default="UTC", show_default=True, help="Of days and times, as Asia/Shanghai or +08:00."
+)
+
+
+def calendar_for(zone: tzinfo, form: str, *, machines: Sequence[str]) -> Calendar:
+    """The calendar by which a format is written; what machines read stays with UTC."""
+    if zone is not UTC and form in machines:
+        click.echo(f"--format {form} is for machines, and in UTC; --zone changes nothing there", err=True)
+        return Calendar()
+    return Calendar(zone)
 
 
 def stretch(from_ms: int, to_ms: int) -> Window:

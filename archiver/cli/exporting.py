@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from archiver import host, logs
 from archiver.cli import common
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
-from archiver.export import FORMATS
+from archiver.export import FOR_PEOPLE, FORMATS
 from archiver.store.filters import Filter
 
 _PLAIN_EVERY_S = 5.0
@@ -27,6 +28,7 @@ _MOST_SHOWN = 20
 @click.option("--reason", metavar="TEXT", help="Why it is made; kept likewise.")
 @click.option("--attachments", is_flag=True, help="Copy the stored files as well.")
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, by which Excel knows UTF-8.")
+@common.ZONE
 @click.option("--text", metavar="TEXT", help="Only what holds this text, as archiver search finds it.")
 @common.message_filter
 @click.pass_context
@@ -60,6 +62,7 @@ def _export(
     text: str | None,
     attachments: bool,
     bom: bool,
+    zone: tzinfo,
     wanted: Filter,
 ) -> int:
     from archiver import exports, fetching, status
@@ -67,7 +70,8 @@ def _export(
 
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
-    request = exports.Request(form, output, wanted, host.account(), case, reason, text, attachments, bom)
+    calendar = common.calendar_for(zone, form, machines=[each for each in FORMATS if each not in FOR_PEOPLE])
+    request = exports.Request(form, output, wanted, host.account(), case, reason, text, attachments, bom, calendar)
     with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
         blobs = fetching.open_blobs(settings) if attachments else None
         with _Bar(str(output), plain=common.plain(ctx)) as bar:

@@ -7,9 +7,8 @@ import io
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import tzinfo
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
@@ -17,32 +16,14 @@ from archiver import logs, searching, transcripts, wiring
 from archiver.cli import common, show
 from archiver.cli.common import INSTANT
 from archiver.cli.spoken import Spoken
-from archiver.errors import EXIT_DONE
+from archiver.errors import EXIT_DONE, UsageError
 from archiver.store.filters import Filter
 from archiver.store.indexing import Lag
 from archiver.store.search import Hit
 from archiver.store.terms import normal
+from archiver.zones import Calendar
 
 _AROUND = 24
-
-
-class Zone(click.ParamType[tzinfo]):
-    """A time zone by its name, or by its distance from UTC."""
-
-    name = "zone"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tzinfo:
-        if isinstance(value, tzinfo):
-            return value
-        if value == "UTC":
-            return UTC
-        try:
-            if value[:1] in "+-":
-                offset = datetime.strptime(value, "%z").utcoffset() or timedelta()
-                return timezone(offset)
-            return ZoneInfo(value)
-        except (ValueError, ZoneInfoNotFoundError, OSError):
-            self.fail(f"{value!r} is no zone known here; try +08:00, or a name as Asia/Shanghai", param, ctx)
 
 
 @click.command()
@@ -50,8 +31,10 @@ class Zone(click.ParamType[tzinfo]):
 @common.message_filter
 @click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="How many at most; 0: all.")
 @click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True)
+@click.option("--bom", is_flag=True, help="csv: UTF-8 with a byte order mark, by which Excel knows it.")
+@common.ZONE
 @click.pass_context
-def search(ctx: click.Context, /, text: str, wanted: Filter, limit: int, form: str) -> int:
+def search(ctx: click.Context, /, text: str, wanted: Filter, limit: int, form: str, *, bom: bool, zone: tzinfo) -> int:
     """Find TEXT in what was said, the latest first: Chinese words of any length, Latin ones, numbers, emoji.
 
     Searched are texts, file names, addresses and custom messages, revisions too. Upper and lower case, full and half
@@ -61,13 +44,17 @@ def search(ctx: click.Context, /, text: str, wanted: Filter, limit: int, form: s
     \b
     Example:
       archiver search 退款 --sender xingchen --from 2026-11-01T00:00:00+08:00
-      archiver search "order A-1029" --format csv --limit 0 > found.csv
+      archiver search "order A-1029" --format csv --bom --limit 0 > found.csv
     """
-
+    if bom and form != "csv":
+        raise UsageError("--bom is for --format csv")
+    calendar = common.calendar_for(zone, form, machines=("jsonl",))
+    if bom:
+        _begin_with_mark()
     with common.archive(ctx, offline=True) as (_, store):
         _tell_lag(searching.lag(store))
         found = searching.find(store, text, wanted, limit + 1 if limit else None)
-        _PRINTERS[form](_up_to(limit, found), text)
+        _PRINTERS[form](_up_to(limit, found), text, calendar)
     return EXIT_DONE
 
 
@@ -85,14 +72,23 @@ def _up_to(limit: int, found: Iterable[Hit]) -> Iterator[Hit]:
         yield hit
 
 
-def _print_table(hits: Iterable[Hit], text: str) -> None:
-    rows = [
-        ((hit.sent_at or "")[:19].replace("T", " "), hit.sender, hit.conversation, _excerpt(hit, text)) for hit in hits
-    ]
+def _begin_with_mark() -> None:
+    """The mark says UTF-8, so that is what follows, whatever a terminal would take."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")
+    click.echo("\ufeff", nl=False)
+
+
+def _print_table(hits: Iterable[Hit], text: str, calendar: Calendar) -> None:
+    rows = [(_clock(calendar.written(hit.sent_at)), hit.sender, hit.conversation, _excerpt(hit, text)) for hit in hits]
     if rows:
-        show.table("", ("sent (UTC)", "sender", "conversation", "said"), rows)
+        show.table("", (f"sent ({calendar.name})", "sender", "conversation", "said"), rows)
     else:
         click.echo("nothing was found")
+
+
+def _clock(instant: str | None) -> str:
+    return (instant or "")[:19].replace("T", " ")
 
 
 def _excerpt(hit: Hit, text: str) -> str:
@@ -106,13 +102,13 @@ def _excerpt(hit: Hit, text: str) -> str:
     return kind + (f"(revision {hit.revision}) " if hit.revision else "") + cut
 
 
-def _print_jsonl(hits: Iterable[Hit], _: str) -> None:
+def _print_jsonl(hits: Iterable[Hit], _: str, _calendar: Calendar) -> None:
     for hit in hits:
         told = hit._asdict() | {"extra": None if hit.extra is None else json.loads(hit.extra)}
         click.echo(json.dumps(told))
 
 
-def _print_csv(hits: Iterable[Hit], _: str) -> None:
+def _print_csv(hits: Iterable[Hit], _: str, calendar: Calendar) -> None:
     from archiver.export.spreadsheet import disarmed
 
     def line(cells: Iterable[Any]) -> None:
@@ -123,7 +119,7 @@ def _print_csv(hits: Iterable[Hit], _: str) -> None:
 
     line(Hit._fields)
     for hit in hits:
-        line(hit)
+        line(hit._replace(sent_at=calendar.written(hit.sent_at)))
 
 
 _PRINTERS = {"table": _print_table, "jsonl": _print_jsonl, "csv": _print_csv}
@@ -149,7 +145,7 @@ def index(ctx: click.Context) -> int:
 @click.option("--app", metavar="NAME", help='Of this app, as "org#app" or "app".')
 @click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Stamped at this time or later.")
 @click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="Stamped before this time.")
-@click.option("--zone", type=Zone(), default="UTC", show_default=True, help="Of the times, as Asia/Shanghai or +08:00.")
+@common.ZONE
 @click.pass_context
 def conversation(
     ctx: click.Context,

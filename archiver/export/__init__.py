@@ -12,11 +12,14 @@ from typing import IO, Any, NamedTuple, Protocol
 
 from archiver.errors import UsageError
 from archiver.model import Archived, Message, Reject
+from archiver.zones import Calendar
 
 Decode = Callable[[bytes, int], Message | Reject]
 """Reads a record's stored bytes; the second argument is its place in its page."""
 
 FORMATS = ("jsonl", "csv", "parquet", "html")
+FOR_PEOPLE = ("csv", "html")
+"""Whose days and clocks may be those of a zone; the others, for machines, are in UTC."""
 
 
 class Writer(Protocol):
@@ -42,11 +45,16 @@ class Form(NamedTuple):
     """Write index.html from the head of the manifest and the days."""
 
 
-def form(name: str, decode: Decode, *, bom: bool = False, linked: bool = False) -> Form:
+def form(
+    name: str, decode: Decode, *, bom: bool = False, linked: bool = False, calendar: Calendar | None = None
+) -> Form:
     """The format of this name; `linked`: attachments lie beside the messages. `decode` reads a revision's record.
+
+    `calendar`: of the times in formats for people; UTC where there is none.
 
     Raises UsageError where something that it needs is not installed.
     """
+    calendar = calendar or Calendar()
     if name == "jsonl":
         from archiver.export import jsonl
 
@@ -54,11 +62,11 @@ def form(name: str, decode: Decode, *, bom: bool = False, linked: bool = False) 
     if name == "csv":
         from archiver.export import spreadsheet
 
-        return Form("csv", 1_000_000, False, lambda file, _: spreadsheet.Sheet(file, bom=bom))
+        return Form("csv", 1_000_000, False, lambda file, _: spreadsheet.Sheet(file, bom=bom, calendar=calendar))
     if name == "html":
         from archiver.export import transcript
 
-        begin = partial(transcript.Transcript, decode=decode, linked=linked)
+        begin = partial(transcript.Transcript, decode=decode, linked=linked, calendar=calendar)
         return Form("html", 2_000, True, begin, transcript.write_index)
     try:
         from archiver.export import parquet

@@ -142,7 +142,9 @@ class Folder:
             self._append(file, header)
             return
         if lines[0] != header:
-            differing = ", ".join(sorted(name for name in header if header[name] != lines[0].get(name)))
+            differing = ", ".join(
+                sorted(name for name in header.keys() | lines[0].keys() if header.get(name) != lines[0].get(name))
+            )
             raise UsageError(
                 f"{self.path} holds an unfinished export that differs in: {differing}",
                 hint="the same options to go on with it, or another --output",

@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from archiver.export.columns import NAMES, rows
 from archiver.model import Archived
+from archiver.zones import Calendar
 
 PREFIX = "'"
 RULE = (
@@ -40,13 +41,18 @@ def restored(cell: str) -> str:
 class Sheet:
     """A file of rows, the names of the columns first."""
 
-    def __init__(self, file: IO[bytes], *, bom: bool) -> None:
+    def __init__(self, file: IO[bytes], *, bom: bool, calendar: Calendar) -> None:
+        self._written = calendar.written
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig" if bom else "utf-8", newline="", write_through=True)
         self._writer = csv.writer(self._text, quoting=csv.QUOTE_NONNUMERIC)
         self._writer.writerow(NAMES)
 
     def add(self, batch: Sequence[Archived]) -> None:
-        self._writer.writerows([_cell(value) for value in row] for each in batch for row in rows(each))
+        shown = (
+            each._replace(sent_at=self._written(each.sent_at), archived_at=self._written(each.archived_at))
+            for each in batch
+        )
+        self._writer.writerows([_cell(value) for value in row] for each in shown for row in rows(each))
 
     def close(self) -> None:
         self._text.detach()

@@ -18,6 +18,7 @@ from archiver.export.columns import without_secrets
 from archiver.export.folder import attachment_path
 from archiver.logs import visible
 from archiver.model import Archived, Body, File, Message, Revision
+from archiver.zones import Calendar
 
 _STYLE = """
 body{font:15px/1.5 system-ui,"Noto Sans CJK SC","PingFang SC","Microsoft YaHei",sans-serif;
@@ -42,8 +43,8 @@ _POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; base-uri 'none'; for
 class Transcript:
     """A file of messages, one conversation after the other; `linked`: the files they point to lie beside them."""
 
-    def __init__(self, file: IO[bytes], title: str, *, decode: Decode, linked: bool) -> None:
-        self._file, self._decode, self._linked = file, decode, linked
+    def __init__(self, file: IO[bytes], title: str, *, decode: Decode, linked: bool, calendar: Calendar) -> None:
+        self._file, self._decode, self._linked, self._calendar = file, decode, linked, calendar
         self._conversation: object = self
         self._put(_head(title) + f'<p><a href="{_UP}index.html">all days</a></p>\n')
 
@@ -62,7 +63,7 @@ class Transcript:
 
     def _article(self, each: Archived) -> str:
         m = each.message
-        lines = [f"<article><header>{_envelope(each)}</header>"]
+        lines = [f"<article><header>{_envelope(each, self._calendar)}</header>"]
         lines += [f"<p>{_said(body)}</p>" for body in m.bodies] or ["<p>(no body)</p>"]
         lines += [f"<p>{self._file_line(file)}</p>" for file in each.files if file.kind == "file"]
         lines += [f'<p class="note">{note}</p>' for note in self._notes(each)]
@@ -88,7 +89,8 @@ class Transcript:
         """What was said under the same id later; never the record itself, which holds the secrets of files."""
         read = self._decode(revision.raw, 0)
         said = " / ".join(_said(body) for body in read.bodies) if isinstance(read, Message) else "(cannot be read)"
-        return f"seen with other content at {revision.seen_at}: {said} (digest {revision.digest.hex()})"
+        seen_at = self._calendar.written(revision.seen_at)
+        return f"seen with other content at {seen_at}: {said} (digest {revision.digest.hex()})"
 
 
 def text(value: object) -> str:
@@ -97,9 +99,9 @@ def text(value: object) -> str:
     return f'<bdi dir="auto">{html.escape(lines)}</bdi>'
 
 
-def _envelope(each: Archived) -> str:
+def _envelope(each: Archived, calendar: Calendar) -> str:
     m = each.message
-    when = (each.sent_at or str(m.timestamp_ms)).replace("T", " ").replace("Z", " UTC")
+    when = calendar.spoken(each.sent_at) if each.sent_at else str(m.timestamp_ms)
     sender = text("nobody named" if m.sender is None else m.sender)
     to = "" if m.recipient is None else f" → {text(m.recipient)}"
     return f"{html.escape(when)} · <b>{sender}</b>{to} · id {text(m.msg_id)}"
@@ -129,7 +131,8 @@ def write_index(file: IO[bytes], head: Mapping[str, Any], days: Sequence[Mapping
             f'<p class="note">hole: {hole["lo"]} to {hole["hi"]}, {text(hole["state"])}: {text(hole["reason"])}</p>'
             for hole in claim["holes"]
         ]
-    lines.append("<h2>Days</h2><table><tr><th>app</th><th>day (UTC)</th><th>messages</th><th></th></tr>")
+    zone = html.escape(head["zone"])
+    lines.append(f"<h2>Days</h2><table><tr><th>app</th><th>day ({zone})</th><th>messages</th><th></th></tr>")
     for day in days:
         links = " ".join(
             f'<a href="{html.escape(_link(part["path"]))}">{number}</a>' for number, part in enumerate(day["files"], 1)

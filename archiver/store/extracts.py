@@ -6,9 +6,10 @@ allow, because one record may be as large as twenty thousand others. Both databa
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from datetime import date, timedelta
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -24,25 +25,28 @@ from archiver.store.schema import (
     message_revisions,
     messages,
 )
+from archiver.zones import Calendar
 
 m = messages.c
+_FIRST = date(1970, 1, 1)
 _KEYS_AT_ONCE = 1000
 _BYTES_AT_ONCE = 2 << 20
 Conditions = Sequence[sa.ColumnElement[bool]]
 
 
 class Day(NamedTuple):
-    """One app and one day in UTC. `number` counts from 1970; None for stamps outside 1970 to 9999."""
+    """One app and one day of a zone. `number` counts from 1970; None for stamps outside 1970 to 9999."""
 
     app_id: int
     app: str
     number: int | None
     messages: int
+    lo_ms: int = 0
+    hi_ms: int = 0
 
     @property
     def name(self) -> str | None:
-        stamp = None if self.number is None else iso(self.number * DAY_MS)
-        return stamp and stamp[:10]
+        return None if self.number is None else (_FIRST + timedelta(days=self.number)).isoformat()
 
 
 class Known(NamedTuple):
@@ -55,12 +59,26 @@ class Known(NamedTuple):
     files: tuple[File, ...]
 
 
-def days(tx: Tx, conditions: Conditions) -> list[Day]:
+def days(tx: Tx, conditions: Conditions, calendar: Calendar) -> list[Day]:
     """Every day with messages, app by app, in order of time; those without a day last."""
-    number = sa.case((m.sent_at.is_not(None), m.timestamp_ms // DAY_MS), else_=None).label("number")
+    rows = _counted(tx, conditions, DAY_MS)
+    grain_ms = calendar.grain_ms({number for _, _, number, _ in rows if number is not None})
+    if grain_ms != DAY_MS:
+        rows = _counted(tx, conditions, grain_ms)
+    counts: Counter[tuple[int, str, int | None]] = Counter()
+    for app_id, app, number, count in rows:
+        counts[app_id, app, None if number is None else calendar.number(number * grain_ms)] += count
+    found = [
+        Day(*key, count, *(calendar.range_of(key[2]) if key[2] is not None else ())) for key, count in counts.items()
+    ]
+    return sorted(found, key=lambda day: (day.app, day.number is None, day.number or 0))
+
+
+def _counted(tx: Tx, conditions: Conditions, step_ms: int) -> Sequence[Any]:
+    """Rows of (app_id, app, number of the step, messages in it)."""
+    number = sa.case((m.sent_at.is_not(None), m.timestamp_ms // step_ms), else_=None).label("number")
     query = sa.select(m.app_id, apps.c.name, number, sa.func.count()).join(apps, apps.c.id == m.app_id)
-    rows = tx.conn.execute(query.where(*conditions).group_by(m.app_id, apps.c.name, number)).all()
-    return sorted((Day(*row) for row in rows), key=lambda day: (day.app, day.number is None, day.number or 0))
+    return tx.conn.execute(query.where(*conditions).group_by(m.app_id, apps.c.name, number)).all()
 
 
 def hold_snapshot(tx: Tx) -> None:
@@ -101,8 +119,7 @@ def _of_day(day: Day) -> list[sa.ColumnElement[bool]]:
     if day.number is None:
         return [m.app_id == day.app_id, m.sent_at.is_(None)]
     # By sent_at, which has an index; the last day of the calendar has no next one.
-    low_ms = day.number * DAY_MS
-    return [m.app_id == day.app_id, m.sent_at >= low_ms, m.sent_at <= low_ms + DAY_MS - 1]
+    return [m.app_id == day.app_id, m.sent_at >= day.lo_ms, m.sent_at <= day.hi_ms - 1]
 
 
 def _keys(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Any]]:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -19,6 +20,7 @@ from archiver.export import manifest
 from archiver.sources.easemob.build import decode_stored
 from archiver.store.engine import Store
 from archiver.store.filters import Filter
+from archiver.zones import Calendar
 from tests.attachments.conftest import MakeCollector, Shelf, folder, make_collector
 from tests.conftest import Database
 from tests.export.conftest import files, said
@@ -208,6 +210,28 @@ def test_an_export_is_gone_on_with_only_by_the_same_options(archive: Archive, tm
     assert archive("export", "--format", "jsonl", "--output", str(place), "--case", "7") == 0
     assert archive("export", "--format", "jsonl", "--output", str(place), "--case", "7") == 2
     assert "finished export" in archive.errors
+
+
+def test_an_export_in_days_of_a_zone_goes_on_in_the_same_days(archive: Archive, tmp_path: Path) -> None:
+    store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
+    calendar = Calendar(ZoneInfo("America/New_York"))
+    request = exports.Request("csv", place, Filter(), "auditor", calendar=calendar)
+
+    def once(told: Told) -> exports.Outcome:
+        parts: dict[str, Any] = {"claims": status.claims, "decode": decode_stored, "blobs": None}
+        return exports.Export(store, request, **parts, stop=stop, watcher=told).run()
+
+    with pytest.raises(Stopped):
+        once(Told(lambda count: stop.set() if count > 1 else None))
+    for zone in ("UTC", "-05:00"):
+        assert archive("export", "--format", "csv", "--output", str(place), "--zone", zone) == 2
+        assert "differs in: zone" in archive.errors
+    stop.clear()
+    done = once(Told())
+    store.dispose()
+    assert done.kept_days > 0
+    assert done.messages == archive.count("messages")
+    assert archive("export", "verify", str(place)) == 0
 
 
 def test_a_folder_that_is_not_empty_is_refused(archive: Archive, tmp_path: Path) -> None:

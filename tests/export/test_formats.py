@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -75,6 +77,52 @@ def test_csv_is_read_by_python_and_no_cell_is_a_formula(archive: Archive, tmp_pa
     assert back == stored
     assert {back[f"h{number}", "0"] for number in range(len(FORMULAS))} == set(FORMULAS)
     assert json.loads((tmp_path / "out/manifest.json").read_text())["formula_prefix"] == "'"
+
+
+@pytest.mark.parametrize("form", ["csv", "html"])
+def test_days_for_people_begin_at_midnight_of_their_zone(archive: Archive, tmp_path: Path, form: str) -> None:
+    whole = {row[0] for row in archive.database.rows("SELECT msg_id FROM messages")}
+    place = tmp_path / "out"
+    parts = exported(archive, form, place, "--zone", "Asia/Kathmandu")
+    zone, found, days = ZoneInfo("Asia/Kathmandu"), set(), set()
+    stamps = dict(archive.database.rows("SELECT msg_id, timestamp_ms FROM messages WHERE sent_at IS NOT NULL"))
+    for part in parts:
+        day = part.parent.name.removeprefix("day=")
+        days.add(day)
+        text = part.read_text(encoding="utf-8")
+        if form == "csv":
+            rows = list(csv.DictReader(io.StringIO(text)))
+            ids = {row["msg_id"] for row in rows}
+            for row in rows:
+                assert row["archived_at"].endswith("+05:45")
+                assert (row["sent_at"] or "+05:45").endswith("+05:45")
+                if row["sent_at"]:
+                    moment = datetime.fromisoformat(row["sent_at"])
+                    assert int(moment.timestamp() * 1000 + 0.5) == int(row["timestamp_ms"])
+        else:
+            ids = {each for each in whole if f'id <bdi dir="auto">{each}</bdi>' in text}
+            assert (" +05:45 ·" in text) == (day != "unknown")
+            assert " UTC ·" not in text
+        for each in ids & stamps.keys():
+            assert datetime.fromtimestamp(stamps[each] / 1000, zone).date().isoformat() == day
+        found |= ids
+    assert found == whole
+    assert len(days) >= 3
+    manifest = json.loads((place / "manifest.json").read_text())
+    assert (manifest["zone"], manifest["counts"]["days"]) == ("Asia/Kathmandu", len(days))
+    if form == "html":
+        assert "day (Asia/Kathmandu)" in (place / "index.html").read_text(encoding="utf-8")
+    assert archive("export", "verify", str(place)) == 0
+
+
+def test_what_machines_read_stays_in_utc(archive: Archive, tmp_path: Path) -> None:
+    here = exported(archive, "jsonl", tmp_path / "a")
+    assert archive("export", "--format", "jsonl", "--output", str(tmp_path / "b"), "--zone", "+08:00") == 0
+    assert "--zone changes nothing there" in archive.errors
+    there = sorted((tmp_path / "b").rglob("part-*.jsonl"))
+    assert [part.relative_to(tmp_path / "a") for part in here] == [part.relative_to(tmp_path / "b") for part in there]
+    assert [part.read_bytes() for part in here] == [part.read_bytes() for part in there]
+    assert json.loads((tmp_path / "b/manifest.json").read_text())["zone"] == "UTC"
 
 
 def test_parquet_is_one_table_by_app_and_day(archive: Archive, tmp_path: Path) -> None:

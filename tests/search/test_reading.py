@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 
@@ -49,6 +50,29 @@ def test_search_prints_a_table_for_people(reader: Archive) -> None:
     assert max(map(len, reader.output.splitlines())) <= 80
     assert reader("search", "不存在的话") == 0
     assert "nothing was found" in reader.output
+
+
+def test_search_writes_what_a_spreadsheet_opens(reader: Archive) -> None:
+    """By a double click: UTF-8 is known by its mark alone, and times are those of who looks at them."""
+    plain = ("search", "hyperlink", "--format", "csv")
+    assert reader(*plain) == 0
+    utc = reader.output
+    assert not utc.startswith("\ufeff"), "programs read on, which take the mark for a part of the first name"
+    assert reader(*plain, "--bom") == 0
+    assert reader.output == "\ufeff" + utc
+    assert reader(*plain, "--bom", "--zone", "Asia/Shanghai") == 0
+    (row,) = csv.DictReader(io.StringIO(reader.output.removeprefix("\ufeff"), newline=""))
+    (before,) = csv.DictReader(io.StringIO(utc, newline=""))
+    assert row["sent_at"].endswith("+08:00")
+    assert datetime.fromisoformat(row["sent_at"]) == datetime.fromisoformat(before["sent_at"])
+    assert {**row, "sent_at": ""} == {**before, "sent_at": ""}
+    assert reader("search", "hyperlink", "--bom") == 2
+    assert reader("search", "hyperlink", "--zone", "+08:00") == 0
+    assert "sent (UTC+08:00)" in reader.output
+    assert row["sent_at"][:19].replace("T", " ") in reader.output
+    assert reader("search", "hyperlink", "--zone", "+08:00", "--format", "jsonl") == 0
+    assert json.loads(reader.output)["sent_at"] == before["sent_at"]
+    assert "--zone changes nothing there" in reader.errors
 
 
 def test_search_prints_json_lines_and_csv_for_programs(reader: Archive) -> None:
