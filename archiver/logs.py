@@ -74,6 +74,11 @@ def visible(text: str) -> str:
     return text if text.isprintable() else "".join(map(_shown, text))
 
 
+def readable(text: str) -> str:
+    """As `visible`, for a line that somebody wrote to be read: a tab steers nothing, and is a tab."""
+    return "\t".join(map(visible, text.split("\t")))
+
+
 def _shown(char: str) -> str:
     if char.isprintable() or char in "\u200c\u200d" or unicodedata.category(char) in ("Zs", "Co", "Cn"):
         return char

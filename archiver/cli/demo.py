@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shlex
 import socket
 import sys
 from pathlib import Path
@@ -121,8 +123,8 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
             _show_attachment(store, place)
     database = place / "archive.db"
     click.echo(f"\nThe archive is {database}, its configuration {path}. Look on with:")
-    click.echo(f"  sqlite3 {database} .schema")
-    click.echo(f"  {_program()} --config {path} status")
+    click.echo(f"  sqlite3 {shlex.quote(str(database))} .schema")
+    click.echo(f"  {_program()} --config {shlex.quote(str(path))} status")
     return code
 
 
@@ -140,10 +142,10 @@ def _program() -> str:
     """How this program was called: in a checkout it is on nobody's PATH."""
     called = Path(sys.argv[0])
     if called.name == "archiver":
-        return str(called) if os.sep in sys.argv[0] else "archiver"
+        return shlex.quote(str(called)) if os.sep in sys.argv[0] else "archiver"
     python = Path(sys.executable)
     here = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    return f"{here} -m archiver"
+    return f"{shlex.quote(str(here))} -m archiver"
 
 
 def _prepare(directory: str | None) -> Path:
@@ -169,8 +171,14 @@ def _config(place: Path, path: Path, server: Any, messages: int) -> str:
     port = told["base_url"].rpartition(":")[2]
     hourly_start = iso(server.now_ms() // HOUR_MS * HOUR_MS - _HOURS_BACK * HOUR_MS)
     files = quote(str(place.absolute() / "files"))
-    names = {"path": path, "database": database, "files": files, "secret": secret, "port": port, "program": _program()}
+    names = {"path": shlex.quote(str(path)), "database": _toml(database), "files": files, "secret": _toml(secret)}
+    names |= {"port": port, "program": _program()}
     return _CONFIG.format(**names, messages=messages, hourly_start=hourly_start, **told)
+
+
+def _toml(path: Path) -> str:
+    """Within the quotes of TOML, which escapes as JSON does."""
+    return json.dumps(str(path), ensure_ascii=False)[1:-1]
 
 
 def _free_port() -> int:

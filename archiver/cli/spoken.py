@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from archiver.cli import show
-from archiver.logs import visible
+from archiver.logs import readable, visible
 from archiver.model import Archived, Body, File, Message
 from archiver.sources.easemob.build import decode_stored
 
@@ -65,9 +65,9 @@ class Spoken:
 def _under(text: str) -> Iterator[str]:
     """A text of several lines: the further ones marked, so that none can pass for another message."""
     first, *more = text.replace("\r\n", "\n").split("\n")
-    yield visible(first)
+    yield readable(first)
     for line in more:
-        yield f"{_INDENT}| {visible(line)}"
+        yield f"{_INDENT}| {readable(line)}"
 
 
 def _said(body: Body) -> str:

@@ -16,7 +16,7 @@ from typing import IO, Any
 from archiver.export import Decode
 from archiver.export.columns import without_secrets
 from archiver.export.folder import attachment_path
-from archiver.logs import visible
+from archiver.logs import readable, visible
 from archiver.model import Archived, Body, File, Message, Revision
 from archiver.zones import Calendar
 
@@ -95,7 +95,7 @@ class Transcript:
 
 def text(value: object) -> str:
     """Text of others in its own direction, escaped, with line ends as they are and other controls visible."""
-    lines = "\n".join(visible(line) for line in str(value).replace("\r\n", "\n").split("\n"))
+    lines = "\n".join(readable(line) for line in str(value).replace("\r\n", "\n").split("\n"))
     return f'<bdi dir="auto">{html.escape(lines)}</bdi>'
 
 

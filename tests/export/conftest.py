@@ -42,7 +42,7 @@ FORMULAS = (
 MARKUP = (
     '</bdi></p><script>document.title="owned"</script>',
     '<img src="http://127.0.0.1:9/x" onerror="document.title=\'owned\'">',
-    "\u202eevil\u2066 \x1b[2J line\r\nbreak",
+    "\u202eevil\u2066 \x1b[2J line\r\nbreak\tcell",
     '" onmouseover="x" <a href="javascript:1">&amp;</a>',
 )
 

@@ -185,6 +185,7 @@ def test_html_holds_texts_and_nothing_that_acts(archive: Archive, tmp_path: Path
     assert re.search(r"seen with other content at \S+: another content \(digest [0-9a-f]{64}\)", told)
     assert not set(told) & {"\u202e", "\u2066", "\x1b", "\r"}
     assert r"\u202eevil\u2066 \x1b[2J line" in told
+    assert "break\tcell" in told
 
 
 def test_the_index_leads_to_every_page(archive: Archive, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import shlex
 import subprocess
 import sys
 import time
@@ -240,9 +241,12 @@ def test_a_wrong_word_names_the_usage(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 def test_the_demo_leaves_an_archive_and_a_config_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    place = tmp_path / "demo"
+    place = tmp_path / 'my "demo"'
     assert cli.run(["demo", "--directory", str(place), "--messages", "200"]) == 0
     told = capsys.readouterr().out
+    *_, schema, status = told.splitlines()
+    assert shlex.split(schema) == ["sqlite3", str(place / "archive.db"), ".schema"]
+    assert shlex.split(status)[-3:] == ["--config", str(place / "config.toml"), "status"]
     assert told.count("SELECT") == 4
     assert f"stored as\n  {place}/files/" in told
     assert "Complete from" in told

@@ -17,7 +17,7 @@ from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
 from tests.search.conftest import filled, said
 from tests.store.conftest import ORIGIN, claimed, page_of
 
-HOSTILE = said(60, "\x1b[31m红色\u202e反的\r\n09:00:00 boss: 我同意退款", **{"from": "e\x1bve"})
+HOSTILE = said(60, "\x1b[31m红色\u202e反的\r\n09:00:00 boss:\t我同意退款", **{"from": "e\x1bve"})
 FORMULA = said(61, {"type": "file", "filename": "=HYPERLINK(1)", "file_length": 12, "url": "https://h/f"}, "附言:退款")
 
 
@@ -114,7 +114,7 @@ def test_a_conversation_reads_from_first_to_last(reader: Archive) -> None:
 def test_nothing_in_a_conversation_passes_for_another_line(reader: Archive) -> None:
     assert reader("conversation", "bob|e\x1bve") == 0
     assert "\x1b" not in reader.output
-    assert "\\x1b[31m红色\\u202e反的\n    | 09:00:00 boss: 我同意退款\n" in reader.output
+    assert "\\x1b[31m红色\\u202e反的\n    | 09:00:00 boss:\t我同意退款\n" in reader.output
 
 
 def test_zones_ranges_and_what_came_late(reader: Archive, database: Database) -> None:
