@@ -59,6 +59,7 @@ def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Ite
             yield from _open_to_all("database", health.files(store), "0600")
             yield from _tried("clock", lambda: _clock(store))
             yield from _tried("text search", lambda: _search(store))
+            yield from _tried("start", lambda: _starts(settings, store))
             for app in settings.apps:
                 yield from _app(app, settings, store, stop)
     if settings.attachments or any(app.source == "hourly" for app in settings.apps):
@@ -150,6 +151,11 @@ def _search(store: Store) -> Iterator[Finding]:
         yield Finding("warning", "text search", problem, "create the database with --encoding=UTF8, or use PostgreSQL")
     else:
         yield Finding("ok", "text search", "the database has what it needs")
+
+
+def _starts(settings: Settings, store: Store) -> Iterator[Finding]:
+    for each in wiring.moved_starts(settings, store):
+        yield Finding("warning", f"{each.app} ({each.source}): start", each.text, each.remedy)
 
 
 def _app(app: App, settings: Settings, store: Store, stop: Event) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from threading import Event
 
@@ -197,6 +197,8 @@ class Daemon:
             ]
             scheduler = self._scheduler(settings, lines, watch, halt)
             self._notifier.ready()
+            with suppress(DatabaseUnavailable):  # it is waited for by each who needs it
+                wiring.tell_moved_starts(settings, self._store)
             scheduler.start()
             log.info("archiving", extra={"fields": {"apps": len(settings.apps)}})
             found = self._wait(scheduler, settings)

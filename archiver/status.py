@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from archiver.model import HOUR_MS, SECOND_MS
 from archiver.store import hours, standing
@@ -28,9 +28,42 @@ def report(store: Store, configured: Sequence[Configured], *, every_ms: int) -> 
     with store.read() as tx:
         now_ms = tx.now_ms()
         known = {(each.app, each.key.source): each for each in standing.read(tx)}
-        entries = [_entry(tx, each, now_ms, every_ms, configured=name in names) for name, each in known.items()]
+        entries = [_entry(tx, each, now_ms, every_ms, configured=names.get(name)) for name, each in known.items()]
         entries += [_unknown(each, now_ms, every_ms) for name, each in names.items() if name not in known]
     return {"apps": sorted(entries, key=lambda entry: (entry["app"], entry["source"]))}
+
+
+class MovedStart(NamedTuple):
+    """`start` lies before what the archive knows of: it counted at the first contact, and moves nothing since."""
+
+    app: str
+    source: str
+    text: str
+    remedy: str
+
+
+def moved_starts(store: Store, configured: Sequence[Configured]) -> list[MovedStart]:
+    """Where somebody has moved `start` back after the first pull, and may wait for what will not come."""
+    with store.read() as tx:
+        known = {(each.app, each.key.source): each for each in standing.read(tx)}
+        found = [
+            _moved_start(tx, known[name], each.start_ms)
+            for each in configured
+            if (name := (each.app, each.source)) in known
+        ]
+    return [each for each in found if each is not None]
+
+
+def _moved_start(tx: Tx, each: Standing, start_ms: int) -> MovedStart | None:
+    reach_ms = standing.reach_ms(tx, each)
+    if start_ms >= reach_ms:
+        return None
+    begins = f"the archive begins at {iso(reach_ms)}"
+    text = f"start = {iso(start_ms)} lies before that: it counts at the first pull alone, and moves nothing now"
+    remedy = f"archiver backfill --from {iso(start_ms)}"
+    if each.key.source != "cursor":
+        remedy = f"start = {iso(reach_ms)}; files reach back no further, an app with source = cursor may"
+    return MovedStart(each.app, each.key.source, f"{begins}, and {text}", remedy)
 
 
 def has_hole(entries: Sequence[Entry]) -> bool:
@@ -38,7 +71,7 @@ def has_hole(entries: Sequence[Entry]) -> bool:
     return any(hole["state"] != "accepted" for entry in entries for hole in entry["holes"])
 
 
-def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bool) -> Entry:
+def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: Configured | None) -> Entry:
     app_id = each.key.app_id
     counts, of_source = standing.app_counts(tx, app_id), standing.source_counts(tx, each.key)
     server_ms = _server_now(each, now_ms)
@@ -48,7 +81,7 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bo
     return {
         "app": each.app,
         "source": each.key.source,
-        "configured": configured,
+        "configured": configured is not None,
         **_times(each.complete_from_ms, each.complete_until_ms, each.audited_until_ms),
         "origin_ms": each.origin_ms,
         "lag_seconds": _seconds(lag_ms),
@@ -62,6 +95,7 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bo
         "clock_skew_ms": each.skew_ms,
         "clock_problem": each.clock_problem,
         "zone_problem": each.zone_problem,
+        "start_problem": _start_problem(tx, each, configured),
         **_weak(tx, each),
         "windows": standing.states(tx, each.key),
         "holes": [hole_entry(hole) for hole in standing.holes(tx, each.key)],
@@ -71,6 +105,11 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: bo
         **_runs(tx, each),
         "last_canary": standing.last_canary(tx, each.key),
     }
+
+
+def _start_problem(tx: Tx, each: Standing, configured: Configured | None) -> str | None:
+    moved = None if configured is None else _moved_start(tx, each, configured.start_ms)
+    return None if moved is None else f"{moved.text}: {moved.remedy}"
 
 
 def _server_now(each: Standing, now_ms: int) -> int:
@@ -139,6 +178,7 @@ def _unknown(each: Configured, now_ms: int, every_ms: int) -> Entry:
         "clock_skew_ms": None,
         "clock_problem": None,
         "zone_problem": None,
+        "start_problem": None,
         "before": None,
         "unproven": [],
         "unaudited": [],
@@ -262,7 +302,7 @@ def weaknesses(entry: Entry) -> list[str]:
 def claims(tx: Tx) -> list[Entry]:
     """What may be claimed of each source in this snapshot, in words, with its holes: for whoever gets a copy."""
     now_ms = tx.now_ms()
-    entries = [_entry(tx, each, now_ms, 0, configured=True) for each in standing.read(tx)]
+    entries = [_entry(tx, each, now_ms, 0, configured=None) for each in standing.read(tx)]
     names = ("app", "source", "complete_from", "complete_until", "complete_from_ms", "complete_until_ms")
     return [
         {name: entry[name] for name in (*names, "audited_until_ms", "late_arrivals", "quarantined")}

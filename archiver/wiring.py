@@ -11,7 +11,7 @@ from functools import partial
 from threading import Event, Lock
 from typing import IO
 
-from archiver import host, logs, planning, searching
+from archiver import host, logs, planning, searching, status
 from archiver.config import App, Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, ConfigurationError, UsageError
 from archiver.http import Client, Downloaded, Limits, SignedLink, download
@@ -165,6 +165,18 @@ def pull_each(
         if stop.is_set():
             break
     return gravest(codes)
+
+
+def moved_starts(settings: Settings, store: Store, name: str | None = None) -> list[status.MovedStart]:
+    """The chosen apps whose `start` was moved back after their first pull."""
+    configured = [status.Configured(app.name, app.source, app.start_ms) for app in chosen(settings, name)]
+    return status.moved_starts(store, configured)
+
+
+def tell_moved_starts(settings: Settings, store: Store, name: str | None = None) -> None:
+    """A line of log for each of them."""
+    for each in moved_starts(settings, store, name):
+        log.warning("%s (%s): %s (try: %s)", *each)
 
 
 def _pull_one(

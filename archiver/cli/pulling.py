@@ -35,6 +35,7 @@ def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
       */5 * * * *  archiver --config /etc/archiver/config.toml pull
     """
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
+        wiring.tell_moved_starts(settings, store, name)
         code = pull_watched(
             settings, store, name, stop, plain=common.plain(ctx), command="pull", retry_stuck=retry_stuck
         )

@@ -49,7 +49,7 @@ def status(ctx: click.Context, form: str) -> int:
     return EXIT_INCOMPLETE if standing.has_hole(report["apps"]) else EXIT_DONE
 
 
-_PROBLEMS = (("server's clock", "clock_problem"), ("hours", "zone_problem"))
+_PROBLEMS = (("start", "start_problem"), ("server's clock", "clock_problem"), ("hours", "zone_problem"))
 
 
 def print_status(entry: dict[str, Any]) -> None:
@@ -68,11 +68,7 @@ def print_status(entry: dict[str, Any]) -> None:
         ("late arrivals", _late(entry)),
         ("attachments", _attachments(entry)),
         ("server's order", "trusted" if entry["order_trusted"] else "NOT TRUSTED"),
-        *[
-            (name, entry[key])
-            for name, key in (("server's clock", "clock_problem"), ("hours", "zone_problem"))
-            if entry[key]
-        ],
+        *[(name, entry[key]) for name, key in _PROBLEMS if entry[key]],
         ("windows", windows),
         ("holes", "; ".join(map(_hole, entry["holes"])) or "none"),
         *[(name, _ranges(entry[name])) for name in ("unproven", "unaudited") if entry[name]],

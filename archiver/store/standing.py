@@ -183,6 +183,18 @@ def before_first_contact(tx: Tx, key: Key) -> Window | None:
     return None if row is None else Window(row.lo_ms, row.hi_ms)
 
 
+def reach_ms(tx: Tx, each: Standing) -> int:
+    """From where on the archive knows what it has, or will know when the backfill that was asked for is done."""
+    before = before_first_contact(tx, each.key)
+    wanted = tx.conn.scalar(
+        sa.select(sources.c.backfill_from_ms).where(
+            sources.c.app_id == each.key.app_id, sources.c.source == each.key.source
+        )
+    )
+    known = (each.origin_ms, each.complete_from_ms, wanted, None if before is None else before.lo_ms)
+    return min(ms for ms in known if ms is not None)
+
+
 def audit_lag_ms(tx: Tx, each: Standing) -> int | None:
     """The lag of the audit that `audited_until_ms` speaks of."""
     p = passes.c
