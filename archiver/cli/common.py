@@ -44,8 +44,26 @@ def read_settings(ctx: click.Context, *, offline: bool = False) -> Settings:
 
 def begin_log(ctx: click.Context, verbosity: int = -1) -> None:
     """Log to standard error; `verbosity` is what the command itself would tell, -v adds to it."""
+    _demand_text(ctx)
     options = ctx.find_root().obj
     logs.configure(options["log_format"], verbosity + options["verbose"], sys.stderr)
+
+
+def _demand_text(ctx: click.Context) -> None:
+    """What a terminal of another encoding sends is no text for a database or a manifest; paths may be so."""
+    for name, value in ctx.params.items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not _is_text(text):
+                hint = "a terminal and a locale of one encoding, as LANG=C.UTF-8 with UTF-8"
+                raise UsageError(f"{name} is not text in the locale's encoding: {text!r}", hint=hint)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def plain(ctx: click.Context) -> bool:

@@ -185,6 +185,8 @@ def database_url(value: object) -> SecretStr:
 def store_url(value: str) -> str:
     if re.fullmatch(r"file:///[^?#\x00-\x1f]*|s3://[a-z0-9][a-z0-9.-]{1,62}(/[^?#\x00-\x1f]*)?", value):
         return value
+    if re.match(r"file:///|s3://", value) and re.search(r"[?#]", value):
+        raise ValueError(f"{value!r} is no store; in the path of one write ? as %3F, and # as %23")
     raise ValueError(f"{value!r} is no store; write file:///var/lib/archiver/attachments or s3://bucket/prefix")
 
 

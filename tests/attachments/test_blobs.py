@@ -12,6 +12,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import quote
 
 import obstore
 import pytest
@@ -117,6 +118,14 @@ def test_a_store_that_fails_says_so_without_any_credential(monkeypatch: pytest.M
         missing.save(io.BytesIO(b"x"), hashlib.sha256(b"x").hexdigest(), 1)
     assert str(caught.value).startswith("the store of attachments could not be written: ")
     assert "made-up" not in str(caught.value)
+
+
+def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
+    blobs = Blobs(f"file://{quote(str(tmp_path))}/{quote('a?b#c%20 数据')}")
+    assert blobs.folder == tmp_path / "a?b#c%20 数据"
+    sha256 = hashlib.sha256(b"x").hexdigest()
+    assert blobs.save(io.BytesIO(b"x"), sha256, 1)
+    assert (tmp_path / "a?b#c%20 数据" / name_of(sha256)).read_bytes() == b"x"
 
 
 def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:

@@ -190,3 +190,24 @@ def test_a_reader_that_is_slow_and_does_not_block_gets_all(archive: Archive) -> 
             size = len(output.read())
     assert process.returncode == 0
     assert size > 3 * 4096, "more than a pipe holds"
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_an_argument_that_is_no_text_is_a_mistake_and_a_path_may_be_so(archive: Archive, tmp_path: Path) -> None:
+    other = os.fsdecode(b"x\xd5\xc5")
+    export = ("export", "--format", "jsonl", "--output")
+    hour = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-01T01:00:00Z")
+    for command in (
+        ("search", other),
+        ("search", "o", "--type", "txt", "--type", other),
+        ("conversation", "iris", other),
+        (*export, str(tmp_path / "out"), "--reason", other),
+        (*export, str(tmp_path / "out"), "--sender", other),
+        ("coverage", "accept", *hour, "--reason", other),
+    ):
+        assert archive(*command) == 2, command
+        assert "is not text in the locale's encoding: 'x\\udcd5\\udcc5'" in archive.errors
+        assert "LANG=C.UTF-8" in archive.errors
+    assert archive.count("audit_log") == 0
+    assert archive(*export, str(tmp_path / other)) == 0
+    assert archive("export", "verify", str(tmp_path / other)) == 0

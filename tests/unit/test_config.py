@@ -467,6 +467,7 @@ def test_attachments(tmp_path: Path) -> None:
         assert "is not a host" in problem(tmp_path, text)
     assert "attachments.store: is missing" in problem(tmp_path, "[attachments]" + APP)
     assert "is no store" in problem(tmp_path, '[attachments]\nstore = "/var/lib"' + APP)
+    assert "write ? as %3F" in problem(tmp_path, '[attachments]\nstore = "file:///a?b#c"' + APP)
 
 
 def test_what_is_described_loads_again(tmp_path: Path) -> None:
