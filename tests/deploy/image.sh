@@ -118,6 +118,27 @@ kill -TERM "$(pgrep -P "$daemon")"
 wait "$daemon" || { echo "the daemon ended with $?"; exit 1; }
 daemon=''
 
+# What records who did it: neither number has a name in the image. The second is as OpenShift gives them out, on a volume
+# of the image's own folder, whose group is 0.
+who() { "$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))["who"])' "$1/out/manifest.json"; }
+within export --format jsonl --output out --attachments --reason test
+[ "$(who "$work/state")" = 65532 ] || { echo "an export by 65532 names another"; exit 1; }
+[ "$(stat -c '%u:%g %a' "$root/var/lib/archiver")" = "65532:0 770" ] || { echo "an arbitrary uid has no folder"; exit 1; }
+install -d -o 65532 -g 0 -m 0770 "$work/other"
+chmod 0444 "$work/etc/secret"
+elsewhere_than_root=(tests/deploy/contained.sh "$root" "$work/etc" "$work/other" "$work/tmp" "${entrypoint[@]}")
+for command_line in migrate pull "export --format jsonl --output out" \
+    "coverage accept --from 2020-01-01T00:00:00Z --to 2020-01-02T00:00:00Z --reason test"; do
+    code=0
+    # shellcheck disable=SC2086 - its words are arguments
+    AS_USER=1000650000:0 "${elsewhere_than_root[@]}" $command_line 2>"$work/log" || code=$?
+    case $command_line in coverage*) want=2 ;; *) want=0 ;; esac   # there is no hole, which it says
+    [ "$code" = "$want" ] && ! grep -q Traceback "$work/log" || { cat "$work/log"; echo "1000650000: $command_line: $code"; exit 1; }
+done
+[ "$(who "$work/other")" = 1000650000 ] || { echo "an export by 1000650000 names another"; exit 1; }
+loose=$(find "$work/state" "$work/other" -mindepth 1 -perm /077)
+[ -z "$loose" ] || { echo "others may read:" "$loose"; exit 1; }
+
 told=$(within status --format json | "$python" -c '
 import json, sys
 found = {each["source"]: each for each in json.load(sys.stdin)["apps"]}
@@ -125,5 +146,5 @@ print(found["cursor"]["messages"], found["hourly"]["windows"]["closed"] > 0, fou
 [ "$told" = "100 True True" ] || { echo "messages, hours and attachments: $told instead of 100 True True"; exit 1; }
 elsewhere=$(find "$root" -xdev -newer "$work/before"; find "$work/tmp" "$work/etc" -mindepth 1 -newer "$work/before")
 [ -z "$elsewhere" ] || { echo "written, and not below /var/lib/archiver:" "$elsewhere"; exit 1; }
-echo "the image was built and run, read-only, as 65532, without capabilities: 100 messages, files, healthy; written:"
+echo "the image was built and run, read-only, as 65532 and as 1000650000, without capabilities: 100 messages, files, healthy; written:"
 (cd "$work/state" && ls -A)

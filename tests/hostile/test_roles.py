@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -11,6 +12,7 @@ from psycopg import errors
 from archiver.store.roles import create
 from archiver.store.schema import VIEWS, metadata
 from tests.conftest import Database
+from tests.export.conftest import said
 from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
 from tests.postgres import Postgres
 from tests.store.conftest import open_database
@@ -122,3 +124,32 @@ def test_the_program_runs_as_archive_writer(
     finally:
         governed.run(f"DROP OWNED BY {login}")
         postgres.run(f"DROP ROLE {login}")
+
+
+READ_BY_COMMAND = (
+    ("status",),
+    ("status", "--format", "prometheus"),
+    ("coverage",),
+    ("search", "a"),
+    ("conversation", "iris", "xingchen"),
+    ("quarantine", "list"),
+)
+
+
+def test_whose_commands_are_for_whom(governed: Database, make_archive: MakeArchive, tmp_path: Path) -> None:
+    """As docs/operations.md has it: what only reads is for auditors, what leaves a trace for writers."""
+    archive = make_archive(governed, messages=30)
+    for sender, recipient in (("iris", "xingchen"), ("xingchen", "iris")):
+        more = {"from": sender, "to": recipient}
+        archive.server.add(said(sender, "a", archive.server.start_ms, **more), visible_ms=0)
+    assert archive("pull") == 0
+    codes = {}
+    for role in ROLES:
+        archive.write_config()
+        url = f"{governed.url}{'&' if '?' in governed.url else '?'}options=-crole%3D{role}"
+        archive.config.write_text(archive.config.read_text().replace(governed.url, url))
+        codes[role] = {archive(*command) for command in READ_BY_COMMAND}
+        export = ("export", "--format", "jsonl", "--output", str(tmp_path / role))
+        assert (archive(*export) == 0) == (role == "archive_writer")
+    assert codes["archive_writer"] == codes["archive_auditor"] == {0}
+    assert 0 not in codes["archive_reader"]
