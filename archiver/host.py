@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import pwd
+import socket
 import stat
 import tempfile
 from pathlib import Path
@@ -25,11 +26,19 @@ def account() -> str:
     """
     number = os.getuid()
     try:
-        name = pwd.getpwuid(number).pw_name
+        return _text(pwd.getpwuid(number).pw_name)
     except KeyError:
         return str(number)
-    # A directory service may hold bytes in any encoding, and the manifest and a database take text alone.
-    return logs.visible(name.encode(errors="surrogateescape").decode(errors="backslashreplace"))
+
+
+def name() -> str:
+    """What this machine is called."""
+    return _text(socket.gethostname())
+
+
+def _text(given: str) -> str:
+    """The system holds bytes in any encoding, and a manifest and a database take text alone."""
+    return logs.visible(given.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 
 
 def is_open_to_all(path: Path) -> bool:

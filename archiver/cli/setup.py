@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -23,13 +24,14 @@ def init(ctx: click.Context) -> None:
     """
     path = Path(ctx.find_root().obj["config"])
     try:
-        with path.open("x", encoding="utf-8") as file:
+        # Made so, and not changed afterwards: not every file system lets modes be changed.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(config.example())
     except FileExistsError:
         raise ArchiverError(f"{path} exists, and is left as it is") from None
     except OSError as error:
         raise ArchiverError(f"{path} cannot be written: {error.strerror}") from None
-    path.chmod(0o600)
     click.echo(f"{path} written; fill in your app, then: archiver check-config")
 
 

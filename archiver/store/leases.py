@@ -6,10 +6,11 @@ The fence makes an early take-over safe, so a wrong guess (two containers that l
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
+
+from archiver import host
 
 
 @cache
@@ -20,7 +21,7 @@ def place() -> str:
         namespace = str(Path("/proc/self/ns/pid").readlink())
     except OSError:
         namespace = "-"
-    return f"{socket.gethostname()} {boot} {namespace}"
+    return f"{host.name()} {boot} {namespace}"
 
 
 def me() -> str:

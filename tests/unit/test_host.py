@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -23,4 +24,5 @@ def test_a_name_of_any_bytes_is_visible_text(monkeypatch: pytest.MonkeyPatch) ->
     entry = SimpleNamespace(pw_name=os.fsdecode(b"\xd5\xc5\x1b[2J\n"))
     monkeypatch.setattr(pwd, "getpwuid", lambda _: entry)
     assert host.account() == r"\xd5\xc5\x1b[2J\n"
-    host.account().encode()
+    monkeypatch.setattr(socket, "gethostname", lambda: os.fsdecode(b"\xd5-pc"))
+    assert host.name() == r"\xd5-pc"
