@@ -9,10 +9,11 @@ sets for itself what it needs, in the message that begins it.
 
 from __future__ import annotations
 
+import re
 import select
 import time
 from collections.abc import Generator
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -22,6 +23,24 @@ _SOON_S, _LONGEST_STEP_S = 0.05, 1.0
 _LONG_S = 600.0
 _BEATS = {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 4}
 """Where the network itself is gone, TCP says so within a minute: also to a statement that may take an hour."""
+
+
+_OURS = {
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "DateStyle": "ISO, YMD",  # the driver reads no other
+    "IntervalStyle": "postgres",
+    "TimeZone": "UTC",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",  # below, a coordinate loses its last digits
+    "array_nulls": "on",
+    "transform_null_equals": "off",
+    "row_security": "on",
+    "gin_fuzzy_search_limit": "0",  # or a search finds some of what there is, by chance
+    "statement_timeout": "0",  # the driver's waits are bounded here
+}
+"""What a role, a database, an environment or another client of a pooler may have set in another way."""
+_OURS_SINCE = {170_000: {"transaction_timeout": "0"}}
 
 
 class Limits(NamedTuple):
@@ -65,6 +84,10 @@ class Silence:
                 self.note()
             raise
         connection.silence, connection.within_s = self, self.limits.connect_s
+        if connection.info.parameter_status("standard_conforming_strings") == "off":
+            # SQLAlchemy asks for it once, before any transaction, and would write every text by what it hears. A pooler
+            # knows this parameter, and gives each client its own.
+            connection.execute("SET standard_conforming_strings = on")
         return connection
 
     def is_back(self, connection: Any, _record: Any) -> None:
@@ -126,23 +149,44 @@ def _watched() -> Any:
 
 def engine(url: str, limits: Limits) -> sa.Engine:
     """The pool of connections to a server."""
-    given = sa.make_url(url).query
+    parsed = sa.make_url(url)
+    given, path = parsed.query, None
+    if isinstance(options := given.get("options"), str):
+        options, path = _without_path(options)
+        parsed = (
+            parsed.update_query_dict({"options": options}) if options else parsed.difference_update_query(["options"])
+        )
     tcp = {**_BEATS, "tcp_user_timeout": int(limits.answer_s * 1000)}  # libpq leaves out what the system does not have
     engine = sa.create_engine(
-        url,
+        parsed,
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=16,
         pool_timeout=limits.answer_s / 2,
         connect_args={name: value for name, value in tcp.items() if name not in given}
-        | {"connect_timeout": limits.connect_s, "autocommit": True},
+        | {"connect_timeout": limits.connect_s, "autocommit": True, "client_encoding": "UTF8"},
     )
     silence = Silence(limits)
     event.listen(engine, "do_connect", silence.connect)
     event.listen(engine, "connect", _get_to_know)
     event.listen(engine, "checkin", silence.is_back)
-    event.listen(engine, "begin", _begin)
+    event.listen(engine, "begin", partial(_begin, path))
     return engine
+
+
+def _without_path(options: str) -> tuple[str, str | None]:
+    """The options of a URL without the search_path, which is set in each transaction: a pooler passes on no options."""
+    path: str | None = None
+    kept, words = [], re.findall(r"(?:\\.|\S)+", options, re.DOTALL)
+    while words:
+        word = words.pop(0)
+        told = f"-c{words.pop(0)}" if word == "-c" and words else word
+        name, _, value = re.sub(r"^(-c|--)", "", told).partition("=")
+        if told.startswith("-") and name.lower().replace("-", "_") == "search_path":
+            path = re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
+        else:
+            kept.append(told)
+    return " ".join(kept), path
 
 
 def _get_to_know(connection: Any, _record: Any) -> None:
@@ -153,7 +197,13 @@ def _get_to_know(connection: Any, _record: Any) -> None:
         connection.durable = "remote_apply"
 
 
-def _begin(conn: sa.Connection) -> None:
+@cache
+def _settings(version: int) -> str:
+    known = [_OURS, *(added for since, added in _OURS_SINCE.items() if version >= since)]
+    return "; ".join(f"SET LOCAL {name} = '{value}'" for some in known for name, value in some.items())
+
+
+def _begin(path: str | None, conn: sa.Connection) -> None:
     """Begin what `archiver_begin` says: READ, HASTY, or else a transaction whose commit lasts.
 
     A process that was stopped in the middle of a transaction must not hold up all others for ever. A reader holds
@@ -167,6 +217,10 @@ def _begin(conn: sa.Connection) -> None:
     kind = options.get("archiver_begin")
     reads, waits = kind == "READ", within_s is None or within_s > _LONG_S
     told = [f"BEGIN ISOLATION LEVEL {'REPEATABLE READ, READ ONLY' if reads else 'READ COMMITTED'}"]
+    told += [_settings(connection.info.server_version)]
+    if path is not None:
+        quoted = path.replace("'", "''").replace("%", "%%")
+        told += [f"SELECT set_config('search_path', '{quoted}', true)"]
     told += [f"SET LOCAL idle_in_transaction_session_timeout = '{'1h' if reads and waits else '60s'}'"]
     told += ["SET LOCAL lock_timeout = '30s'"]
     if not reads:  # whatever the role, the database or the environment say of it
