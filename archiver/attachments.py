@@ -21,7 +21,7 @@ from threading import Event, Lock
 from typing import IO, NamedTuple, Protocol
 
 from archiver import logs
-from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseUnavailable, LeaseLost, Stopped
+from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseRefused, DatabaseUnavailable, LeaseLost, Stopped
 from archiver.media import HEAD_BYTES, media_type
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Fetched, Pointer
 from archiver.outages import Services, anywhere
@@ -181,7 +181,7 @@ class Fetching:
             return
         except BaseException:
             # Not this file's fault: credentials, the store, the database, a stop.
-            with suppress(DatabaseUnavailable, LeaseLost), self._store.write() as tx:
+            with suppress(DatabaseUnavailable, DatabaseRefused, LeaseLost), self._store.write() as tx:
                 attachments.put_back(tx, claim)
             raise
         with self._lock:

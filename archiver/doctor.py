@@ -9,6 +9,7 @@ import shlex
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 from typing import Literal, NamedTuple
@@ -49,7 +50,12 @@ Check = Callable[[], Iterator[Finding]]
 def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Iterator[Finding]:
     """Try everything, in the order in which things need each other; what cannot be tried then is left out."""
     yield from _tried("configuration", lambda: _configuration(settings))
-    with wiring.opened(settings, at_head=False) as store:
+    with ExitStack() as open_things:
+        try:
+            store = open_things.enter_context(wiring.opened(settings, at_head=False))
+        except ArchiverError as error:
+            yield Finding("failed", "database", str(error), error.hint, error.exit_code)
+            return
         found = list(_tried("database", lambda: _database(store)))
         yield from found
         if all(each.state != "failed" for each in found):
@@ -102,7 +108,7 @@ def _rights(store: Store) -> Iterator[Finding]:
     if missing:
         told = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         remedy = "archiver migrate --roles, then GRANT archive_writer TO this login"
-        yield Finding("failed", "rights", f"this login may not: {told}", remedy, EXIT_FAILED)
+        yield Finding("failed", "rights", f"this login may not: {told}", remedy, EXIT_USAGE)
     else:
         yield Finding("ok", "rights", "this login may do what a pull does")
     if problem := health.journal(store):

@@ -6,6 +6,7 @@ ArchiverError                    1   failed
 │  ├─ ConfigurationError
 │  ├─ WrongApplication
 │  ├─ WrongZone
+│  ├─ DatabaseRefused
 │  └─ SchemaMismatch
 ├─ ArchiveIncomplete             3   the archive has a hole, a loss or a difference
 ├─ CredentialsRefused            4   the service refused our credentials
@@ -62,6 +63,10 @@ class WrongApplication(UsageError):
 
 class WrongZone(UsageError):
     """The hours of the files are not those of the configured zone."""
+
+
+class DatabaseRefused(UsageError):
+    """The database cannot be worked with until somebody has mended that."""
 
 
 class SchemaMismatch(UsageError):

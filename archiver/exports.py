@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from archiver import __version__, export
 from archiver.blobs import Blobs
-from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseUnavailable, Stopped
+from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseRefused, DatabaseUnavailable, Stopped
 from archiver.export import days, folder, manifest, spreadsheet
 from archiver.export.folder import Folder
 from archiver.store import audit_log, extracts, filters, leases, search, terms
@@ -151,9 +151,9 @@ class Export:
         """No export without a row that says so, written before it begins; and one on how it ended."""
         try:
             self._log("begun", planned)
-        except DatabaseUnavailable as error:
+        except (DatabaseUnavailable, DatabaseRefused) as error:
             told = f"there is no export without its row in audit_log, and that could not be written: {error}"
-            raise DatabaseUnavailable(told, hint="on PostgreSQL, run it as a member of archive_writer") from None
+            raise type(error)(told, hint=error.hint) from None
         try:
             yield
         except BaseException as error:

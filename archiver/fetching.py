@@ -10,7 +10,7 @@ from archiver import host, wiring
 from archiver.attachments import Fetching, Manner, Outcome
 from archiver.blobs import Blobs
 from archiver.config import Attachments, Settings
-from archiver.errors import EXIT_DONE, EXIT_LATER, EXIT_REFUSED, ConfigurationError, CredentialsRefused
+from archiver.errors import EXIT_DONE, EXIT_LATER, ConfigurationError, CredentialsRefused, UsageError
 from archiver.sources.easemob.build import build_files
 from archiver.sources.easemob.chatfiles import foreign_reason
 from archiver.store import apps, attachments, rates
@@ -55,9 +55,11 @@ def fetch_each(
         tell(line, outcome)
         if limit is not None:
             limit -= outcome.tried
-        refused = isinstance(outcome.error, CredentialsRefused)
-        codes.append(EXIT_REFUSED if refused else EXIT_LATER if outcome.left or outcome.error else EXIT_DONE)
-    return EXIT_REFUSED if EXIT_REFUSED in codes else max(codes)
+        if isinstance(outcome.error, CredentialsRefused | UsageError):
+            codes.append(outcome.error.exit_code)
+        else:
+            codes.append(EXIT_LATER if outcome.left or outcome.error else EXIT_DONE)
+    return wiring.gravest(codes)
 
 
 def retry_failed(line: Line, settings: Settings, store: Store) -> None:

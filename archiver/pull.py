@@ -21,6 +21,7 @@ from archiver.errors import (
     ArchiverError,
     CommitsLost,
     CredentialsRefused,
+    DatabaseRefused,
     DatabaseUnavailable,
     DiskNearlyFull,
     LeaseLost,
@@ -221,8 +222,8 @@ class Pull:
         except LeaseLost:
             self._refused += 1
             log.warning("a window went to another process; nothing of its page was stored")
-        except DatabaseUnavailable:
-            with suppress(TryAgainLater):  # or its lease runs out
+        except (DatabaseUnavailable, DatabaseRefused):
+            with suppress(TryAgainLater, DatabaseRefused):  # or its lease runs out
                 walker.give_back(Stopped(), may_split=False)
             self._workers.give_up()
             raise
@@ -260,12 +261,15 @@ class Pull:
             self._look(findings)
         except DatabaseUnavailable as error:
             findings.broken = broken or error
+        except DatabaseRefused as error:
+            self._end_run("failed", str(error))
+            raise
         outcome.exit_code = findings.exit_code()
         outcome.reason, outcome.hint = findings.explain((outcome.reason, outcome.hint))
         if isinstance(findings.broken, DiskNearlyFull):
             log.critical("%s", findings.broken, extra={"fields": {"app": self.source.app}})
         if outcome.tally.new >= _MANY:
-            with suppress(TryAgainLater):
+            with suppress(TryAgainLater, DatabaseRefused):
                 self.store.analyze()
         self._end_run(OUTCOMES[outcome.exit_code], outcome.reason)
 
@@ -308,7 +312,7 @@ class Pull:
         return None
 
     def _end_run(self, outcome: str, reason: str | None) -> None:
-        with suppress(TryAgainLater), self.store.write() as tx:
+        with suppress(TryAgainLater, DatabaseRefused), self.store.write() as tx:
             runs.end(
                 *(tx, self._run_row, outcome),
                 did=self.outcome.tally,

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from archiver import alerts, metrics, status
 from archiver.config import Settings
 from archiver.endpoint import EXPOSITION, Reply
-from archiver.errors import TryAgainLater
+from archiver.errors import ArchiverError, DatabaseRefused, TryAgainLater
 from archiver.http import call
 from archiver.model import SECOND_MS
 from archiver.notify import Notifier
@@ -61,6 +61,7 @@ class Watch:
         self._before: object = None
         self._pace = Pace()
         self._told_at: float | None = None
+        self._refused_at: float | None = None
         self._wrong: dict[tuple[str, str, str], str] = {}
         self.beat = time.monotonic()
 
@@ -116,7 +117,7 @@ class Watch:
             if self._told_at is not None:
                 self._told_at = None
                 self._send_unkept("ArchiverDatabaseDown", None)
-        elif now - self._database_at > _DATABASE_S and self._is_rested(now):
+        elif now - self._database_at > _DATABASE_S and self._is_rested(now, self._told_at):
             self._told_at = now
             self._send_unkept("ArchiverDatabaseDown", look.error)
         elif look.error:
@@ -125,25 +126,20 @@ class Watch:
             with self._lock:
                 wrong = [alerts.misconfigured(*key, text) for key, text in self._wrong.items()]
             raise_alerts(self._settings, self._store, look, self._pace, wrong)
+        except DatabaseRefused as error:
+            log.error("alerts cannot be remembered: %s", error)
+            if self._is_rested(now, self._refused_at):
+                self._refused_at = now
+                tell_unopened(self._settings, error)
         except TryAgainLater as error:
             log.warning("alerts wait: %s", error)
 
-    def _is_rested(self, now: float) -> bool:
+    def _is_rested(self, now: float, told_at: float | None) -> bool:
         repeat_ms = self._settings.alerts.repeat_ms if self._settings.alerts else 0
-        return self._told_at is None or now - self._told_at > repeat_ms / SECOND_MS
+        return told_at is None or now - told_at > repeat_ms / SECOND_MS
 
     def _send_unkept(self, name: str, text: str | None) -> None:
-        """About the database itself: what it cannot remember for us."""
-        found = self._settings.alerts
-        if found is None or found.webhook is None:
-            return
-        key = (name, "", "")
-        finding = {} if text is None else {key: alerts.Finding(*key, "critical", text)}
-        news = [News(key, ended=text is None, since=None)]
-        try:
-            call(found.webhook.get_secret_value(), alerts.message(news, finding, found.form))
-        except TryAgainLater as error:
-            log.error("an alert could not be sent: %s", error)
+        send_unkept(self._settings, name, text)
 
     def routes(self) -> Mapping[str, Callable[[], Reply]]:
         """What `run` answers to those who ask."""
@@ -172,8 +168,32 @@ def look(settings: Settings, store: Store) -> Look:
     try:
         report = status.report(store, configured, every_ms=settings.schedule.every_ms)
         return Look(report["apps"], store.disk())
-    except TryAgainLater as error:
-        return Look([], {}, str(error))
+    except (TryAgainLater, DatabaseRefused) as error:
+        return Look([], {}, _with_hint(error))
+
+
+def _with_hint(error: ArchiverError) -> str:
+    return f"{error} (try: {error.hint})" if error.hint else str(error)
+
+
+def send_unkept(settings: Settings, name: str, text: str | None) -> None:
+    """About the database itself: what it cannot remember for us. `text`: None where it has passed."""
+    found = settings.alerts
+    if found is None or found.webhook is None:
+        return
+    key = (name, "", "")
+    finding = {} if text is None else {key: alerts.Finding(*key, "critical", text)}
+    news = [News(key, ended=text is None, since=None)]
+    try:
+        call(found.webhook.get_secret_value(), alerts.message(news, finding, found.form))
+    except ArchiverError as error:
+        log.error("an alert could not be sent: %s", error)
+
+
+def tell_unopened(settings: Settings, error: ArchiverError) -> None:
+    """The alert of those who could not even open the archive: each of them tells, as nothing can be remembered."""
+    waits = isinstance(error, TryAgainLater)
+    send_unkept(settings, "ArchiverDatabaseDown" if waits else "ArchiverMisconfigured", _with_hint(error))
 
 
 def late(look: Look, overdue_ms: int) -> list[str]:
@@ -245,7 +265,13 @@ def tell_after_pull(settings: Settings, store: Store) -> None:
     """Alerts for those who pull by cron: one look at the end of each pull."""
     if settings.alerts is None:
         return
+    found = look(settings, store)
+    if found.error is not None:
+        send_unkept(settings, "ArchiverDatabaseDown", found.error)
+        return
     try:
-        raise_alerts(settings, store, look(settings, store), Pace())
+        raise_alerts(settings, store, found, Pace())
+    except DatabaseRefused as error:
+        tell_unopened(settings, error)
     except TryAgainLater as error:
         log.warning("alerts wait: %s", error)

@@ -11,7 +11,16 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Condition, Event, Lock
 
 from archiver import logs
-from archiver.errors import ArchiverError, FileMissing, HourMissing, OrderLost, Stopped, TryAgainLater, WalkFailed
+from archiver.errors import (
+    ArchiverError,
+    DatabaseRefused,
+    FileMissing,
+    HourMissing,
+    OrderLost,
+    Stopped,
+    TryAgainLater,
+    WalkFailed,
+)
 from archiver.setbacks import Fate
 from archiver.walker import Walker
 
@@ -110,7 +119,7 @@ class Workers:
                 return None
             try:
                 walker = self._claim()
-            except TryAgainLater:
+            except (TryAgainLater, DatabaseRefused):
                 self.give_up()
                 raise
             if walker is None:

@@ -13,7 +13,7 @@ from archiver import wiring
 from archiver.cli import common
 from archiver.cli.common import INSTANT
 from archiver.config import App, Settings
-from archiver.errors import EXIT_DONE
+from archiver.errors import EXIT_DONE, ArchiverError, UsageError
 from archiver.store.engine import Store
 
 _APP = click.option("--app", "name", metavar="NAME", help='Only this app, as "org#app" or "app".')
@@ -34,7 +34,14 @@ def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
     Example:
       */5 * * * *  archiver --config /etc/archiver/config.toml pull
     """
-    with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
+    with ExitStack() as open_things:
+        settings = common.settings(ctx)
+        try:
+            store = open_things.enter_context(wiring.opened(settings))
+        except ArchiverError as error:
+            tell_unopened(settings, error)
+            raise
+        stop = open_things.enter_context(common.stop_on_signals())
         wiring.tell_moved_starts(settings, store, name)
         code = pull_watched(
             settings, store, name, stop, plain=common.plain(ctx), command="pull", retry_stuck=retry_stuck
@@ -44,6 +51,14 @@ def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
 
             watching.tell_after_pull(settings, store)
         return code
+
+
+def tell_unopened(settings: Settings, error: ArchiverError) -> None:
+    """A database that cannot be worked with is told to [alerts], as nobody else can tell."""
+    if settings.alerts:
+        from archiver import watching
+
+        watching.tell_unopened(settings, error)
 
 
 def pull_watched(
@@ -83,15 +98,19 @@ def run(ctx: click.Context) -> int:
     with common.stop_on_signals() as stop, common.hangups() as hangup:
         settings = common.settings(ctx)
         common.begin_log(ctx, 0)
-        with wiring.opened(settings, at_head=False) as store:
-            daemon = Daemon(
-                store,
-                stop,
-                hangup=hangup,
-                reload=lambda: common.read_settings(ctx),
-                notifier=Notifier.of(os.environ),
-            )
-            return daemon.run(settings)
+        try:
+            with wiring.opened(settings, at_head=False) as store:
+                daemon = Daemon(
+                    store,
+                    stop,
+                    hangup=hangup,
+                    reload=lambda: common.read_settings(ctx),
+                    notifier=Notifier.of(os.environ),
+                )
+                return daemon.run(settings)
+        except UsageError as error:
+            tell_unopened(settings, error)
+            raise
 
 
 @click.command()

@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from archiver.errors import UsageError
-from archiver.store.engine import Store, Tx, describe
+from archiver.store import troubles
+from archiver.store.engine import Store, Tx
 from archiver.store.schema import messages, metadata
 
 COLUMN = "msg_id"
@@ -41,7 +42,7 @@ def distribute(store: Store, shards: int) -> list[str]:
             _distribute(tx, shards)
         except DBAPIError as error:
             raise UsageError(
-                f"Citus refused: {describe(error)}", hint="see the server's log; nothing was changed"
+                f"Citus refused: {troubles.describe(error)}", hint="see the server's log; nothing was changed"
             ) from None
     return [table.name for table in big_tables()]
 

@@ -1,4 +1,4 @@
-"""Connections and transactions on SQLite and PostgreSQL, and the border where drivers' errors become ours.
+"""Connections and transactions on SQLite and PostgreSQL, at whose border the drivers' errors become ours.
 
 A transaction that writes is opened as one (`BEGIN IMMEDIATE` on SQLite, where a reader that turns writer fails at
 once), and after any error it is rolled back whole: SQLite ends a transaction silently when the disk is full, and
@@ -20,11 +20,11 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import Insert
-from sqlalchemy.exc import DBAPIError, NoResultFound, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoResultFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from archiver.errors import ConfigurationError, DatabaseUnavailable, DiskNearlyFull
-from archiver.store import appending, postgres
+from archiver.store import appending, fitness, postgres, troubles
 from archiver.store.postgres import Limits
 from archiver.store.schema import page_ids
 
@@ -162,7 +162,7 @@ class Store:
     @contextmanager
     def _transaction(self, engine: sa.Engine, kind: str) -> Iterator[Tx]:
         options: Mapping[str, Any] = {"archiver_begin": kind, "archiver_within_s": self._within_s}
-        with _translated(), engine.connect() as conn, conn.execution_options(**options).begin():
+        with _translated(engine.url.database), engine.connect() as conn, conn.execution_options(**options).begin():
             yield Tx(conn, self._clock)
 
     @property
@@ -224,9 +224,8 @@ def open_store(url: str, clock: Callable[[], int] | None = None, *, limits: Limi
     `limits`: for how long a server may be silent.
     """
     if url.startswith("sqlite"):
-        folder = Path(url.removeprefix("sqlite:///")).parent
-        if not folder.is_dir():
-            raise ConfigurationError(f"[database] url: there is no folder {folder}", hint=f"mkdir -p {folder}")
+        fitness.check_sqlite()
+        _check_folder(Path(url.removeprefix("sqlite:///")).parent)
         if url == "sqlite://":  # nobody else sees a database in memory, so it has one engine
             return Store(_sqlite_engine(url, _LASTING), clock)
         _make_private(Path(url.removeprefix("sqlite:///").partition("?")[0]))
@@ -240,6 +239,16 @@ def _make_private(path: Path) -> None:
     """SQLite makes its file by the umask, which lets everybody read; `-wal` and `-shm` take their rights from it."""
     with suppress(OSError):  # where it cannot be made, SQLite says so
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _check_folder(folder: Path) -> None:
+    try:
+        if folder.is_dir():
+            return
+    except OSError as error:
+        hint = "the rights to enter the folder, for the user who runs this"
+        raise ConfigurationError(f"[database] url: {folder}: {error.strerror}", hint=hint) from None
+    raise ConfigurationError(f"[database] url: there is no folder {folder}", hint=f"mkdir -p {folder}")
 
 
 def _sqlite_engine(url: str, pragmas: Sequence[str], **pooled: Any) -> sa.Engine:
@@ -260,37 +269,11 @@ def _begin_sqlite(conn: sa.Connection) -> None:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def _translated(path: str | None) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeout) as error:
-        raise DatabaseUnavailable(describe(error)) from None
+        raise troubles.ours(error, path) from None
     except NoResultFound:
         # What is asked for in this way was committed before: by a database that has lost it since, or by none.
         raise DatabaseUnavailable("the database does not hold a row that was there: it lost commits") from None
-
-
-def describe(error: SQLAlchemyError) -> str:
-    """What went wrong, without any value: SQLAlchemy prints rows, and PostgreSQL's DETAIL line quotes chat text."""
-    cause = getattr(error, "orig", None)
-    if cause is None:
-        return f"database error: {type(error).__name__}"
-    state = getattr(cause, "sqlstate", None)
-    if state is None:  # SQLite, or no connection: these messages name files, hosts and columns, never values
-        return f"database error: {' '.join(str(cause).split())}"
-    diag = cause.diag
-    names = [name for name in (diag.table_name, diag.column_name, diag.constraint_name) if name]
-    return f"database error: {type(cause).__name__} ({state}){' in ' + ', '.join(names) if names else ''}"
-
-
-def is_data_error(error: SQLAlchemyError) -> bool:
-    """The database refused a value, not the connection or the transaction: the same row would fail again."""
-    cause = getattr(error, "orig", None)
-    state = getattr(cause, "sqlstate", None) or ""
-    # 22: data exception; 54: a limit of the program, such as an index row too large
-    return state[:2] in ("22", "54") or type(cause).__name__ in ("DataError", "OverflowError")
-
-
-def is_duplicate(error: SQLAlchemyError) -> bool:
-    """Another writer stored the same key first."""
-    return getattr(getattr(error, "orig", None), "sqlstate", None) == "23505"

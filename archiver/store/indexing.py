@@ -15,8 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from archiver.errors import DatabaseUnavailable
-from archiver.store import terms
-from archiver.store.engine import Tx, is_duplicate
+from archiver.store import terms, troubles
+from archiver.store.engine import Tx
 from archiver.store.schema import (
     message_bodies,
     message_revisions,
@@ -80,7 +80,7 @@ def _index_pages(tx: Tx, page_ids: Sequence[int]) -> int:
             with tx.savepoint() if tx.postgres else nullcontext():
                 _append(tx, rows)
         except DBAPIError as error:
-            if not is_duplicate(error):
+            if not troubles.is_duplicate(error):
                 raise
         else:
             return len(texts)

@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError
 
 from archiver.errors import DatabaseUnavailable
 from archiver.model import DAY_MS, Body, Message, Reject
-from archiver.store.engine import Tx, among, is_data_error, is_duplicate
+from archiver.store import troubles
+from archiver.store.engine import Tx, among
 from archiver.store.schema import attachments, message_bodies, message_revisions, messages, revision_bodies
 
 _ATTACHMENT = ("app_id", "msg_id", "position", "kind", "url", "declared_length", "expires_at")
@@ -138,7 +139,7 @@ def _append_missing(
         try:
             _append(tx, missing(mine), write, take_back, mine)
         except DBAPIError as error:
-            if not is_duplicate(error):
+            if not troubles.is_duplicate(error):
                 raise
         else:
             return mine
@@ -178,7 +179,7 @@ def _append(
         with tx.savepoint() if tx.postgres else nullcontext():
             write(fresh)
     except DBAPIError as error:
-        if not is_data_error(error):
+        if not troubles.is_data_error(error):
             raise
         if not tx.postgres:
             take_back(fresh)

@@ -1,0 +1,140 @@
+"""The drivers' errors as ours: what passes by itself, what somebody has to mend, and what helps against that.
+
+Where PostgreSQL refuses a connection, libpq keeps no SQLSTATE: there the text has to do, in English or in Chinese,
+which are the languages of our users' servers. What is not known is taken for what passes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from pathlib import Path
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from archiver.errors import DatabaseRefused, DatabaseUnavailable
+
+_RESTORE = "docs/operations.md, Back up and restore; on SQLite, sqlite3 FILE .recover saves what can be read"
+_RIGHTS = (
+    "the commands need a login with archive_writer, or archive_auditor for those that only read: "
+    "archiver migrate --roles, then GRANT one of them; archive_reader is for SQL alone"
+)
+_SCHEMA = "archiver doctor; the search_path may not be that of the archive"
+_TAKEN = "give the archive a database or a schema of its own"
+_READ_ONLY = "default_transaction_read_only is on for this server, database or login; or it is a standby"
+_STATES = {
+    "28": "look at the user and password of [database] url, and at the server's pg_hba.conf",
+    "3D000": "look at the name in [database] url; createdb makes one",
+    "3F000": _SCHEMA,
+    "42501": _RIGHTS,
+    "42P07": _TAKEN,
+    "42710": _TAKEN,
+    "42723": _TAKEN,
+    "42": _SCHEMA,
+    "58P01": _RESTORE,
+    "XX001": _RESTORE,
+    "XX002": "REINDEX the index that the server's log names",
+}
+"""By SQLSTATE, or its class: what does not pass by itself, and what helps."""
+_PASSES = ("42P05", "25006")
+_SAYS_NAMES_ONLY = re.compile(r"42501|42P0[127]|42703|42704|42883|3[DF]000|28...|25006")
+"""Where the server's own sentence quotes names, and no value."""
+
+_LOGIN = (
+    r"authentication failed|no password supplied|empty password|no pg_hba.conf entry|pg_hba.conf rejects|no such user|"
+    r"role .* (does not exist|is not permitted to log in)|login failed: FATAL|"
+    r"认证失败|角色.*不存在|不允许角色|pg_hba.conf 记录|空口令"
+)
+_NO_DATABASE = r"database .* does not exist|no such database|permission denied for database|数据库.*(不存在|的权限不够)"
+_OPTION = (
+    r"unsupported startup parameter|unrecognized configuration parameter|invalid value for parameter|"
+    r"invalid (connection option|URI|\w+ value|integer value|port number)|requires a Boolean value|"
+    r"certificate verify failed|(root certificate|private key|certificate) file|server does not support SSL|"
+    r"未认可的配置参数|的值无效"
+)
+_ON_CONNECTING = {
+    _LOGIN: _STATES["28"],
+    _NO_DATABASE: _STATES["3D000"],
+    _OPTION: "look at the options in [database] url, and at the environment's PG... variables",
+}
+
+_SQL = re.compile(
+    r"no such (table|column|module|function)|near \"|syntax error|already exists|has no column|too many SQL"
+)
+_MOVED = sqlite3.SQLITE_READONLY_DBMOVED
+
+
+def ours(error: SQLAlchemyError, path: str | None = None) -> DatabaseUnavailable | DatabaseRefused:
+    """The error that the program raises instead. `path`: of an SQLite file."""
+    cause = getattr(error, "orig", None)
+    told = describe(error)
+    if isinstance(cause, sqlite3.Error):
+        return _of_sqlite(cause, told, path or "")
+    state = getattr(cause, "sqlstate", None)
+    if state is None:
+        hint = next((helps for text, helps in _ON_CONNECTING.items() if re.search(text, str(cause))), None)
+        return DatabaseUnavailable(told) if hint is None else DatabaseRefused(told, hint=hint)
+    hint = None if state in _PASSES else _STATES.get(state, _STATES.get(state[:2]))
+    if hint is None:
+        return DatabaseUnavailable(told, hint=_READ_ONLY if state == "25006" else None)
+    return DatabaseRefused(told, hint=hint)
+
+
+def _of_sqlite(cause: sqlite3.Error, told: str, path: str) -> DatabaseUnavailable | DatabaseRefused:
+    code = getattr(cause, "sqlite_errorcode", 0)
+    match code & 0xFF:
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
+            return DatabaseRefused(f"{told}: {path}", hint="look at [database] url; that file is something else")
+        case sqlite3.SQLITE_CORRUPT:
+            return DatabaseRefused(f"{told}: {path}", hint=_RESTORE)
+        case sqlite3.SQLITE_READONLY if code != _MOVED:
+            return _no_rights(told, path)
+        case sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            return _no_rights(told, path)
+        case sqlite3.SQLITE_CANTOPEN if not _may_write(Path(path)):
+            return _no_rights(told, path)
+        case sqlite3.SQLITE_ERROR if _SQL.search(str(cause)):
+            return DatabaseRefused(told, hint="archiver doctor; another program's file may lie there")
+    return DatabaseUnavailable(told)
+
+
+def _may_write(path: Path) -> bool:
+    """As far as rights go: the folder, since SQLite lays files beside its own."""
+    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
+        return False
+    return not path.exists() or os.access(path, os.R_OK | os.W_OK)
+
+
+def _no_rights(told: str, path: str) -> DatabaseRefused:
+    folder = Path(path).parent
+    return DatabaseRefused(
+        f"{told}: {path}", hint=f"the rights to write the file and its folder {folder}, for the user who runs this"
+    )
+
+
+def describe(error: SQLAlchemyError) -> str:
+    """What went wrong, without any value: SQLAlchemy prints rows, and PostgreSQL's DETAIL line quotes chat text."""
+    cause = getattr(error, "orig", None)
+    if cause is None:
+        return f"database error: {type(error).__name__}"
+    state = getattr(cause, "sqlstate", None)
+    if state is None:  # SQLite, or no connection: these messages name files, hosts and columns, never values
+        return f"database error: {' '.join(str(cause).split())}"
+    diag = cause.diag
+    names = [name for name in (diag.table_name, diag.column_name, diag.constraint_name) if name]
+    told = f"database error: {type(cause).__name__} ({state}){' in ' + ', '.join(names) if names else ''}"
+    return f"{told}: {diag.message_primary}" if _SAYS_NAMES_ONLY.fullmatch(state) and diag.message_primary else told
+
+
+def is_data_error(error: SQLAlchemyError) -> bool:
+    """The database refused a value, not the connection or the transaction: the same row would fail again."""
+    cause = getattr(error, "orig", None)
+    state = getattr(cause, "sqlstate", None) or ""
+    # 22: data exception; 54: a limit of the program, such as an index row too large
+    return state[:2] in ("22", "54") or type(cause).__name__ in ("DataError", "OverflowError")
+
+
+def is_duplicate(error: SQLAlchemyError) -> bool:
+    """Another writer stored the same key first."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None) == "23505"

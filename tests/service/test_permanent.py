@@ -1,0 +1,161 @@
+"""What does not pass by itself: every command ends with 2 and names the remedy, and a pull tells [alerts]."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from tests.conftest import Database, own_archive
+from tests.flow.conftest import Archive, MakeArchive
+from tests.postgres import Postgres
+from tests.service.conftest import Listener
+
+COMMANDS = [
+    ("pull",),
+    ("status",),
+    ("coverage",),
+    ("search", "x"),
+    ("export", "--format", "jsonl", "--output", "nowhere", "--reason", "x"),
+    ("quarantine", "list"),
+    ("index",),
+    ("migrate",),
+    ("doctor",),
+    ("run",),
+]
+
+
+def refused(archive: Archive, listener: Listener, remedy: str, *, but: tuple[str, ...] = ()) -> None:
+    """Each command ends with 2 and says what helps; those that pull have told somebody."""
+    archive.config.write_text(f'[alerts]\nwebhook = "{listener.url}/hook"\n' + archive.config.read_text())
+    for command in COMMANDS:
+        if command[0] in but:
+            continue
+        before = len(listener.of("POST"))
+        assert archive(*command) == 2, (command, archive.output, archive.errors)
+        said = archive.output + archive.errors
+        assert re.search(rf"try: .*{remedy}", said), (command, said)
+        told = listener.of("POST")[before:]
+        assert len(told) == (command[0] in ("pull", "run")), command
+        for _, body in told:
+            assert body["alerts"][0]["severity"] == "critical"
+            assert re.search(remedy, body["text"])
+
+
+def elsewhere(archive: Archive, url: str) -> None:
+    archive.write_config()
+    text = archive.config.read_text()
+    assert archive.database.url in text
+    archive.config.write_text(text.replace(archive.database.url, url))
+
+
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        (lambda url: url.replace("archiver_", "no_such_"), "createdb"),
+        (lambda url: url.replace("postgres@", "nobody_known@"), "user and password"),
+        (lambda url: url + "&sslmode=whatever", "options in .database. url"),
+        (lambda url: url + "&options=-csearch_path%3Dnowhere", "CREATE SCHEMA"),
+        (lambda url: url + "&options=-cno_such_setting%3D1", "options in .database. url"),
+    ],
+    ids=["database", "login", "sslmode", "search_path", "setting"],
+)
+def test_a_server_that_refuses_the_connection(
+    change: Callable[[str], str],
+    remedy: str,
+    postgres_database: Database,
+    make_archive: MakeArchive,
+    listener: Listener,
+) -> None:
+    archive = make_archive(postgres_database, messages=3)
+    elsewhere(archive, change(postgres_database.url))
+    refused(archive, listener, remedy)
+
+
+def test_a_wrong_password_and_one_that_is_missing(make_archive: MakeArchive, listener: Listener) -> None:
+    with own_archive() as (server, database):
+        archive = make_archive(database, messages=3)
+        server.run("CREATE ROLE guarded LOGIN PASSWORD 'right'")
+        assert server.data is not None
+        rules = server.data / "pg_hba.conf"
+        rules.write_text("local all guarded scram-sha-256\n" + rules.read_text())
+        server.run("SELECT pg_reload_conf()")
+        for login in ("guarded:wrong@", "guarded@"):
+            elsewhere(archive, database.url.replace("postgres@", login))
+            refused(archive, listener, "user and password")
+
+
+def test_rights_that_are_missing_are_named(
+    postgres: Postgres, postgres_database: Database, make_archive: MakeArchive, listener: Listener
+) -> None:
+    archive = make_archive(postgres_database, messages=3)
+    login = f"plain_{postgres_database.url.rpartition('archiver_')[2].partition('?')[0]}"
+    postgres.run(f"CREATE ROLE {login} LOGIN")
+    try:
+        as_login = postgres_database.url.replace("postgres@", f"{login}@")
+        elsewhere(archive, as_login)
+        refused(archive, listener, "archiver migrate --roles, then GRANT", but=("migrate",))
+        assert "permission denied for table alembic_version" in archive.errors
+        postgres_database.run(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {login}")
+        elsewhere(archive, as_login)
+        archive.config.write_text(f'[alerts]\nwebhook = "{listener.url}/hook"\n' + archive.config.read_text())
+        before = len(listener.of("POST"))
+        assert archive("pull") == 2
+        assert "permission denied for table" in archive.errors
+        assert len(listener.of("POST")) == before + 1
+        assert archive("status") == 0
+    finally:
+        with psycopg.connect(postgres_database.url, autocommit=True) as conn:
+            conn.execute(f"DROP OWNED BY {login}")
+            conn.execute(f"DROP ROLE {login}")
+
+
+def test_who_may_not_make_tables_hears_of_it(postgres: Postgres, make_archive: MakeArchive, listener: Listener) -> None:
+    """What a newcomer to PostgreSQL 15 and later sees first."""
+    postgres.run("CREATE ROLE newcomer LOGIN")
+    postgres.run("CREATE DATABASE empty_one TEMPLATE template0")
+    try:
+        archive = make_archive(Database("postgresql", postgres.of("empty_one")), messages=3)
+        elsewhere(archive, postgres.of("empty_one").replace("postgres@", "newcomer@"))
+        assert archive("migrate") == 2
+        assert "may not create tables in schema public" in archive.errors
+        assert "GRANT CREATE ON SCHEMA public TO newcomer" in archive.errors
+        refused(archive, listener, "archiver migrate|GRANT CREATE")
+    finally:
+        postgres.run("DROP DATABASE empty_one")
+        postgres.run("DROP ROLE newcomer")
+
+
+def no_database(path: Path) -> None:
+    path.write_bytes(b"this is something else" * 400)
+
+
+def torn(path: Path) -> None:
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + bytes(len(whole) // 2))
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("breaks", "remedy"),
+    [(no_database, "that file is something else"), (torn, "Back up and restore"), (a_folder, "the rights to write")],
+    ids=["no database", "torn", "a folder"],
+)
+def test_a_file_that_is_no_database(breaks: Any, remedy: str, archive: Archive, listener: Listener) -> None:
+    archive.write_config()
+    breaks(Path(archive.database.url.removeprefix("sqlite:///")))
+    refused(archive, listener, remedy)
+
+
+@pytest.fixture
+def archive(database: Database, make_archive: MakeArchive) -> Archive:
+    """One whose sums nobody checks at the end."""
+    return make_archive(database, messages=3)
