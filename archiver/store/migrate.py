@@ -118,6 +118,12 @@ FROM unnest(current_schemas(false)) WITH ORDINALITY AS p (name, place) ORDER BY 
 """
 
 
+_OUT_OF_SIGHT = """
+SELECT min(quote_ident(n.nspname)) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_class v ON v.relnamespace = n.oid AND v.relname = 'alembic_version' WHERE c.relname = 'late_arrivals'
+"""
+
+
 def _look(tx: Tx) -> _Found:
     fitness.check(tx.conn.connection.driver_connection, postgres=tx.postgres)
     if not tx.postgres:
@@ -132,7 +138,7 @@ def _look(tx: Tx) -> _Found:
     first = places[0].name
     having = [(name, table, ours) for name, table, ours, _ in places if table is not None]
     if not having:
-        return _Found(None, first, first)
+        return _Found(None, first, first, elsewhere=tx.conn.exec_driver_sql(_OUT_OF_SIGHT).scalar())
     name, table, ours = having[0]
     # A schema named by hand is where the archive shall be, though another archive is in sight behind it. The one of the
     # login's own name may just happen to be there.

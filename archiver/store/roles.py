@@ -46,7 +46,8 @@ def create(store: Store) -> None:
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) != "42501":
                 raise
-            hint = "run it as a superuser, or as the owner of the database with CREATEROLE"
+            hint = "run it as a superuser, or as the owner of the database with CREATEROLE; where another login made"
+            hint += " the roles for another archive: GRANT archive_owner TO this one WITH ADMIN OPTION"
             raise UsageError("--roles: this login may not create roles or hand tables over", hint=hint) from None
 
 
@@ -60,7 +61,7 @@ def _create(tx: Tx) -> None:
 
 def _ownership(tx: Tx) -> list[str]:
     """Everything in the schema goes to archive_owner; sequences of columns go with their tables."""
-    statements = ["GRANT USAGE, CREATE ON SCHEMA public TO archive_owner"]
+    statements = [f"GRANT USAGE, CREATE ON SCHEMA {_schema(tx)} TO archive_owner"]
     member = "SELECT pg_has_role(current_user, 'archive_owner', 'USAGE')"
     if not tx.conn.exec_driver_sql(member).scalar():
         statements.append("GRANT archive_owner TO CURRENT_USER")
@@ -78,17 +79,36 @@ def _grants(tx: Tx) -> list[str]:
     return [
         # From nothing, or what an earlier version granted would stay.
         f"REVOKE ALL ON {everything} FROM PUBLIC, {others}",
-        f"GRANT USAGE ON SCHEMA public TO {others}",
+        f"GRANT USAGE ON SCHEMA {_schema(tx)} TO {others}",
         f"GRANT SELECT ON {everything} TO archive_writer, archive_auditor",
         f"GRANT INSERT ON {', '.join(_APPEND_ONLY)}, quarantine, {state} TO archive_writer",
         f"GRANT UPDATE ON {state} TO archive_writer",
         f"GRANT UPDATE ({_QUARANTINE_STATE}) ON quarantine TO archive_writer",
-        "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO archive_writer",
+        f"GRANT USAGE ON SEQUENCE {', '.join(_sequences(tx))} TO archive_writer",
         "GRANT INSERT, UPDATE, DELETE ON search_queue TO archive_writer",  # it locks what it takes
         f"GRANT SELECT ON {', '.join(VIEWS)} TO archive_reader",
         # It runs with the owner's rights, and shows what the views show.
         "REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC",
         f"GRANT EXECUTE ON FUNCTION archive_search(text, integer) TO {others}",
+    ]
+
+
+def _schema(tx: Tx) -> str:
+    """Where the archive lies, as SQL writes it."""
+    place = "SELECT quote_ident(n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    return str(tx.conn.exec_driver_sql(f"{place} WHERE c.oid = 'messages'::regclass").scalar_one())
+
+
+def _sequences(tx: Tx) -> list[str]:
+    """Those of this program alone: others may have theirs in the same schema."""
+    of_columns = (
+        "SELECT d.objid::regclass::text FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'"
+        " WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass"
+        " AND d.deptype IN ('a', 'i') AND d.refobjid = to_regclass(%s)"
+    )
+    return [
+        "page_ids",
+        *(name for table in _tables(tx) for name in tx.conn.exec_driver_sql(of_columns, (table,)).scalars()),
     ]
 
 
