@@ -6,7 +6,7 @@ import sys
 import time
 
 import click
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from archiver import logs
 from archiver.cli import common, show
@@ -67,8 +67,8 @@ def _address(url: str) -> SecretStr:
 
     try:
         found = Database.model_validate({"url": url})
-    except ValueError:
-        raise UsageError("--to: write sqlite:////path/archive.db or postgresql://user@host/database") from None
+    except ValidationError as error:
+        raise UsageError(f"--to: {error.errors()[0]['ctx']['error']}") from None
     if found.safe_url != found.sqlalchemy_url:
         logs.keep_secret(url)
         logs.keep_secret(found.sqlalchemy_url.partition("://")[2].rpartition("@")[0].partition(":")[2])

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import (
     AfterValidator,
@@ -53,7 +54,7 @@ class Database(Section):
     def safe_url(self) -> str:
         """For people: `***` where a password stands, be it before the host or among the parameters."""
         text = re.sub(r"(?<=//)([^:/@]*):.*@", r"\1:***@", self.sqlalchemy_url)
-        return re.sub(r"(?i)([?&][a-z_]*pass[a-z_]*=)[^&]*", r"\1***", text)
+        return re.sub(r"(?i)([?&][a-z_]*(?:pass|secret|scram)[a-z_]*=)[^&]*", r"\1***", text)
 
 
 class Schedule(Section):
@@ -197,9 +198,10 @@ class Settings(BaseModel):
     def secrets(self) -> Iterator[str]:
         """What must never be logged; wiring hands it to `logs.keep_secret`."""
         yield from (app.client_secret.get_secret_value() for app in self.apps)
-        if match := re.search(r"//[^:/@]*:(.+)@", self.database.sqlalchemy_url):
-            yield match[1]
-        yield from re.findall(r"(?i)[?&][a-z_]*pass[a-z_]*=([^&]+)", self.database.sqlalchemy_url)
+        found = re.findall(r"//[^:/@]*:(.+)@", self.database.sqlalchemy_url)
+        found += re.findall(r"(?i)[?&][a-z_]*(?:pass|secret|scram)[a-z_]*=([^&]+)", self.database.sqlalchemy_url)
+        yield from found
+        yield from (unquote(text) for text in found)  # as drivers would quote it
         for url in (self.alerts.webhook, self.alerts.heartbeat) if self.alerts else ():
             if url is not None:
                 text = url.get_secret_value()

@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from archiver.config import libpq
+
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PERIODS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -174,11 +176,13 @@ def database_url(value: object) -> SecretStr:
         raise ValueError("is not a database URL; write sqlite:///archive.db or postgresql://user@host/database")
     scheme, rest = text.split("://", 1)
     if scheme == "sqlite":
-        if not rest.startswith("/") or rest.split("?")[0] in ("/", "/:memory:"):
+        if "?" in rest:
+            raise ValueError("has a ?, which can be no part of the path, and SQLite takes no options: leave it out")
+        if not rest.startswith("/") or rest in ("/", "/:memory:"):
             raise ValueError("names no file; write sqlite:///archive.db, or sqlite:////var/lib/archiver/archive.db")
         return SecretStr(text)
     if scheme in ("postgresql", "postgres", "postgresql+psycopg"):
-        return SecretStr(f"postgresql+psycopg://{rest}")
+        return SecretStr(libpq.url(rest))
     raise ValueError(f"{scheme!r} is not supported; write sqlite:///archive.db or postgresql://user@host/database")
 
 

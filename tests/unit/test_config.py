@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver import config
+from archiver import cli, config
 from archiver.config import App, Rate, Settings, reading
 from archiver.errors import ConfigurationError
 
@@ -430,6 +431,21 @@ def test_bad_base_urls(tmp_path: Path, url: str) -> None:
         ("postgresql://u:p@h:5432/d", "postgresql+psycopg://u:p@h:5432/d"),
         ("postgres://u@h/d", "postgresql+psycopg://u@h/d"),
         ("postgresql+psycopg:///d?host=/run", "postgresql+psycopg:///d?host=/run"),
+        ("postgresql://u:a/b?c:d#e@h/d", "postgresql+psycopg://u:a/b?c:d#e@h/d"),
+        ("postgresql://h:5432/d?user=me@server", "postgresql+psycopg://h:5432/d?user=me@server"),
+        ("postgresql://u@[::1]:5432/d", "postgresql+psycopg://u@[::1]:5432/d"),
+        ("postgresql://u@h1,h2:2/d", "postgresql+psycopg://u@/d?host=h1,h2&port=,2"),
+        (
+            "postgresql://u@[::1]:1,h2:2/d?target_session_attrs=read-write",
+            "postgresql+psycopg://u@/d?host=%3A%3A1,h2&port=1,2&target_session_attrs=read-write",
+        ),
+        ("postgresql://u@%2Frun%2Fpg:5433/d", "postgresql+psycopg://u@/d?host=%2Frun%2Fpg&port=5433"),
+        (
+            "postgresql://u@h/d?ssl=true&connect_timeout=5",
+            "postgresql+psycopg://u@h/d?sslmode=require&connect_timeout=5",
+        ),
+        ("postgresql://h", "postgresql+psycopg://h"),
+        ("postgresql://", "postgresql+psycopg://"),
     ],
 )
 def test_good_database_urls(tmp_path: Path, given_url: str, normal: str) -> None:
@@ -446,10 +462,52 @@ def test_good_database_urls(tmp_path: Path, given_url: str, normal: str) -> None
         "sqlite://a.db",
         "archive.db",
         "postgresql+psycopg2://h/d",
+        "sqlite:////q?uery.db",
+        "sqlite:////q.db?mode=ro",
+        "postgresql://u@h:notaport/d",
+        "postgresql://u@h:0/d",
+        "postgresql://u@h:65536/d",
+        "postgresql://u@h:1,h:x/d",
+        "postgresql://u@[::1/d",
+        "postgresql://u@h/d?prepare_threshold=0",
+        "postgresql://u@h/d?sslmod=require",
+        "postgresql://u@h/d?sslmode=on",
+        "postgresql://u@h/d?target_session_attrs=master",
+        "postgresql://u@h/d?connect_timeout=5s",
+        "postgresql://u@/d?host=h&port=1x",
     ],
 )
 def test_bad_database_urls(tmp_path: Path, url: str) -> None:
-    assert problem(tmp_path, f'[database]\nurl = "{url}"' + APP).startswith("database.url: ")
+    found = problem(tmp_path, f'[database]\nurl = "{url}"' + APP)
+    assert found.startswith("database.url: ")
+    assert re.search(r"write|leave|remove|did you mean|is one of|no number|whole number|supported", found)
+
+
+PASSWORDS = ["a@Rest", "@Rest", "a@Rest?x", "a?b@Rest", "a@Rest/b", "a@b@Rest", "Rest/a", "a:Rest"]
+AFTER = ["@127.0.0.1:1/d", "@127.0.0.1:1/d?sslmode=disable", "@/d?host=/run&Rest=1", "@127.0.0.1:1,[::1]:1/d"]
+
+
+@pytest.mark.parametrize(
+    "end", [p + a for p in PASSWORDS for a in AFTER] + ["Rest/d", "a:Rest/d", "Rest?sslmode=disable"]
+)
+def test_a_password_that_is_not_escaped_is_never_shown(
+    tmp_path: Path,
+    end: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Be it refused or understood."""
+    monkeypatch.setenv(*next(iter(SECRET.items())))
+    (tmp_path / "config.toml").write_text(f'[database]\nurl = "postgresql://u:{end}"' + APP)
+    for command in ("check-config", "status"):
+        code = cli.run(["--config", str(tmp_path / "config.toml"), command])
+        said = "".join(capsys.readouterr())
+        assert "Rest" not in said
+        assert "Traceback" not in said
+        assert code in (0, 2, 75)
+        if end.count("@") > 1:
+            assert code == 2
+            assert "%40" in said
 
 
 def test_attachments(tmp_path: Path) -> None:
