@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +24,19 @@ from tests.service.conftest import wait_until
 
 ROUNDS = 12
 """By the sixth time the driver would have a statement prepared, on a connection that is another one by then."""
+
+
+OTHERS = {
+    "client_encoding": "GBK",
+    "DateStyle": "German",
+    "TimeZone": "Asia/Kathmandu",
+    "standard_conforming_strings": "off",
+    "statement_timeout": "1s",
+    "extra_float_digits": "-15",
+    "search_path": "elsewhere",
+    "synchronous_commit": "local",
+}
+"""What other clients of the pool set for their sessions, and the pool for everybody."""
 
 
 @contextmanager
@@ -102,5 +116,28 @@ def test_each_transaction_has_its_own_settings_and_leaves_none_behind(tool: Tool
         for number, each in enumerate(found):
             assert set(each) == {("on" if number % 2 == 0 else "off", "30s", "1min")}
         store.dispose()
-        left = "SELECT current_setting('synchronous_commit'), current_setting('lock_timeout')"
-        assert {tuple(through.rows(left)[0]) for _ in range(ROUNDS)} == {("off", "0")}, "as the server has it"
+        left = "SELECT " + ", ".join(f"current_setting('{name}')" for name in ("lock_timeout", *OTHERS))
+        assert {tuple(through.rows(left)[0]) for _ in range(ROUNDS)} == {tuple(database.rows(left)[0])}
+
+
+def test_what_other_clients_of_the_pool_set_is_not_ours(tool: Tool, make_archive: MakeArchive) -> None:
+    program = tool("pgbouncer")
+    with own_archive() as (_, database), pooled(program, database) as through:
+        database.run("CREATE SCHEMA app")
+        archive = make_archive(Database("postgresql", f"{through.url}?options=-csearch_path%3Dapp"), messages=40)
+        others = [psycopg.connect(through.url, autocommit=True) for _ in range(6)]
+        for name, value in OTHERS.items():
+            for each in others:
+                each.execute(f"SET {name} = '{value}'")
+        head = {"msg_id": "n", "timestamp": archive.server.start_ms, "from": "a", "chat_type": "chat"}
+        archive.server.add({**head, "payload": {"bodies": [{"type": "txt", "msg": "针🧵é"}]}})
+        assert archive("migrate", "--roles") == 0, archive.errors
+        for _ in range(3):
+            assert archive("pull", workers=4) == 0, archive.errors
+        assert archive("index") == 0, archive.errors
+        assert archive("search", "针🧵", "--format", "jsonl") == 0, archive.errors
+        assert json.loads(archive.output)["text"] == "针🧵é"
+        assert database.value("SELECT count(*) FROM app.messages") == 41
+        assert database.value("SELECT count(*) FROM public.messages") == 0
+        for each in others:
+            each.close()
