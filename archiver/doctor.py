@@ -20,6 +20,7 @@ from archiver.config import App, Settings
 from archiver.errors import (
     EXIT_DONE,
     EXIT_FAILED,
+    EXIT_LATER,
     EXIT_USAGE,
     ArchiverError,
     ConfigurationError,
@@ -111,6 +112,9 @@ def _rights(store: Store) -> Iterator[Finding]:
         yield Finding("failed", "rights", f"this login may not: {told}", remedy, EXIT_USAGE)
     else:
         yield Finding("ok", "rights", "this login may do what a pull does")
+    with store.read() as tx:
+        if (found := health.read_only(tx)) is not None:
+            yield Finding("failed", "rights", *found, EXIT_LATER)
     if problem := health.journal(store):
         yield Finding("failed", "rights", problem, "put the file on a local disk", EXIT_FAILED)
 

@@ -50,6 +50,20 @@ class Risk(NamedTuple):
     remedy: str
 
 
+def read_only(tx: Tx) -> Risk | None:
+    """Why the server takes no writes from this login. Left as it is: whoever set that may be moving the database."""
+    if not tx.postgres:
+        return None
+    if tx.conn.scalar(sa.select(sa.func.pg_is_in_recovery())):
+        return Risk("this server is a standby", "all hosts in [database] url, and ?target_session_attrs=read-write")
+    by = tx.conn.exec_driver_sql(
+        "SELECT source FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on'"
+    ).scalar()
+    if by is None:
+        return None
+    return Risk(f"default_transaction_read_only is on, set by {by}", "RESET it there, if nobody is moving the database")
+
+
 _AT_A_CRASH = (
     ("fsync", "a crash of its machine may destroy the database"),
     ("full_page_writes", "a crash of its machine may leave pages of the database half written"),
@@ -71,6 +85,9 @@ def risks(tx: Tx) -> list[Risk]:
         text = f"synchronous_commit is {usual}: the archiver's own commits are made with on, others' may be lost"
         known.append(Risk(text, "synchronous_commit = on, for whatever else writes into this database"))
     standbys = int(tx.conn.exec_driver_sql(_STANDBYS).scalar_one())
+    if (replays := _setting(tx, "session_replication_role")) != "origin":
+        text = f"session_replication_role is {replays} for this login: the audit log's guard and all keys are off"
+        known.append(Risk(text, "ALTER ROLE or ALTER DATABASE ... RESET session_replication_role"))
     names = _setting(tx, "synchronous_standby_names")
     if standbys and not names:
         text = f"none of the {standbys} standbys connected is synchronous: a fail-over may lose the last commits"

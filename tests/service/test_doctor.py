@@ -73,6 +73,28 @@ def test_a_database_that_is_away(archive: Archive) -> None:
     assert "failed   database: database error" in archive.output
 
 
+def test_a_database_that_somebody_has_frozen(postgres_database: Database, make_archive: MakeArchive) -> None:
+    """For a move, or as a disk is full: that passes, and is not to be overridden."""
+    name = postgres_database.url.partition("postgresql://postgres@/")[2].partition("?")[0]
+    archive = make_archive(postgres_database, messages=3)
+    for setting, place in (
+        ("default_transaction_read_only = on", "rights"),
+        ("session_replication_role = replica", ""),
+    ):
+        postgres_database.run(f"ALTER DATABASE {name} SET {setting}")
+        code = archive("doctor", "--format", "json")
+        found = [each for each in json.loads(archive.output) if setting.partition(" ")[0] in each["text"]]
+        assert found[0]["remedy"]
+        assert code == (75 if place else 0)
+        assert archive("pull") == code
+        assert ("default_transaction_read_only" in archive.errors) == bool(place)
+        assert archive("status") == 0
+        with psycopg.connect(
+            postgres_database.url, autocommit=True, options="-cdefault_transaction_read_only=off"
+        ) as pg:
+            pg.execute(f"ALTER DATABASE {name} RESET {setting.partition(' ')[0]}")
+
+
 def risks(archive: Archive) -> list[str]:
     assert archive("doctor", "--format", "json") == 0
     found = [each for each in json.loads(archive.output) if each["what"] == "durability"]
