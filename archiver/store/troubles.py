@@ -43,7 +43,7 @@ _SAYS_NAMES_ONLY = re.compile(r"42501|42P0[127]|42703|42704|42883|3[DF]000|28...
 
 _LOGIN = (
     r"authentication failed|no password supplied|empty password|no pg_hba.conf entry|pg_hba.conf rejects|no such user|"
-    r"role .* (does not exist|is not permitted to log in)|login failed: FATAL|"
+    r"role .* (does not exist|is not permitted to log in)|"
     r"认证失败|角色.*不存在|不允许角色|pg_hba.conf 记录|空口令"
 )
 _NO_DATABASE = r"database .* does not exist|no such database|permission denied for database|数据库.*(不存在|的权限不够)"
@@ -51,7 +51,7 @@ _OPTION = (
     r"unsupported startup parameter|unrecognized configuration parameter|invalid value for parameter|"
     r"invalid (connection option|URI|\w+ value|integer value|port number)|requires a Boolean value|"
     r"certificate verify failed|(root certificate|private key|certificate) file|server does not support SSL|"
-    r"未认可的配置参数|的值无效"
+    r"requirepeer specifies|未认可的配置参数|的值无效"
 )
 _ON_CONNECTING = {
     _LOGIN: _STATES["28"],
@@ -68,35 +68,35 @@ _MOVED = sqlite3.SQLITE_READONLY_DBMOVED
 def ours(error: SQLAlchemyError, path: str | None = None) -> DatabaseUnavailable | DatabaseRefused:
     """The error that the program raises instead. `path`: of an SQLite file."""
     cause = getattr(error, "orig", None)
-    told = describe(error)
+    text = describe(error)
     if isinstance(cause, sqlite3.Error):
-        return _of_sqlite(cause, told, path or "")
+        return _of_sqlite(cause, text, path or "")
     state = getattr(cause, "sqlstate", None)
     if state is None:
-        hint = next((helps for text, helps in _ON_CONNECTING.items() if re.search(text, str(cause))), None)
-        return DatabaseUnavailable(told) if hint is None else DatabaseRefused(told, hint=hint)
+        hint = next((helps for pattern, helps in _ON_CONNECTING.items() if re.search(pattern, str(cause))), None)
+        return DatabaseUnavailable(text) if hint is None else DatabaseRefused(text, hint=hint)
     hint = None if state in _PASSES else _STATES.get(state, _STATES.get(state[:2]))
     if hint is None:
-        return DatabaseUnavailable(told, hint=_READ_ONLY if state == "25006" else None)
-    return DatabaseRefused(told, hint=hint)
+        return DatabaseUnavailable(text, hint=_READ_ONLY if state == "25006" else None)
+    return DatabaseRefused(text, hint=hint)
 
 
-def _of_sqlite(cause: sqlite3.Error, told: str, path: str) -> DatabaseUnavailable | DatabaseRefused:
+def _of_sqlite(cause: sqlite3.Error, text: str, path: str) -> DatabaseUnavailable | DatabaseRefused:
     code = getattr(cause, "sqlite_errorcode", 0)
     match code & 0xFF:
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
-            return DatabaseRefused(f"{told}: {path}", hint="look at [database] url; that file is something else")
+            return DatabaseRefused(f"{text}: {path}", hint="look at [database] url; that file is something else")
         case sqlite3.SQLITE_CORRUPT:
-            return DatabaseRefused(f"{told}: {path}", hint=_RESTORE)
+            return DatabaseRefused(f"{text}: {path}", hint=_RESTORE)
         case sqlite3.SQLITE_READONLY if code != _MOVED:
-            return _no_rights(told, path)
+            return _no_rights(text, path)
         case sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            return _no_rights(told, path)
+            return _no_rights(text, path)
         case sqlite3.SQLITE_CANTOPEN if not _may_write(Path(path)):
-            return _no_rights(told, path)
+            return _no_rights(text, path)
         case sqlite3.SQLITE_ERROR if _SQL.search(str(cause)):
-            return DatabaseRefused(told, hint="archiver doctor; another program's file may lie there")
-    return DatabaseUnavailable(told)
+            return DatabaseRefused(text, hint="archiver doctor; another program's file may lie there")
+    return DatabaseUnavailable(text)
 
 
 def _may_write(path: Path) -> bool:
@@ -106,10 +106,10 @@ def _may_write(path: Path) -> bool:
     return not path.exists() or os.access(path, os.R_OK | os.W_OK)
 
 
-def _no_rights(told: str, path: str) -> DatabaseRefused:
+def _no_rights(text: str, path: str) -> DatabaseRefused:
     folder = Path(path).parent
     return DatabaseRefused(
-        f"{told}: {path}", hint=f"the rights to write the file and its folder {folder}, for the user who runs this"
+        f"{text}: {path}", hint=f"the rights to write the file and its folder {folder}, for the user who runs this"
     )
 
 
@@ -123,8 +123,8 @@ def describe(error: SQLAlchemyError) -> str:
         return f"database error: {' '.join(str(cause).split())}"
     diag = cause.diag
     names = [name for name in (diag.table_name, diag.column_name, diag.constraint_name) if name]
-    told = f"database error: {type(cause).__name__} ({state}){' in ' + ', '.join(names) if names else ''}"
-    return f"{told}: {diag.message_primary}" if _SAYS_NAMES_ONLY.fullmatch(state) and diag.message_primary else told
+    text = f"database error: {type(cause).__name__} ({state}){' in ' + ', '.join(names) if names else ''}"
+    return f"{text}: {diag.message_primary}" if _SAYS_NAMES_ONLY.fullmatch(state) and diag.message_primary else text
 
 
 def is_data_error(error: SQLAlchemyError) -> bool:
