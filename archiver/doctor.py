@@ -113,8 +113,8 @@ def _rights(store: Store) -> Iterator[Finding]:
     else:
         yield Finding("ok", "rights", "this login may do what a pull does")
     with store.read() as tx:
-        if (found := health.read_only(tx)) is not None:
-            yield Finding("failed", "rights", *found, EXIT_LATER)
+        if (risk := health.read_only(tx)) is not None:
+            yield Finding("failed", "rights", *risk, EXIT_LATER)
     if problem := health.journal(store):
         yield Finding("failed", "rights", problem, "put the file on a local disk", EXIT_FAILED)
 

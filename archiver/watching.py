@@ -178,20 +178,20 @@ def _with_hint(error: ArchiverError) -> str:
 
 def send_unkept(settings: Settings, name: str, text: str | None) -> None:
     """About the database itself: what it cannot remember for us. `text`: None where it has passed."""
-    found = settings.alerts
-    if found is None or found.webhook is None:
+    configured = settings.alerts
+    if configured is None or configured.webhook is None:
         return
     key = (name, "", "")
     finding = {} if text is None else {key: alerts.Finding(*key, "critical", text)}
     news = [News(key, ended=text is None, since=None)]
     try:
-        call(found.webhook.get_secret_value(), alerts.message(news, finding, found.form))
+        call(configured.webhook.get_secret_value(), alerts.message(news, finding, configured.form))
     except ArchiverError as error:
         log.error("an alert could not be sent: %s", error)
 
 
 def tell_unopened(settings: Settings, error: ArchiverError) -> None:
-    """The alert of those who could not even open the archive: each of them tells, as nothing can be remembered."""
+    """The alert of those who could not even open the archive: all of them send it, as nothing can be remembered."""
     waits = isinstance(error, TryAgainLater)
     send_unkept(settings, "ArchiverDatabaseDown" if waits else "ArchiverMisconfigured", _with_hint(error))
 
@@ -265,12 +265,12 @@ def tell_after_pull(settings: Settings, store: Store) -> None:
     """Alerts for those who pull by cron: one look at the end of each pull."""
     if settings.alerts is None:
         return
-    found = look(settings, store)
-    if found.error is not None:
-        send_unkept(settings, "ArchiverDatabaseDown", found.error)
+    seen = look(settings, store)
+    if seen.error is not None:
+        send_unkept(settings, "ArchiverDatabaseDown", seen.error)
         return
     try:
-        raise_alerts(settings, store, found, Pace())
+        raise_alerts(settings, store, seen, Pace())
     except DatabaseRefused as error:
         tell_unopened(settings, error)
     except TryAgainLater as error:

@@ -28,7 +28,8 @@ def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
 
     \b
     Exit codes: 0 all due windows are closed; 75 try again later; 3 the archive
-    has a hole that nobody has accepted; 4 credentials refused; 2 configuration.
+    has a hole that nobody has accepted; 4 credentials refused; 2 configuration,
+    or a database that somebody has to mend.
 
     \b
     Example:
@@ -54,7 +55,7 @@ def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
 
 
 def tell_unopened(settings: Settings, error: ArchiverError) -> None:
-    """A database that cannot be worked with is told to [alerts], as nobody else can tell."""
+    """Tell [alerts] of a database that cannot be worked with: it cannot remember for us that somebody has to."""
     if settings.alerts:
         from archiver import watching
 

@@ -39,8 +39,8 @@ _PORT_ALONE = re.compile(r"[^:/@?]*:[0-9]*/[^?]*\?", re.DOTALL)
 
 def url(rest: str) -> str:
     """What follows `://`, as SQLAlchemy's URL for psycopg. Raises ValueError with what to write."""
-    found = None if _PORT_ALONE.match(rest) else _WITH_LOGIN.fullmatch(rest)
-    login, place = (f"{found[1]}@", found[2]) if found else ("", rest)
+    split = None if _PORT_ALONE.match(rest) else _WITH_LOGIN.fullmatch(rest)
+    login, place = (f"{split[1]}@", split[2]) if split else ("", rest)
     before, mark, query = place.partition("?")
     if "@" in before or ("@" in query and ":" in login):
         raise ValueError(f"has an @ too many; {_ESCAPES}")
@@ -59,8 +59,8 @@ def url(rest: str) -> str:
 def _hosts(text: str) -> list[tuple[str, str]]:
     """Names and ports, as many of the one as of the other; what is left out is empty."""
     pairs = []
-    for each in text.split(","):
-        match = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]*\]|[^:\[\]]*)(?::(.*))?", each, re.DOTALL)
+    for item in text.split(","):
+        match = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]*\]|[^:\[\]]*)(?::(.*))?", item, re.DOTALL)
         if match is None or not _is_port(match[2] or ""):
             raise ValueError(f"has a port that is no number from 1 to 65535; {_ESCAPES}")
         pairs.append((unquote(match[1].strip("[]")), match[2] or ""))
@@ -72,7 +72,7 @@ def _is_port(text: str) -> bool:
 
 
 def _options(query: str) -> list[str]:
-    return [_option(*each.partition("=")) for each in query.split("&") if each]
+    return [_option(*item.partition("=")) for item in query.split("&") if item]
 
 
 def _option(name: str, equals: str, value: str) -> str:
@@ -84,11 +84,11 @@ def _option(name: str, equals: str, value: str) -> str:
         near = difflib.get_close_matches(name, _OPTIONS, n=1, cutoff=0.75)
         remedy = f"did you mean {near[0]}?" if near else "remove it; a pooler is noticed without"
         raise ValueError(f"{name} is no option of libpq; {remedy}")
-    told = unquote(value)
-    if name in _VALUES and told not in _VALUES[name]:
+    plain = unquote(value)
+    if name in _VALUES and plain not in _VALUES[name]:
         raise ValueError(f"{name} is one of {', '.join(_VALUES[name])}")
-    if name == "port" and not all(map(_is_port, told.split(","))):
-        raise ValueError("port is no number from 1 to 65535, or a list of such, one for each host")
-    if _WHOLE.fullmatch(name) and not re.fullmatch(r"-?[0-9]{1,9}", told):
+    if name == "port" and not all(map(_is_port, plain.split(","))):
+        raise ValueError("port is no number from 1 to 65535, or a list of such, one per host")
+    if _WHOLE.fullmatch(name) and not re.fullmatch(r"-?[0-9]{1,9}", plain):
         raise ValueError(f"{name} is not a whole number")
     return f"{name}={value}"

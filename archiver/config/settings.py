@@ -198,10 +198,10 @@ class Settings(BaseModel):
     def secrets(self) -> Iterator[str]:
         """What must never be logged; wiring hands it to `logs.keep_secret`."""
         yield from (app.client_secret.get_secret_value() for app in self.apps)
-        found = re.findall(r"//[^:/@]*:(.+)@", self.database.sqlalchemy_url)
-        found += re.findall(r"(?i)[?&][a-z_]*(?:pass|secret|scram)[a-z_]*=([^&]+)", self.database.sqlalchemy_url)
-        yield from found
-        yield from (unquote(text) for text in found)  # as drivers would quote it
+        given = re.findall(r"//[^:/@]*:(.+)@", self.database.sqlalchemy_url)
+        given += re.findall(r"(?i)[?&][a-z_]*(?:pass|secret|scram)[a-z_]*=([^&]+)", self.database.sqlalchemy_url)
+        yield from given
+        yield from (unquote(text) for text in given)  # as drivers would quote it
         for url in (self.alerts.webhook, self.alerts.heartbeat) if self.alerts else ():
             if url is not None:
                 text = url.get_secret_value()

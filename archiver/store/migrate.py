@@ -33,10 +33,10 @@ def upgrade(store: Store, revision: str = "head") -> None:
     config = Config()
     config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
     with store.read() as tx:
-        found = _look(tx)
-        if found.revision != HEAD and tx.postgres:
-            _check_schema(tx, found)
-    config.attributes["schema"] = found.schema
+        state = _look(tx)
+        if state.revision != HEAD and tx.postgres:
+            _check_schema(tx, state)
+    config.attributes["schema"] = state.schema
     try:
         with store.engine.connect() as conn:
             config.attributes["connection"] = conn.execution_options(archiver_begin="IMMEDIATE")
@@ -49,46 +49,46 @@ def upgrade(store: Store, revision: str = "head") -> None:
             "the database has a schema that this program does not know", hint="install the newest archiver"
         ) from None
     except SQLAlchemyError as error:
-        told = troubles.ours(error, store.engine.url.database)
+        refusal = troubles.ours(error, store.engine.url.database)
         if getattr(getattr(error, "orig", None), "sqlstate", None) == "42501":
-            told.hint = "run it with the login that made the archive, or a member of archive_owner"
-        raise told from None
+            refusal.hint = "run it with the login that made the archive, or a member of archive_owner"
+        raise refusal from None
 
 
-def _check_schema(tx: Tx, found: _Found) -> None:
+def _check_schema(tx: Tx, state: _Found) -> None:
     """PostgreSQL makes new tables in the first schema of the search_path."""
-    if found.revision is not None and found.schema != found.first:
+    if state.revision is not None and state.schema != state.first:
         raise SchemaMismatch(
-            f"the archive lies in schema {found.schema}, and new tables would go to {found.first}",
-            hint=f"a search_path that begins with {found.schema}",
+            f"the archive lies in schema {state.schema}, and new tables would go to {state.first}",
+            hint=f"a search_path that begins with {state.schema}",
         )
-    if not tx.conn.exec_driver_sql("SELECT has_schema_privilege(%s, 'CREATE')", (found.first,)).scalar():
+    if not tx.conn.exec_driver_sql("SELECT has_schema_privilege(%s, 'CREATE')", (state.first,)).scalar():
         login = tx.conn.exec_driver_sql("SELECT quote_ident(current_user)").scalar()
         raise DatabaseRefused(
-            f"this login may not create tables in schema {found.first}",
-            hint=f"GRANT CREATE ON SCHEMA {found.first} TO {login}, or make that the owner of the database",
+            f"this login may not create tables in schema {state.first}",
+            hint=f"GRANT CREATE ON SCHEMA {state.first} TO {login}, or make that the owner of the database",
         )
 
 
 def check(store: Store) -> None:
     """Refuse a schema that is not at head. Raises SchemaMismatch with the remedy."""
     with store.read() as tx:
-        found = _look(tx)
-    if found.revision == HEAD:
+        state = _look(tx)
+    if state.revision == HEAD:
         return
-    if found.revision is None and found.elsewhere is not None:
+    if state.revision is None and state.elsewhere is not None:
         raise SchemaMismatch(
-            f"schema {found.first} has no archive yet; there is one in schema {found.elsewhere}",
-            hint=f"archiver migrate, or a search_path that begins with {found.elsewhere}",
+            f"schema {state.first} has no archive yet; there is one in schema {state.elsewhere}",
+            hint=f"archiver migrate, or a search_path that begins with {state.elsewhere}",
         )
-    if found.revision is None:
+    if state.revision is None:
         raise SchemaMismatch("the database has no archive yet", hint="archiver migrate")
-    if found.revision in _known():
+    if state.revision in _known():
         raise SchemaMismatch(
-            f"the database's schema is older ({found.revision}) than this program's ({HEAD})", hint="archiver migrate"
+            f"the database's schema is older ({state.revision}) than this program's ({HEAD})", hint="archiver migrate"
         )
     raise SchemaMismatch(
-        f"the database's schema ({found.revision}) is newer than this program, which knows {HEAD}",
+        f"the database's schema ({state.revision}) is newer than this program, which knows {HEAD}",
         hint="install the newest archiver",
     )
 

@@ -86,7 +86,7 @@ class Silence:
         connection.silence, connection.within_s = self, self.limits.connect_s
         if connection.info.parameter_status("standard_conforming_strings") == "off":
             # SQLAlchemy asks for it once, before any transaction, and would write every text by what it hears. A pooler
-            # knows this parameter, and gives each client its own.
+            # knows this parameter, and gives every client its own.
             connection.execute("SET standard_conforming_strings = on")
         return connection
 
@@ -175,17 +175,17 @@ def engine(url: str, limits: Limits) -> sa.Engine:
 
 
 def _without_path(options: str) -> tuple[str, str | None]:
-    """The options of a URL without the search_path, which is set in each transaction: a pooler passes on no options."""
+    """The options of a URL without the search_path, which is set by transaction: a pooler passes on no options."""
     path: str | None = None
     kept, words = [], re.findall(r"(?:\\.|\S)+", options, re.DOTALL)
     while words:
         word = words.pop(0)
-        told = f"-c{words.pop(0)}" if word == "-c" and words else word
-        name, _, value = re.sub(r"^(-c|--)", "", told).partition("=")
-        if told.startswith("-") and name.lower().replace("-", "_") == "search_path":
+        option = f"-c{words.pop(0)}" if word == "-c" and words else word
+        name, _, value = re.sub(r"^(-c|--)", "", option).partition("=")
+        if option.startswith("-") and name.lower().replace("-", "_") == "search_path":
             path = re.sub(r"\\(.)", r"\1", value, flags=re.DOTALL)
         else:
-            kept.append(told)
+            kept.append(option)
     return " ".join(kept), path
 
 

@@ -127,8 +127,8 @@ def test_what_other_clients_of_the_pool_set_is_not_ours(tool: Tool, make_archive
         archive = make_archive(Database("postgresql", f"{through.url}?options=-csearch_path%3Dapp"), messages=40)
         others = [psycopg.connect(through.url, autocommit=True) for _ in range(6)]
         for name, value in OTHERS.items():
-            for each in others:
-                each.execute(f"SET {name} = '{value}'")
+            for other in others:
+                other.execute(f"SET {name} = '{value}'")
         head = {"msg_id": "n", "timestamp": archive.server.start_ms, "from": "a", "chat_type": "chat"}
         archive.server.add({**head, "payload": {"bodies": [{"type": "txt", "msg": "针🧵é"}]}})
         assert archive("migrate", "--roles") == 0, archive.errors
@@ -139,5 +139,5 @@ def test_what_other_clients_of_the_pool_set_is_not_ours(tool: Tool, make_archive
         assert json.loads(archive.output)["text"] == "针🧵é"
         assert database.value("SELECT count(*) FROM app.messages") == 41
         assert database.value("SELECT count(*) FROM public.messages") == 0
-        for each in others:
-            each.close()
+        for other in others:
+            other.close()

@@ -83,8 +83,8 @@ def test_a_database_that_somebody_has_frozen(postgres_database: Database, make_a
     ):
         postgres_database.run(f"ALTER DATABASE {name} SET {setting}")
         code = archive("doctor", "--format", "json")
-        found = [each for each in json.loads(archive.output) if setting.partition(" ")[0] in each["text"]]
-        assert found[0]["remedy"]
+        lines = [line for line in json.loads(archive.output) if setting.partition(" ")[0] in line["text"]]
+        assert lines[0]["remedy"]
         assert code == (75 if place else 0)
         assert archive("pull") == code
         assert ("default_transaction_read_only" in archive.errors) == bool(place)

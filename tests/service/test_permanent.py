@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,7 @@ COMMANDS = [
 
 
 def refused(archive: Archive, listener: Listener, remedy: str, *, but: tuple[str, ...] = ()) -> None:
-    """Each command ends with 2 and says what helps; those that pull have told somebody."""
+    """All commands end with 2 and say what helps; those that pull have alarmed somebody."""
     archive.config.write_text(f'[alerts]\nwebhook = "{listener.url}/hook"\n' + archive.config.read_text())
     for command in COMMANDS:
         if command[0] in but:
@@ -39,9 +42,9 @@ def refused(archive: Archive, listener: Listener, remedy: str, *, but: tuple[str
         assert archive(*command) == 2, (command, archive.output, archive.errors)
         said = archive.output + archive.errors
         assert re.search(rf"try: .*{remedy}", said), (command, said)
-        told = listener.of("POST")[before:]
-        assert len(told) == (command[0] in ("pull", "run")), command
-        for _, body in told:
+        alarms = listener.of("POST")[before:]
+        assert len(alarms) == (command[0] in ("pull", "run")), command
+        for _, body in alarms:
             assert body["alerts"][0]["severity"] == "critical"
             assert re.search(remedy, body["text"])
 
@@ -58,11 +61,11 @@ def elsewhere(archive: Archive, url: str) -> None:
     [
         (lambda url: url.replace("archiver_", "no_such_"), "createdb"),
         (lambda url: url.replace("postgres@", "nobody_known@"), "user and password"),
-        (lambda url: url + "&sslmode=whatever", "options in .database. url"),
+        (lambda url: url + "&requirepeer=somebody", "options in .database. url"),
         (lambda url: url + "&options=-csearch_path%3Dnowhere", "CREATE SCHEMA"),
         (lambda url: url + "&options=-cno_such_setting%3D1", "options in .database. url"),
     ],
-    ids=["database", "login", "sslmode", "search_path", "setting"],
+    ids=["database", "login", "requirepeer", "search_path", "setting"],
 )
 def test_a_server_that_refuses_the_connection(
     change: Callable[[str], str],
@@ -153,6 +156,21 @@ def test_a_file_that_is_no_database(breaks: Any, remedy: str, archive: Archive, 
     archive.write_config()
     breaks(Path(archive.database.url.removeprefix("sqlite:///")))
     refused(archive, listener, remedy)
+
+
+def test_a_folder_that_may_not_be_written(archive: Archive, tmp_path: Path) -> None:
+    folder = tmp_path / "others"
+    folder.mkdir(mode=0o555)
+    plain: list[str] = []
+    if os.geteuid() == 0:  # whom no mode keeps out, unless he gives that up
+        os.chown(folder, 65534, 65534)
+        plain = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search"]
+    elsewhere(archive, f"sqlite:///{folder}/a.db")
+    command = [*plain, sys.executable, "-m", "archiver", "--config", str(archive.config), "pull"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"unable to open database file: {folder}/a.db" in done.stderr
+    assert f"try: the rights to write the file and its folder {folder}" in done.stderr
 
 
 @pytest.fixture

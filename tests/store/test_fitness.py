@@ -65,7 +65,7 @@ def placed(database: Database, path: str) -> Database:
 def test_several_archives_in_schemas_of_their_own(
     postgres: Postgres, postgres_database: Database, make_archive: MakeArchive
 ) -> None:
-    """Beside the one in `public`, which is in sight of some of them; and each with its roles."""
+    """Beside the one in `public`, which is in sight of some of them; all with their roles."""
     number = postgres_database.url.rpartition("archiver_")[2].partition("?")[0]
     login = f"writer_{number}"
     postgres.run(f"CREATE ROLE {login} LOGIN")
@@ -91,8 +91,8 @@ def test_several_archives_in_schemas_of_their_own(
             counted = f'SELECT count(*) FROM "{name}".'
             assert postgres_database.value(counted + "messages") == 10
             assert postgres_database.value(counted + "messages_readable") == 10
-            found = f"SELECT count(*) FROM \"{name}\".archive_search('e', 5)"
-            assert postgres_database.value(found) == postgres_database.value(found.replace("'e'", "'E'")) > 0
+            search = f"SELECT count(*) FROM \"{name}\".archive_search('e', 5)"
+            assert postgres_database.value(search) == postgres_database.value(search.replace("'e'", "'E'")) > 0
     finally:
         postgres_database.run(f"DROP OWNED BY {login}")
         postgres.run(f"DROP ROLE {login}")

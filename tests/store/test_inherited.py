@@ -1,4 +1,4 @@
-"""What a connection inherits changes nothing: each setting, in each way in which PostgreSQL lets one come in."""
+"""What a connection inherits changes nothing: any setting, in any way in which PostgreSQL lets one come in."""
 
 from __future__ import annotations
 
@@ -68,10 +68,10 @@ NEEDLE, LATITUDE = "针🧵é", 39.12345678901234
 
 @contextmanager
 def by_environment(_: Postgres, database: Database, settings: dict[str, str]) -> Iterator[Database]:
-    told = {"PGCLIENTENCODING": "client_encoding", "PGDATESTYLE": "DateStyle", "PGTZ": "TimeZone"}
-    rest = {name: value for name, value in settings.items() if name not in told.values()}
+    variables = {"PGCLIENTENCODING": "client_encoding", "PGDATESTYLE": "DateStyle", "PGTZ": "TimeZone"}
+    rest = {name: value for name, value in settings.items() if name not in variables.values()}
     with pytest.MonkeyPatch.context() as patch:
-        for name, setting in told.items():
+        for name, setting in variables.items():
             patch.setenv(name, settings[setting])
         patch.setenv("PGOPTIONS", options(rest))
         yield database
@@ -153,9 +153,9 @@ def test_what_is_inherited_changes_nothing(
 def in_a_transaction(database: Database, names: Iterable[str]) -> dict[str, str]:
     store = open_database(database)
     with store.write() as tx:
-        found = {name: tx.conn.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names}
+        values = {name: tx.conn.exec_driver_sql(f"SHOW {name}").scalar_one() for name in names}
     store.dispose()
-    return found
+    return values
 
 
 def add(archive: Archive) -> None:

@@ -478,9 +478,9 @@ def test_good_database_urls(tmp_path: Path, given_url: str, normal: str) -> None
     ],
 )
 def test_bad_database_urls(tmp_path: Path, url: str) -> None:
-    found = problem(tmp_path, f'[database]\nurl = "{url}"' + APP)
-    assert found.startswith("database.url: ")
-    assert re.search(r"write|leave|remove|did you mean|is one of|no number|whole number|supported", found)
+    said = problem(tmp_path, f'[database]\nurl = "{url}"' + APP)
+    assert said.startswith("database.url: ")
+    assert re.search(r"write|leave|remove|did you mean|is one of|no number|whole number|supported", said)
 
 
 PASSWORDS = ["a@Rest", "@Rest", "a@Rest?x", "a?b@Rest", "a@Rest/b", "a@b@Rest", "Rest/a", "a:Rest"]
