@@ -123,7 +123,13 @@ PATHS = (
     ),
     *(
         f"/org/app/chatfiles/{UUID}%2f..",
-        f"/org/app/chatfiles/{UUID}?a=b",
+        f"/org/app/chatfiles/{UUID}?em-redirect=true#x",
+        f"/org/app/chatfiles/{UUID}?em-redirect=true\\",
+        f"/org/app/chatfiles/{UUID}?em-redirect=true&x=\r\nHost: evil.example",
+        f"/org/app/chatfiles/{UUID}/?em-redirect=true",
+        f"/org/app/chatfiles?em-redirect=true&x=/{UUID}",
+        f"/org/app/token?x=/org/app/chatfiles/{UUID}",
+        f"/org/app/chatfiles/{UUID}?" + "x" * 3000,
         f"/org/app/chatfiles/{UUID}#x",
         f"//org/app/chatfiles/{UUID}",
     ),
@@ -139,13 +145,8 @@ PATHS = (
         f"/org/app/chatfiles/{UUID}\n",
         f"/org/app/chatfiles/\u0661{UUID[1:]}",
     ),
+    f"/org/app/CHATFILES/{UUID}",
     *(
-        f"/org/app/chatfiles/{UUID}?share-secret=a&b=c",
-        f"/org/app/chatfiles/{UUID}?share-secret=a%0d%0aX:y",
-        f"/org/app/CHATFILES/{UUID}",
-    ),
-    *(
-        f"/org/app/chatfiles/{UUID}?share-secret=",
         f"/org/app/chatfiles/{{{UUID}}}",
         f"/org%2fapp/chatfiles/{UUID}",
         "/org/app/messages",
@@ -218,6 +219,26 @@ def test_the_provider_s_own_addresses_are_asked_on_the_configured_host_alone(
         assert b"\r\nshare-secret: share-me\r\n" in asked + b"\r\n"
         assert b"\r\nAuthorization: Bearer secret-token\r\n" in asked + b"\r\n"
     assert sum(trap.caught for trap in traps) == 0
+
+
+QUERIES = (
+    *("em-redirect=true&share-secret=Abc_-1", "share-secret=Abc_-1&em-redirect=true", "share-secret=Abc_-1&size=large"),
+    *("size=small&share-secret=Abc_-1", "vframe=true&share-secret=Abc_-1", "share-secret=Abc_-1&vframe=true&x=1/2:3"),
+    *("em-redirect=true&share-secret=Abc_-1&share-secret=other", "share-secret=Abc%5F-1"),
+)
+BARE = ("", "em-redirect=true", "size=large", "size=small", "vframe=true", "a=b", "share-secret=", "a-share-secret=x")
+
+
+@pytest.mark.parametrize("host", [OWN, "a5-v2.easemob.com", "c1.chat.realtimemesh.com", "a41.chat.agora.io"])
+def test_queries_as_sdks_write_them_are_dropped_and_the_secret_is_a_header(provider: Scripted, host: str) -> None:
+    cloud = ours("https://a1.easemob.com", ["/org/app"])
+    files = Chatfiles(f"{provider.url()}/org/app", cloud, Token(), threading.Event())  # type: ignore[arg-type]
+    for query in (*QUERIES, *BARE, "share-secret=a%0d%0aX-Evil:1"):
+        assert fetch(files, f"http://{host}{FILE}?{query}", None).state == "gone", query
+        told = [line for line in provider.asked[-1].split(b"\r\n") if line.startswith(b"share-secret")]
+        assert told == ([b"share-secret: Abc_-1"] if query in QUERIES else []), query
+    assert set(provider.lines) == {f"GET {FILE} HTTP/1.1"}
+    assert not any(b"Evil" in asked for asked in provider.asked)
 
 
 @pytest.mark.parametrize("secret", ["a\r\nX-Evil: 1", "ä", "a b", "x" * 600, "\x00", ""])

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import IO, NamedTuple
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from archiver.errors import AnswerUnusable, ProviderUnavailable, WalkFailed
 from archiver.http import DownloadLimits, SignedLink, Transfer, public_adapter, transfer
@@ -26,28 +26,30 @@ LIMITS = DownloadLimits(progress_bytes=1)
 FOREIGN_LIMITS = DownloadLimits(progress_bytes=1, total_s=600, byte_limit=1 << 30)
 
 _HOPS = 5
-_DOMAINS = (".easemob.com", ".easecdn.com", ".chat.agora.io")
+_DOMAINS = (".easemob.com", ".easecdn.com", ".chat.agora.io", ".chat.realtimemesh.com")
+"""One cloud under several names: SDKs write file addresses by hosts of another domain than the REST host's."""
+
 _GONE = ("entity_not_found", "file_expired", "storage_object_not_found")
 _ASCII = "".join(map(chr, range(128)))
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _CHATFILE = re.compile(
     r"https?://(?P<host>[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?"
     r"(?P<prefix>(?:/[A-Za-z0-9._~-]{1,128}){0,4})/chatfiles/"
-    rf"(?P<uuid>{_UUID})(?:\?share-secret=(?P<secret>[A-Za-z0-9_-]{{1,256}}))?"
+    rf"(?P<uuid>{_UUID})(?:\?(?P<query>[A-Za-z0-9._~!$'()*+,;=:@/?&%-]{{0,2048}}))?"
 )
+_SHARE_SECRET = re.compile(r"(?:^|&)share-secret=([^&]*)")
 _SECRET = re.compile(r"[!-~]{1,512}")
 
 
 class Ours(NamedTuple):
-    """Which urls are the provider's: those with these hosts, or in this domain, and these path prefixes; lower case."""
+    """Which urls are the provider's: by their hosts, or the domains they lie in, and by path prefixes; lower case."""
 
     hosts: frozenset[str]
     prefixes: frozenset[str]
-    domain: str | None = None
+    domains: tuple[str, ...] = ()
 
     def has(self, host: str, prefix: str) -> bool:
-        within = self.domain is not None and host.endswith(self.domain)
-        return prefix in self.prefixes and (within or host in self.hosts)
+        return prefix in self.prefixes and (host.endswith(self.domains) or host in self.hosts)
 
 
 class Chatfile(NamedTuple):
@@ -58,11 +60,17 @@ class Chatfile(NamedTuple):
 
 
 def find_chatfile(pointer: Pointer, ours: Ours) -> Chatfile | None:
-    """The file of the provider's that a url names; None for every other text. The host in it is never asked."""
+    """The file of the provider's that a url names; None for every other text. The host in it is never asked.
+
+    Today's SDKs add a query: `em-redirect=true` asks for the storage's address instead of the file, `size=large`,
+    `size=small` and `vframe=true` for a smaller copy. The path alone names the file, so every query is dropped, known
+    or not, but for the share-secret, which goes into a header.
+    """
     found = _CHATFILE.fullmatch(pointer.url)
     if found is None or not ours.has(found["host"].lower(), found["prefix"].lower()):
         return None
-    secret = pointer.secret or found["secret"]
+    in_query = _SHARE_SECRET.search(found["query"] or "")
+    secret = pointer.secret or (in_query and unquote(in_query[1]))
     return Chatfile(found["uuid"].lower(), secret if secret and _SECRET.fullmatch(secret) else None)
 
 
@@ -204,7 +212,7 @@ def _meaning(link: SignedLink, got: Transfer, *, own: bool) -> Fetched:
 
 
 def ours(base_url: str, prefixes: Iterable[str], hosts: Iterable[str] = ()) -> Ours:
-    """What counts as the provider's: the host that is configured, `hosts`, and on its cloud each host of its domain."""
+    """What counts as the provider's: the host that is configured, `hosts`, and on its cloud any host of its domains."""
     own = (urlsplit(base_url).hostname or "").lower()
-    domain = next((domain for domain in _DOMAINS if own.endswith(domain)), None)
-    return Ours(frozenset({own, *hosts}), frozenset(prefix.lower() for prefix in prefixes), domain)
+    domains = _DOMAINS if own.endswith(_DOMAINS) else ()
+    return Ours(frozenset({own, *hosts}), frozenset(prefix.lower() for prefix in prefixes), domains)
