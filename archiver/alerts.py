@@ -79,6 +79,11 @@ def _late(entry: Entry, overdue_s: float, *, files: bool) -> Iterator[_Wrong]:
     files_s = entry["attachments_time_to_loss_seconds"]
     if files and files_s is not None and files_s < _FILES_S:
         yield "FilesLossNear", "critical", f"files will be lost in {files_s:.0f} s", None
+    if files and (count := entry["foreign_expiring"]):
+        text = (
+            f"{count} files at {entry['foreign_hosts']} hosts that are not configured expire within two days, or have"
+        )
+        yield "FilesForeign", "warning", text, entry["foreign_hosts"]
 
 
 def _odd(entry: Entry) -> Iterator[_Wrong]:

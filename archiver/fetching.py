@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from threading import Event
 
 from archiver import host, wiring
@@ -11,13 +12,16 @@ from archiver.attachments import Fetching, Manner, Outcome
 from archiver.blobs import Blobs
 from archiver.config import Attachments, Settings
 from archiver.errors import EXIT_DONE, EXIT_LATER, ConfigurationError, CredentialsRefused, UsageError
-from archiver.sources.easemob.build import build_files
+from archiver.sources.easemob.build import build_files, is_ours
 from archiver.sources.easemob.chatfiles import foreign_reason
 from archiver.store import apps, attachments, rates
 from archiver.store.engine import Store
 from archiver.wiring import Line
 
 log = logging.getLogger("archiver.fetching")
+
+_AT_ONCE = 1_000
+"""Files that one transaction looks at: other writers wait for it."""
 
 
 def configured(settings: Settings) -> Attachments:
@@ -63,12 +67,18 @@ def fetch_each(
 
 
 def retry_failed(line: Line, settings: Settings, store: Store) -> None:
-    """Make due what failed or was refused, and what is foreign and allowed by now."""
-    reasons = [foreign_reason(host) for host in configured(settings).foreign_hosts]
+    """Make due what failed or was refused, and what is foreign and by now the provider's, or allowed."""
+    files = configured(settings)
+    reasons = [foreign_reason(host) for host in files.foreign_hosts]
     with store.write() as tx:
         app_id = apps.find_app(tx, line.app.name)
         if app_id is not None:
             attachments.retry_failed(tx, app_id, reasons)
+    after, more = None, app_id is not None
+    while more:
+        with store.write() as tx:
+            after = attachments.retry_foreign(tx, app_id or 0, partial(is_ours, line.app, files), after, _AT_ONCE)
+        more = after is not None
 
 
 def fetch(
@@ -109,5 +119,8 @@ def tell(line: Line, outcome: Outcome) -> None:
         log.error("attachments could not be fetched: %s%s", outcome.error, hint, extra={"fields": fields})
     elif outcome.tried:
         log.info("attachments were fetched", extra={"fields": fields})
+    if outcome.foreign:
+        told = "files lie at hosts that are not configured, and are not fetched: archiver status names the hosts"
+        log.warning(told, extra={"fields": {"app": line.app.name, "foreign": outcome.foreign}})
     if outcome.endangered:
         log.error("attachments will be lost soon: the provider drops them within two days", extra={"fields": fields})

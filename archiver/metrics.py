@@ -24,6 +24,7 @@ _GAUGES = (
     ("quarantined", "Records that could not be read, and are kept as they came."),
     ("order_trusted", "1 while the server sorts as it was asked to."),
     ("attachments_time_to_loss_seconds", "Until the provider drops the first file that is not fetched yet."),
+    ("foreign_expiring", "Files at hosts that are not configured that expire within two days, or have."),
     ("running", "Runs at work now."),
 )
 _COUNTERS = (

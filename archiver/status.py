@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from archiver.model import HOUR_MS, SECOND_MS
+from archiver.model import DAY_MS, HOUR_MS, SECOND_MS
 from archiver.store import hours, standing
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import ATTACHMENT_STATES, STATES, iso
@@ -13,6 +13,11 @@ from archiver.store.standing import Hole, Standing
 from archiver.windows import EPS_MS, trusted_now
 
 Entry = dict[str, Any]
+
+FOREIGN_SOON_MS = 2 * DAY_MS
+"""So long before the provider would drop it, a file that nobody may fetch alarms: time enough to allow its host."""
+
+_NONE_FOREIGN = standing.Foreign(0, 0, {})
 
 
 class Configured:
@@ -99,7 +104,7 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: Co
         **_weak(tx, each),
         "windows": standing.states(tx, each.key),
         "holes": [hole_entry(hole) for hole in standing.holes(tx, each.key)],
-        "attachments": standing.attachment_counts(tx, app_id),
+        **_attachments(tx, app_id, now_ms),
         "attachments_time_to_loss_seconds": _until(standing.attachment_expiry_ms(tx, app_id), now_ms),
         "last_run": standing.last_run(tx, each.key),
         **_runs(tx, each),
@@ -110,6 +115,18 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: Co
 def _start_problem(tx: Tx, each: Standing, configured: Configured | None) -> str | None:
     moved = None if configured is None else _moved_start(tx, each, configured.start_ms)
     return None if moved is None else f"{moved.text}: {moved.remedy}"
+
+
+def _attachments(tx: Tx, app_id: int, now_ms: int) -> Entry:
+    """How what messages point to stands; of what is foreign, what expires within the time that alarms."""
+    counts = standing.attachment_counts(tx, app_id)
+    foreign = standing.foreign(tx, app_id, now_ms + FOREIGN_SOON_MS) if counts["foreign"] else _NONE_FOREIGN
+    return {
+        "attachments": counts,
+        "foreign_expiring": foreign.files,
+        "foreign_hosts": foreign.hosts,
+        "foreign_reasons": foreign.reasons,
+    }
 
 
 def _server_now(each: Standing, now_ms: int) -> int:
@@ -187,6 +204,9 @@ def _unknown(each: Configured, now_ms: int, every_ms: int) -> Entry:
         "windows": {state: 0 for state in STATES if state != "skipped"},
         "holes": [],
         "attachments": dict.fromkeys(ATTACHMENT_STATES, 0),
+        "foreign_expiring": 0,
+        "foreign_hosts": 0,
+        "foreign_reasons": {},
         "attachments_time_to_loss_seconds": None,
         "last_run": None,
         "running": 0,

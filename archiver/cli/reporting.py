@@ -13,6 +13,7 @@ from archiver import status as standing
 from archiver.cli import common, show
 from archiver.cli.common import INSTANT
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
+from archiver.logs import visible
 from archiver.store.quarantine import Entry
 
 _FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
@@ -67,6 +68,7 @@ def print_status(entry: dict[str, Any]) -> None:
         ("revisions", f"{entry['revisions']:,}"),
         ("late arrivals", _late(entry)),
         ("attachments", _attachments(entry)),
+        *([("not fetched", _foreign(entry))] if entry["foreign_expiring"] else []),
         ("server's order", "trusted" if entry["order_trusted"] else "NOT TRUSTED"),
         *[(name, entry[key]) for name, key in _PROBLEMS if entry[key]],
         ("windows", windows),
@@ -92,6 +94,13 @@ def _attachments(entry: dict[str, Any]) -> str:
     counts = ", ".join(f"{count:,} {state}" for state, count in entry["attachments"].items() if count) or "none"
     left_s = entry["attachments_time_to_loss_seconds"]
     return counts if left_s is None else f"{counts}; first to expire in {_length(left_s)}"
+
+
+def _foreign(entry: dict[str, Any]) -> str:
+    named = ", ".join(f"{visible(reason)} ({count:,})" for reason, count in entry["foreign_reasons"].items())
+    more = entry["foreign_hosts"] - len(entry["foreign_reasons"])
+    told = f"{named} and {more:,} more hosts" if more > 0 else named
+    return f"{entry['foreign_expiring']:,} foreign files expire within two days, or have: {told}"
 
 
 def _hole(hole: dict[str, Any]) -> str:

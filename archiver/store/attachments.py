@@ -6,7 +6,7 @@ same machine, and after the lease elsewhere; one that wakes up late finds anothe
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -235,6 +235,19 @@ def retry_failed(tx: Tx, app_id: int, foreign_reasons: Collection[str]) -> int:
     statement = attachments.update().where(a.app_id == app_id, again)
     state = sa.case((a.state == "foreign", "pending"), else_="failed")
     return len(tx.conn.execute(statement.values(state=state, next_attempt_at=None).returning(a.fence)).all())
+
+
+def retry_foreign(tx: Tx, app_id: int, is_ours: Callable[[str], bool], after: File | None, most: int) -> File | None:
+    """Make due what was called foreign and is the provider's by now; gives the last one looked at, None at the end."""
+    query = sa.select(attachments).where(a.app_id == app_id, a.state == "foreign")
+    if after is not None:
+        query = query.where(sa.tuple_(a.msg_id, a.position, a.kind) > sa.tuple_(*map(sa.literal, after[1:])))
+    rows = tx.conn.execute(query.order_by(a.msg_id, a.position, a.kind).limit(most)).all()
+    for row in rows:
+        if is_ours(row.url):
+            again = attachments.update().where(_is(_file(row)), a.state == "foreign")
+            tx.conn.execute(again.values(state="pending", reason=None, next_attempt_at=None))
+    return _file(rows[-1]) if len(rows) == most else None
 
 
 class Open(NamedTuple):

@@ -132,6 +132,23 @@ def attachment_expiry_ms(tx: Tx, app_id: int) -> int | None:
     return first_ms
 
 
+class Foreign(NamedTuple):
+    """Files that nobody is allowed to fetch and that have expired or soon will; `reasons`: the most frequent ones."""
+
+    files: int
+    hosts: int
+    reasons: dict[str, int]
+
+
+def foreign(tx: Tx, app_id: int, soon_ms: int) -> Foreign:
+    """What an app's messages point to at other hosts, and expires before `soon_ms`. Only asked where there is some."""
+    a, count = attachments.c, sa.func.count()
+    expiring = sa.and_(a.app_id == app_id, a.state == "foreign", a.expires_at < soon_ms)
+    files, hosts = tx.conn.execute(sa.select(count, sa.func.count(a.reason.distinct())).where(expiring)).one()
+    query = sa.select(a.reason, count).where(expiring).group_by(a.reason).order_by(count.desc(), a.reason).limit(5)
+    return Foreign(int(files), int(hosts), {str(row[0]): int(row[1]) for row in tx.conn.execute(query)})
+
+
 def newest_ms(tx: Tx, app_id: int, now_ms: int) -> int | None:
     """The newest stamp of an app's messages that is not in the future."""
     query = sa.select(messages.c.timestamp_ms).where(messages.c.app_id == app_id, messages.c.sent_at <= now_ms)

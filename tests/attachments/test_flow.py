@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from archiver import alerts
 from archiver.sandbox.chatfiles import file_content
 from archiver.store.engine import open_store
 from archiver.store.roles import create
@@ -287,6 +288,39 @@ def test_an_alarm_comes_before_endangered_ones_expire(collector: Collector) -> N
     assert collector("attachments") == 75
     assert "attachments will be lost soon" in collector.errors
     assert collector.status()["attachments_time_to_loss_seconds"] < 2 * 86_400
+
+
+def test_foreign_files_that_expire_alarm_and_come_once_their_host_is_known(
+    database: Database, folder: Shelf, make_collector: MakeCollector
+) -> None:
+    archive = make_collector(database, folder, messages=20)
+    known = archive.server.home.partition("://")[2].split("/", 1)[1]
+    (file, *_) = archive.server.shelf.files
+    for number, host in enumerate(["im.example.com", "im.example.com", "cdn.example.com"]):
+        url = f"https://{host}/{known}/chatfiles/{file}?size=large" if "im." in host else f"https://{host}/a.png"
+        archive.send(f"foreign{number}", {"type": "img", "url": url})
+    archive("pull")
+    assert archive("attachments") == 0
+    assert "3" in archive.errors
+    assert "hosts that are not configured" in archive.errors
+    assert archive.status()["foreign_expiring"] == 0, "five days are left"
+    past = "'2026-01-01T00:00:00.000Z'"
+    archive.database.run(f"UPDATE attachments SET expires_at = {past} WHERE state = 'foreign'")
+    entry = archive.status()
+    assert (entry["foreign_expiring"], entry["foreign_hosts"]) == (3, 2)
+    assert entry["foreign_reasons"] == {
+        "not the provider's: im.example.com": 2,
+        "not the provider's: cdn.example.com": 1,
+    }
+    (finding,) = alerts.findings([entry], {}, overdue_ms=10**12, files=True)
+    assert (finding.name, finding.severity, finding.grows) == ("ArchiverFilesForeign", "warning", 2)
+    assert "example" not in finding.text, "what a user wrote stays here"
+    assert archive("status") == 0
+    assert "im.example.com (2)" in " ".join(archive.output.split())
+    archive.configure(file_hosts=["im.example.com"])
+    archive("attachments", "--retry-failed")
+    assert archive.states()["foreign"] == 1
+    assert archive.status()["foreign_expiring"] == 1
 
 
 def test_odd_stamps_do_not_put_a_file_last(database: Database, folder: Shelf, make_collector: MakeCollector) -> None:

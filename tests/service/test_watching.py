@@ -362,6 +362,7 @@ def test_an_alert_is_raised_by_what_it_stands_for_and_is_in_both_manuals(archive
         "ArchiverOverdue": {"overdue_seconds": 1000.0},
         "ArchiverLossNear": {"retention_seconds": 100.0, "time_to_loss_seconds": 49.0},
         "ArchiverFilesLossNear": {"attachments_time_to_loss_seconds": 3600.0},
+        "ArchiverFilesForeign": {"foreign_expiring": 3, "foreign_hosts": 1},
         "ArchiverHole": {"holes": [{"state": "expired"}]},
         "ArchiverStuck": {"holes": [{"state": "stuck"}, {"state": "accepted"}]},
         "ArchiverQuarantine": {"quarantined": 1},

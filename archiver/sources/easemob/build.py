@@ -9,10 +9,10 @@ from typing import IO
 from archiver.config import App, Attachments
 from archiver.http import Downloaded, SignedLink
 from archiver.http.download import Progress
-from archiver.model import Message, Page, Pass, Reject, Source
+from archiver.model import Message, Page, Pass, Pointer, Reject, Source
 from archiver.sources.easemob import cursor, hours
 from archiver.sources.easemob.auth import Tokens
-from archiver.sources.easemob.chatfiles import Chatfiles, ours
+from archiver.sources.easemob.chatfiles import Chatfiles, Ours, find_chatfile, ours
 from archiver.sources.easemob.cursor import CursorSource, read_page
 from archiver.sources.easemob.decode import decode
 from archiver.sources.easemob.hourly import ANSWERS, HourAnswer, HourlySource, read_answer
@@ -76,13 +76,22 @@ def build_files(
     """What fetches an app's attachments."""
     return Chatfiles(
         base_url=app.base_url + app.prefix,
-        ours=ours(app.base_url, [app.prefix, f"/{app.org}/{app.app}"], settings.file_hosts),
+        ours=_ours(app, settings),
         tokens=tokens,
         stop=stop,
         redirects=frozenset(settings.redirect_hosts),
         foreign=frozenset(settings.foreign_hosts),
         rest=rest,
     )
+
+
+def is_ours(app: App, settings: Attachments, url: str) -> bool:
+    """Whether a url in a message names a file of the provider's."""
+    return find_chatfile(Pointer(url), _ours(app, settings)) is not None
+
+
+def _ours(app: App, settings: Attachments) -> Ours:
+    return ours(app.base_url, [app.prefix, f"/{app.org}/{app.app}"], settings.file_hosts)
 
 
 def decode_stored(raw: bytes, position: int) -> Message | Reject:
