@@ -13,6 +13,8 @@ from collections.abc import Mapping
 
 log = logging.getLogger(__name__)
 
+_STATUS_BYTES = 2_000
+
 
 class Notifier:
     """The way to the service manager. `watchdog_s`: how often it wants to hear from us; None where it does not."""
@@ -47,8 +49,10 @@ class Notifier:
             self._send("WATCHDOG=1")
 
     def status(self, text: str) -> None:
-        """One line, for `systemctl status`."""
-        self._send(f"STATUS={' '.join(text.split())}")
+        """One line, for `systemctl status`; systemd drops a datagram of more than 4096 bytes (sd-daemon, PIPE_BUF)."""
+        line = " ".join(text.split()).encode(errors="replace")
+        cut = line[:_STATUS_BYTES].decode(errors="ignore") + "…" if len(line) > _STATUS_BYTES else line.decode()
+        self._send(f"STATUS={cut}")
 
     def _send(self, text: str) -> None:
         if not self._address:

@@ -66,8 +66,11 @@ def test_a_watchdog_that_is_meant_for_another_process_is_left_alone() -> None:
 def test_the_socket_may_be_a_file(tmp_path: Path) -> None:
     manager = Manager(str(tmp_path / "notify"))
     Notifier(manager.address).status("two\nlines")
+    Notifier(manager.address).status("应用 " * 5000)
     manager.close()
-    assert manager.heard == ["STATUS=two lines"]
+    assert manager.heard[0] == "STATUS=two lines"
+    assert len(manager.heard[1].encode()) < 4096, "more than that is ignored"
+    assert manager.heard[1].endswith("…")
 
 
 def test_a_manager_that_is_gone_does_not_end_the_service(caplog: pytest.LogCaptureFixture) -> None:

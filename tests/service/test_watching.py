@@ -21,6 +21,7 @@ from archiver.errors import ProviderUnavailable
 from archiver.http import call
 from archiver.model import Tally
 from archiver.notify import Notifier
+from archiver.store.alerts import News
 from archiver.store.engine import open_store
 from archiver.store.postgres import Limits
 from archiver.store.schema import iso
@@ -321,6 +322,33 @@ def test_a_webhook_that_fails_is_left_alone_for_a_while(archive: Archive, listen
 
 def grown(count: int) -> list[Finding]:
     return [Finding("ArchiverLateArrivals", "a#b", "cursor", "warning", "late", count)]
+
+
+LONGEST = "o" * 128 + "#" + "a" * 128
+
+
+@pytest.mark.parametrize("form", ["json", "dingtalk", "wecom", "feishu"])
+@pytest.mark.parametrize("count", [1, 2, 17, 1000])
+@pytest.mark.parametrize("words", ["overdue by 901 s, complete until 2026-11-28T00:00:00.000Z", "错" * 3000])
+def test_an_alarm_fits_the_robot_whatever_falls_due_at_once(form: alerts.Form, count: int, words: str) -> None:
+    found = [Finding("ArchiverOverdue", f"{LONGEST}{n}", "hourly", "critical", words) for n in range(count)]
+    found += [Finding("ArchiverQuarantine", f"{LONGEST}{n}", "hourly", "warning", words) for n in range(count)]
+    news = [News(each.key, ended=False, since=None) for each in reversed(found)]
+    news.append(News(("ArchiverHole", "a#b", "cursor"), ended=True, since=None))
+    told: Any = alerts.message(news, {each.key: each for each in found}, form)
+    text = {"json": lambda: told["text"], "feishu": lambda: told["content"]["text"]}.get(
+        form, lambda: told["text"]["content"]
+    )()
+    most = {"wecom": len(text.encode()) <= 2048, "json": len(text) <= 4000}
+    assert most.get(form, len(json.dumps(told).encode()) <= 20_000)
+    first, second, *rest = text.splitlines()
+    assert first == f"archiver on {socket.gethostname()}"
+    assert second.startswith(f"[firing] ArchiverOverdue {LONGEST}")
+    shown = sum(line.startswith("[") for line in [second, *rest])
+    left = len(news) - shown
+    assert rest[-1] == f"… and {left} more: archiver status" if left else not rest[-1].startswith("…")
+    if form == "json":
+        assert len(told["alerts"]) + told.get("left_out", 0) == len(news)
 
 
 @pytest.mark.parametrize(
