@@ -202,12 +202,23 @@ class Fetching:
             problem = _contradiction(claim, got)
             # A user's program wrote the length: where the answer told its own end and is no page, the file is believed.
             is_page = got.served_as in _PAGES
-            if problem is None or (got.framed and (not is_page or claim.attempts >= BELIEVED_AFTER)):
+            whole = got.framed or self._comes_again(claim, got, held)
+            if problem is None or (whole and (not is_page or claim.attempts >= BELIEVED_AFTER)):
                 return self._keep(got, problem, file, held)
             got = Fetched("failed", problem, status=got.status)
         if got.state == "failed":
             return self._later(claim, got)
         return Result(got.state, got.reason)
+
+    def _comes_again(self, claim: Claim, got: Fetched, held: _Held) -> bool:
+        """Whether an answer that did not tell its end is whole: what cuts a connection does not cut it twice so."""
+        if _contradiction(claim, got) is None:
+            return True
+        with rates.heard(held.queue):
+            self._wait_for_turn()
+        with tempfile.TemporaryFile(prefix="archiver-") as other:
+            again = self._fetch(claim.pointer, other, held.progress)
+        return again.state == "stored" and again.sha256 == got.sha256
 
     def _keep(self, got: Fetched, note: str | None, file: IO[bytes], held: _Held) -> Result:
         file.seek(0)

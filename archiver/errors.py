@@ -14,6 +14,7 @@ ArchiverError                    1   failed
    ├─ ProviderUnavailable
    │  ├─ AnswerUnusable
    │  │  └─ AnswerTooLarge
+   │  ├─ AnswerUnexpected
    │  └─ FileMissing
    ├─ QuotaExceeded
    ├─ DatabaseUnavailable
@@ -109,6 +110,13 @@ class AnswerUnusable(ProviderUnavailable):
 
 class AnswerTooLarge(AnswerUnusable):
     """The service answered with more than is read at once; less may be asked for."""
+
+
+class AnswerUnexpected(ProviderUnavailable):
+    """The service answered, whole and well, with something else than the call returns; it would say it again."""
+
+    server_ms: int | None = None
+    """When it said so, by its own clock."""
 
 
 class FileMissing(ProviderUnavailable):

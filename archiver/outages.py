@@ -17,12 +17,11 @@ class Services:
     """What the files of all servers came to in one run."""
 
     def __init__(self) -> None:
-        self._services: dict[str, _Service] = {}
+        self._services: dict[str, Fortune] = {}
 
     def answers(self, url: str) -> None:
         """A file came, or will never."""
-        service = self._of(url)
-        service.answered, service.failed, service.failing = service.answered + 1, service.failed + service.failing, 0
+        self._of(url).succeed()
 
     def fails(self, url: str) -> None:
         """A file did not come."""
@@ -39,24 +38,31 @@ class Services:
         failing = max((each.failing for each in self._services.values() if not each.is_down), default=0)
         return failing - _DOUBTFUL if failing >= _DOUBTFUL else None
 
-    def _of(self, url: str) -> _Service:
+    def _of(self, url: str) -> Fortune:
         scheme, mark, rest = url.partition("://")
         host, slash, _ = rest.partition("/")
-        return self._services.setdefault(scheme + mark + host + slash, _Service())
+        return self._services.setdefault(scheme + mark + host + slash, Fortune(FAILURES_IN_A_ROW))
 
 
-class _Service:
-    def __init__(self) -> None:
+class Fortune:
+    """What different things that were asked of one service came to; `limit` failures in a row are its fault."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self.answered = self.failed = 0
         self.failing = 0
         """How many failed since the last one that did not; `failed` are those before."""
 
+    def succeed(self) -> None:
+        """Something came: what failed before it failed by its own fault."""
+        self.answered, self.failed, self.failing = self.answered + 1, self.failed + self.failing, 0
+
     @property
     def is_down(self) -> bool:
-        """Where many files fail anyway, it takes as many as would have brought ten others before."""
+        """Where much fails anyway, it takes as many failures as would have brought `limit` others before."""
         expected = self.failing * self.answered
         asked = self.answered + self.failed
-        return self.failing >= FAILURES_IN_A_ROW and expected >= FAILURES_IN_A_ROW * asked
+        return self.failing >= self._limit and expected >= self._limit * asked
 
 
 def anywhere(first_ms: int, last_ms: int, number: int) -> int:

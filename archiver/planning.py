@@ -29,10 +29,23 @@ def with_looks(source: Source) -> tuple[Pass, ...]:
     return (Pass(0, HOUR_MS), *source.passes)
 
 
-def plan(tx: Tx, key: Key, setup: Setup, remembered: Remembered, wanted: Sequence[Wanted], *, ahead: int) -> None:
-    """Add what is wanted and not planned yet, at most `ahead` windows of each kind before they are claimed."""
+def plan(
+    tx: Tx,
+    key: Key,
+    setup: Setup,
+    remembered: Remembered,
+    wanted: Sequence[Wanted],
+    *,
+    ahead: int,
+    further: bool = False,
+) -> None:
+    """Add what is wanted and not planned yet, at most `ahead` windows of each kind before they are claimed.
+
+    `further`: some more, as those that are planned fail. Hours are what they are; other windows would cut time up.
+    """
     due_ms = {(each.number, each.cause): each.due_ms for each in wanted}
-    ground = _Ground(tx, key, remembered.origin_ms, setup, ahead)
+    more = (_FAILED_HOURS if setup.hour_offset_ms is not None else _FURTHER) * further
+    ground = _Ground(tx, key, remembered.origin_ms, setup, ahead + more)
     pass_of = {each.number: each for each in setup.passes}
     if (1, LIVE) in due_ms:
         due_of = {number: ground.floor(due_ms[number, LIVE]) for number in pass_of}
@@ -49,7 +62,7 @@ def _first_ms(ahead: int) -> int:
     return 2 * DAY_MS // ahead
 
 
-_FAILED_HOURS, _FAILED = 48, 8
+_FAILED_HOURS, _FAILED, _FURTHER = 48, 8, 4
 """So many windows may fail while others are planned: some bad ones must not keep the good ones out of the plan, and a
 provider that is down must not cut the time into a window for each pull."""
 

@@ -32,16 +32,16 @@ from archiver.errors import (
     WrongZone,
 )
 from archiver.ground import Ground
+from archiver.http import haste
 from archiver.model import HOUR_MS, SECOND_MS, Pass, Setup, Source, Tally
 from archiver.registering import Reading, register, take_settings
-from archiver.setbacks import Fate
 from archiver.store import apps, leases, passes, rates, runs, unclosed, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx
 from archiver.store.windows import Terms, Wanted
 from archiver.walker import Walker
 from archiver.windows import due_until, hour_floor, trusted_now
-from archiver.workers import Workers
+from archiver.workers import Tried, Workers
 
 log = logging.getLogger("archiver.pull")
 
@@ -108,7 +108,7 @@ class Pull:
         self._watcher = watcher or Silent()
         self._owner = leases.me()
         self._lock = Lock()
-        self._tried: set[int] = set()
+        self._tried = Tried()
         self._refused = 0
         self._clocks: Clocks | None = None
         self._workers = Workers(manner.workers, stop, self._claim_next, self._walk)
@@ -195,14 +195,16 @@ class Pull:
         self.store.check_disk()
         with self.store.write() as tx:
             remembered = apps.lock(tx, self._key)
-            planning.plan(tx, self._key, self._setup, remembered, self._wanted, ahead=2 * self.manner.workers)
+            ahead, afar = 2 * self.manner.workers, self._workers.afar
+            planning.plan(tx, self._key, self._setup, remembered, self._wanted, ahead=ahead, further=afar)
             terms = Terms(
                 self._owner,
                 self.manner.lease_ms,
                 dead=leases.dead(windows.owners(tx, self._key)),
-                tried=frozenset(self._tried),
+                tried=self._tried.ids,
                 patient=self.manner.patient,
                 retry_stuck=self.manner.retry_stuck,
+                afar=afar,
                 distrusts=remembered.distrusts,
             )
             claims = (windows.claim(tx, self._key, kind, terms) for kind in self._wanted)
@@ -211,9 +213,12 @@ class Pull:
 
     def _walk(self, walker: Walker) -> None:
         try:
-            with rates.heard(walker.queue):
+            hasty = self._workers.in_doubt or self._tried.suspects(walker.claim)
+            with rates.heard(walker.queue), haste(hasty):
                 walker.walk()
             self._workers.succeeded()
+            if self.source.hour_offset_ms is None:
+                self._tried.allow_second_looks()
         except CommitsLost as error:
             self._refused += 1
             log.critical("%s", error, extra={"fields": {"app": self.source.app, "source": self.source.kind}})
@@ -239,10 +244,10 @@ class Pull:
 
     def _give_back(self, walker: Walker, error: ArchiverError) -> None:
         self.outcome.reason, self.outcome.hint = str(error), error.hint
-        fate = walker.give_back(error, may_split=self._workers.may_split(error))
+        blamed = self._workers.may_blame and self._tried.was_cut(walker.claim)
+        fate = walker.give_back(error, may_split=self._workers.may_split(error), blamed=blamed)
         self._workers.failed(error, fate)
-        if fate is not Fate.AGAIN:
-            self._tried.add(walker.claim.id)
+        self._tried.note(walker.claim, error, fate)
         if not isinstance(error, Stopped):
             fields = {"app": self.source.app, "source": self.source.kind, "lo_ms": walker.claim.window.lo_ms}
             log.warning("a window could not be walked: %s", error, extra={"fields": fields})

@@ -27,7 +27,9 @@ from archiver.windows import halves, is_expired, trusted_now
 
 log = logging.getLogger("archiver.pull")
 
-ATTEMPTS_BEFORE_BLAME = 3
+ATTEMPTS_BEFORE_BLAME, ATTEMPTS_BEFORE_SPLIT = 3, 2
+"""To call a range stuck takes more than to look at its halves."""
+
 _FIRST_BACKOFF_MS, _LONGEST_BACKOFF_MS = 5 * SECOND_MS, MINUTE_MS
 _FIRST_MISSING_MS = 5 * MINUTE_MS
 
@@ -37,6 +39,8 @@ class Fate(Enum):
 
     AGAIN = "again"
     """The same pull may claim it, or its parts, again."""
+    CUT = "cut"
+    """As AGAIN; it was cut in half, since it is to blame."""
     LATER = "later"
     LOST = "lost"
     """It will never be had, by its age: nothing that the provider could help."""
@@ -51,8 +55,11 @@ class Setback:
     advanced: bool
     in_order: bool
 
-    def give_back(self, error: ArchiverError, *, may_split: bool) -> Fate:
-        """Put the window back after `error`. Raises LeaseLost where another process has it by now."""
+    def give_back(self, error: ArchiverError, *, may_split: bool, blamed: bool = False) -> Fate:
+        """Put the window back after `error`. Raises LeaseLost where another process has it by now.
+
+        `blamed`: it is a part of a window that was to blame, so one of the parts is.
+        """
         with self.ground.store.write() as tx:
             windows.hold(tx, self.claim, exact=False)
             if isinstance(error, Stopped | LeaseLost | OrderLost):
@@ -65,7 +72,7 @@ class Setback:
             if isinstance(error, HourMissing):
                 self._miss(tx, error)
                 return Fate.LATER
-            return self._retry(tx, error, may_split=may_split)
+            return self._retry(tx, error, may_split=may_split, blamed=blamed)
 
     def _is_lost(self, tx: Tx, error: ArchiverError) -> bool:
         """Whether the provider keeps the window no longer, whatever went wrong this time."""
@@ -93,24 +100,26 @@ class Setback:
     def _hourly(self) -> bool:
         return self.ground.source.hour_offset_ms is not None
 
-    def _retry(self, tx: Tx, error: ArchiverError, *, may_split: bool) -> Fate:
+    def _retry(self, tx: Tx, error: ArchiverError, *, may_split: bool, blamed: bool) -> Fate:
         """Try again later, in halves, or say that it cannot be walked, by what else the provider answers."""
         claim, now_ms = self.claim, tx.now_ms()
         parts = None if self._hourly else halves(claim.window)
-        if not self.advanced and self._is_to_blame(tx, error):
+        if not self.advanced and (self._is_to_blame(tx, error) or (blamed and parts is not None)):
             if parts is not None and may_split:
                 lower = windows.split(tx, claim, parts[1].lo_ms)
-                windows.retry(tx, lower, str(error), at_ms=None, keep_progress=False, failed_at=None)
-                return Fate.AGAIN
+                suspect_ms = None if isinstance(error, WalkFailed) else now_ms
+                windows.retry(tx, lower, str(error), at_ms=None, keep_progress=False, failed_at=suspect_ms)
+                return Fate.CUT
             if parts is None and (self._hourly or self._others_close(tx)):
                 self._get_stuck(tx, error)
                 return Fate.LATER
-        at_once = self.advanced and isinstance(error, WalkFailed)
+        at_once = self.advanced and isinstance(error, WalkFailed | ProviderUnavailable | RequestRefused)
+        suspect = parts is not None and claim.failed_ms is not None
         backoff_ms = min(_FIRST_BACKOFF_MS * 2 ** min(claim.attempts - 1, 8), _LONGEST_BACKOFF_MS)
         seen: dict[str, Any] = {"file_seen_at": now_ms} if isinstance(error, FileMissing) else {}
         windows.retry(
             *(tx, claim, str(error)),
-            at_ms=None if at_once else now_ms + backoff_ms,
+            at_ms=None if at_once or suspect else now_ms + backoff_ms,
             keep_progress=self.in_order,
             failed_at=self._first_failure_ms(tx),
             **seen,
@@ -128,7 +137,8 @@ class Setback:
             return True
         if not isinstance(error, ProviderUnavailable | RequestRefused) or self.claim.failed_ms is None:
             return False
-        enough = self.claim.attempts >= ATTEMPTS_BEFORE_BLAME
+        single = halves(self.claim.window) is None
+        enough = self.claim.attempts >= (ATTEMPTS_BEFORE_BLAME if single else ATTEMPTS_BEFORE_SPLIT)
         return enough and blame.others_succeed(tx, self.claim, self.claim.failed_ms)
 
     def _others_close(self, tx: Tx) -> bool:

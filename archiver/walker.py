@@ -256,8 +256,8 @@ class Walker:
             fields = {"app": app, "source": source, "quarantined": tally.quarantined}
             log.warning("quarantined: records that could not be read", extra={"fields": fields})
 
-    def give_back(self, error: ArchiverError, *, may_split: bool) -> Fate:
+    def give_back(self, error: ArchiverError, *, may_split: bool, blamed: bool = False) -> Fate:
         """Put the window back after `error`; see `Setback.give_back`."""
         advanced = self.progress_ms is not None and self.progress_ms != self.resume_ms and self.trusted
         setback = Setback(self.ground, self.claim, advanced=advanced, in_order=self.progress_ms is not None)
-        return setback.give_back(error, may_split=may_split)
+        return setback.give_back(error, may_split=may_split, blamed=blamed)

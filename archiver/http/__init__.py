@@ -1,7 +1,7 @@
 """HTTP for all rooms; no other module imports requests, urllib3 or tenacity, and no other one repeats a request."""
 
 from archiver.http.answers import Answer, envelope
-from archiver.http.client import Client, Limits, Options
+from archiver.http.client import Client, Limits, Options, haste
 from archiver.http.download import Downloaded, DownloadLimits, SignedLink, download
 from archiver.http.hook import call
 from archiver.http.public import public_adapter
@@ -19,6 +19,7 @@ __all__ = [
     "call",
     "download",
     "envelope",
+    "haste",
     "public_adapter",
     "transfer",
 ]

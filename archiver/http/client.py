@@ -11,8 +11,9 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Self, TypedDict, TypeVar, Unpack
 from urllib.parse import unquote
@@ -30,6 +31,23 @@ T = TypeVar("T")
 
 _FIRST_WAIT_S = 0.5
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"archiver/{__version__}"}
+
+
+_HASTE_S = 1.0
+_haste: ContextVar[bool] = ContextVar("haste", default=False)
+
+
+@contextmanager
+def haste(hasty: bool = True) -> Iterator[None]:
+    """Within the block, here and in threads of its context, no failing request is repeated for longer than a moment.
+
+    For what may fail by its own fault: patience is for a service that may come back, and is not spent on each record.
+    """
+    before = _haste.set(hasty)
+    try:
+        yield
+    finally:
+        _haste.reset(before)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +150,7 @@ class Client:
         )
         within_s = float("inf") if (asked := options.get("within_s")) is None else asked
         give_up_s = self.limits.give_up_s if (asked := options.get("give_up_s")) is None else asked
+        give_up_s = min(give_up_s, _HASTE_S) if _haste.get() else give_up_s
         return _Call(
             request.prepare(),
             self.base_url.partition("://")[2] + path,

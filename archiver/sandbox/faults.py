@@ -102,6 +102,7 @@ class Faults:
     always_descending: Annotated[bool, "rows come newest first, whatever was asked"] = False
     limit_ignored: Annotated[int, "rows on a page, whatever limit was asked; 0: as asked"] = 0
     truncate_after: Annotated[int, "a query ends after so many rows, without a cursor; 0: never"] = 0
+    poison: Annotated[str, "ids (comma-separated): a page that would hold one of these messages is a 500"] = ""
     last_cursor: Annotated[str, "`cursor` of the last page: absent, null or empty"] = "absent"
 
     # Hourly files.

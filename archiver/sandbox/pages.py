@@ -32,6 +32,9 @@ def list_messages(service: Service, request: Request) -> Answer:
         sent = ""
     after = decode(sent, asked.hash) if sent else None
     rows, cursor = _read(service, request, asked, after)
+    poison = set(filter(None, service.faults.poison.split(",")))
+    if poison and any(row.msg_id in poison for row in rows):
+        return service.error(request, 500, "web_application", "internal error")
     if cursor and sent and service.hits("loop_cursor", request):
         cursor = sent
     return _page(service, request, _spoilt(service, request, rows), cursor)

@@ -76,6 +76,8 @@ class Terms(NamedTuple):
     patient: bool = True
     """Respect the back-off of windows that failed before; a one-shot pull does not."""
     retry_stuck: bool = False
+    afar: bool = False
+    """From the far end of what is planned."""
     distrusts: int = 0
     """How often the server's order has broken: progress from before that counts for nothing."""
 
@@ -178,7 +180,7 @@ def claim(tx: Tx, key: Key, wanted: Wanted, terms: Terms) -> Claim | None:
     The lag in force now becomes the window's: whatever is configured later, it closes by the lag of its claim.
     """
     now_ms = tx.now_ms()
-    query = _claimable(terms.patient, terms.retry_stuck, wanted.cause == BACKFILL)
+    query = _claimable(terms.patient, terms.retry_stuck, (wanted.cause == BACKFILL) != terms.afar)
     bound = {"number": wanted.number, "the_cause": wanted.cause, "due_ms": wanted.due_ms}
     clock = {"now_ms": now_ms, "later_ms": now_ms + 2 * MINUTE_MS, "much_later_ms": now_ms + 2 * HOUR_MS}
     lists = {"dead": list(terms.dead), "tried": list(terms.tried)}

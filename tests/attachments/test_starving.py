@@ -28,6 +28,7 @@ class Files:
     def __init__(self, archive: Simulated, shelf: Shelf) -> None:
         self.archive, self.shelf = archive, shelf
         self.tried: list[str] = []
+        self.content, self.framed, self.cuts = b"x", True, False
         self.fault = Fetched("failed", "a1.easemob.com answered 500", status=500)
 
     def add(self, name: str, stamp_ms: int, url: str = UP) -> None:
@@ -40,8 +41,10 @@ class Files:
         self.tried.append(name)
         if name.startswith("dead"):
             return self.fault
-        into.write(b"x")
-        return Fetched("stored", None, 1, hashlib.sha256(b"x").hexdigest(), True, "image/png", status=200)
+        content = self.content[: len(self.tried)] if self.cuts else self.content
+        into.write(content)
+        digest = hashlib.sha256(content).hexdigest()
+        return Fetched("stored", None, len(content), digest, self.framed, "image/png", status=200)
 
     def run(self) -> Outcome:
         self.tried = []
@@ -74,6 +77,24 @@ def spread(dead: int, live: int, *, at_end: bool) -> list[tuple[str, int]]:
     names = [f"dead{n:03}" for n in range(dead)], [f"live{n:03}" for n in range(live)]
     ordered = [*names[0], *names[1]] if at_end else [name for pair in zip(*names, strict=True) for name in pair]
     return [(name, NOW - DAY_MS + n * MINUTE_MS) for n, name in enumerate(ordered)]
+
+
+@pytest.mark.parametrize("framed", [True, False])
+def test_files_of_another_length_than_their_messages_declare_are_kept_in_one_run(
+    make_files: MakeFiles, framed: bool
+) -> None:
+    """An application may declare any length; whether all of a file came, the answer says, or that it comes so again."""
+    files = make_files([(f"live{n:03}", NOW - DAY_MS + n * MINUTE_MS) for n in range(60)])
+    files.content, files.framed = b"other", framed
+    assert files.run().stored == 60
+    assert files.states("live") == {("stored", "declared with 1 bytes, came with 5")}
+    assert len(files.tried) == 60 * (1 if framed else 2)
+
+
+def test_a_file_that_is_cut_at_another_byte_each_time_is_not_believed(make_files: MakeFiles) -> None:
+    files = make_files([("live", NOW - DAY_MS)])
+    files.content, files.framed, files.cuts = b"some content", False, True
+    assert files.run().failed == 1
 
 
 @pytest.mark.parametrize("at_end", [True, False])

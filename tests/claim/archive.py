@@ -9,7 +9,7 @@ import json
 import random
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
@@ -54,6 +54,8 @@ class Pages(Provider):
     """
 
     bad_ms: int | None = None
+    bad: Sequence[int] = ()
+    """As `bad_ms`, but such a page alone cannot be had, and others of the same query can."""
     saw: Callable[[Page], None] = staticmethod(lambda _: None)
 
     def fetch_page(self, query: dict[str, str]) -> tuple[Page, str | None]:
@@ -62,6 +64,8 @@ class Pages(Provider):
         if self.bad_ms is not None and lo_ms < self.bad_ms < hi_ms and query["limit"] != "1":
             raise ProviderUnavailable("simulated: 500")
         page, cursor = super().fetch_page(query)
+        if any(message.timestamp_ms in self.bad for message in page.messages):
+            raise ProviderUnavailable("simulated: 500")
         self.saw(page)
         return page, cursor
 

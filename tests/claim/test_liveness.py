@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS, Window
+from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Window
 from tests.claim.archive import T0, Archive, Make, filed, message
 from tests.proof.hours import HourNature
 from tests.proof.provider import Nature
@@ -39,7 +41,8 @@ def test_an_outage_of_pages_alone_is_no_stuck_range_and_heals_at_once(
     began_ms = archive.clock.now_ms
     archive.provider.trouble.no_pages = began_ms, began_ms + minutes * MINUTE_MS  # type: ignore[union-attr]
     step_ms = MINUTE_MS if minutes == 30 else 10 * MINUTE_MS
-    codes = archive.pull_each(step_ms, minutes * MINUTE_MS // step_ms - 1, patient=patient)
+    # Requests take their time: the last pull must begin before the end of the outage.
+    codes = archive.pull_each(step_ms, minutes * MINUTE_MS // step_ms * 9 // 10 - 1, patient=patient)
     assert set(codes) <= {75, 0}
     assert codes[-1] == 75
     assert archive.states()["stuck"] == 0
@@ -148,6 +151,46 @@ def test_hours_that_cannot_be_had_keep_no_other_from_being_archived(make_hours: 
         record.msg_id for record in archive.provider.records if nature.file_of(record.stamp_ms) not in nature.spoilt
     }
     assert archive.truth(T0, T0 + 9 * HOUR_MS) & whole <= archive.stored()
+
+
+ALL = ("lost", "damaged", "never", "no links", "an object")
+FIRST = range(10)
+SCATTERED = (*range(0, 40, 2), *range(1, 40, 5))
+
+
+@pytest.mark.parametrize("how", ALL)
+@pytest.mark.parametrize("broken", [FIRST, pytest.param(SCATTERED, marks=pytest.mark.full)], ids=["first", "scattered"])
+def test_of_fifty_hours_one_first_pull_brings_all_that_can_be_had(
+    make_hours: Make, how: str, broken: Sequence[int]
+) -> None:
+    nature = HourNature(spoilt={T0 + hour * HOUR_MS: how for hour in broken})
+    records = [filed(nature, number, T0 + number * HOUR_MS + 20 * MINUTE_MS) for number in range(50)]
+    archive = make_hours(records, now_ms=T0 + 54 * HOUR_MS, nature=nature)
+    assert archive.pull().exit_code == 75
+    whole = {record.msg_id for record in records if nature.file_of(record.stamp_ms) not in nature.spoilt}
+    assert whole == archive.stored()
+
+
+@pytest.mark.parametrize("hour", [0, 30, pytest.param(49, marks=pytest.mark.full)])
+def test_an_outage_of_all_files_ends_a_pull_after_a_few(make_hours: Make, hour: int) -> None:
+    archive = hourly(make_hours, HourNature(), 50)
+    archive.clock.now_ms = T0 + 54 * HOUR_MS
+    archive.provider.trouble.no_files = archive.clock.now_ms, T0 + 90 * HOUR_MS  # type: ignore[union-attr]
+    assert archive.pull().exit_code == 75
+    assert archive.provider.asked <= 3 * 6 + 2
+
+
+@pytest.mark.parametrize("bad", [(0, 1), (0, 1, 2, 3, 4, 5, 6), pytest.param(range(1, 20, 2), marks=pytest.mark.full)])
+def test_days_with_a_message_that_kills_their_pages_keep_no_other_from_being_archived(
+    make_pages: Make, bad: Sequence[int]
+) -> None:
+    """One first pull over three weeks brings all messages but these, and those of their milliseconds."""
+    records = [message(number, T0 + number * 6 * HOUR_MS + 17) for number in range(21 * 4)]
+    archive = make_pages(records, now_ms=T0 + 21 * DAY_MS, page_size=10)
+    dead = [T0 + day * DAY_MS + 6 * HOUR_MS + 17 for day in bad]
+    archive.provider.bad = dead  # type: ignore[union-attr]
+    archive.pull()
+    assert {record.msg_id for record in records if record.stamp_ms not in dead} == archive.stored()
 
 
 @pytest.mark.full

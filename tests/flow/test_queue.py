@@ -123,3 +123,20 @@ def test_no_answer_and_no_clock_keeps_a_group_away_for_long(make_simulated: Make
     budgets[1].take()
     budgets[1].rest(4.0)
     assert budgets[0].take() == pytest.approx(4.0, abs=1), "what is short is waited for"
+
+
+@pytest.mark.full
+def test_two_messages_that_kill_their_pages_keep_no_other_from_one_pull(make_simulated: MakeSimulated) -> None:
+    """Over real sockets: patience is spent once, and not again on each half of the window in which such a one lies."""
+    server = {"messages": 3000, "start_ms": NOW - 3 * DAY_MS, "span_ms": 2 * DAY_MS}
+    archive = make_simulated(now=NOW, server=server, source="cursor", audits=[], page_size=100, give_up="2s")
+    rows = archive.server.records
+    dead = [rows[700], rows[2100], rows[2120]]
+    archive.server.faults.poison = ",".join(row.msg_id for row in dead)
+    assert archive.pull().exit_code in (3, 75)
+    stamps = {row.timestamp_ms for row in dead}
+    assert archive.stored() >= {row.msg_id for row in rows if row.timestamp_ms not in stamps}
+    assert archive.stored().isdisjoint({row.msg_id for row in dead})
+    archive.server.faults.poison = ""
+    assert archive.pull(retry_stuck=True).exit_code == 0
+    assert archive.stored() == archive.served()

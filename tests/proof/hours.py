@@ -57,7 +57,8 @@ class HourNature:
     doubles: bool = False
     """Records lie twice in a file, and some again in the next."""
     spoilt: dict[int, str] = field(default_factory=dict)
-    """Hours, by their first instant, whose file can never be had: "never" (400), "lost" (NoSuchKey), "damaged"."""
+    """Hours, by their first instant, whose file can never be had: "never" (400), "lost" (NoSuchKey), "damaged",
+    or the answer has no link: "no links" (an empty list), "an object"."""
 
     def offset_at(self, now_ms: int) -> int:
         return self.later_offset_ms if now_ms >= self.renamed_ms else self.offset_ms
@@ -156,6 +157,8 @@ class HourFiles:
             return unstored
         if now_ms < lo_ms + HOUR_MS + nature.delay_ms:
             return {"400": unstored, "404": empty}[nature.early]
+        if nature.spoilt.get(lo_ms) in ("no links", "an object"):
+            return 200, {"data": [] if nature.spoilt[lo_ms] == "no links" else {"url": "x"}}
         if lo_ms in nature.spoilt:
             return link
         if not shown:

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import IO, NamedTuple
 
 from archiver.errors import (
+    AnswerUnexpected,
     AnswerUnusable,
     FileMissing,
     HourMissing,
@@ -50,7 +51,8 @@ class HourAnswer:
 
 
 def read_answer(answer: Answer) -> HourAnswer:
-    """An answer of `chatmessages/{hour}`. Raises AnswerUnusable, or RequestRefused where it is not about the hour.
+    """An answer of `chatmessages/{hour}`. Raises RequestRefused where it is not about the hour, AnswerUnusable where it
+    is damaged, and AnswerUnexpected where it is whole and has no link in it.
 
     200 with a list of urls; 404 storage_object_not_found: no messages in that hour; 400 illegal_argument: expired *or*
     not stored yet, in the same words (the provider's pages on message history, their error table).
@@ -64,7 +66,7 @@ def read_answer(answer: Answer) -> HourAnswer:
     server_ms = server_time(found, answer.date_ms, answer.elapsed_ms)
     match answer.status, found.get("error"):
         case 200, _:
-            return HourAnswer(_links(found), False, server_ms)
+            return HourAnswer(_expected(found, server_ms), False, server_ms)
         case 404, "storage_object_not_found":
             return HourAnswer((), False, server_ms)
         case 400, "illegal_argument" if "not supported" not in str(found.get("error_description")):
@@ -74,6 +76,17 @@ def read_answer(answer: Answer) -> HourAnswer:
             told = f"{answer.where}: hourly files are not supported for this app"
             raise RequestRefused(told, status=400, code="illegal_argument", hint=hint)
     raise refusal(answer)
+
+
+def _expected(found: Json, server_ms: int | None) -> tuple[SignedLink, ...]:
+    try:
+        return _links(found)
+    except AnswerUnusable as error:
+        if "error" in found:  # a trouble of its own, which passes
+            raise
+        unexpected = AnswerUnexpected(str(error))
+        unexpected.server_ms = server_ms
+    raise unexpected
 
 
 def _links(found: Json) -> tuple[SignedLink, ...]:
@@ -123,7 +136,10 @@ class HourlySource:
     def fetch_now(self) -> int:
         """The server's time, from what it says of a recent hour. It counts as one of ten requests a minute."""
         recent = hour_of(self.clock_ms() - 2 * HOUR_MS, self.offset_ms)
-        server_ms = self.fetch_link(hour_name(recent.lo_ms, self.offset_ms)).server_ms
+        try:
+            server_ms = self.fetch_link(hour_name(recent.lo_ms, self.offset_ms)).server_ms
+        except AnswerUnexpected as error:  # it is an hour's answer, and one bad hour must not keep all from being read
+            server_ms = error.server_ms
         if server_ms is None:
             raise AnswerUnusable("the answer does not tell the server's time")
         return server_ms
