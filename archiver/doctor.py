@@ -249,7 +249,7 @@ def _alert(settings: Settings) -> Iterator[Finding]:
     found = settings.alerts
     if found is None or found.webhook is None:
         raise ConfigurationError("no webhook is configured", hint="[alerts] webhook_file in the configuration")
-    call(found.webhook.get_secret_value(), alerts.test_message(found.form))
+    call(found.webhook.get_secret_value(), alerts.test_message(found.form), wiring.way_out(settings))
     yield Finding("ok", "alerts", "the webhook took a test; look whether it arrived")
 
 

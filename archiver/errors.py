@@ -4,6 +4,7 @@ ArchiverError                    1   failed
 ├─ RequestRefused                1   a 4xx that no retry will change
 ├─ UsageError                    2   configuration or usage
 │  ├─ ConfigurationError
+│  ├─ CertificateRefused
 │  ├─ WrongApplication
 │  ├─ WrongZone
 │  ├─ DatabaseRefused
@@ -56,6 +57,10 @@ class ConfigurationError(UsageError):
     def __init__(self, problems: list[str] | str, *, hint: str | None = None) -> None:
         self.problems = [problems] if isinstance(problems, str) else problems
         super().__init__("\n".join(self.problems), hint=hint)
+
+
+class CertificateRefused(UsageError):
+    """The service shows a certificate that is not trusted here; asking again changes nothing."""
 
 
 class WrongApplication(UsageError):

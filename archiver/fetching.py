@@ -12,6 +12,7 @@ from archiver.attachments import Fetching, Manner, Outcome
 from archiver.blobs import Blobs
 from archiver.config import Attachments, Settings
 from archiver.errors import EXIT_DONE, EXIT_LATER, ConfigurationError, CredentialsRefused, UsageError
+from archiver.http import Adapter
 from archiver.sources.easemob.build import build_files, is_ours
 from archiver.sources.easemob.chatfiles import foreign_reason
 from archiver.store import apps, attachments, rates
@@ -106,7 +107,8 @@ def fetch(
         if wait_s := budget.take():
             stop.wait(wait_s)
 
-    files = build_files(line.app, found, line.tokens, stop, rest=budget.rest)
+    adapter = partial(Adapter, wiring.way_to(line.app, settings))
+    files = build_files(line.app, found, line.tokens, stop, rest=budget.rest, adapter=adapter)
     manner = Manner(workers=found.workers, lease_ms=settings.schedule.lease_ms, limit=limit, enough=enough)
     return Fetching(store, app_id, blobs, files.fetch, manner, stop=stop, take_turn=take_turn).run()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import NamedTuple
 
-from archiver import alerts, metrics, status
+from archiver import alerts, metrics, status, wiring
 from archiver.config import Settings
 from archiver.endpoint import EXPOSITION, Reply
 from archiver.errors import ArchiverError, DatabaseRefused, TryAgainLater
@@ -185,7 +185,8 @@ def send_unkept(settings: Settings, name: str, text: str | None) -> None:
     finding = {} if text is None else {key: alerts.Finding(*key, "critical", text)}
     news = [News(key, ended=text is None, since=None)]
     try:
-        call(configured.webhook.get_secret_value(), alerts.message(news, finding, configured.form))
+        payload = alerts.message(news, finding, configured.form)
+        call(configured.webhook.get_secret_value(), payload, wiring.way_out(settings))
     except ArchiverError as error:
         log.error("an alert could not be sent: %s", error)
 
@@ -246,7 +247,7 @@ def raise_alerts(
     if configured.webhook is not None and now >= pace.webhook_rests_until:
         webhook = configured.webhook.get_secret_value()
         told = alerts.tell(
-            *(store, wrong, lambda payload: call(webhook, payload)),
+            *(store, wrong, lambda payload: call(webhook, payload, wiring.way_out(settings))),
             form=configured.form,
             repeat_ms=configured.repeat_ms,
         )
@@ -256,7 +257,7 @@ def raise_alerts(
         return
     pace.heartbeat_at = now
     try:
-        call(configured.heartbeat.get_secret_value())
+        call(configured.heartbeat.get_secret_value(), way=wiring.way_out(settings))
     except TryAgainLater as error:
         log.warning("the heartbeat was not taken: %s", error)
 

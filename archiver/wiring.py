@@ -14,7 +14,7 @@ from typing import IO
 from archiver import host, logs, planning, searching, status
 from archiver.config import App, Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, ConfigurationError, UsageError
-from archiver.http import Client, Downloaded, Limits, SignedLink, download
+from archiver.http import Adapter, Client, Downloaded, Limits, SignedLink, Way, download
 from archiver.http.download import Progress
 from archiver.model import SECOND_MS, Source, Tally, Window
 from archiver.pull import Manner, Outcome, Pull, Silent, Watcher
@@ -110,17 +110,31 @@ def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
             apps.pin(tx, app.name, application)
 
     def fetch_file(link: SignedLink, into: IO[bytes], progress: Progress) -> Downloaded:
-        return download(link, into, stop=stop, progress=progress)
+        # Links of hourly files may be plain http, wherever the storage lies: they are signed, and carry nothing else.
+        adapter = partial(Adapter, Way(way.ca_file, way.proxy))
+        return download(link, into, stop=stop, progress=progress, adapter=adapter)
 
     def now_ms() -> int:
         with store.read() as tx:
             return tx.now_ms()
 
+    way = way_to(app, settings)
     limits = Limits(deadline_s=settings.http.deadline_ms / SECOND_MS, give_up_s=app.give_up_ms / SECOND_MS)
-    with Client(app.base_url, stop=stop, limits=limits, take_turn=take_turn, rest=budget.rest, heard=heard) as client:
+    told = {"limits": limits, "take_turn": take_turn, "rest": budget.rest, "heard": heard, "way": way}
+    with Client(app.base_url, stop=stop, **told) as client:  # type: ignore[arg-type]
         tokens = Tokens(client, app.prefix, app.client_id, app.client_secret, pin=pin)
         source = build(app, tokens, download=fetch_file, clock_ms=now_ms, within_s=patience.left_s)
         yield Line(app, client, tokens, requests, source, patience)
+
+
+def way_to(app: App, settings: Settings) -> Way:
+    """How an app's provider is reached from this house."""
+    return Way(settings.http.ca_path, settings.http.proxy_url, app.base_url.startswith("http://"))
+
+
+def way_out(settings: Settings) -> Way:
+    """How those are reached whom the program tells."""
+    return Way(settings.http.ca_path, settings.http.proxy_url)
 
 
 def _rate_group(app: App) -> str:

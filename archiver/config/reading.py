@@ -27,7 +27,7 @@ from archiver.config.settings import (
     Section,
     Settings,
 )
-from archiver.config.values import duration_text
+from archiver.config.values import ca_file, duration_text
 from archiver.errors import ConfigurationError
 
 DEFAULT_PATH = Path("config.toml")
@@ -115,7 +115,10 @@ class _Draft:
                 self.wrong(("apps", index, key), f'does not apply to source = "{source}"; remove it')
         self.secret(index, given)
         defaults = _BY_SOURCE["hourly" if source == "hourly" else "cursor"]
-        return self.read(App, ("apps", index), {**defaults, **given})
+        found = self.read(App, ("apps", index), {**defaults, **given})
+        if found and found.base_url.startswith("http://") and found.allow_plain_http:
+            self.warnings.append(f"{_key(('apps', index, 'base_url'))}: credentials and messages go there unencrypted")
+        return found
 
     def secret(self, index: int, given: dict[str, Any]) -> None:
         """Settle where the client secret comes from: the environment before the file, one place in each."""
@@ -145,6 +148,20 @@ class _Draft:
         else:
             self.wrong(path, "needs a url with a user and without a password: postgresql://user@host/database")
         return self.read(Database, ("database",), given)
+
+    def http(self, given: dict[str, Any], environ: Mapping[str, str]) -> Http | None:
+        """Where no ca_file is named, one of the variables that other programs look at may name it."""
+        for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+            if "ca_file" not in given and environ.get(name):
+                try:
+                    given = {**given, "ca_file": ca_file(environ[name])}
+                except ValueError as error:
+                    self.warnings.append(f"{name}: {error}; it is left out")
+        if isinstance(given.get("ca_file"), str):
+            given = {**given, "ca_file": self.folder / given["ca_file"]}
+        if "proxy" in given and "@" in str(given["proxy"]) and ("http", "proxy") not in self.origins:
+            self.warnings.append("http.proxy: a password stands in the file; set ARCHIVER_HTTP__PROXY instead")
+        return self.read(Http, ("http",), given)
 
     def alerts(self, given: dict[str, Any]) -> Alerts | None:
         """The addresses may stand in files of their own, as the client secret does."""
@@ -292,7 +309,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
     database, schedule, http = (
         draft.database(tree.get("database", {})),
         draft.read(Schedule, ("schedule",), tree.get("schedule", {})),
-        draft.read(Http, ("http",), tree.get("http", {})),
+        draft.http(tree.get("http", {}), environ),
     )
     attachments = draft.read(Attachments, ("attachments",), tree["attachments"]) if "attachments" in tree else None
     metrics = draft.read(Metrics, ("metrics",), tree["metrics"]) if "metrics" in tree else None

@@ -64,7 +64,20 @@ class Schedule(Section):
 
 
 class Http(Section):
+    """`ca_file`: certificates that are trusted beside the usual ones. `proxy`: its address may hold a password."""
+
     deadline_ms: SomeTime = 60 * SECOND_MS
+    ca_file: Annotated[Path | None, PlainValidator(values.ca_file)] = None
+    proxy: Annotated[SecretStr | None, PlainValidator(values.proxy)] = None
+
+    @property
+    def ca_path(self) -> str | None:
+        return None if self.ca_file is None else str(self.ca_file)
+
+    @property
+    def proxy_url(self) -> str | None:
+        """With the password: for HTTP alone."""
+        return None if self.proxy is None else self.proxy.get_secret_value()
 
 
 class Attachments(Section):
@@ -125,7 +138,8 @@ class App(Section):
     org: Name
     app: Name
     app_id: Name | None = None
-    base_url: Annotated[str, AfterValidator(values.base_url)] = "https://a1.easemob.com"
+    allow_plain_http: bool = False
+    base_url: str = "https://a1.easemob.com"
     path_prefix: Annotated[str, AfterValidator(values.path_prefix)] = "/{org}/{app}"
     client_id: Annotated[str, Field(min_length=1), AfterValidator(texts.credential)]
     client_secret: SecretStr
@@ -151,6 +165,11 @@ class App(Section):
     def prefix(self) -> str:
         """What stands before `/token` and `/chatmessages` in every path of this app."""
         return self.path_prefix.format(org=self.org, app=self.app, app_id=self.app_id)
+
+    @field_validator("base_url")
+    @classmethod
+    def _base_url_is_encrypted_or_private(cls, value: str, info: ValidationInfo) -> str:
+        return values.base_url(value, private_http=info.data.get("allow_plain_http", False))
 
     @field_validator("client_secret")
     @classmethod
@@ -200,6 +219,7 @@ class Settings(BaseModel):
         yield from (app.client_secret.get_secret_value() for app in self.apps)
         given = re.findall(r"//[^:/@]*:(.+)@", self.database.sqlalchemy_url)
         given += re.findall(r"(?i)[?&][a-z_]*(?:pass|secret|scram)[a-z_]*=([^&]+)", self.database.sqlalchemy_url)
+        given += re.findall(r"//[^/@]*:([^/@]+)@", self.http.proxy_url or "")
         yield from given
         yield from (unquote(text) for text in given)  # as drivers would quote it
         for url in (self.alerts.webhook, self.alerts.heartbeat) if self.alerts else ():
@@ -245,11 +265,11 @@ def _value_text(key: str, value: object) -> object:
             return list(hosts)
         case _, tuple():
             return [values.duration_text(lag) for lag in value]
-        case (("page_size" | "workers"), _):
+        case (("page_size" | "workers" | "allow_plain_http"), _):
             return value
         case _, int(ms):
             return values.duration_text(ms)
-        case _, values.Rate():
+        case _, values.Rate() | Path():
             return str(value)
         case _:
             return value

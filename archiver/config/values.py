@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
@@ -148,7 +150,19 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def base_url(value: str) -> str:
+def _may_be_private(host: str) -> bool:
+    """Whether a host may lie in a network of one's own: an address of one, or a name, which is looked up later."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    private = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+    networks = (ipaddress.ip_network(text) for text in private)
+    return any(address in network for network in networks if network.version == address.version)
+
+
+def base_url(value: str, *, private_http: bool = False) -> str:
+    """`private_http`: an unencrypted address in a network of one's own is allowed, at the operator's word."""
     try:
         parts = urlsplit(value)
         host, _port = parts.hostname or "", parts.port
@@ -158,9 +172,39 @@ def base_url(value: str) -> str:
         raise ValueError("must be host and port alone, without user, query or fragment; write https://a1.easemob.com")
     if not re.fullmatch(r"[A-Za-z]+://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~-]+)*/?", value) or not host:
         raise ValueError("is not a URL; write it as https://a1.easemob.com")
-    if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(host)):
-        raise ValueError(f"{value!r} would send the credentials unencrypted; write https://{parts.netloc}")
-    return value.rstrip("/")
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        return value.rstrip("/")
+    if parts.scheme == "http" and private_http and _may_be_private(host):
+        return value.rstrip("/")
+    if private_http:
+        raise ValueError(f"{value!r} is no private address, and plain http goes nowhere else; write https://")
+    instead = ", or allow_plain_http = true in a network of your own" if _may_be_private(host) else ""
+    raise ValueError(f"{value!r} would send the credentials unencrypted; write https://{parts.netloc}{instead}")
+
+
+def ca_file(value: object) -> Path | None:
+    """A file of certificates in PEM that can be used."""
+    if value is None:
+        return None
+    path = Path(str(value))
+    try:
+        ssl.create_default_context().load_verify_locations(path)
+    except ssl.SSLError:
+        raise ValueError(f"{path} holds no certificates in PEM (-----BEGIN CERTIFICATE-----)") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    return path
+
+
+def proxy(value: object) -> SecretStr | None:
+    """The address of an HTTP proxy; a user and password may stand in it, so no message repeats it."""
+    if value is None:
+        return None
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    form = r"http://([!-.0-9;-?A-~]+(:[!-.0-9:-?A-~]*)?@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?"
+    if not isinstance(text, str) or not re.fullmatch(form, text):
+        raise ValueError("is not the address of a proxy; write http://proxy.example.com:3128, or with user:password@")
+    return SecretStr(text.rstrip("/"))
 
 
 def path_prefix(value: str) -> str:

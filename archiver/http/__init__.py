@@ -6,8 +6,10 @@ from archiver.http.download import Downloaded, DownloadLimits, SignedLink, downl
 from archiver.http.hook import call
 from archiver.http.public import public_adapter
 from archiver.http.transfer import Transfer, transfer
+from archiver.http.wire import Adapter, Way
 
 __all__ = [
+    "Adapter",
     "Answer",
     "Client",
     "DownloadLimits",
@@ -16,6 +18,7 @@ __all__ = [
     "Options",
     "SignedLink",
     "Transfer",
+    "Way",
     "call",
     "download",
     "envelope",

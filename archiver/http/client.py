@@ -24,7 +24,7 @@ import tenacity
 from archiver import __version__
 from archiver.errors import AnswerTooLarge, AnswerUnusable, Stopped, UsageError
 from archiver.http.answers import Answer, Passing, asks_for_rest, http_date_ms, refusal
-from archiver.http.wire import FAILURES, Adapter, Deadline, is_unsent, read, reason
+from archiver.http.wire import DIRECT, FAILURES, Adapter, Deadline, Way, is_unsent, permanent, read, reason
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -96,6 +96,7 @@ class Client:
         rest: Callable[[float], None] = lambda _: None,
         heard: Callable[[int | str], None] | None = None,
         verify: bool | str = True,
+        way: Way = DIRECT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.base_url = base_url.rstrip("/")
@@ -103,7 +104,8 @@ class Client:
         self._stop, self._take_turn, self._heard = stop, take_turn, heard or (lambda _: None)
         self._rest = rest
         self._verify, self._clock = verify, clock
-        self._adapter = Adapter()
+        self._way = way
+        self._adapter = Adapter(way)
         # One for all calls: each is a circle of objects, which only the garbage collector takes away.
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(Passing),
@@ -204,12 +206,13 @@ class Client:
             raise type(error)(f"{call.where}: {error}") from None
         except FAILURES as error:
             self._heard("error")
-            raise Passing(f"{call.where}: {reason(error)}", unsent=is_unsent(error)) from None
+            failure = permanent(call.where, error) or Passing(f"{call.where}: {reason(error)}", unsent=is_unsent(error))
+        raise failure from None
 
     def _exchange(self, call: _Call, seconds: float) -> Answer:
         # What must not be done twice goes out on a connection of its own: one from the pool may be closing already,
         # and then nobody can say whether the request was taken.
-        adapter = Adapter() if call.once else self._adapter
+        adapter = Adapter(self._way) if call.once else self._adapter
         timeout = (min(self.limits.connect_s, seconds), min(self.limits.read_s, seconds))
         with Deadline(seconds):
             began = self._clock()

@@ -19,7 +19,7 @@ import requests
 
 from archiver import __version__
 from archiver.errors import AnswerUnusable, ProviderUnavailable, RequestRefused, Stopped, TryAgainLater, WalkFailed
-from archiver.http.wire import FAILURES, Adapter, Broken, Deadline, reason
+from archiver.http.wire import FAILURES, Adapter, Broken, Deadline, permanent, reason
 
 Progress = Callable[[int], None]
 """Told how many bytes were worked through since it was told last; may raise to put an end to it."""
@@ -102,6 +102,7 @@ def download(
     limits: DownloadLimits | None = None,
     progress: Progress = lambda _: None,
     verify: bool | str = True,
+    adapter: Callable[[], Adapter] = Adapter,
     clock: Callable[[], float] = time.monotonic,
 ) -> Downloaded:
     """Append the file's bytes, as they come over the wire, to `into`; one attempt.
@@ -110,7 +111,9 @@ def download(
     Raises ProviderUnavailable, RequestRefused (a redirect), WalkFailed (larger than the limit), Stopped.
     """
     limits = limits or DownloadLimits()
-    return keep(Pieces(link, limits, verify, clock), into, limits, stop=stop, progress=progress)
+    pieces = Pieces(link, limits, verify, clock)
+    pieces.adapter = adapter
+    return keep(pieces, into, limits, stop=stop, progress=progress)
 
 
 def keep(
@@ -160,11 +163,11 @@ class Pieces:
             with closing(self.adapter()) as adapter, self.pace:
                 yield from self._arriving(adapter)
         except FAILURES as error:
-            failure = reason(error)
+            failure = permanent(self.link.host, error) or ProviderUnavailable(f"{self.link.host}: {reason(error)}")
         else:
             return
         # Out here, where no other error hangs on it: those of the libraries quote the link.
-        raise ProviderUnavailable(f"{self.link.host}: {failure}")
+        raise failure
 
     def _arriving(self, adapter: Adapter) -> Generator[bytes, None, None]:
         limits, ends_at, recent = self._limits, self._clock() + self._limits.total_s, 0

@@ -14,18 +14,18 @@ import requests
 
 from archiver import __version__
 from archiver.errors import AnswerTooLarge, AnswerUnusable, ProviderUnavailable
-from archiver.http.wire import FAILURES, Adapter, Deadline, read, reason
+from archiver.http.wire import DIRECT, FAILURES, Adapter, Deadline, Way, read, reason
 
 _DEADLINE_S, _BYTE_LIMIT = 10.0, 1 << 16
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"archiver/{__version__}"}
 
 
-def call(url: str, payload: object | None = None) -> None:
+def call(url: str, payload: object | None = None, way: Way = DIRECT) -> None:
     """GET `url`, or POST `payload` to it as JSON. Raises ProviderUnavailable unless it was taken."""
     host = urlsplit(url).hostname
     method = "GET" if payload is None else "POST"
     request = requests.Request(method, url, _HEADERS, json=payload).prepare()
-    adapter = Adapter()
+    adapter = Adapter(way)
     try:
         with Deadline(_DEADLINE_S):
             response = adapter.send(request, stream=True, timeout=(5, _DEADLINE_S), verify=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import math
 import socket
@@ -11,17 +12,20 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from http.client import HTTPException
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse
 from urllib3 import exceptions as urllib3_errors
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.util.ssl_ import create_urllib3_context
 
-from archiver.errors import AnswerTooLarge, AnswerUnusable
+from archiver.errors import AnswerTooLarge, AnswerUnusable, CertificateRefused, ConfigurationError, UsageError
 
 _PIECE, _POOL = 1 << 16, 64
 for _quotes_urls in ("urllib3.connection", "urllib3.connectionpool"):
@@ -33,6 +37,10 @@ FAILURES = (urllib3_errors.HTTPError, HTTPException, OSError, ValueError)
 
 class Broken(OSError):
     """An answer that ended before its end, or was not given its time."""
+
+
+class NotPrivate(Broken):
+    """Plain http was on its way to an address that is not a private one."""
 
 
 class _Watch:
@@ -152,13 +160,78 @@ class HTTPSPool(HTTPSConnectionPool):
     ConnectionCls = WatchedTLSConnection
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How to reach others from this house: whom it trusts besides, by which proxy, and where plain http may go.
+
+    `ca_file`: certificates that are trusted beside the usual ones, in PEM. `proxy`: for all but addresses of this
+    machine and of a private network, written as numbers. `private_http`: plain http is spoken to a private address
+    only, looked at when the connection stands, before a byte is sent.
+    """
+
+    ca_file: str | None = None
+    proxy: str | None = field(default=None, repr=False)
+    private_http: bool = False
+
+
+DIRECT = Way()
+
+
+class _PrivateConnection(_WatchedConnection):
+    def _new_conn(self) -> socket.socket:
+        connection = super()._new_conn()
+        if not is_private(str(connection.getpeername()[0])):
+            connection.close()
+            raise NotPrivate("its address is not a private one, and plain http goes nowhere else")
+        return connection
+
+
+class _PrivatePool(HTTPConnectionPool):
+    ConnectionCls = _PrivateConnection
+
+
+def is_private(text: str) -> bool:
+    """Whether an address is one of this machine or of a private network (RFC 1918, RFC 4193): written as numbers."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return address.is_loopback or any(address in network for network in _PRIVATE if network.version == address.version)
+
+
+_PRIVATE = [ipaddress.ip_network(text) for text in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")]
+
+
 class Adapter(HTTPAdapter):
-    def __init__(self) -> None:
+    def __init__(self, way: Way = DIRECT) -> None:
+        self._way = way
         super().__init__(pool_connections=1, pool_maxsize=_POOL, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        if self._way.ca_file:
+            # The usual ones are loaded into it by urllib3, which `verify=True` makes do: these come beside them.
+            options["ssl_context"] = context = create_urllib3_context()
+            context.load_verify_locations(self._way.ca_file)
         super().init_poolmanager(*args, **options)
-        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": HTTPSPool}
+        self._watch_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        if self._way.ca_file:
+            options["ssl_context"] = context = create_urllib3_context()
+            context.load_verify_locations(self._way.ca_file)
+        manager = super().proxy_manager_for(proxy, **options)
+        self._watch_pools(manager)
+        return manager
+
+    def _watch_pools(self, manager: Any) -> None:
+        plain = _PrivatePool if self._way.private_http else _Pool
+        manager.pool_classes_by_scheme = {"http": plain, "https": HTTPSPool}
+
+    def send(self, request: Any, *args: Any, **options: Any) -> Any:
+        host = urlsplit(request.url).hostname or ""
+        if self._way.proxy and not (host == "localhost" or is_private(host)):
+            options["proxies"] = dict.fromkeys(("http", "https"), self._way.proxy)
+        return super().send(request, *args, **options)
 
 
 def read(raw: BaseHTTPResponse, byte_limit: int) -> bytes:
@@ -219,6 +292,8 @@ def reason(error: BaseException) -> str:
                 return str(cause)
             case ssl.SSLCertVerificationError():
                 return f"its certificate is not trusted ({cause.verify_message})"
+            case urllib3_errors.ProxyError() if not certificate_problem(cause):
+                return "the proxy could not be reached, or did not connect it"
             case socket.gaierror():
                 return "its name cannot be resolved"
             case ConnectionRefusedError():
@@ -228,6 +303,30 @@ def reason(error: BaseException) -> str:
             case urllib3_errors.ReadTimeoutError():
                 return "it was silent for too long"
     return "the connection broke off"
+
+
+def permanent(where: str, error: BaseException) -> UsageError | None:
+    """What no repetition mends: a certificate that is not trusted, or plain http to a place where it may not go."""
+    if (problem := certificate_problem(error)) is not None:
+        hint = _REMEDIES.get(
+            problem.verify_code, '[http] ca_file = "/etc/ssl/certs/company.pem", if it is your own CA\'s'
+        )
+        return CertificateRefused(f"{where}: {reason(error)}", hint=hint)
+    if any(isinstance(cause, NotPrivate) for cause in _causes(error)):
+        return ConfigurationError(f"{where}: {reason(error)}", hint="https, or an address of your own network")
+    return None
+
+
+_REMEDIES = {
+    10: "it has expired, by this machine's clock: whoever runs the service has to renew it",
+    62: "it is another host's: check base_url",
+    64: "it is another host's: check base_url",
+}
+
+
+def certificate_problem(error: BaseException) -> ssl.SSLCertVerificationError | None:
+    found = (cause for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError))
+    return next(found, None)
 
 
 def is_unsent(error: BaseException) -> bool:

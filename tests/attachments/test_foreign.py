@@ -7,7 +7,7 @@ import io
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -27,7 +27,7 @@ PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(5000)
 class Encrypted:
     """Answers one request a connection over TLS, as `cdn.example.com`."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, also: Sequence[x509.GeneralName] = ()) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, NAME)])
         now = datetime.datetime.now(datetime.UTC)
@@ -39,7 +39,7 @@ class Encrypted:
             .serial_number(1)
             .not_valid_before(now - datetime.timedelta(days=1))
             .not_valid_after(now + datetime.timedelta(days=1))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME), *also]), critical=False)
             .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
             .sign(key, hashes.SHA256())
         )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+import certifi
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -636,3 +637,42 @@ def test_a_canary_needs_one_target(tmp_path: Path, keys: str, word: str) -> None
 @pytest.mark.parametrize("listen", ["9473", "localhost:", "127.0.0.1:99999", ":9473", "a b:1"])
 def test_an_address_to_listen_on(tmp_path: Path, listen: str) -> None:
     assert "is not an address to listen on" in problem(tmp_path, f'[metrics]\nlisten = "{listen}"\n' + APP)
+
+
+@pytest.mark.parametrize("url", ["http://192.168.1.5:12001", "http://rest:8080", "http://[fd00::5]:80"])
+def test_plain_http_needs_a_word_of_its_own_and_a_private_address(tmp_path: Path, url: str) -> None:
+    assert "or allow_plain_http = true in a network of your own" in problem(tmp_path, APP + f'base_url = "{url}"\n')
+    found = load(tmp_path, APP + f'base_url = "{url}"\nallow_plain_http = true\n')
+    assert found.apps[0].base_url == url
+    assert any("unencrypted" in warning for warning in found.warnings)
+
+
+@pytest.mark.parametrize("url", ["http://8.8.8.8", "http://169.254.169.254", "http://100.64.0.1:80"])
+def test_plain_http_is_refused_for_every_other_address(tmp_path: Path, url: str) -> None:
+    assert "no private address" in problem(tmp_path, APP + f'base_url = "{url}"\nallow_plain_http = true\n')
+    assert "allow_plain_http" not in problem(tmp_path, APP + f'base_url = "{url}"\n')
+
+
+def test_certificates_are_looked_at_before_anything_is_asked(tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("no certificate")
+    assert "holds no certificates in PEM" in problem(tmp_path, f'[http]\nca_file = "{bundle}"' + APP)
+    assert "cannot be read" in problem(tmp_path, '[http]\nca_file = "/nowhere/ca.pem"' + APP)
+    found = load(tmp_path, APP, SECRET | {"SSL_CERT_FILE": str(bundle)})
+    assert found.http.ca_file is None
+    assert any("SSL_CERT_FILE" in warning for warning in found.warnings)
+    good = certifi.where()
+    assert load(tmp_path, APP, SECRET | {"REQUESTS_CA_BUNDLE": good}).http.ca_path == good
+    assert (
+        load(tmp_path, f'[http]\nca_file = "{good}"' + APP, SECRET | {"SSL_CERT_FILE": str(bundle)}).http.ca_path
+        == good
+    )
+
+
+def test_a_proxy_s_password_is_a_secret(tmp_path: Path) -> None:
+    for bad in ("proxy.example.com:3128", "https://proxy:3128", "socks5://proxy:1080", "http://proxy"):
+        assert "is not the address of a proxy" in problem(tmp_path, f'[http]\nproxy = "{bad}"' + APP)
+    found = load(tmp_path, APP, SECRET | {"ARCHIVER_HTTP__PROXY": "http://me:pr0xy-pass@proxy.example.com:3128"})
+    assert found.http.proxy_url == "http://me:pr0xy-pass@proxy.example.com:3128"
+    assert "pr0xy-pass" in list(found.secrets())
+    assert "pr0xy-pass" not in str(config.describe(found))

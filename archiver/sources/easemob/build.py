@@ -7,7 +7,7 @@ from threading import Event
 from typing import IO
 
 from archiver.config import App, Attachments
-from archiver.http import Downloaded, SignedLink
+from archiver.http import Adapter, Downloaded, SignedLink
 from archiver.http.download import Progress
 from archiver.model import Message, Page, Pass, Pointer, Reject, Source
 from archiver.sources.easemob import cursor, hours
@@ -71,7 +71,13 @@ def _cursor(app: App, tokens: Tokens, passes: tuple[Pass, ...], within_s: Callab
 
 
 def build_files(
-    app: App, settings: Attachments, tokens: Tokens, stop: Event, *, rest: Callable[[float], None]
+    app: App,
+    settings: Attachments,
+    tokens: Tokens,
+    stop: Event,
+    *,
+    rest: Callable[[float], None],
+    adapter: Callable[[], Adapter],
 ) -> Chatfiles:
     """What fetches an app's attachments."""
     return Chatfiles(
@@ -81,6 +87,7 @@ def build_files(
         stop=stop,
         redirects=frozenset(settings.redirect_hosts),
         foreign=frozenset(settings.foreign_hosts),
+        direct=adapter,
         rest=rest,
     )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import IO, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
-from archiver.errors import AnswerUnusable, ProviderUnavailable, WalkFailed
+from archiver.errors import AnswerUnusable, ProviderUnavailable, UsageError, WalkFailed
 from archiver.http import DownloadLimits, SignedLink, Transfer, public_adapter, transfer
 from archiver.http.download import Progress
 from archiver.http.wire import Adapter
@@ -105,6 +105,8 @@ class Chatfiles:
     redirects: frozenset[str] = frozenset()
     foreign: frozenset[str] = frozenset()
     public: Callable[[], Adapter] = public_adapter
+    direct: Callable[[], Adapter] = Adapter
+    """Makes the adapter for the service itself and for where it redirects to."""
     verify: bool | str = True
     limits: DownloadLimits = field(default=LIMITS)
     rest: Callable[[float], None] = lambda _: None
@@ -124,9 +126,8 @@ class Chatfiles:
         link = SignedLink(f"{self.base_url}/chatfiles/{own.uuid}")
         token = self.tokens.borrow()
         headers = {"Authorization": f"Bearer {token}"} | ({"share-secret": own.secret} if own.secret else {})
-        got = transfer(
-            link, into, headers=headers, stop=self.stop, limits=self.limits, progress=progress, verify=self.verify
-        )
+        options = {"limits": self.limits, "progress": progress, "adapter": self.direct, "verify": self.verify}
+        got = transfer(link, into, headers=headers, stop=self.stop, **options)  # type: ignore[arg-type]
         if got.status == 401:
             self.tokens.give_back(token)
         if got.rest_s:
@@ -151,7 +152,7 @@ class Chatfiles:
         if hops > _HOPS:
             return Fetched("refused", f"{at.host}: redirected more than {_HOPS} times")
         if self._is_trusted(scheme, host):
-            return self._ask(link, Adapter, into, progress, hops)
+            return self._ask(link, self.direct, into, progress, hops)
         if self._is_foreign(link):
             return self._ask(link, self.public, into, progress, hops)
         return Fetched("refused", f"{at.host} redirects to {host}, which is not configured")
@@ -160,9 +161,12 @@ class Chatfiles:
         self, link: SignedLink, adapter: Callable[[], Adapter], into: IO[bytes], progress: Progress, hops: int = 0
     ) -> Fetched:
         """Ask a host that gets no credentials."""
-        limits = self.limits if adapter is Adapter else FOREIGN_LIMITS
+        limits = self.limits if adapter is self.direct else FOREIGN_LIMITS
         options = {"limits": limits, "progress": progress, "adapter": adapter, "verify": self.verify}
-        got = transfer(link, into, headers={}, stop=self.stop, **options)  # type: ignore[arg-type]
+        try:
+            got = transfer(link, into, headers={}, stop=self.stop, **options)  # type: ignore[arg-type]
+        except UsageError as error:  # of one host among several: the others' files come all the same
+            return Fetched("failed", str(error))
         if got.location and 300 <= got.status < 400:
             return self._follow(link, got.location, into, progress, hops + 1)
         return _meaning(link, got, own=False)
