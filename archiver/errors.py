@@ -14,7 +14,8 @@ ArchiverError                    1   failed
 └─ TryAgainLater                75   transient: the same call may succeed later
    ├─ ProviderUnavailable
    │  ├─ AnswerUnusable
-   │  │  └─ AnswerTooLarge
+   │  │  ├─ AnswerTooLarge
+   │  │  └─ FileDamaged
    │  ├─ AnswerUnexpected
    │  └─ FileMissing
    ├─ QuotaExceeded
@@ -124,8 +125,18 @@ class AnswerUnexpected(ProviderUnavailable):
     """When it said so, by its own clock."""
 
 
+class FileDamaged(AnswerUnusable):
+    """A file came, and is not whole."""
+
+    remains: bytes = b""
+    """Its bytes as they came, or the first of them."""
+
+
 class FileMissing(ProviderUnavailable):
     """The service has a file for this hour, and it could not be had whole."""
+
+    remains: bytes | None = None
+    """What came of it, where something did: the provider may drop the file before it is whole."""
 
 
 class QuotaExceeded(TryAgainLater):

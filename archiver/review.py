@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from archiver.errors import UsageError
@@ -34,8 +34,17 @@ def quarantined(store: Store, ids: Sequence[int] = (), *, unresolved: bool = Tru
     return found
 
 
-def requeue(store: Store, decode: Decode, ids: Sequence[int] = ()) -> Requeued:
-    """Read stored records again, offline; what can be read moves into `messages` with its first page."""
+Salvage = Callable[[bytes], Iterator[Message]]
+"""Reads the records of a damaged file that can be read."""
+
+
+def requeue(
+    store: Store, decode: Decode, ids: Sequence[int] = (), *, salvage: Salvage = lambda _: iter(())
+) -> Requeued:
+    """Read stored records again, offline; what can be read moves into `messages` with its first page.
+
+    Of damaged files too; whether their hour is had stays as it was, since nobody knows what else they held.
+    """
     if ids:
         quarantined(store, ids, unresolved=False)
     looked_at = resolved = after = 0
@@ -45,7 +54,7 @@ def requeue(store: Store, decode: Decode, ids: Sequence[int] = ()) -> Requeued:
         if not batch:
             return Requeued(looked_at, resolved)
         for entry in batch:
-            resolved += _requeue_one(store, decode, entry)
+            resolved += _requeue_file(store, salvage, entry) if entry.is_file else _requeue_one(store, decode, entry)
         looked_at += len(batch)
         after = batch[-1].id
 
@@ -63,6 +72,19 @@ def _requeue_one(store: Store, decode: Decode, entry: Entry) -> bool:
         if stored.refused:
             quarantine.explain(tx, entry, stored.refused[0].reason)
             return False
+        quarantine.resolve(tx, entry, stored)
+    return True
+
+
+def _requeue_file(store: Store, salvage: Salvage, entry: Entry) -> bool:
+    records = list(salvage(entry.raw))
+    if not records:
+        return False
+    with store.write() as tx:
+        if not quarantine.lock(tx, entry):
+            return False
+        batch = messages.Batch(quarantine.add_page(tx, entry), records)
+        (stored,) = messages.insert(tx, messages.Origin(entry.app_id, tx.now_ms()), [batch])
         quarantine.resolve(tx, entry, stored)
     return True
 

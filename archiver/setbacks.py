@@ -20,7 +20,7 @@ from archiver.errors import (
 )
 from archiver.ground import Ground
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
-from archiver.store import blame, hours, watermarks, windows
+from archiver.store import blame, hours, quarantine, watermarks, windows
 from archiver.store.engine import Tx
 from archiver.store.windows import Claim
 from archiver.windows import halves, is_expired, trusted_now
@@ -62,6 +62,8 @@ class Setback:
         """
         with self.ground.store.write() as tx:
             windows.hold(tx, self.claim, exact=False)
+            if isinstance(error, FileMissing) and error.remains is not None:
+                quarantine.keep_file(tx, self.claim, error.remains, f"damaged file, kept as it came: {error}")
             if isinstance(error, Stopped | LeaseLost | OrderLost):
                 windows.retry(tx, self.claim, str(error), at_ms=None, keep_progress=True)
                 # A walk that does not rest on the order may come to its end at once.

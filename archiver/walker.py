@@ -15,7 +15,7 @@ from archiver.errors import ArchiverError, HourMissing, OrderLost, Stopped, TryA
 from archiver.ground import Ground
 from archiver.model import MINUTE_MS, SECOND_MS, Step, Tally, Window
 from archiver.setbacks import Fate, Setback
-from archiver.store import apps, hours, pages, reopening, runs, watermarks, windows
+from archiver.store import apps, hours, pages, quarantine, reopening, runs, watermarks, windows
 from archiver.store.engine import Tx
 from archiver.store.windows import AUDIT, Claim
 from archiver.windows import PAGES_PER_WALK, is_expired, next_span, settled, shift_hours, trusted_now, zone_evidence
@@ -208,6 +208,7 @@ class Walker:
         seen["zone_evidence"] = json.dumps(self._evidence) if self._evidence else None
         seen["shift_hours"] = shift_hours(self._evidence)
         seen["file_seen_at"] = None if step.file_sha256 is None else now_ms
+        quarantine.file_came(tx, claim)
         held = watermarks.lock(tx, key)
         if expired:
             state = windows.give_up(tx, claim, "beyond the retention when it was read", **seen)

@@ -239,13 +239,15 @@ def show_entry(ctx: click.Context, number: int, *, raw: bool) -> int:
 def requeue(ctx: click.Context, numbers: tuple[int, ...]) -> int:
     """Read stored records again, offline; what can be read now moves to the messages.
 
+    So do the records that can be read in a damaged file of an hour; whether that hour is archived stays as it was.
+
     \b
     Example:
       archiver quarantine requeue 7 8
     """
-    from archiver.sources.easemob.build import decode_stored
+    from archiver.sources.easemob.build import decode_stored, salvage
 
     with common.archive(ctx, offline=True) as (_, store):
-        done = review.requeue(store, decode_stored, numbers)
+        done = review.requeue(store, decode_stored, numbers, salvage=salvage)
     click.echo(f"{done.resolved} of {done.looked_at} records can be read now")
     return EXIT_DONE

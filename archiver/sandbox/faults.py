@@ -116,6 +116,8 @@ class Faults:
     hour_unstored: Annotated[str, "hours (yyyyMMddHH, comma-separated) that answer 400 for ever"] = ""
     hour_link_seconds: Annotated[float, "life of a signed link; 0: expired at once"] = 1800.0
     hour_cut: Annotated[Rate, "half of the gzip stream, with a Content-Length that fits"] = 0.0
+    hour_trailing: Annotated[Rate, "bytes stand behind the end of the gzip stream"] = 0.0
+    hour_empty: Annotated[Rate, "a file of 0 bytes"] = 0.0
     hour_bomb: Annotated[Rate, "a file that inflates to `bomb_mb`"] = 0.0
     hour_members: Annotated[bool, "the file consists of several gzip members"] = False
     hour_inflated: Annotated[bool, "the file arrives inflated, as plain text"] = False

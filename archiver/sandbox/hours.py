@@ -146,6 +146,10 @@ def _file(service: Service, request: Request, text: bytes) -> Answer:
         packed = bomb(service)
     if service.hits("hour_cut", request):
         packed = packed[: len(packed) // 2]
+    if service.hits("hour_trailing", request):
+        packed += b"rubbish behind the end"
+    if service.hits("hour_empty", request):
+        packed = b""
     digest = hashlib.md5(packed, usedforsecurity=False).hexdigest().upper()
     changed = datetime.fromtimestamp(service.true_ms() // 1000, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT")
     headers = {"ETag": f'"{digest}"', "Last-Modified": changed, "x-oss-request-id": digest[:24]}

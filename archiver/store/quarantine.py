@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from archiver.model import MINUTE_MS
+from archiver.store.apps import Key
 from archiver.store.engine import Tx
 from archiver.store.messages import Stored
-from archiver.store.schema import apps, quarantine, windows
+from archiver.store.schema import FATES, apps, pages, quarantine, search_queue, windows
+from archiver.store.windows import Claim
 
 q = quarantine.c
+
+NO_PAGE = 0
+"""The page of what is no record of one: a file. Its position is its hour, in minutes since 1970."""
 
 
 class Entry(NamedTuple):
@@ -30,6 +37,11 @@ class Entry(NamedTuple):
     resolved_at_ms: int | None
     raw: bytes
 
+    @property
+    def is_file(self) -> bool:
+        """A damaged file of an hour, not a record."""
+        return self.page_id == NO_PAGE
+
 
 def entries(
     tx: Tx, *, ids: list[int] | None = None, unresolved: bool = False, after: int = 0, most: int
@@ -46,6 +58,50 @@ def entries(
     if unresolved:
         query = query.where(q.resolved_at.is_(None))
     return [Entry._make(row) for row in tx.conn.execute(query.order_by(q.id).limit(most))]
+
+
+_FILES_OF_AN_HOUR = 3
+"""A file may be damaged in another place each time it is asked for."""
+
+
+def keep_file(tx: Tx, claim: Claim, raw: bytes, reason: str) -> None:
+    """Keep what came of an hour's file that is damaged, before the provider drops it; the hour stays as open as it is.
+
+    Once a content and hour, whoever meets it how often: its digest is over both, as all empty files are the same.
+    """
+    hour = claim.window.lo_ms // MINUTE_MS
+    digest = hashlib.sha256(b"file of the hour %d\n" % hour + raw).digest()
+    of_hour = _files(claim.key, hour)
+    known = tx.conn.scalars(sa.select(q.digest).where(of_hour)).all()
+    if digest not in map(bytes, known) and len(known) >= _FILES_OF_AN_HOUR:
+        return
+    row = {"app_id": claim.key.app_id, "source": claim.key.source, "window_id": claim.id, "page_id": NO_PAGE}
+    row |= {"position": hour, "reason": reason, "raw": raw, "digest": digest, "seen_at": tx.now_ms()}
+    again = {"seen": q.seen + 1, "resolved_at": None}
+    tx.conn.execute(
+        tx.insert(quarantine).values(row).on_conflict_do_update(index_elements=["app_id", "digest"], set_=again)
+    )
+
+
+def file_came(tx: Tx, claim: Claim) -> None:
+    """An hour's file has been read well: what was kept of damaged ones is settled."""
+    waiting = sa.and_(_files(claim.key, claim.window.lo_ms // MINUTE_MS), q.resolved_at.is_(None))
+    tx.conn.execute(quarantine.update().where(waiting).values(resolved_at=tx.now_ms()))
+
+
+def _files(key: Key, hour: int) -> sa.ColumnElement[bool]:
+    return sa.and_(q.app_id == key.app_id, q.source == key.source, q.page_id == NO_PAGE, q.position == hour)
+
+
+def add_page(tx: Tx, entry: Entry) -> int:
+    """A page for what is read from a file that was kept: it counts nothing, as requeued records are counted beside."""
+    (page_id,) = tx.new_page_ids(1)
+    same = {"id": page_id, "app_id": entry.app_id, "window_id": entry.window_id, "source": entry.source, "fence": 0}
+    counts = dict.fromkeys((*FATES, "outside"), 0)
+    told = {"fetched_at": entry.seen_at_ms, "sha256": hashlib.sha256(entry.raw).hexdigest()}
+    tx.conn.execute(pages.insert().values(same | counts | told))
+    tx.conn.execute(search_queue.insert().values(page_id=page_id))  # the triggers look at what a page counts
+    return page_id
 
 
 def lock(tx: Tx, entry: Entry) -> bool:

@@ -94,6 +94,10 @@ def put(tx: Tx, table: Table, rows: Sequence[Row], *, fresh: bool) -> int:
     if missing:
         columns = table.columns.keys()
         tx.append(table, columns, [written(tx, table, columns, row) for row in missing])
+    if table is pages:  # of a file that was kept: it counts nothing, and no trigger sees it
+        kept = [{"page_id": row[0]} for row in missing if dict(zip(columns, row, strict=True))["fence"] == 0]
+        if kept:
+            tx.conn.execute(search_queue.insert(), kept)
     if table is quarantine:
         _queue_requeued(tx, [dict(zip(table.columns.keys(), row, strict=True)) for row in missing])
     return len(missing) + len(changed)

@@ -15,6 +15,7 @@ from archiver import review, walker, wiring
 from archiver.http import DownloadLimits, download
 from archiver.model import Window
 from archiver.sandbox import Faults
+from archiver.sources.easemob.build import decode_stored, salvage
 from archiver.sources.easemob.hours import hour_name
 from archiver.status import claim_in_words
 from archiver.store import windows
@@ -143,6 +144,53 @@ def test_an_outage_of_four_days_ends_in_visible_holes(make_simulated: MakeSimula
     after = archive.status()
     assert after["complete_until_ms"] > whole.hi_ms
     assert {hole["state"] for hole in after["holes"]} == {"accepted"}
+
+
+@pytest.mark.parametrize("fault", ["hour_cut", "hour_trailing", "hour_empty"])
+def test_what_came_of_a_damaged_file_is_kept_before_the_provider_drops_it(
+    make_simulated: MakeSimulated, fault: str
+) -> None:
+    archive = make(make_simulated, hours=3, age=26, messages=900)
+    bad = archive.server.start_ms + HOUR
+    of_bad = {row.msg_id for row in archive.server.records if bad <= row.timestamp_ms < bad + HOUR}
+    faults = archive.server.faults
+    faults.only, faults.hour_growth = f"{hour_name(bad, 8 * HOUR)}.gz", 0.0
+    setattr(faults, fault, 1.0)
+    for _ in range(5):
+        assert archive.pull().exit_code == 75
+        archive.clock.now_ms += 60_000
+    assert archive.stored() == archive.served() - of_bad
+    (entry,) = review.quarantined(archive.store)
+    assert entry.seen == 5, "one entry, however often it came"
+    assert "damaged file, kept as it came" in entry.reason
+    assert archive.status()["quarantined"] == 1
+    archive.clock.now_ms += 4 * DAY
+    assert archive.pull().exit_code == 3, "the hour is lost"
+    before = archive.status()
+    assert before["holes"]
+    done = review.requeue(archive.store, decode_stored, salvage=salvage)
+    read = archive.stored() & of_bad
+    if fault == "hour_trailing":
+        assert read == of_bad
+    elif fault == "hour_cut":
+        assert 20 < len(read) < len(of_bad)
+    assert done.resolved == (fault != "hour_empty")
+    assert archive.status()["holes"] == before["holes"], "nobody knows what else the file held"
+    assert archive.status()["messages"] == before["messages"] + len(read)
+    assert review.requeue(archive.store, decode_stored, salvage=salvage).resolved == 0
+
+
+def test_a_damaged_file_that_comes_well_later_is_settled(make_simulated: MakeSimulated) -> None:
+    archive = make(make_simulated, hours=3, age=26, messages=90)
+    faults = archive.server.faults
+    faults.only, faults.hour_growth, faults.hour_cut = ".gz", 0.0, 1.0
+    assert archive.pull().exit_code == 75
+    assert archive.status()["quarantined"] > 0
+    faults.hour_cut = 0.0
+    archive.clock.now_ms += 60_000
+    assert archive.pull().exit_code == 0
+    assert archive.status()["quarantined"] == 0
+    assert archive.stored() == archive.served()
 
 
 def test_a_file_that_is_not_ready_is_asked_for_again(make_simulated: MakeSimulated) -> None:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from archiver.errors import AnswerUnusable, WalkFailed
 from archiver.model import Page
 from archiver.sources.easemob import hour_files
-from archiver.sources.easemob.hour_files import read_pages, verify
+from archiver.sources.easemob.hour_files import read_pages, salvage, verify
 
 Put = Callable[[bytes], IO[bytes]]
 
@@ -320,3 +320,26 @@ def test_any_records_come_out_verbatim(
     )
     assert [raw for _, _, raw in sorted(found, key=lambda each: (each[1], each[0]))] == raws
     assert all(page.received <= page_size for page in pages)
+
+
+def lines_of(count: int) -> list[bytes]:
+    return [json.dumps({"msg_id": f"m{n}", "timestamp": 1_790_000_000_000 + n}).encode() for n in range(count)]
+
+
+def test_what_can_be_read_of_a_damaged_file_is_whole_records_and_none_that_may_have_been_changed() -> None:
+    lines = lines_of(2000)
+    text = b"\n".join(lines)
+    one, other = gzip.compress(text, mtime=0), gzip.compress(b"\n" + b"\n".join(lines[:5]), mtime=0)
+    assert len(list(salvage(one))) == 2000
+    assert len(list(salvage(one + b"rubbish"))) == 2000
+    assert len(list(salvage(one + other[:-9]))) >= 2000, "the first member is whole, of the second what comes"
+    flipped = bytearray(one)
+    flipped[len(one) - 6] ^= 1  # within the checksum: every record may be the wrong one
+    assert list(salvage(bytes(flipped))) == []
+    assert list(salvage(b"")) == list(salvage(b"\x1f\x8b")) == list(salvage(b"<html>")) == []
+    for cut in (10, 100, len(one) // 2, len(one) - 1):
+        read = [each.raw for each in salvage(one[:cut])]
+        assert read == lines[: len(read)]
+    assert [each.raw for each in salvage(text[:200])] == lines[: len(text[:200].split(b"\n")) - 1]
+    bomb = gzip.compress(bytes(200 << 20), mtime=0)
+    assert list(salvage(bomb)) == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Event
 from typing import IO
 
@@ -10,7 +10,7 @@ from archiver.config import App, Attachments
 from archiver.http import Adapter, Downloaded, SignedLink
 from archiver.http.download import Progress
 from archiver.model import Message, Page, Pass, Pointer, Reject, Source
-from archiver.sources.easemob import cursor, hours
+from archiver.sources.easemob import cursor, hour_files, hours
 from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.chatfiles import Chatfiles, Ours, find_chatfile, ours
 from archiver.sources.easemob.cursor import CursorSource, read_page
@@ -99,6 +99,11 @@ def is_ours(app: App, settings: Attachments, url: str) -> bool:
 
 def _ours(app: App, settings: Attachments) -> Ours:
     return ours(app.base_url, [app.prefix, f"/{app.org}/{app.app}"], settings.file_hosts)
+
+
+def salvage(raw: bytes) -> Iterator[Message]:
+    """What can be read of a damaged file's stored bytes."""
+    return hour_files.salvage(raw)
 
 
 def decode_stored(raw: bytes, position: int) -> Message | Reject:

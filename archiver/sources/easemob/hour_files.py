@@ -24,6 +24,9 @@ from archiver.sources.easemob.slices import Slice, read_whole, split_objects
 
 INFLATED_LIMIT, LINE_LIMIT = 64 << 30, 24 << 20
 
+KEPT_BYTES, _SALVAGED = 16 << 20, 64 << 20
+"""Of a damaged file so much is kept, and so much text is read from it at most."""
+
 _MAGIC, _LAYERS = b"\x1f\x8b", 3
 _BLOCK, _GLUED, _PAGE_BYTES, _TOLD = 1 << 18, 1 << 20, 8 << 20, 64 << 20
 _MOST_PIECES = 50_000
@@ -111,6 +114,41 @@ def read_pages(
                 yield batch.page()
     if batch.records:
         yield batch.page()
+
+
+def salvage(data: bytes) -> Iterator[Message]:
+    """The records of a damaged file that can be read, up to a bound; what follows a tear cannot.
+
+    A record that is cut is no JSON, so each one that is read is whole.
+    """
+    text = _inflated(data).removeprefix(codecs.BOM_UTF8)
+    position = 0
+    for line in text.split(b"\n"):
+        for piece in _pieces(line.strip(_SPACE)) if line.strip(_SPACE) else ():
+            record = decode(piece, position) if isinstance(piece, Slice) else None
+            if isinstance(record, Message):
+                position += 1
+                yield record
+
+
+def _inflated(data: bytes) -> bytes:
+    """The text of all members, of the last one up to a tear; what stands behind them is left out.
+
+    A member that is damaged within gives nothing: nobody knows where a bit was changed, and what it changed.
+    """
+    for _ in range(_LAYERS):
+        if not data.startswith(_MAGIC):
+            break
+        text = bytearray()
+        while data.startswith(_MAGIC) and len(text) < _SALVAGED:
+            inflater = zlib.decompressobj(wbits=31)
+            try:
+                text += inflater.decompress(data, _SALVAGED - len(text))
+            except zlib.error:
+                break
+            data = inflater.unused_data if inflater.eof else b""
+        data = bytes(text)
+    return data
 
 
 class _Batch:

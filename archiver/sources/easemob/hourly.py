@@ -18,6 +18,7 @@ from typing import IO, NamedTuple
 from archiver.errors import (
     AnswerUnexpected,
     AnswerUnusable,
+    FileDamaged,
     FileMissing,
     HourMissing,
     ProviderUnavailable,
@@ -192,6 +193,7 @@ class HourlySource:
         """
         heard_at = self.clock()
         seen: set[str] = set()
+        remains: bytes | None = None
 
         def heard(size: int) -> None:
             nonlocal heard_at
@@ -210,8 +212,12 @@ class HourlySource:
                     found = [self._fetch_file(link, files, heard) for link in answer.links]
                     _check_ends(found, seen)
                 except ProviderUnavailable as error:
+                    if isinstance(error, FileDamaged) and len(error.remains) >= len(remains or b""):
+                        remains = error.remains
                     if attempt == _ATTEMPTS or self.clock() - heard_at > _PATIENCE_S:
-                        raise FileMissing(f"the file of the hour {hour} was not to be had: {error}") from None
+                        missing = FileMissing(f"the file of the hour {hour} was not to be had: {error}")
+                        missing.remains = remains
+                        raise missing from None
                     log.info("%s; a fresh link is asked for", error)
                     continue
                 stack.push(files.pop_all())
@@ -224,7 +230,13 @@ class HourlySource:
         except OSError as error:
             raise TryAgainLater(f"a temporary file cannot be made: {error.strerror}") from error
         got = self.download(link, file, progress)
-        hour_files.verify(file, framed=got.framed, limit=self.inflated_limit, progress=progress)
+        try:
+            hour_files.verify(file, framed=got.framed, limit=self.inflated_limit, progress=progress)
+        except AnswerUnusable as error:
+            damaged = FileDamaged(str(error))
+            file.seek(0)
+            damaged.remains = file.read(hour_files.KEPT_BYTES)
+            raise damaged from None
         return _File(file, got.sha256, got.framed)
 
 
