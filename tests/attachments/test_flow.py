@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import signal
 import subprocess
@@ -12,12 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from archiver import alerts
 from archiver.sandbox.chatfiles import file_content
 from archiver.store.engine import open_store
 from archiver.store.roles import create
 from tests.attachments.conftest import Collector, MakeCollector, Shelf
+from tests.attachments.test_foreign import Encrypted
 from tests.conftest import Database
 
 DAY = 86_400_000
@@ -276,6 +279,23 @@ def test_verify_finds_every_difference(database: Database, shelf: Shelf, make_co
     msg_id = archive.database.value("SELECT msg_id FROM attachments WHERE sha256 = ?", one)
     assert msg_id in archive.output
     assert archive("attachments", "verify", "--sample", "500") == 3
+
+
+def test_a_certificate_that_is_not_trusted_ends_every_command_at_once_with_the_remedy(
+    collector: Collector, tmp_path: Path
+) -> None:
+    house = Encrypted(tmp_path, [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    try:
+        collector.write_config(base_url=f"https://127.0.0.1:{house.port}")
+        for command in (["pull"], ["attachments"], ["presence", "somebody"], ["doctor"]):
+            assert collector(*command) == 2, command
+            told = collector.output + collector.errors
+            assert "its certificate is not trusted" in told, command
+            assert "ca_file" in told, command
+        assert set(collector.states()) == {"pending"}, "no file's fault"
+    finally:
+        house.close()
+    collector.write_config()
 
 
 def test_an_alarm_comes_before_endangered_ones_expire(collector: Collector) -> None:
