@@ -49,11 +49,11 @@ def search(ctx: click.Context, /, text: str, wanted: Filter, limit: int, form: s
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
     calendar = common.calendar_for(zone, form, machines=("jsonl",))
-    if bom:
-        _begin_with_mark()
     with common.archive(ctx, offline=True) as (_, store):
         _tell_lag(searching.lag(store))
         found = searching.find(store, text, wanted, limit + 1 if limit else None)
+        if bom:
+            _begin_with_mark()
         _PRINTERS[form](_up_to(limit, found), text, calendar)
     return EXIT_DONE
 
