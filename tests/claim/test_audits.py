@@ -181,6 +181,16 @@ def test_an_audit_looks_at_what_was_closed_under_a_shorter_settle(make_pages: Ma
     assert archive.audit(T0 + 140 * MINUTE_MS, T0 + 170 * MINUTE_MS).exit_code == 0, "now nothing is missing"
 
 
+def test_an_audit_under_a_clock_that_was_set_back_is_not_done_before_it_looked(make_pages: Make) -> None:
+    """By that clock nothing of the range is due yet; it was closed before, and is asked for all the same."""
+    archive = make_pages([message(number, T0 + number * MINUTE_MS) for number in range(170)], now_ms=T0 + 3 * HOUR_MS)
+    assert archive.pull().exit_code == 0
+    archive.clock.database_offset_ms = -72 * HOUR_MS
+    assert archive.audit(T0 + HOUR_MS, T0 + 2 * HOUR_MS).exit_code == 75
+    archive.clock.database_offset_ms = 0
+    assert archive.audit(T0 + HOUR_MS, T0 + 2 * HOUR_MS).exit_code == 0
+
+
 @pytest.mark.full
 def test_an_audit_that_finds_what_was_accepted_as_lost_says_so(make_pages: Make) -> None:
     """It counts as no late arrival, and was missing all the same."""

@@ -374,7 +374,7 @@ class Claims(Oracles):
             f" AND p.number = w.pass AND p.lag_ms >= {longest})"
         )
         walked = self._all(f"{looked} WHERE w.pass > 1 AND w.cause = 'live' AND w.state = 'closed' AND {lag}")
-        states = "('accepted', 'presumed_empty')"
+        states = "('accepted', 'presumed_empty', 'expired')"
         lost = self._all(f"SELECT lo_ms, hi_ms, 0 FROM windows WHERE pass = 1 AND state IN {states}")
         lost += [(*row, 0) for row in self._unaudited()]
         reach_ms = origin_ms
