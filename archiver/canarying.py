@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from threading import Event
 
 from archiver import canary, wiring
 from archiver.config import App, Canary, Settings
 from archiver.errors import ArchiverError, ConfigurationError, CredentialsRefused, TryAgainLater
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
-from archiver.sources.easemob import messages
 from archiver.store import apps
 from archiver.store import canaries as flights
 from archiver.store.apps import Key
@@ -42,12 +42,8 @@ def within_ms(found: Canary, app: App) -> int:
 def send(store: Store, key: Key, found: Canary, line: Line, *, spacing_ms: int = 0) -> flights.Canary | None:
     """Send one by the app's line."""
     target = found.user or found.group or ""
-    call = messages.send_user if found.user else messages.send_group
-
-    def post(text: str) -> object:
-        return call(line.tokens, target, text, form=line.app.send_api)
-
-    return canary.send(store, key, target, post, spacing_ms=spacing_ms)
+    call = line.connection.send_user if found.user else line.connection.send_group
+    return canary.send(store, key, target, partial(call, target), spacing_ms=spacing_ms)
 
 
 class Flights:

@@ -180,8 +180,8 @@ def _app(app: App, settings: Settings, store: Store, stop: Event) -> Iterator[Fi
 
 
 def _credentials(line: wiring.Line, name: str) -> Iterator[Finding]:
-    line.tokens.borrow()
-    yield Finding("ok", f"{name}: credentials", f"{line.client.base_url.partition('://')[2]} gave a token")
+    line.connection.sign_in()
+    yield Finding("ok", f"{name}: credentials", f"{line.app.base_url.partition('://')[2]} gave a token")
 
 
 def _provider(line: wiring.Line, store: Store, name: str) -> Iterator[Finding]:

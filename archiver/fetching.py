@@ -13,8 +13,7 @@ from archiver.blobs import Blobs
 from archiver.config import Attachments, Settings
 from archiver.errors import EXIT_DONE, EXIT_LATER, ConfigurationError, CredentialsRefused, UsageError
 from archiver.http import Adapter
-from archiver.sources.easemob.build import build_files, is_ours
-from archiver.sources.easemob.chatfiles import foreign_reason
+from archiver.sources import provider_of
 from archiver.store import apps, attachments, rates
 from archiver.store.engine import Store
 from archiver.wiring import Line
@@ -70,7 +69,9 @@ def fetch_each(
 def retry_failed(line: Line, settings: Settings, store: Store) -> None:
     """Make due what failed or was refused, and what is foreign and by now the provider's, or allowed."""
     files = configured(settings)
-    reasons = [foreign_reason(host) for host in files.foreign_hosts]
+    provider = provider_of(line.app)
+    is_ours = partial(provider.is_ours, line.app, files)
+    reasons = [provider.foreign_reason(host) for host in files.foreign_hosts]
     with store.write() as tx:
         app_id = apps.find_app(tx, line.app.name)
         if app_id is not None:
@@ -78,7 +79,7 @@ def retry_failed(line: Line, settings: Settings, store: Store) -> None:
     after, more = None, app_id is not None
     while more:
         with store.write() as tx:
-            after = attachments.retry_foreign(tx, app_id or 0, partial(is_ours, line.app, files), after, _AT_ONCE)
+            after = attachments.retry_foreign(tx, app_id or 0, is_ours, after, _AT_ONCE)
         more = after is not None
 
 
@@ -108,7 +109,7 @@ def fetch(
             stop.wait(wait_s)
 
     adapter = partial(Adapter, wiring.way_to(line.app, settings))
-    files = build_files(line.app, found, line.tokens, stop, rest=budget.rest, adapter=adapter)
+    files = line.connection.files(found, stop, rest=budget.rest, adapter=adapter)
     manner = Manner(workers=found.workers, lease_ms=settings.schedule.lease_ms, limit=limit, enough=enough)
     return Fetching(store, app_id, blobs, files.fetch, manner, stop=stop, take_turn=take_turn).run()
 

@@ -19,8 +19,7 @@ from archiver.http.download import Progress
 from archiver.model import SECOND_MS, Source, Tally, Window
 from archiver.pull import Manner, Outcome, Pull, Silent, Watcher
 from archiver.registering import Reading, register
-from archiver.sources.easemob.auth import Tokens
-from archiver.sources.easemob.build import build, first_contact, zone_ms
+from archiver.sources import Connection, provider_of
 from archiver.store import apps, migrate, rates
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx, open_store
@@ -78,14 +77,16 @@ class Patience:
 
 @dataclass(slots=True)
 class Line:
-    """The connection to one app's provider: its client, its tokens, and the count of its answers by status."""
+    """The connection to one app's provider, and the count of its answers by status."""
 
     app: App
-    client: Client
-    tokens: Tokens
+    connection: Connection
     requests: dict[str, int]
-    source: Source
     patience: Patience
+
+    @property
+    def source(self) -> Source:
+        return self.connection.source
 
 
 @contextmanager
@@ -122,9 +123,10 @@ def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
     limits = Limits(deadline_s=settings.http.deadline_ms / SECOND_MS, give_up_s=app.give_up_ms / SECOND_MS)
     told = {"limits": limits, "take_turn": take_turn, "rest": budget.rest, "heard": heard, "way": way}
     with Client(app.base_url, stop=stop, **told) as client:  # type: ignore[arg-type]
-        tokens = Tokens(client, app.prefix, app.client_id, app.client_secret, pin=pin)
-        source = build(app, tokens, download=fetch_file, clock_ms=now_ms, within_s=patience.left_s)
-        yield Line(app, client, tokens, requests, source, patience)
+        connection = provider_of(app).connect(
+            app, client, pin=pin, download=fetch_file, clock_ms=now_ms, within_s=patience.left_s
+        )
+        yield Line(app, connection, requests, patience)
 
 
 def way_to(app: App, settings: Settings) -> Way:
@@ -300,5 +302,7 @@ def registered(store: Store, app: App) -> Key:
 
 
 def _registered(tx: Tx, app: App) -> Key:
-    facts = app.name, app.source, app.settle_ms, app.retention_ms, zone_ms(app), partial(first_contact, app)
+    provider = provider_of(app)
+    zone_ms, first_contact = provider.zone_ms(app), partial(provider.first_contact, app)
+    facts = app.name, app.source, app.settle_ms, app.retention_ms, zone_ms, first_contact
     return register(tx, Reading(*facts), app.start_ms)

@@ -8,7 +8,7 @@ from threading import Event
 from archiver import exports, status
 from archiver.model import DAY_MS
 from archiver.sandbox.data import Seed, make_records
-from archiver.sources.easemob.build import decode_stored
+from archiver.sources import decode
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
 from archiver.store import apps, messages
@@ -53,5 +53,5 @@ class Quiet:
 def export_all(store: Store, form: str, output: Path, wanted: Filter | None = None) -> exports.Outcome:
     """Export without a command around it."""
     request = exports.Request(form, output, wanted or Filter(), "bench")
-    ways = {"claims": status.claims, "decode": decode_stored, "blobs": None, "stop": Event(), "watcher": Quiet()}
+    ways = {"claims": status.claims, "decode": decode, "blobs": None, "stop": Event(), "watcher": Quiet()}
     return exports.Export(store, request, **ways).run()  # type: ignore[arg-type]

@@ -66,7 +66,7 @@ def _export(
     wanted: Filter,
 ) -> int:
     from archiver import exports, fetching, status
-    from archiver.sources.easemob.build import decode_stored
+    from archiver.sources import decode
 
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
@@ -76,7 +76,7 @@ def _export(
         blobs = fetching.open_blobs(settings) if attachments else None
         with _Bar(str(output), plain=common.plain(ctx)) as bar:
             done = exports.Export(
-                store, request, claims=status.claims, decode=decode_stored, blobs=blobs, stop=stop, watcher=bar
+                store, request, claims=status.claims, decode=decode, blobs=blobs, stop=stop, watcher=bar
             ).run()
     click.echo(f"{done.messages:,} messages of {done.days:,} days in {logs.visible(str(output))}")
     if done.kept_days:

@@ -48,10 +48,8 @@ def send_to_user(ctx: click.Context, user: str, text: str, name: str | None) -> 
     Example:
       archiver send user zhangsan "你好"
     """
-    from archiver.sources.easemob import messages
-
     with _line(ctx, name) as line:
-        return _sent(messages.send_user(line.tokens, user, text, form=line.app.send_api))
+        return _sent(line.connection.send_user(user, text))
 
 
 @send.command("group")
@@ -66,10 +64,8 @@ def send_to_group(ctx: click.Context, group_id: str, text: str, name: str | None
     Example:
       archiver send group 184524748161025 "meeting at ten"
     """
-    from archiver.sources.easemob import messages
-
     with _line(ctx, name) as line:
-        return _sent(messages.send_group(line.tokens, group_id, text, form=line.app.send_api))
+        return _sent(line.connection.send_group(group_id, text))
 
 
 def _sent(msg_id: str | None) -> int:
@@ -88,10 +84,8 @@ def presence(ctx: click.Context, users: tuple[str, ...], name: str | None) -> in
     Example:
       archiver presence zhangsan lisi
     """
-    from archiver.sources.easemob.presence import fetch_presence
-
     with _line(ctx, name) as line:
-        for user, state in fetch_presence(line.tokens, users):
+        for user, state in line.connection.fetch_presence(users):
             click.echo(f"{logs.visible(user)} {state}")
     return EXIT_DONE
 

@@ -245,9 +245,9 @@ def requeue(ctx: click.Context, numbers: tuple[int, ...]) -> int:
     Example:
       archiver quarantine requeue 7 8
     """
-    from archiver.sources.easemob.build import decode_stored, salvage
+    from archiver.sources import decode, salvage
 
     with common.archive(ctx, offline=True) as (_, store):
-        done = review.requeue(store, decode_stored, numbers, salvage=salvage)
+        done = review.requeue(store, decode, numbers, salvage=salvage)
     click.echo(f"{done.resolved} of {done.looked_at} records can be read now")
     return EXIT_DONE

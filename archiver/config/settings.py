@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import unquote
 
 from pydantic import (
@@ -135,6 +135,8 @@ class Canary(Section):
 class App(Section):
     """One app read through one source. Order matters: a field is checked against those above it."""
 
+    provider: ClassVar[str] = "easemob"
+    """Whose app it is; see `archiver.sources.PROVIDERS`. There is one so far, so no key chooses it."""
     org: Name
     app: Name
     app_id: Name | None = None

@@ -2,7 +2,7 @@
 
 from archiver.http.answers import Answer, envelope
 from archiver.http.client import Client, Limits, Options, haste
-from archiver.http.download import Downloaded, DownloadLimits, SignedLink, download
+from archiver.http.download import Downloaded, DownloadLimits, Progress, SignedLink, download
 from archiver.http.hook import call
 from archiver.http.public import public_adapter
 from archiver.http.transfer import Transfer, transfer
@@ -16,6 +16,7 @@ __all__ = [
     "Downloaded",
     "Limits",
     "Options",
+    "Progress",
     "SignedLink",
     "Transfer",
     "Way",

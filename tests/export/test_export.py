@@ -17,7 +17,7 @@ import pytest
 from archiver import exports, status
 from archiver.errors import DatabaseRefused, Stopped
 from archiver.export import manifest
-from archiver.sources.easemob.build import decode_stored
+from archiver.sources import decode
 from archiver.store.engine import Store
 from archiver.store.filters import Filter
 from archiver.zones import Calendar
@@ -49,7 +49,7 @@ def run(store: Store, output: Path, told: Told | None = None, stop: threading.Ev
     request = exports.Request("jsonl", output, Filter(), "auditor", case="7")
     stop = stop or threading.Event()
     return exports.Export(
-        store, request, claims=status.claims, decode=decode_stored, blobs=None, stop=stop, watcher=told or Told()
+        store, request, claims=status.claims, decode=decode, blobs=None, stop=stop, watcher=told or Told()
     ).run()
 
 
@@ -218,7 +218,7 @@ def test_an_export_in_days_of_a_zone_goes_on_in_the_same_days(archive: Archive, 
     request = exports.Request("csv", place, Filter(), "auditor", calendar=calendar)
 
     def once(told: Told) -> exports.Outcome:
-        parts: dict[str, Any] = {"claims": status.claims, "decode": decode_stored, "blobs": None}
+        parts: dict[str, Any] = {"claims": status.claims, "decode": decode, "blobs": None}
         return exports.Export(store, request, **parts, stop=stop, watcher=told).run()
 
     with pytest.raises(Stopped):

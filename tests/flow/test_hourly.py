@@ -15,7 +15,7 @@ from archiver import review, walker, wiring
 from archiver.http import DownloadLimits, download
 from archiver.model import Window
 from archiver.sandbox import Faults
-from archiver.sources.easemob.build import decode_stored, salvage
+from archiver.sources import decode, salvage
 from archiver.sources.easemob.hours import hour_name
 from archiver.status import claim_in_words
 from archiver.store import windows
@@ -168,7 +168,7 @@ def test_what_came_of_a_damaged_file_is_kept_before_the_provider_drops_it(
     assert archive.pull().exit_code == 3, "the hour is lost"
     before = archive.status()
     assert before["holes"]
-    done = review.requeue(archive.store, decode_stored, salvage=salvage)
+    done = review.requeue(archive.store, decode, salvage=salvage)
     read = archive.stored() & of_bad
     if fault == "hour_trailing":
         assert read == of_bad
@@ -177,7 +177,7 @@ def test_what_came_of_a_damaged_file_is_kept_before_the_provider_drops_it(
     assert done.resolved == (fault != "hour_empty")
     assert archive.status()["holes"] == before["holes"], "nobody knows what else the file held"
     assert archive.status()["messages"] == before["messages"] + len(read)
-    assert review.requeue(archive.store, decode_stored, salvage=salvage).resolved == 0
+    assert review.requeue(archive.store, decode, salvage=salvage).resolved == 0
 
 
 def test_a_damaged_file_that_comes_well_later_is_settled(make_simulated: MakeSimulated) -> None:

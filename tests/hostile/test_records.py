@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from archiver.model import Message, Page, Reject
-from archiver.sources.easemob.build import decode_stored
+from archiver.sources import decode
 from archiver.sources.easemob.cursor import read_page
 from archiver.sources.easemob.hour_files import read_pages, verify
 from archiver.store import apps, pages
@@ -90,7 +90,7 @@ def check_decoding(texts: Sequence[str]) -> Page:
     for each in records:
         if isinstance(each, Reject):
             assert REASONS.fullmatch(each.reason), each.reason
-        assert decode_stored(each.raw, each.position) == each
+        assert decode(each.raw, each.position) == each
     file = io.BytesIO(gzip.compress("\n".join(texts).encode(), 1))
     verify(file, framed=True)
     lines = [each for part in read_pages(file, page_size=1000, server_ms=1) for each in in_order(part)]

@@ -13,6 +13,7 @@ import pytest
 from archiver import cli, config, wiring
 from archiver.errors import ArchiverError
 from archiver.sandbox import Faults
+from archiver.sources.easemob.provider import EasemobApp
 from archiver.store.schema import metadata
 from tests import canaries
 from tests.conftest import Database
@@ -68,20 +69,22 @@ def test_no_repr_and_no_traceback_holds_a_secret(archive: Archive) -> None:
     settings = config.load(archive.config, {})
     store = open_database(archive.database)
     with wiring.line_to(settings.apps[0], settings, store, Event()) as line:
+        assert isinstance(line.connection, EasemobApp)
+        tokens = line.connection.tokens
         archive.server.faults.html_200 = 1.0
         with pytest.raises(ArchiverError) as broken:
-            line.tokens.fetch("GET", "/chatmessages", retry=False)
+            tokens.fetch("GET", "/chatmessages", retry=False)
         archive.server.faults.html_200 = 0.0
-        answer = line.tokens.fetch("GET", "/chatmessages")
+        answer = tokens.fetch("GET", "/chatmessages")
         told = repr(
             [
                 settings,
                 settings.apps,
                 line,
                 line.app,
-                line.tokens,
-                vars(line.tokens),
-                vars(line.client),
+                tokens,
+                vars(tokens),
+                vars(tokens._client),
                 answer,
                 line.source,
             ]

@@ -14,7 +14,7 @@ import pytest
 from archiver import review, searching
 from archiver.errors import UsageError
 from archiver.model import Window
-from archiver.sources.easemob.build import decode_stored
+from archiver.sources import decode
 from archiver.store import indexing, pages
 from archiver.store.apps import Key
 from archiver.store.engine import Store
@@ -103,7 +103,7 @@ def test_what_leaves_quarantine_is_found(database: Database) -> None:
     with filled(database) as store:
         index(store)
         assert found(store, "贿赂") == []
-        review.requeue(store, lambda raw, at: decode_stored(raw.replace(b'"later"', b"1790000000037"), at))
+        review.requeue(store, lambda raw, at: decode(raw.replace(b'"later"', b"1790000000037"), at))
         assert found(store, "贿赂") == [37]
         assert searching.lag(store).pages == 1
         assert index(store) == 1

@@ -1,37 +1,88 @@
-"""Puts this provider's ways of reading together from an app's settings."""
+"""What this provider offers to the rest of the program; see `archiver.sources.Provider`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from threading import Event
-from typing import IO
 
 from archiver.config import App, Attachments
-from archiver.http import Adapter, Downloaded, SignedLink
-from archiver.http.download import Progress
+from archiver.http import Adapter, Client
 from archiver.model import Message, Page, Pass, Pointer, Reject, Source
-from archiver.sources.easemob import cursor, hour_files, hours
+from archiver.sources import Download
+from archiver.sources.easemob import cursor, hour_files, hours, messages, presence
 from archiver.sources.easemob.auth import Tokens
-from archiver.sources.easemob.chatfiles import Chatfiles, Ours, find_chatfile, ours
+from archiver.sources.easemob.chatfiles import Chatfiles, Ours, find_chatfile, foreign_reason, ours
 from archiver.sources.easemob.cursor import CursorSource, read_page
-from archiver.sources.easemob.decode import decode
+from archiver.sources.easemob.decode import decode as decode_piece
 from archiver.sources.easemob.hourly import ANSWERS, HourAnswer, HourlySource, read_answer
 from archiver.sources.easemob.portions import in_portions
 from archiver.sources.easemob.slices import read_whole
 
-Download = Callable[[SignedLink, IO[bytes], Progress], Downloaded]
-"""Fetches a file by its signed link, with nothing else sent along."""
+__all__ = ["connect", "decode", "first_contact", "foreign_reason", "is_ours", "salvage", "zone_ms"]
 
 
-def build(
+@dataclass(frozen=True, slots=True)
+class EasemobApp:
+    """An open way to one app; see `archiver.sources.Connection`."""
+
+    app: App
+    tokens: Tokens
+    source: Source
+
+    def sign_in(self) -> None:
+        """Ask for a token, unless there is one."""
+        self.tokens.borrow()
+
+    def files(
+        self, settings: Attachments, stop: Event, *, rest: Callable[[float], None], adapter: Callable[[], Adapter]
+    ) -> Chatfiles:
+        """What fetches the app's attachments."""
+        return Chatfiles(
+            base_url=self.app.base_url + self.app.prefix,
+            ours=_ours(self.app, settings),
+            tokens=self.tokens,
+            stop=stop,
+            redirects=frozenset(settings.redirect_hosts),
+            foreign=frozenset(settings.foreign_hosts),
+            direct=adapter,
+            rest=rest,
+        )
+
+    def send_user(self, user: str, text: str) -> str | None:
+        """Send a text to one user, in the form that the app's settings name."""
+        return messages.send_user(self.tokens, user, text, form=self.app.send_api)
+
+    def send_group(self, group: str, text: str) -> str | None:
+        """Send a text to one group, in the form that the app's settings name."""
+        return messages.send_group(self.tokens, group, text, form=self.app.send_api)
+
+    def fetch_presence(self, users: Iterable[str]) -> list[tuple[str, str]]:
+        """For each user "online" or "offline"."""
+        return [(user, str(state)) for user, state in presence.fetch_presence(self.tokens, users)]
+
+
+def connect(
+    app: App,
+    client: Client,
+    *,
+    pin: Callable[[str], None],
+    download: Download,
+    clock_ms: Callable[[], int],
+    within_s: Callable[[], float | None],
+) -> EasemobApp:
+    """The way to an app; see `archiver.sources.Provider`."""
+    tokens = Tokens(client, app.prefix, app.client_id, app.client_secret, pin=pin)
+    return EasemobApp(app, tokens, _source(app, tokens, download, clock_ms, within_s))
+
+
+def _source(
     app: App,
     tokens: Tokens,
-    *,
     download: Download,
     clock_ms: Callable[[], int],
     within_s: Callable[[], float | None],
 ) -> Source:
-    """The source that an app's settings ask for. `within_s`: how long the next request may take, with repetitions."""
     later = tuple(Pass(number, lag_ms) for number, lag_ms in enumerate(app.audits_ms, 2))
     passes = (Pass(1, app.settle_ms), *later)
     if app.source == "cursor":
@@ -70,28 +121,6 @@ def _cursor(app: App, tokens: Tokens, passes: tuple[Pass, ...], within_s: Callab
     return CursorSource(app.name, passes, app.retention_ms, app.page_size, lower_only, in_portions(fetch_page))
 
 
-def build_files(
-    app: App,
-    settings: Attachments,
-    tokens: Tokens,
-    stop: Event,
-    *,
-    rest: Callable[[float], None],
-    adapter: Callable[[], Adapter],
-) -> Chatfiles:
-    """What fetches an app's attachments."""
-    return Chatfiles(
-        base_url=app.base_url + app.prefix,
-        ours=_ours(app, settings),
-        tokens=tokens,
-        stop=stop,
-        redirects=frozenset(settings.redirect_hosts),
-        foreign=frozenset(settings.foreign_hosts),
-        direct=adapter,
-        rest=rest,
-    )
-
-
 def is_ours(app: App, settings: Attachments, url: str) -> bool:
     """Whether a url in a message names a file of the provider's."""
     return find_chatfile(Pointer(url), _ours(app, settings)) is not None
@@ -106,12 +135,12 @@ def salvage(raw: bytes) -> Iterator[Message]:
     return hour_files.salvage(raw)
 
 
-def decode_stored(raw: bytes, position: int) -> Message | Reject:
-    """Read a record's stored bytes again, for `quarantine requeue`."""
+def decode(raw: bytes, position: int) -> Message | Reject:
+    """Read a record's stored bytes again, for `quarantine requeue` and revisions."""
     try:
         piece = read_whole(raw.strip(b" \t\r\n"))
     except ValueError:
         piece = None
     if piece is None:
         return Reject(raw, "not one JSON value in UTF-8", position)
-    return decode(piece._replace(raw=raw), position)
+    return decode_piece(piece._replace(raw=raw), position)
