@@ -6,7 +6,7 @@ import logging
 from functools import partial
 from threading import Event
 
-from archiver import canary, wiring
+from archiver import canary, pulling, wiring
 from archiver.config import App, Canary, Settings
 from archiver.errors import ArchiverError, ConfigurationError, CredentialsRefused, TryAgainLater
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
@@ -78,11 +78,11 @@ def fly(settings: Settings, store: Store, *, stop: Event) -> flights.Canary:
     """Send one, and pull until it is archived. Raises CredentialsRefused, and TryAgainLater when it did not come."""
     found, app = configured(settings)
     with wiring.line_to(app, settings, store, stop) as line:
-        key = wiring.registered(store, app)
+        key = pulling.registered(store, app)
         flight = send(store, key, found, line)
         assert flight is not None  # noqa: S101 - without spacing one is always sent
         while True:
-            outcome = wiring.pull(line, settings, store, stop=stop, command="canary")
+            outcome = pulling.pull(line, settings, store, stop=stop, command="canary")
             for each in canary.look(store, key, within_ms(found, app)):
                 if each.id == flight.id and each.archived_ms is None:
                     raise TryAgainLater(

@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import Literal, NamedTuple
 
-from archiver import alerts, host, wiring
+from archiver import alerts, host, status, wiring
 from archiver.blobs import Blobs
 from archiver.config import App, Settings
 from archiver.errors import (
@@ -24,6 +24,7 @@ from archiver.errors import (
     EXIT_USAGE,
     ArchiverError,
     ConfigurationError,
+    worst_exit_code,
 )
 from archiver.http import call
 from archiver.model import HOUR_MS, SECOND_MS
@@ -164,7 +165,7 @@ def _search(store: Store) -> Iterator[Finding]:
 
 
 def _starts(settings: Settings, store: Store) -> Iterator[Finding]:
-    for each in wiring.moved_starts(settings, store):
+    for each in status.moved_starts(store, status.configured(settings.apps)):
         yield Finding("warning", f"{each.app} ({each.source}): start", each.text, each.remedy)
 
 
@@ -255,4 +256,4 @@ def _alert(settings: Settings) -> Iterator[Finding]:
 
 def gravest(found: list[Finding]) -> int:
     """The exit code of all of them together."""
-    return wiring.gravest([each.code for each in found])
+    return worst_exit_code(each.code for each in found)

@@ -31,7 +31,16 @@ ArchiverError                    1   failed
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 EXIT_DONE, EXIT_FAILED, EXIT_USAGE, EXIT_INCOMPLETE, EXIT_REFUSED, EXIT_LATER = 0, 1, 2, 3, 4, 75
+
+_GRAVITY = (EXIT_REFUSED, EXIT_USAGE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_LATER, EXIT_DONE)
+
+
+def worst_exit_code(codes: Iterable[int]) -> int:
+    """Which exit code stands for several apps or reasons: 4 before 2 before 1 before 3 before 75 before 0."""
+    return min([EXIT_DONE, *codes], key=_GRAVITY.index)
 
 
 class ArchiverError(Exception):

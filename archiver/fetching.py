@@ -11,7 +11,7 @@ from archiver import host, wiring
 from archiver.attachments import Fetching, Manner, Outcome
 from archiver.blobs import Blobs
 from archiver.config import Attachments, Settings
-from archiver.errors import EXIT_DONE, EXIT_LATER, ConfigurationError, CredentialsRefused, UsageError
+from archiver.errors import EXIT_DONE, EXIT_LATER, ConfigurationError, CredentialsRefused, UsageError, worst_exit_code
 from archiver.http import Adapter
 from archiver.sources import provider_of
 from archiver.store import apps, attachments, rates
@@ -63,7 +63,7 @@ def fetch_each(
             codes.append(outcome.error.exit_code)
         else:
             codes.append(EXIT_LATER if outcome.left or outcome.error else EXIT_DONE)
-    return wiring.gravest(codes)
+    return worst_exit_code(codes)
 
 
 def retry_failed(line: Line, settings: Settings, store: Store) -> None:

@@ -16,7 +16,7 @@ from threading import Event
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from archiver import canarying, fetching, wiring
+from archiver import canarying, fetching, pulling, searching, status, wiring
 from archiver.blobs import Blobs
 from archiver.config import Settings
 from archiver.endpoint import Endpoint
@@ -74,7 +74,7 @@ class Round:
         try:
             self._try("pull", self._pull)
             if not self._stop.is_set():
-                wiring.index(self._store, enough=self._until_next_pull())
+                searching.index(self._store, self._until_next_pull())
             if self._settings.attachments and self._is_due("attachments"):
                 self._try("attachments", self._fetch_attachments)
         except ArchiverError as error:
@@ -99,13 +99,13 @@ class Round:
         self._misconfigured((app.name, app.source, what), wrong)
 
     def _pull(self) -> str | None:
-        outcome = wiring.pull(
+        outcome = pulling.pull(
             self._line, self._settings, self._store, stop=self._stop, command="run", patient=True, backfill=True
         )
         if outcome.exit_code == EXIT_REFUSED:
             self._not_before["pull"] = time.monotonic() + _REST_S
         if not (self._stop.is_set() and outcome.exit_code != EXIT_DONE):
-            wiring.tell(self._line.app, outcome)
+            pulling.tell(self._line.app, outcome)
         return outcome.reason or "" if outcome.exit_code == EXIT_USAGE else None
 
     def _until_next_pull(self) -> Callable[[], bool]:
@@ -198,7 +198,7 @@ class Daemon:
             scheduler = self._scheduler(settings, lines, watch, halt)
             self._notifier.ready()
             with suppress(DatabaseUnavailable):  # it is waited for by each who needs it
-                wiring.tell_moved_starts(settings, self._store)
+                status.tell_moved_starts(self._store, status.configured(settings.apps))
             scheduler.start()
             log.info("archiving", extra={"fields": {"apps": len(settings.apps)}})
             found = self._wait(scheduler, settings)

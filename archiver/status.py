@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from archiver.config import App
 from archiver.model import DAY_MS, HOUR_MS, SECOND_MS
 from archiver.store import hours, standing
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import ATTACHMENT_STATES, STATES, iso
 from archiver.store.standing import Hole, Standing
 from archiver.windows import EPS_MS, trusted_now
+
+log = logging.getLogger("archiver.status")
 
 Entry = dict[str, Any]
 
@@ -45,6 +49,17 @@ class MovedStart(NamedTuple):
     source: str
     text: str
     remedy: str
+
+
+def configured(apps: Iterable[App]) -> list[Configured]:
+    """What of the apps' settings a status goes by."""
+    return [Configured(app.name, app.source, app.start_ms) for app in apps]
+
+
+def tell_moved_starts(store: Store, configured: Sequence[Configured]) -> None:
+    """A line of log for each source whose `start` was moved back after its first pull."""
+    for moved in moved_starts(store, configured):
+        log.warning("%s (%s): %s (try: %s)", *moved)
 
 
 def moved_starts(store: Store, configured: Sequence[Configured]) -> list[MovedStart]:

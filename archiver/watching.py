@@ -164,7 +164,7 @@ class Watch:
 
 def look(settings: Settings, store: Store) -> Look:
     """One look at the database."""
-    configured = [status.Configured(app.name, app.source, app.start_ms) for app in settings.apps]
+    configured = status.configured(settings.apps)
     try:
         report = status.report(store, configured, every_ms=settings.schedule.every_ms)
         return Look(report["apps"], store.disk())

@@ -23,7 +23,7 @@ from urllib.request import urlopen
 
 import sqlalchemy as sa
 
-from archiver import cli, status, wiring
+from archiver import cli, pulling, status, wiring
 from archiver.config import App, load
 from archiver.model import Message, Tally, Window
 from archiver.sources.easemob.cursor import make_page
@@ -70,7 +70,7 @@ def run_archiver(told: argparse.Namespace) -> dict[str, Any]:
     clock = Clock()
     with wiring.opened(settings) as store:
         clock.begin()
-        code = wiring.pull_each(settings, store, None, stop=Event(), watcher=stored.watch, ahead=not told.no_ahead)
+        code = pulling.pull_each(settings, store, None, stop=Event(), watcher=stored.watch, ahead=not told.no_ahead)
         found = clock.end()
     if code != 0:
         raise SystemExit(f"the pull ended with {code}")
@@ -86,7 +86,7 @@ def run_audit(told: argparse.Namespace) -> dict[str, Any]:
         entry = status.report(store, [], every_ms=0)["apps"][0]
         clock.begin()
         closed = Window(entry["complete_from_ms"], entry["complete_until_ms"])
-        code = wiring.audit_each(settings, store, None, closed, stop=Event())
+        code = pulling.audit_each(settings, store, None, closed, stop=Event())
         found = clock.end()
     if code != 0:
         raise SystemExit(f"the audit ended with {code}")

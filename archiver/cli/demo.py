@@ -19,7 +19,7 @@ from archiver.cli import common, show
 from archiver.cli.pulling import pull_watched
 from archiver.cli.reporting import print_status
 from archiver.config import load
-from archiver.errors import ArchiverError
+from archiver.errors import ArchiverError, worst_exit_code
 from archiver.model import HOUR_MS
 from archiver.store import migrate
 from archiver.store.ask import ask
@@ -112,8 +112,10 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
         with wiring.opened(settings, at_head=False) as store:
             migrate.upgrade(store)
             code = pull_watched(settings, store, None, stop, command="pull")
-            code = max(code, fetching.fetch_each(settings, store, fetching.open_blobs(settings), stop=stop))
-            configured = [standing.Configured(app.name, app.source, app.start_ms) for app in settings.apps]
+            code = worst_exit_code(
+                [code, fetching.fetch_each(settings, store, fetching.open_blobs(settings), stop=stop)]
+            )
+            configured = standing.configured(settings.apps)
             for entry in standing.report(store, configured, every_ms=settings.schedule.every_ms)["apps"]:
                 print_status(entry)
             for title, sql in _QUERIES.items():

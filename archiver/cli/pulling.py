@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from archiver import wiring
+from archiver import pulling, status, wiring
 from archiver.cli import common
 from archiver.cli.common import INSTANT
 from archiver.config import App, Settings
@@ -43,7 +43,7 @@ def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
             tell_unopened(settings, error)
             raise
         stop = open_things.enter_context(common.stop_on_signals())
-        wiring.tell_moved_starts(settings, store, name)
+        status.tell_moved_starts(store, status.configured(wiring.chosen(settings, name)))
         code = pull_watched(
             settings, store, name, stop, plain=common.plain(ctx), command="pull", retry_stuck=retry_stuck
         )
@@ -74,7 +74,7 @@ def pull_watched(
             bars.close()
             return bars.enter_context(Bar(_title(app), plain=plain))
 
-        return wiring.pull_each(settings, store, name, stop=stop, watcher=watcher, **ways)
+        return pulling.pull_each(settings, store, name, stop=stop, watcher=watcher, **ways)
 
 
 def _title(app: App) -> str:
@@ -131,7 +131,7 @@ def backfill(ctx: click.Context, from_ms: int, to_ms: int | None, name: str | No
     if workers is not None:
         ways["workers"] = workers
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
-        if not wiring.plan_backfill(settings, store, name, from_ms, to_ms):
+        if not pulling.plan_backfill(settings, store, name, from_ms, to_ms):
             click.echo("the archive reaches back that far already")
         return pull_watched(settings, store, name, stop, plain=common.plain(ctx), command="backfill", **ways)
 
@@ -149,7 +149,7 @@ def audit(ctx: click.Context, from_ms: int, to_ms: int, name: str | None) -> int
       archiver audit --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z
     """
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
-        code = wiring.audit_each(settings, store, name, common.stretch(from_ms, to_ms), stop=stop)
+        code = pulling.audit_each(settings, store, name, common.stretch(from_ms, to_ms), stop=stop)
     if code == EXIT_DONE:
         click.echo("nothing was missing")
     return code

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from archiver import logs, searching, transcripts, wiring
+from archiver import logs, searching, transcripts
 from archiver.cli import common, show
 from archiver.cli.common import INSTANT
 from archiver.cli.spoken import Spoken
@@ -135,7 +135,7 @@ def index(ctx: click.Context) -> int:
       archiver pull && archiver index
     """
     with common.archive(ctx, offline=True) as (_, store), common.stop_on_signals() as stop:
-        added = wiring.index(store, stop.is_set)
+        added = searching.index(store, stop.is_set)
     click.echo(f"{added:,} texts added")
     return EXIT_DONE
 

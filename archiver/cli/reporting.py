@@ -33,7 +33,7 @@ def status(ctx: click.Context, form: str) -> int:
       archiver status --format prometheus > archiver.prom
     """
     with common.archive(ctx, offline=True) as (settings, store):
-        configured = [standing.Configured(app.name, app.source, app.start_ms) for app in settings.apps]
+        configured = standing.configured(settings.apps)
         report = standing.report(store, configured, every_ms=settings.schedule.every_ms)
         disk = store.disk()
     if form == "prometheus":

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from archiver import cli, status, wiring
+from archiver import cli, pulling, status, wiring
 from archiver.config import Settings, load
 from archiver.pull import Outcome
 from archiver.sandbox import Faults, Sandbox
@@ -168,7 +168,7 @@ class Simulated:
         """One pull with a client and a token of its own, as a process would."""
         settings = self.settings()
         with wiring.line_to(settings.apps[0], settings, self.store, self.stop) as line:
-            return wiring.pull(line, settings, self.store, stop=self.stop, **ways)
+            return pulling.pull(line, settings, self.store, stop=self.stop, **ways)
 
     def status(self) -> dict[str, Any]:
         (app,) = self.settings().apps

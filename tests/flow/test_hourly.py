@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 import requests
 
-from archiver import review, walker, wiring
+from archiver import pulling, review, walker, wiring
 from archiver.http import DownloadLimits, download
 from archiver.model import Window
 from archiver.sandbox import Faults
@@ -65,7 +65,7 @@ def test_who_comes_before_the_first_pull_begins_the_archive_as_that_would(
         archive = make(make_simulated, hours=5, age=25, on=database, messages=60)
         archive.keys |= {"start": iso(start), "retention": "72h"}
         if before:
-            wiring.registered(archive.store, archive.settings().apps[0])
+            pulling.registered(archive.store, archive.settings().apps[0])
         assert archive.pull().exit_code == 0
         tables = ("origin_ms, settle_ms, grain_ms, retention_ms FROM sources", "lo_ms, hi_ms, state FROM windows")
         found.append([sorted(database.rows(f"SELECT {columns}")) for columns in tables])

@@ -160,8 +160,8 @@ def test_status_adds_up_what_ended_runs_counted(archive: Archive) -> None:
     archive.write_config(page_size=20)
     settings = config.load(archive.config, {})
     store = open_store(settings.database.sqlalchemy_url)
+    from archiver.pulling import registered
     from archiver.store import runs
-    from archiver.wiring import registered
 
     key = registered(store, settings.apps[0])
     with store.write() as tx:
