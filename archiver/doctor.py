@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import Literal, NamedTuple
 
-from archiver import alerts, host, status, wiring
+from archiver import connect, host, status
 from archiver.blobs import Blobs
 from archiver.config import App, Settings
 from archiver.errors import (
@@ -28,10 +28,12 @@ from archiver.errors import (
 )
 from archiver.http import call
 from archiver.model import HOUR_MS, SECOND_MS
-from archiver.store import apps, health, hours
+from archiver.service import alerts
+from archiver.store import apps, hours
+from archiver.store.admin import health
 from archiver.store.engine import Store
 from archiver.store.schema import iso
-from archiver.windows import TOLERATED_SKEW_MS, offset_text
+from archiver.timeline import TOLERATED_SKEW_MS, offset_text
 
 _CLOCK_MS = 5_000
 
@@ -54,7 +56,7 @@ def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Ite
     yield from _tried("configuration", lambda: _configuration(settings))
     with ExitStack() as open_things:
         try:
-            store = open_things.enter_context(wiring.opened(settings, at_head=False))
+            store = open_things.enter_context(connect.opened(settings, at_head=False))
         except ArchiverError as error:
             yield Finding("failed", "database", str(error), error.hint, error.exit_code)
             return
@@ -101,7 +103,7 @@ def _database(store: Store) -> Iterator[Finding]:
     with store.read() as tx:
         version = health.version(tx)
     yield Finding("ok", "database", version)
-    wiring.check_schema(store)
+    connect.check_schema(store)
     yield Finding("ok", "schema", "at the revision that this program works with")
 
 
@@ -171,7 +173,7 @@ def _starts(settings: Settings, store: Store) -> Iterator[Finding]:
 
 def _app(app: App, settings: Settings, store: Store, stop: Event) -> Iterator[Finding]:
     name = f"{app.name} ({app.source})"
-    with wiring.line_to(app, settings, store, stop) as line:
+    with connect.line_to(app, settings, store, stop) as line:
         found = list(_tried(f"{name}: credentials", lambda: _credentials(line, name)))
         yield from found
         if all(each.state == "ok" for each in found):
@@ -180,12 +182,12 @@ def _app(app: App, settings: Settings, store: Store, stop: Event) -> Iterator[Fi
         yield from _tried(f"{name}: hour zone", lambda: _zone(app, store, name))
 
 
-def _credentials(line: wiring.Line, name: str) -> Iterator[Finding]:
+def _credentials(line: connect.Line, name: str) -> Iterator[Finding]:
     line.connection.sign_in()
     yield Finding("ok", f"{name}: credentials", f"{line.app.base_url.partition('://')[2]} gave a token")
 
 
-def _provider(line: wiring.Line, store: Store, name: str) -> Iterator[Finding]:
+def _provider(line: connect.Line, store: Store, name: str) -> Iterator[Finding]:
     began = time.monotonic()
     server_ms = line.source.fetch_now()
     took_s = time.monotonic() - began
@@ -250,7 +252,7 @@ def _alert(settings: Settings) -> Iterator[Finding]:
     found = settings.alerts
     if found is None or found.webhook is None:
         raise ConfigurationError("no webhook is configured", hint="[alerts] webhook_file in the configuration")
-    call(found.webhook.get_secret_value(), alerts.test_message(found.form), wiring.way_out(settings))
+    call(found.webhook.get_secret_value(), alerts.test_message(found.form), connect.way_out(settings))
     yield Finding("ok", "alerts", "the webhook took a test; look whether it arrived")
 
 

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from archiver.errors import UsageError
 from archiver.model import Message, Reject, Window
-from archiver.store import hours, messages, quarantine, standing, unclosed, watermarks
+from archiver.store import hours, messages, quarantine, unclosed, watermarks
 from archiver.store.engine import Store
 from archiver.store.quarantine import Entry
+from archiver.store.read import status
 
 Decode = Callable[[bytes, int], Message | Reject]
 """Reads a record's stored bytes; the second argument is its place in its page."""
@@ -97,7 +98,7 @@ def accept(store: Store, window: Window, reason: str, who: str, *, app: str | No
     """
     accepted, before = 0, False
     with store.write() as tx:
-        for each in standing.read(tx):
+        for each in status.read(tx):
             if app not in (None, each.app):
                 continue
             lost = unclosed.lost(tx, each.key, window)

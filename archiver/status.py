@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from archiver.config import App
 from archiver.model import DAY_MS, HOUR_MS, SECOND_MS
-from archiver.store import hours, standing
+from archiver.store import hours
 from archiver.store.engine import Store, Tx
+from archiver.store.read import status
+from archiver.store.read.status import Hole, Standing
 from archiver.store.schema import ATTACHMENT_STATES, STATES, iso
-from archiver.store.standing import Hole, Standing
-from archiver.windows import EPS_MS, trusted_now
+from archiver.timeline import EPS_MS, trusted_now
 
 log = logging.getLogger("archiver.status")
 
@@ -21,7 +22,7 @@ Entry = dict[str, Any]
 FOREIGN_SOON_MS = 2 * DAY_MS
 """So long before the provider would drop it, a file that nobody may fetch alarms: time enough to allow its host."""
 
-_NONE_FOREIGN = standing.Foreign(0, 0, {})
+_NONE_FOREIGN = status.Foreign(0, 0, {})
 
 
 class Configured:
@@ -36,7 +37,7 @@ def report(store: Store, configured: Sequence[Configured], *, every_ms: int) -> 
     names = {(each.app, each.source): each for each in configured}
     with store.read() as tx:
         now_ms = tx.now_ms()
-        known = {(each.app, each.key.source): each for each in standing.read(tx)}
+        known = {(each.app, each.key.source): each for each in status.read(tx)}
         entries = [_entry(tx, each, now_ms, every_ms, configured=names.get(name)) for name, each in known.items()]
         entries += [_unknown(each, now_ms, every_ms) for name, each in names.items() if name not in known]
     return {"apps": sorted(entries, key=lambda entry: (entry["app"], entry["source"]))}
@@ -65,7 +66,7 @@ def tell_moved_starts(store: Store, configured: Sequence[Configured]) -> None:
 def moved_starts(store: Store, configured: Sequence[Configured]) -> list[MovedStart]:
     """Where somebody has moved `start` back after the first pull, and may wait for what will not come."""
     with store.read() as tx:
-        known = {(each.app, each.key.source): each for each in standing.read(tx)}
+        known = {(each.app, each.key.source): each for each in status.read(tx)}
         found = [
             _moved_start(tx, known[name], each.start_ms)
             for each in configured
@@ -75,7 +76,7 @@ def moved_starts(store: Store, configured: Sequence[Configured]) -> list[MovedSt
 
 
 def _moved_start(tx: Tx, each: Standing, start_ms: int) -> MovedStart | None:
-    reach_ms = standing.reach_ms(tx, each)
+    reach_ms = status.reach_ms(tx, each)
     if start_ms >= reach_ms:
         return None
     begins = f"the archive begins at {iso(reach_ms)}"
@@ -93,9 +94,9 @@ def has_hole(entries: Sequence[Entry]) -> bool:
 
 def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: Configured | None) -> Entry:
     app_id = each.key.app_id
-    counts, of_source = standing.app_counts(tx, app_id), standing.source_counts(tx, each.key)
+    counts, of_source = status.app_counts(tx, app_id), status.source_counts(tx, each.key)
     server_ms = _server_now(each, now_ms)
-    newest_ms = standing.newest_ms(tx, app_id, server_ms) if counts["messages"] else None
+    newest_ms = status.newest_ms(tx, app_id, server_ms) if counts["messages"] else None
     lag_ms = server_ms - each.complete_until_ms
     retention_ms = each.retention_ms
     return {
@@ -117,13 +118,13 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: Co
         "zone_problem": each.zone_problem,
         "start_problem": _start_problem(tx, each, configured),
         **_weak(tx, each),
-        "windows": standing.states(tx, each.key),
-        "holes": [hole_entry(hole) for hole in standing.holes(tx, each.key)],
+        "windows": status.states(tx, each.key),
+        "holes": [hole_entry(hole) for hole in status.holes(tx, each.key)],
         **_attachments(tx, app_id, now_ms),
-        "attachments_time_to_loss_seconds": _until(standing.attachment_expiry_ms(tx, app_id), now_ms),
-        "last_run": standing.last_run(tx, each.key),
+        "attachments_time_to_loss_seconds": _until(status.attachment_expiry_ms(tx, app_id), now_ms),
+        "last_run": status.last_run(tx, each.key),
         **_runs(tx, each),
-        "last_canary": standing.last_canary(tx, each.key),
+        "last_canary": status.last_canary(tx, each.key),
     }
 
 
@@ -134,8 +135,8 @@ def _start_problem(tx: Tx, each: Standing, configured: Configured | None) -> str
 
 def _attachments(tx: Tx, app_id: int, now_ms: int) -> Entry:
     """How what messages point to stands; of what is foreign, what expires within the time that alarms."""
-    counts = standing.attachment_counts(tx, app_id)
-    foreign = standing.foreign(tx, app_id, now_ms + FOREIGN_SOON_MS) if counts["foreign"] else _NONE_FOREIGN
+    counts = status.attachment_counts(tx, app_id)
+    foreign = status.foreign(tx, app_id, now_ms + FOREIGN_SOON_MS) if counts["foreign"] else _NONE_FOREIGN
     return {
         "attachments": counts,
         "foreign_expiring": foreign.files,
@@ -159,12 +160,12 @@ def _time_to_loss(each: Standing, retention_ms: int, now_ms: int) -> float:
 
 def _weak(tx: Tx, each: Standing) -> Entry:
     """What weakens the claim, as ranges; and what lies before the archive's beginning, which it does not speak of."""
-    weakness, before = standing.weakness(tx, each), standing.before_first_contact(tx, each.key)
+    weakness, before = status.weakness(tx, each), status.before_first_contact(tx, each.key)
     return {
         "before": None if before is None else {**before._asdict(), "reason": "before_first_contact"},
         "unproven": [window._asdict() for window in weakness.unproven],
         "unaudited": [window._asdict() for window in weakness.unaudited],
-        "audit_lag_seconds": None if (lag_ms := standing.audit_lag_ms(tx, each)) is None else _seconds(lag_ms),
+        "audit_lag_seconds": None if (lag_ms := status.audit_lag_ms(tx, each)) is None else _seconds(lag_ms),
         "hours_confirmed_until_ms": _confirmed_until(tx, each),
     }
 
@@ -179,8 +180,8 @@ def _confirmed_until(tx: Tx, each: Standing) -> int | None:
 
 def _runs(tx: Tx, each: Standing) -> Entry:
     """What runs have counted; one without an end whose heart has stopped counts as crashed before another notes it."""
-    found = standing.counted(tx, each.key)
-    running, silent = standing.open_runs(tx, each.key)
+    found = status.counted(tx, each.key)
+    running, silent = status.open_runs(tx, each.key)
     if silent:
         found["runs"]["crashed"] = found["runs"].get("crashed", 0) + silent
     return {
@@ -254,7 +255,7 @@ def hole_entry(hole: Hole) -> Entry:
 def coverage(store: Store) -> Mapping[str, list[Entry]]:
     """The content of `coverage --format json`: every window, neighbours in the same state drawn together."""
     with store.patient.read() as tx:
-        return {"apps": [_coverage_entry(tx, each) for each in standing.read(tx)]}
+        return {"apps": [_coverage_entry(tx, each) for each in status.read(tx)]}
 
 
 def _coverage_entry(tx: Tx, each: Standing) -> Entry:
@@ -262,7 +263,7 @@ def _coverage_entry(tx: Tx, each: Standing) -> Entry:
         "app": each.app,
         "source": each.key.source,
         **_times(each.complete_from_ms, each.complete_until_ms, each.audited_until_ms),
-        "holes": [hole_entry(hole) for hole in standing.holes(tx, each.key)],
+        "holes": [hole_entry(hole) for hole in status.holes(tx, each.key)],
         "order_trusted": each.order_trusted,
         "clock_problem": each.clock_problem,
         "zone_problem": each.zone_problem,
@@ -279,7 +280,7 @@ def _coverage_entry(tx: Tx, each: Standing) -> Entry:
                 "received": stretch.received,
                 "reason": stretch.reason,
             }
-            for stretch in standing.stretches(tx, each.key)
+            for stretch in status.stretches(tx, each.key)
         ],
     }
 
@@ -337,7 +338,7 @@ def weaknesses(entry: Entry) -> list[str]:
 def claims(tx: Tx) -> list[Entry]:
     """What may be claimed of each source in this snapshot, in words, with its holes: for whoever gets a copy."""
     now_ms = tx.now_ms()
-    entries = [_entry(tx, each, now_ms, 0, configured=None) for each in standing.read(tx)]
+    entries = [_entry(tx, each, now_ms, 0, configured=None) for each in status.read(tx)]
     names = ("app", "source", "complete_from", "complete_until", "complete_from_ms", "complete_until_ms")
     return [
         {name: entry[name] for name in (*names, "audited_until_ms", "late_arrivals", "quarantined")}

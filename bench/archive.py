@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Event
 
-from archiver import exports, status
+from archiver import status
+from archiver.export import run
 from archiver.model import DAY_MS
 from archiver.sandbox.data import Seed, make_records
 from archiver.sources import decode
@@ -13,8 +14,8 @@ from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
 from archiver.store import apps, messages
 from archiver.store.engine import Store
-from archiver.store.filters import Filter
 from archiver.store.messages import Batch, Origin
+from archiver.store.read.filters import Filter
 
 START_MS = 1_790_035_200_000  # 2026-09-22T00:00:00Z
 _PAGE, _CHUNK = 1000, 20_000
@@ -50,8 +51,8 @@ class Quiet:
         pass
 
 
-def export_all(store: Store, form: str, output: Path, wanted: Filter | None = None) -> exports.Outcome:
+def export_all(store: Store, form: str, output: Path, wanted: Filter | None = None) -> run.Outcome:
     """Export without a command around it."""
-    request = exports.Request(form, output, wanted or Filter(), "bench")
+    request = run.Request(form, output, wanted or Filter(), "bench")
     ways = {"claims": status.claims, "decode": decode, "blobs": None, "stop": Event(), "watcher": Quiet()}
-    return exports.Export(store, request, **ways).run()  # type: ignore[arg-type]
+    return run.Export(store, request, **ways).run()  # type: ignore[arg-type]

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from archiver.export import FORMATS
-from archiver.store import migrate
-from archiver.store.ask import ask
+from archiver.store.admin import migrate
+from archiver.store.admin.ask import ask
 from archiver.store.engine import open_store
-from archiver.store.filters import Filter
+from archiver.store.read.filters import Filter
 from bench.archive import START_MS, export_all, fill
 
 

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 
 from archiver.export import FORMATS
-from archiver.store import distribution, migrate
-from archiver.store.ask import ask
+from archiver.store.admin import distribution, migrate
+from archiver.store.admin.ask import ask
 from archiver.store.engine import Store, open_store
 from bench.archive import export_all, fill
 from tests.postgres import own_server

@@ -14,7 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from archiver.store import migrate
+from archiver.store.admin import migrate
 from archiver.store.engine import open_store
 from tests.postgres import Postgres
 

@@ -17,15 +17,16 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from archiver import searching
+from archiver import search
 from archiver.model import DAY_MS, Page, Window
 from archiver.sandbox.data import Seed, make_records
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
-from archiver.store import apps, migrate, pages, windows
+from archiver.store import apps, pages, windows
+from archiver.store.admin import migrate
 from archiver.store.engine import Store, Tx, open_store
-from archiver.store.filters import Filter
-from archiver.store.search import Hit
+from archiver.store.read.filters import Filter
+from archiver.store.search.query import Hit
 from archiver.store.windows import LIVE, Terms, Wanted
 from bench.archive import START_MS
 from tests.postgres import own_server
@@ -157,14 +158,14 @@ def bare_like(store: Store, word: str) -> list[object]:
 
 
 def by_index(store: Store, word: str) -> list[Hit]:
-    return list(searching.find(store, word, Filter(), 100))
+    return list(search.find(store, word, Filter(), 100))
 
 
 def measure_search(store: Store, count: int) -> None:
     ingest(store, made_pages(count))
     before = size_of(store)
     began = time.perf_counter()
-    added = searching.index(store)
+    added = search.index(store)
     rate = added / (time.perf_counter() - began)
     size = (size_of(store) - before) / count
     print(f"  index: {rate:,.0f} texts/s, {added:,} in all; {size:,.0f} bytes a message", flush=True)

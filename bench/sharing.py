@@ -22,8 +22,8 @@ from typing import Any
 
 from archiver.model import DAY_MS
 from archiver.sandbox import Faults, Sandbox
-from archiver.store import migrate
-from archiver.store.ask import ask
+from archiver.store.admin import migrate
+from archiver.store.admin.ask import ask
 from archiver.store.engine import open_store
 from tests.postgres import Postgres, own_server
 

@@ -23,12 +23,13 @@ from urllib.request import urlopen
 
 import sqlalchemy as sa
 
-from archiver import cli, pulling, status, wiring
+from archiver import cli, connect, status
 from archiver.config import App, load
 from archiver.model import Message, Tally, Window
+from archiver.pull import commands
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
-from archiver.store.appending import Given
+from archiver.store.bulk import Given
 from archiver.store.engine import Tx, open_store
 from archiver.store.schema import message_bodies, messages
 from bench import reference
@@ -68,9 +69,9 @@ def run_archiver(told: argparse.Namespace) -> dict[str, Any]:
     settings = load(Path(told.config), {})
     stored = _Tenths(told.messages)
     clock = Clock()
-    with wiring.opened(settings) as store:
+    with connect.opened(settings) as store:
         clock.begin()
-        code = pulling.pull_each(settings, store, None, stop=Event(), watcher=stored.watch, ahead=not told.no_ahead)
+        code = commands.pull_each(settings, store, None, stop=Event(), watcher=stored.watch, ahead=not told.no_ahead)
         found = clock.end()
     if code != 0:
         raise SystemExit(f"the pull ended with {code}")
@@ -82,11 +83,11 @@ def run_audit(told: argparse.Namespace) -> dict[str, Any]:
     cli.prepare_process()
     settings = load(Path(told.config), {})
     clock = Clock()
-    with wiring.opened(settings) as store:
+    with connect.opened(settings) as store:
         entry = status.report(store, [], every_ms=0)["apps"][0]
         clock.begin()
         closed = Window(entry["complete_from_ms"], entry["complete_until_ms"])
-        code = pulling.audit_each(settings, store, None, closed, stop=Event())
+        code = commands.audit_each(settings, store, None, closed, stop=Event())
         found = clock.end()
     if code != 0:
         raise SystemExit(f"the audit ended with {code}")
@@ -95,7 +96,7 @@ def run_audit(told: argparse.Namespace) -> dict[str, Any]:
 
 def run_status(told: argparse.Namespace) -> dict[str, Any]:
     """How long `status` asks the database, once the process is there; the median of eleven."""
-    with wiring.opened(load(Path(told.config), {})) as store:
+    with connect.opened(load(Path(told.config), {})) as store:
         took = []
         for _ in range(11):
             began = time.perf_counter()

@@ -17,7 +17,7 @@ import hypothesis
 import psycopg
 import pytest
 
-from archiver.store import distribution
+from archiver.store.admin import distribution
 from archiver.store.engine import open_store
 from tests import canaries
 from tests.postgres import Postgres, migrated, own_server, scratch

@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from archiver.store import migrate
+from archiver.store.admin import migrate
 from archiver.store.engine import open_store
 
 _NOBODY = 65534

@@ -25,11 +25,11 @@ def attachments(ctx: click.Context, limit: int | None, *, retry_failed: bool) ->
     """
     if ctx.invoked_subcommand is not None:
         return None
-    from archiver import fetching
+    from archiver.attachments import commands
 
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
-        blobs = fetching.open_blobs(settings)
-        return fetching.fetch_each(settings, store, blobs, stop=stop, limit=limit, retry=retry_failed)
+        blobs = commands.open_blobs(settings)
+        return commands.fetch_each(settings, store, blobs, stop=stop, limit=limit, retry=retry_failed)
 
 
 @attachments.command()
@@ -42,12 +42,12 @@ def verify(ctx: click.Context, sample: int | None) -> int:
     Example:
       archiver attachments verify
     """
-    from archiver import attachments as fetched
-    from archiver import fetching
+    from archiver.attachments import commands
+    from archiver.attachments import fetch as fetched
 
     read = wrong = 0
     with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
-        blobs = fetching.open_blobs(settings)
+        blobs = commands.open_blobs(settings)
         for difference in fetched.verify(store, blobs, sample=sample, stop=stop):
             read += 1
             if difference is not None:

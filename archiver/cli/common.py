@@ -17,12 +17,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 
-from archiver import logs, wiring
+from archiver import connect, logs
 from archiver.config import Settings, load, parse_time
 from archiver.errors import UsageError
 from archiver.model import Window
 from archiver.store.engine import Store
-from archiver.store.filters import Filter
+from archiver.store.read.filters import Filter
 from archiver.zones import Calendar
 
 
@@ -75,7 +75,7 @@ def plain(ctx: click.Context) -> bool:
 def archive(ctx: click.Context, *, at_head: bool = True, offline: bool = False) -> Iterator[tuple[Settings, Store]]:
     """The settings and the open database of this command; `offline` for those that read nothing else."""
     found = settings(ctx, offline=offline)
-    with wiring.opened(found, at_head=at_head) as store:
+    with connect.opened(found, at_head=at_head) as store:
         yield found, store
 
 

@@ -13,16 +13,17 @@ from urllib.parse import quote
 
 import click
 
-from archiver import fetching, wiring
+from archiver import connect
 from archiver import status as standing
+from archiver.attachments import commands
 from archiver.cli import common, show
 from archiver.cli.pulling import pull_watched
 from archiver.cli.reporting import print_status
 from archiver.config import load
 from archiver.errors import ArchiverError, worst_exit_code
 from archiver.model import HOUR_MS
-from archiver.store import migrate
-from archiver.store.ask import ask
+from archiver.store.admin import migrate
+from archiver.store.admin.ask import ask
 from archiver.store.engine import Store
 from archiver.store.schema import iso
 
@@ -109,11 +110,11 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
         show.console().print(f"A stand-in Easemob server with {messages:,} messages: {server.base_url}", soft_wrap=True)
         path.write_text(_config(place, path, server, messages), encoding="utf-8")
         settings = load(path, {})
-        with wiring.opened(settings, at_head=False) as store:
+        with connect.opened(settings, at_head=False) as store:
             migrate.upgrade(store)
             code = pull_watched(settings, store, None, stop, command="pull")
             code = worst_exit_code(
-                [code, fetching.fetch_each(settings, store, fetching.open_blobs(settings), stop=stop)]
+                [code, commands.fetch_each(settings, store, commands.open_blobs(settings), stop=stop)]
             )
             configured = standing.configured(settings.apps)
             for entry in standing.report(store, configured, every_ms=settings.schedule.every_ms)["apps"]:

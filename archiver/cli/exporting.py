@@ -15,7 +15,7 @@ from archiver import host, logs
 from archiver.cli import common
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
 from archiver.export import FOR_PEOPLE, FORMATS
-from archiver.store.filters import Filter
+from archiver.store.read.filters import Filter
 
 _PLAIN_EVERY_S = 5.0
 _MOST_SHOWN = 20
@@ -65,17 +65,19 @@ def _export(
     zone: tzinfo,
     wanted: Filter,
 ) -> int:
-    from archiver import exports, fetching, status
+    from archiver import status
+    from archiver.attachments import commands
+    from archiver.export import run
     from archiver.sources import decode
 
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
     calendar = common.calendar_for(zone, form, machines=[each for each in FORMATS if each not in FOR_PEOPLE])
-    request = exports.Request(form, output, wanted, host.account(), case, reason, text, attachments, bom, calendar)
+    request = run.Request(form, output, wanted, host.account(), case, reason, text, attachments, bom, calendar)
     with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
-        blobs = fetching.open_blobs(settings) if attachments else None
+        blobs = commands.open_blobs(settings) if attachments else None
         with _Bar(str(output), plain=common.plain(ctx)) as bar:
-            done = exports.Export(
+            done = run.Export(
                 store, request, claims=status.claims, decode=decode, blobs=blobs, stop=stop, watcher=bar
             ).run()
     click.echo(f"{done.messages:,} messages of {done.days:,} days in {logs.visible(str(output))}")

@@ -33,7 +33,7 @@ def copy(ctx: click.Context, url: str, *, compare_only: bool) -> int:
     Example:
       archiver copy --to postgresql://archive_admin@db/archive
     """
-    from archiver import copying
+    from archiver import copy as copying
     from archiver.store.engine import open_store
 
     to = _address(url)

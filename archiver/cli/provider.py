@@ -7,10 +7,10 @@ from contextlib import contextmanager
 
 import click
 
-from archiver import logs, wiring
+from archiver import connect, logs
 from archiver.cli import common
+from archiver.connect import Line
 from archiver.errors import EXIT_DONE, UsageError
-from archiver.wiring import Line
 
 _APP = click.option("--app", "name", metavar="NAME", help="Which app, where several are configured.")
 
@@ -18,10 +18,10 @@ _APP = click.option("--app", "name", metavar="NAME", help="Which app, where seve
 @contextmanager
 def _line(ctx: click.Context, name: str | None) -> Iterator[Line]:
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
-        apps = wiring.chosen(settings, name)
+        apps = connect.chosen(settings, name)
         if len({app.name for app in apps}) > 1:
             raise UsageError("several apps are configured", hint=f"--app {apps[0].name}")
-        with wiring.line_to(apps[0], settings, store, stop) as line:
+        with connect.line_to(apps[0], settings, store, stop) as line:
             yield line
 
 
@@ -102,7 +102,7 @@ def canary(ctx: click.Context) -> int:
     Example:
       archiver canary
     """
-    from archiver import canarying
+    from archiver.service import canarying
 
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
         found = canarying.fly(settings, store, stop=stop)

@@ -9,11 +9,12 @@ from typing import Any
 
 import click
 
-from archiver import pulling, status, wiring
+from archiver import connect, status
 from archiver.cli import common
 from archiver.cli.common import INSTANT
 from archiver.config import App, Settings
 from archiver.errors import EXIT_DONE, ArchiverError, UsageError
+from archiver.pull import commands
 from archiver.store.engine import Store
 
 _APP = click.option("--app", "name", metavar="NAME", help='Only this app, as "org#app" or "app".')
@@ -38,28 +39,28 @@ def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
     with ExitStack() as open_things:
         settings = common.settings(ctx)
         try:
-            store = open_things.enter_context(wiring.opened(settings))
+            store = open_things.enter_context(connect.opened(settings))
         except ArchiverError as error:
             tell_unopened(settings, error)
             raise
         stop = open_things.enter_context(common.stop_on_signals())
-        status.tell_moved_starts(store, status.configured(wiring.chosen(settings, name)))
+        status.tell_moved_starts(store, status.configured(connect.chosen(settings, name)))
         code = pull_watched(
             settings, store, name, stop, plain=common.plain(ctx), command="pull", retry_stuck=retry_stuck
         )
         if settings.alerts and not stop.is_set():
-            from archiver import watching
+            from archiver.service import monitor
 
-            watching.tell_after_pull(settings, store)
+            monitor.tell_after_pull(settings, store)
         return code
 
 
 def tell_unopened(settings: Settings, error: ArchiverError) -> None:
     """Tell [alerts] of a database that cannot be worked with: it cannot remember for us that somebody has to."""
     if settings.alerts:
-        from archiver import watching
+        from archiver.service import monitor
 
-        watching.tell_unopened(settings, error)
+        monitor.tell_unopened(settings, error)
 
 
 def pull_watched(
@@ -74,7 +75,7 @@ def pull_watched(
             bars.close()
             return bars.enter_context(Bar(_title(app), plain=plain))
 
-        return pulling.pull_each(settings, store, name, stop=stop, watcher=watcher, **ways)
+        return commands.pull_each(settings, store, name, stop=stop, watcher=watcher, **ways)
 
 
 def _title(app: App) -> str:
@@ -93,14 +94,14 @@ def run(ctx: click.Context) -> int:
     Example:
       archiver --log-format json run
     """
-    from archiver.notify import Notifier
-    from archiver.schedule import Daemon
+    from archiver.service.daemon import Daemon
+    from archiver.service.systemd import Notifier
 
     with common.stop_on_signals() as stop, common.hangups() as hangup:
         settings = common.settings(ctx)
         common.begin_log(ctx, 0)
         try:
-            with wiring.opened(settings, at_head=False) as store:
+            with connect.opened(settings, at_head=False) as store:
                 daemon = Daemon(
                     store,
                     stop,
@@ -131,7 +132,7 @@ def backfill(ctx: click.Context, from_ms: int, to_ms: int | None, name: str | No
     if workers is not None:
         ways["workers"] = workers
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
-        if not pulling.plan_backfill(settings, store, name, from_ms, to_ms):
+        if not commands.plan_backfill(settings, store, name, from_ms, to_ms):
             click.echo("the archive reaches back that far already")
         return pull_watched(settings, store, name, stop, plain=common.plain(ctx), command="backfill", **ways)
 
@@ -149,7 +150,7 @@ def audit(ctx: click.Context, from_ms: int, to_ms: int, name: str | None) -> int
       archiver audit --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z
     """
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
-        code = pulling.audit_each(settings, store, name, common.stretch(from_ms, to_ms), stop=stop)
+        code = commands.audit_each(settings, store, name, common.stretch(from_ms, to_ms), stop=stop)
     if code == EXIT_DONE:
         click.echo("nothing was missing")
     return code

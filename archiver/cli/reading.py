@@ -12,15 +12,17 @@ from typing import Any
 
 import click
 
-from archiver import logs, searching, transcripts
+from archiver import conversation as transcripts
+from archiver import logs
+from archiver import search as searching
 from archiver.cli import common, show
 from archiver.cli.common import INSTANT
 from archiver.cli.spoken import Spoken
 from archiver.errors import EXIT_DONE, UsageError
-from archiver.store.filters import Filter
-from archiver.store.indexing import Lag
-from archiver.store.search import Hit
-from archiver.store.terms import normal
+from archiver.store.read.filters import Filter
+from archiver.store.search.index import Lag
+from archiver.store.search.query import Hit
+from archiver.store.search.text import normal
 from archiver.zones import Calendar
 
 _AROUND = 24
@@ -109,7 +111,7 @@ def _print_jsonl(hits: Iterable[Hit], _: str, _calendar: Calendar) -> None:
 
 
 def _print_csv(hits: Iterable[Hit], _: str, calendar: Calendar) -> None:
-    from archiver.export.spreadsheet import disarmed
+    from archiver.export.formats.csv import disarmed
 
     def line(cells: Iterable[Any]) -> None:
         buffer = io.StringIO(newline="")

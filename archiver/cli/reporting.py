@@ -37,7 +37,7 @@ def status(ctx: click.Context, form: str) -> int:
         report = standing.report(store, configured, every_ms=settings.schedule.every_ms)
         disk = store.disk()
     if form == "prometheus":
-        from archiver import metrics
+        from archiver.service import metrics
 
         schedule = settings.schedule
         told = metrics.render(report["apps"], disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)

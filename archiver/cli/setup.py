@@ -63,8 +63,8 @@ def migrate(ctx: click.Context, *, roles: bool) -> None:
     Example:
       archiver migrate
     """
-    from archiver.store import migrate as schema
-    from archiver.store import roles as grants
+    from archiver.store.admin import migrate as schema
+    from archiver.store.admin import roles as grants
 
     with common.archive(ctx, at_head=False, offline=True) as (_, store):
         before = schema.current(store)
@@ -85,7 +85,7 @@ def distribute(ctx: click.Context, shards: int) -> None:
     Example:
       archiver migrate && archiver distribute --shards 64
     """
-    from archiver.store import distribution
+    from archiver.store.admin import distribution
 
     with common.archive(ctx, offline=True) as (_, store):
         names = distribution.distribute(store, shards)

@@ -56,20 +56,20 @@ def form(
     """
     calendar = calendar or Calendar()
     if name == "jsonl":
-        from archiver.export import jsonl
+        from archiver.export.formats import jsonl
 
         return Form("jsonl", 1_000_000, False, lambda file, _: jsonl.Lines(file))
     if name == "csv":
-        from archiver.export import spreadsheet
+        from archiver.export.formats import csv
 
-        return Form("csv", 1_000_000, False, lambda file, _: spreadsheet.Sheet(file, bom=bom, calendar=calendar))
+        return Form("csv", 1_000_000, False, lambda file, _: csv.Sheet(file, bom=bom, calendar=calendar))
     if name == "html":
-        from archiver.export import transcript
+        from archiver.export.formats import html
 
-        begin = partial(transcript.Transcript, decode=decode, linked=linked, calendar=calendar)
-        return Form("html", 2_000, True, begin, transcript.write_index)
+        begin = partial(html.Transcript, decode=decode, linked=linked, calendar=calendar)
+        return Form("html", 2_000, True, begin, html.write_index)
     try:
-        from archiver.export import parquet
+        from archiver.export.formats import parquet
     except ImportError:
         raise UsageError("--format parquet needs pyarrow", hint="pip install 'archiver[parquet]'") from None
     return Form("parquet", 1_000_000, False, lambda file, _: parquet.Table(file))

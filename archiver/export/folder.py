@@ -22,7 +22,7 @@ from urllib.parse import quote
 from archiver import host
 from archiver.errors import TryAgainLater, UsageError
 
-log = logging.getLogger("archiver.exports")
+log = logging.getLogger("archiver.export.run")
 
 MANIFEST, CHECKSUM, JOURNAL = "manifest.json", "manifest.json.sha256", "export.journal"
 MESSAGES, ATTACHMENTS = "messages", "attachments"

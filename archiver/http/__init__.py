@@ -1,11 +1,11 @@
 """HTTP for all rooms; no other module imports requests, urllib3 or tenacity, and no other one repeats a request."""
 
-from archiver.http.answers import Answer, envelope
 from archiver.http.client import Client, Limits, Options, haste
 from archiver.http.download import Downloaded, DownloadLimits, Progress, SignedLink, download
-from archiver.http.hook import call
 from archiver.http.public import public_adapter
+from archiver.http.response import Answer, envelope
 from archiver.http.transfer import Transfer, transfer
+from archiver.http.webhook import call
 from archiver.http.wire import Adapter, Way
 
 __all__ = [

@@ -23,7 +23,7 @@ import tenacity
 
 from archiver import __version__
 from archiver.errors import AnswerTooLarge, AnswerUnusable, Stopped, UsageError
-from archiver.http.answers import Answer, Passing, asks_for_rest, http_date_ms, refusal
+from archiver.http.response import Answer, Passing, asks_for_rest, http_date_ms, refusal
 from archiver.http.wire import DIRECT, FAILURES, Adapter, Deadline, Way, is_unsent, permanent, read, reason
 
 log = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ from typing import IO
 import requests
 
 from archiver import __version__
-from archiver.http.answers import Answer, asks_for_rest, error_code, http_date_ms, retry_after_s
 from archiver.http.download import DownloadLimits, Pieces, Progress, SignedLink, keep
+from archiver.http.response import Answer, asks_for_rest, error_code, http_date_ms, retry_after_s
 from archiver.http.wire import Adapter
 
 _HEADERS = {

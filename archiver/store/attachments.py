@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from archiver.errors import LeaseLost
 from archiver.model import Pointer
-from archiver.store import leases
+from archiver.store import owner as leases
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import Instant, attachment_attempts, attachments, message_bodies
 

@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, NoResultFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from archiver.errors import ConfigurationError, DatabaseUnavailable, DiskNearlyFull
-from archiver.store import appending, fitness, postgres, troubles
+from archiver.store import bulk, fitness, postgres, troubles
 from archiver.store.postgres import Limits
 from archiver.store.schema import page_ids
 
@@ -55,7 +55,7 @@ class Tx:
     def __init__(self, conn: sa.Connection, clock: Callable[[], int] | None) -> None:
         self.conn = conn
         self.postgres = conn.dialect.name == "postgresql"
-        self.given = appending.POSTGRES if self.postgres else appending.SQLITE
+        self.given = bulk.POSTGRES if self.postgres else bulk.SQLITE
         self._clock = clock
         self._now_ms: int | None = None
 
@@ -94,7 +94,7 @@ class Tx:
         dbapi = self.conn.dialect.loaded_dbapi
         cursor = self.conn.connection.cursor()
         try:
-            write = appending.copy if self.postgres else appending.insert
+            write = bulk.copy if self.postgres else bulk.insert
             write(cursor, table, columns, chain((first,), rows))
         except (dbapi.Error, UnicodeError, OverflowError, TypeError) as error:
             # Raised as SQLAlchemy would, so that there is one kind of database error to handle.

@@ -18,7 +18,7 @@ from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import sources, windows
 from archiver.store.windows import Claim, end, plan
-from archiver.windows import EPS_MS, Evidence, Zone, agrees, judge_zone
+from archiver.timeline import EPS_MS, Evidence, Zone, agrees, judge_zone
 
 w = windows.c
 READ = ("closed", "presumed_empty")

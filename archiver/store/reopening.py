@@ -11,7 +11,7 @@ from archiver.store.engine import Tx
 from archiver.store.hours import LOST, READ, Reading, vouched
 from archiver.store.schema import windows
 from archiver.store.windows import AUDIT, LIVE
-from archiver.windows import EPS_MS
+from archiver.timeline import EPS_MS
 
 w = windows.c
 _AS_PLANNED: dict[str, object] = {

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from archiver import __version__
 from archiver.model import Tally
-from archiver.store import leases
+from archiver.store import owner as leases
 from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, run_counters, runs

@@ -15,7 +15,7 @@ from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.passes import FIRST_AUDIT
 from archiver.store.schema import TILING_STATES, sources, watermarks, windows
-from archiver.windows import reach, reach_back
+from archiver.timeline import reach, reach_back
 
 w, m = windows.c, watermarks.c
 _CHUNK = 1_000

@@ -17,7 +17,7 @@ from archiver.model import HOUR_MS, MINUTE_MS, Message, Tally, Window
 from archiver.store.apps import Key, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, windows
-from archiver.windows import cut
+from archiver.timeline import cut
 
 w = windows.c
 LIVE, BACKFILL, AUDIT = "live", "backfill", "audit"

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from archiver import alerts
 from archiver.sandbox.chatfiles import file_content
+from archiver.service import alerts
+from archiver.store.admin.roles import create
 from archiver.store.engine import open_store
-from archiver.store.roles import create
 from tests.attachments.conftest import Collector, MakeCollector, Shelf
 from tests.attachments.test_foreign import Encrypted
 from tests.conftest import Database

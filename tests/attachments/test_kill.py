@@ -15,7 +15,8 @@ import pytest
 
 from archiver.errors import LeaseLost
 from archiver.model import Pointer
-from archiver.store import attachments, leases
+from archiver.store import attachments
+from archiver.store import owner as leases
 from archiver.store.attachments import Claim, Result
 from archiver.store.engine import Store, open_store
 from tests.attachments.conftest import Collector, MakeCollector, Shelf

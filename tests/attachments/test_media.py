@@ -10,7 +10,7 @@ import zipfile
 
 import pytest
 
-from archiver.media import UNKNOWN, media_type
+from archiver.attachments.media import UNKNOWN, media_type
 
 
 def packed(*names: str) -> bytes:

@@ -8,7 +8,7 @@ from typing import IO
 
 import pytest
 
-from archiver.attachments import GIVEN_UP_AFTER, Fetching, Manner, Outcome
+from archiver.attachments.fetch import GIVEN_UP_AFTER, Fetching, Manner, Outcome
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Fetched, Pointer
 from archiver.outages import FAILURES_IN_A_ROW
 from archiver.store import attachments

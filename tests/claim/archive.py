@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
-from archiver import alerts, planning, review, status
+from archiver import review, status
 from archiver.errors import ProviderUnavailable
 from archiver.model import HOUR_MS, MINUTE_MS, Page, Pass, Window
-from archiver.pull import Manner, Outcome, Pull
+from archiver.pull import plan
+from archiver.pull.run import Manner, Outcome, Pull
+from archiver.service import alerts
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.sources.easemob.hourly import HourlySource
 from archiver.store import apps
@@ -135,7 +137,7 @@ class Archive:
             key = apps.find(tx, APP, self.kind)
             assert key is not None
             offset_ms = self.settings.offset_ms if self.kind == "hourly" else None
-            number = planning.plan_audit(tx, key, Window(lo_ms, hi_ms), offset_ms)
+            number = plan.plan_audit(tx, key, Window(lo_ms, hi_ms), offset_ms)
         return self.pull(live=False, audit=number, command="audit")
 
     def backfill(self, from_ms: int) -> Outcome:
@@ -143,7 +145,7 @@ class Archive:
         with self.store.write() as tx:
             key = apps.find(tx, APP, self.kind)
             assert key is not None
-            assert planning.want_backfill(tx, key, from_ms, None)
+            assert plan.want_backfill(tx, key, from_ms, None)
         return self.pull(live=False, backfill=True, command="backfill")
 
     def accept(self, window: Window) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import requests
 
-from archiver import alerts, metrics
+from archiver.service import alerts, metrics
 from tests.deploy.conftest import DEPLOY, Tool
 from tests.flow.conftest import Archive
 from tests.postgres import free_port

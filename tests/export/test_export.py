@@ -14,12 +14,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from archiver import exports, status
+from archiver import status
 from archiver.errors import DatabaseRefused, Stopped
 from archiver.export import manifest
+from archiver.export import run as exports
 from archiver.sources import decode
 from archiver.store.engine import Store
-from archiver.store.filters import Filter
+from archiver.store.read.filters import Filter
 from archiver.zones import Calendar
 from tests.attachments.conftest import MakeCollector, Shelf, folder, make_collector
 from tests.conftest import Database
@@ -383,7 +384,7 @@ def test_both_databases_export_the_same_bytes(
 
 
 def test_a_long_pause_of_an_export_is_no_idle_transaction(postgres_database: Database, tmp_path: Path) -> None:
-    from archiver.store import extracts
+    from archiver.store.read import messages as extracts
 
     store = open_database(postgres_database)
     with store.read() as tx:

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 import pytest
 
-from archiver.export import spreadsheet
-from archiver.export.columns import NAMES
+from archiver.export.formats import csv as spreadsheet
+from archiver.export.formats.rows import NAMES
 from tests.export.conftest import FORMULAS, MARKUP
 from tests.flow.conftest import Archive
 

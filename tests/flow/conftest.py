@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from archiver import cli, pulling, status, wiring
+from archiver import cli, connect, status
 from archiver.config import Settings, load
-from archiver.pull import Outcome
+from archiver.pull import commands
+from archiver.pull.run import Outcome
 from archiver.sandbox import Faults, Sandbox
 from archiver.store.engine import open_store
 from archiver.store.schema import iso
@@ -167,8 +168,8 @@ class Simulated:
     def pull(self, **ways: Any) -> Outcome:
         """One pull with a client and a token of its own, as a process would."""
         settings = self.settings()
-        with wiring.line_to(settings.apps[0], settings, self.store, self.stop) as line:
-            return pulling.pull(line, settings, self.store, stop=self.stop, **ways)
+        with connect.line_to(settings.apps[0], settings, self.store, self.stop) as line:
+            return commands.pull(line, settings, self.store, stop=self.stop, **ways)
 
     def status(self) -> dict[str, Any]:
         (app,) = self.settings().apps

@@ -11,9 +11,10 @@ from functools import partial
 import pytest
 import requests
 
-from archiver import pulling, review, walker, wiring
+from archiver import connect, review
 from archiver.http import DownloadLimits, download
 from archiver.model import Window
+from archiver.pull import commands, walk
 from archiver.sandbox import Faults
 from archiver.sources import decode, salvage
 from archiver.sources.easemob.hours import hour_name
@@ -65,7 +66,7 @@ def test_who_comes_before_the_first_pull_begins_the_archive_as_that_would(
         archive = make(make_simulated, hours=5, age=25, on=database, messages=60)
         archive.keys |= {"start": iso(start), "retention": "72h"}
         if before:
-            pulling.registered(archive.store, archive.settings().apps[0])
+            commands.registered(archive.store, archive.settings().apps[0])
         assert archive.pull().exit_code == 0
         tables = ("origin_ms, settle_ms, grain_ms, retention_ms FROM sources", "lo_ms, hi_ms, state FROM windows")
         found.append([sorted(database.rows(f"SELECT {columns}")) for columns in tables])
@@ -320,8 +321,8 @@ def test_a_long_download_renews_the_lease_by_what_comes_in(make_simulated: MakeS
         renew(tx, claim, lease_ms)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(walker, "_RENEWAL_BYTES", 1)
-        patch.setattr(wiring, "download", partial(download, limits=DownloadLimits(progress_bytes=1)))
+        patch.setattr(walk, "_RENEWAL_BYTES", 1)
+        patch.setattr(connect, "download", partial(download, limits=DownloadLimits(progress_bytes=1)))
         patch.setattr(windows, "renew", noted)
         assert archive.pull().exit_code == 0
     assert leases

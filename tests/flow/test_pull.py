@@ -148,7 +148,7 @@ def test_credentials_of_another_app_are_refused_before_anything_is_stored(archiv
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL sees to that by itself
 def test_the_planner_learns_what_a_large_pull_has_brought(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archiver.pull._MANY", 10)
+    monkeypatch.setattr("archiver.pull.run._MANY", 10)
     assert archive("pull") == 0
     assert archive.database.value("SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'messages'") > 0
 

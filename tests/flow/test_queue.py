@@ -9,10 +9,10 @@ from typing import IO
 import pytest
 import sqlalchemy as sa
 
-from archiver.attachments import Fetching, Manner
+from archiver.attachments.fetch import Fetching, Manner
 from archiver.errors import ProviderUnavailable
 from archiver.model import DAY_MS, HOUR_MS, Fetched, Pointer
-from archiver.store import attachments, rates
+from archiver.store import attachments, rate_limit
 from archiver.store.schema import iso, windows
 from tests.flow.conftest import MakeSimulated, Simulated, Waits
 
@@ -59,7 +59,7 @@ def test_a_file_stays_with_who_waits_for_its_turn(make_simulated: MakeSimulated)
     record = {"msg_id": "one", "timestamp": NOW - HOUR_MS, "payload": {"bodies": [body]}}
     archive.server.add(record, timestamp_ms=NOW - HOUR_MS, visible_ms=0)
     assert archive.pull().exit_code == 0
-    budget = rates.Budget(archive.store, "files", 1, HOUR_MS)
+    budget = rate_limit.Budget(archive.store, "files", 1, HOUR_MS)
     budget.take()
     others = []
 
@@ -111,7 +111,7 @@ def test_the_next_pull_leaves_the_provider_alone_for_as_long_as_it_asked(
 
 def test_no_answer_and_no_clock_keeps_a_group_away_for_long(make_simulated: MakeSimulated) -> None:
     archive = make_simulated(now=NOW, server={"messages": 0, "start_ms": NOW - DAY_MS}, source="cursor")
-    budgets = [rates.Budget(archive.store, group, 10, 1_000) for group in ("one", "one", "other")]
+    budgets = [rate_limit.Budget(archive.store, group, 10, 1_000) for group in ("one", "one", "other")]
     budgets[0].rest(10 * 365 * 86_400.0)
     with pytest.raises(ProviderUnavailable, match="one asked to be left alone until"):
         budgets[1].take()

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from archiver.store.roles import create
+from archiver.store.admin.roles import create
 from archiver.store.schema import VIEWS, metadata
 from tests.conftest import Database
 from tests.export.conftest import said

@@ -10,7 +10,7 @@ from typing import Any
 import click
 import pytest
 
-from archiver import cli, config, wiring
+from archiver import cli, config, connect
 from archiver.errors import ArchiverError
 from archiver.sandbox import Faults
 from archiver.sources.easemob.provider import EasemobApp
@@ -68,7 +68,7 @@ def test_no_repr_and_no_traceback_holds_a_secret(archive: Archive) -> None:
     archive.write_config()
     settings = config.load(archive.config, {})
     store = open_database(archive.database)
-    with wiring.line_to(settings.apps[0], settings, store, Event()) as line:
+    with connect.line_to(settings.apps[0], settings, store, Event()) as line:
         assert isinstance(line.connection, EasemobApp)
         tokens = line.connection.tokens
         archive.server.faults.html_200 = 1.0

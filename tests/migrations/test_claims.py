@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archiver.store import migrate
+from archiver.store.admin import migrate
 from tests.conftest import Database
 from tests.migrations.test_schema import opened
 

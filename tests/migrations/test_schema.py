@@ -11,7 +11,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from archiver.errors import SchemaMismatch
-from archiver.store import comments, migrate
+from archiver.store.admin import comments, migrate
 from archiver.store.engine import Store, open_store
 from archiver.store.schema import VIEWS, metadata
 from tests.conftest import Database

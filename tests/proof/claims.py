@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from archiver import status
 from archiver.model import HOUR_MS, MINUTE_MS, Window
-from archiver.pull import Outcome
+from archiver.pull.run import Outcome
 from archiver.store.schema import iso
-from archiver.windows import EPS_MS, hour_floor
+from archiver.timeline import EPS_MS, hour_floor
 from tests.proof.hours import HourFiles
 from tests.proof.oracles import _SUMS, TILING, Ask, Falsified, Oracles
 from tests.proof.provider import Record

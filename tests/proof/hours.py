@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from typing import IO
 
 from archiver.errors import CredentialsRefused, ProviderUnavailable
-from archiver.http.answers import Answer
 from archiver.http.download import Downloaded, Progress, SignedLink
+from archiver.http.response import Answer
 from archiver.model import HOUR_MS, MINUTE_MS
 from archiver.sources.easemob.hourly import HourAnswer, read_answer
 from tests.proof.provider import Clock, Record

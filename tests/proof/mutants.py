@@ -16,11 +16,13 @@ from typing import Any, NamedTuple
 import pytest
 import sqlalchemy as sa
 
-from archiver import windows as arithmetic
+from archiver import timeline as arithmetic
 from archiver.errors import AnswerUnusable
 from archiver.model import MINUTE_MS, Page, Step, Tally, Window
+from archiver.pull.walk import Walker
 from archiver.sources.easemob import cursor
 from archiver.sources.easemob.cursor import CursorSource
+from archiver.sources.listing import Walk
 from archiver.store import pages, runs, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Tx
@@ -28,8 +30,6 @@ from archiver.store.schema import FATES, messages
 from archiver.store.schema import windows as window_rows
 from archiver.store.watermarks import Watermark
 from archiver.store.windows import Claim
-from archiver.walker import Walker
-from archiver.walks import Walk
 from tests.conftest import Database
 from tests.proof import scenarios
 from tests.proof import world as worlds

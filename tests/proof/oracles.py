@@ -16,7 +16,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
-from archiver.windows import EPS_MS
+from archiver.timeline import EPS_MS
 from tests.proof.provider import Provider, Record
 
 Ask = Callable[[str], list[tuple[Any, ...]]]

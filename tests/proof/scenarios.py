@@ -9,13 +9,13 @@ from collections.abc import Callable
 from itertools import count
 
 from archiver.errors import LeaseLost, ProviderUnavailable
-from archiver.ground import Ground
 from archiver.model import HOUR_MS, MINUTE_MS, Pass, Setup, Window
+from archiver.pull.context import Ground
+from archiver.pull.walk import Walker
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.store import apps, runs, windows
 from archiver.store.engine import Store, open_store
 from archiver.store.windows import Claim, Terms, Wanted
-from archiver.walker import Walker
 from tests.conftest import Database
 from tests.proof.scene import APP, SETTLE_MS, PointedStore, Points, Scene
 from tests.proof.world import LEASE_MS, START_MS, Crash

@@ -17,9 +17,9 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS, Pass, Window
-from archiver.pull import Manner, Outcome, Pull
+from archiver.pull.run import Manner, Outcome, Pull
 from archiver.sources.easemob.cursor import CursorSource
-from archiver.store import leases
+from archiver.store import owner as leases
 from archiver.store.engine import Store, Tx, open_store
 from tests.conftest import Database
 from tests.proof.oracles import Ask, Oracles

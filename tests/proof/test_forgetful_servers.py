@@ -10,7 +10,7 @@ from threading import Timer
 
 import pytest
 
-from archiver.pull import Outcome
+from archiver.pull.run import Outcome
 from archiver.store.engine import LIMITS, open_store
 from archiver.store.postgres import Limits
 from tests.conftest import Database, own_archive

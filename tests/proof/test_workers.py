@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Barrier
 
-from archiver.windows import PAGES_PER_WALK
+from archiver.timeline import PAGES_PER_WALK
 from tests.conftest import Database
 from tests.proof.scene import Scene
 

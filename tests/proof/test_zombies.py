@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
+from archiver.pull.walk import Walker
 from archiver.sources.easemob import cursor
-from archiver.walker import Walker
 from tests.conftest import Database
 from tests.proof import scenarios
 from tests.proof.mutants import NewDatabase

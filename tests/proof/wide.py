@@ -18,10 +18,11 @@ from functools import partial
 from threading import Event
 from typing import Any
 
-from archiver import planning, review
+from archiver import review
 from archiver.errors import DatabaseUnavailable, UsageError
 from archiver.model import HOUR_MS, MINUTE_MS, Pass, Window
-from archiver.pull import Manner, Outcome, Pull
+from archiver.pull import plan as planning
+from archiver.pull.run import Manner, Outcome, Pull
 from archiver.sources.easemob.hourly import HourAnswer, HourlySource
 from archiver.store import apps
 from tests.proof.claims import Claims

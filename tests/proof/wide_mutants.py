@@ -12,12 +12,16 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from archiver import clocks, closing, planning, registering, setbacks, status, walker
+from archiver import status
 from archiver.errors import LeaseLost
 from archiver.model import HOUR_MS, Pass, Source, Step
-from archiver.pull import Pull
-from archiver.setbacks import Setback
+from archiver.pull import clocks, closing, plan, registration, setbacks
+from archiver.pull import walk as walker
+from archiver.pull.run import Pull
+from archiver.pull.setbacks import Setback
+from archiver.pull.walk import Walker
 from archiver.sources.easemob import cursor, hourly
+from archiver.sources.listing import Walk
 from archiver.store import apps, blame, hours, passes, reopening, unclosed, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Tx
@@ -26,9 +30,7 @@ from archiver.store.schema import OPEN_STATES, TILING_STATES
 from archiver.store.schema import passes as pass_rows
 from archiver.store.schema import windows as window_rows
 from archiver.store.windows import Claim, Terms, Wanted
-from archiver.walker import Walker
-from archiver.walks import Walk
-from archiver.windows import Zone, is_expired, trusted_now
+from archiver.timeline import Zone, is_expired, trusted_now
 from tests.proof import scenarios
 from tests.proof.mutants import Databases, Mutant, Patch
 
@@ -130,7 +132,7 @@ def changed_zone_reopens_nothing(patch: Patch) -> None:
         apps.set_hour_offset(tx, key, offset_ms)
         tx.conn.execute(window_rows.update().where(w.naming_ms.is_not(None)).values(naming_ms=offset_ms))
 
-    patch.setattr(registering, "_change_zone", change_zone)
+    patch.setattr(registration, "_change_zone", change_zone)
 
 
 def right_once_right_for_ever(patch: Patch) -> None:
@@ -222,7 +224,7 @@ def closed_without_later_files(patch: Patch) -> None:
     def configured(source: Source) -> tuple[Pass, ...]:
         return source.passes
 
-    patch.setattr(planning, "with_looks", configured)
+    patch.setattr(plan, "with_looks", configured)
     patch.setattr(closing, "_looked", lambda *_: Looked(1 << 60, HOUR_MS, begun=True))
 
 

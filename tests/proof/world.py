@@ -20,12 +20,14 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from archiver import planning
 from archiver.errors import DatabaseUnavailable, UsageError
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Pass, Step, Window
-from archiver.pull import Manner, Outcome, Pull
+from archiver.pull import plan as planning
+from archiver.pull.run import Manner, Outcome, Pull
 from archiver.sources.easemob.cursor import CursorSource
-from archiver.store import apps, leases, migrate
+from archiver.store import apps
+from archiver.store import owner as leases
+from archiver.store.admin import migrate
 from archiver.store.engine import Store, Tx, open_store
 from tests.proof.oracles import Oracles
 from tests.proof.provider import RATES, YEARS_MS, Clock, Nature, Provider, Record, Trouble

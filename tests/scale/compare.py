@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from archiver.store import migrate
-from archiver.store.ask import ask
+from archiver.store.admin import migrate
+from archiver.store.admin.ask import ask
 from archiver.store.engine import Store, open_store
 from bench.archive import export_all, fill
 

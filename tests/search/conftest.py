@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from archiver import searching
+from archiver import search
 from archiver.store import apps, pages
 from archiver.store.engine import Store
-from archiver.store.filters import Filter
+from archiver.store.read.filters import Filter
 from tests.conftest import Database
 from tests.store.conftest import ORIGIN, claimed, open_database, page_of
 
@@ -194,9 +194,9 @@ def filled(database: Database, records: Sequence[str] = RECORDS) -> Iterator[Sto
 
 def found(store: Store, query: str, wanted: Filter | None = None, most: int | None = None) -> list[int]:
     """The numbers of the messages that a search gives, without those of other spellings of one."""
-    hits = searching.find(store, query, wanted or Filter(), most)
+    hits = search.find(store, query, wanted or Filter(), most)
     return sorted({int(hit.msg_id) for hit in hits})
 
 
 def index(store: Store) -> int:
-    return searching.index(store)
+    return search.index(store)

@@ -17,7 +17,8 @@ import pytest
 import sqlalchemy as sa
 
 from archiver.model import DAY_MS, HOUR_MS, Window
-from archiver.store import apps, transfer, windows
+from archiver.store import apps, windows
+from archiver.store.admin import copy
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import (
     attachments,
@@ -130,7 +131,7 @@ def revise(tx: Tx, envelopes: Sequence[tuple[Any, ...]]) -> None:
 
 
 def add(tx: Tx, table: sa.Table, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
-    tx.append(table, columns, [transfer.written(tx, table, columns, row) for row in rows])
+    tx.append(table, columns, [copy.written(tx, table, columns, row) for row in rows])
 
 
 def fill(store: Store, made: Sequence[Made]) -> None:

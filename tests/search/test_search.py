@@ -11,14 +11,15 @@ from threading import Thread
 import psycopg
 import pytest
 
-from archiver import review, searching
+from archiver import review, search
 from archiver.errors import UsageError
 from archiver.model import Window
 from archiver.sources import decode
-from archiver.store import indexing, pages
+from archiver.store import pages
 from archiver.store.apps import Key
 from archiver.store.engine import Store
-from archiver.store.filters import Filter
+from archiver.store.read.filters import Filter
+from archiver.store.search import index as indexing
 from tests.conftest import Database
 from tests.search.conftest import QUERIES, filled, found, index, said
 from tests.store.conftest import ORIGIN, claimed, page_of
@@ -44,9 +45,9 @@ def test_every_query_finds_what_it_should(database: Database) -> None:
         check(store)
         if database.kind == "postgresql":
             check_in_sql(database)
-        assert searching.lag(store).pages == 5
+        assert search.lag(store).pages == 5
         assert index(store) > 30
-        assert searching.lag(store) == (0, 0, None)
+        assert search.lag(store) == (0, 0, None)
         check(store)
         if database.kind == "postgresql":
             check_in_sql(database)
@@ -58,7 +59,7 @@ def test_both_databases_tell_the_same_in_the_same_order(both: Sequence[Database]
     for database in both:
         with filled(database) as store:
             index(store)
-            every = [searching.find(store, query, Filter()) for query, _ in QUERIES]
+            every = [search.find(store, query, Filter()) for query, _ in QUERIES]
             told.append([[hit._replace(extra=None) for hit in hits] for hits in every])
     assert told[0] == told[1]
 
@@ -80,13 +81,13 @@ def test_filters_and_limit(database: Database) -> None:
 def test_a_hit_says_where_it_is(database: Database) -> None:
     with filled(database) as store:
         for _ in range(2):
-            (hit,) = searching.find(store, "发票", Filter())
+            (hit,) = search.find(store, "发票", Filter())
             assert (hit.app, hit.msg_id, hit.body_position, hit.text) == ("o#a", "17", 1, "第二段:发票号码")
-            (hit,) = searching.find(store, "返利", Filter())
+            (hit,) = search.find(store, "返利", Filter())
             assert (hit.revision, hit.text, hit.sender) == (1, "改成了别的内容:返利", "ann")
-            (hit,) = searching.find(store, "恭喜", Filter())
+            (hit,) = search.find(store, "恭喜", Filter())
             assert "恭喜发财" in (hit.extra or "")
-            (hit,) = searching.find(store, "看图", Filter())
+            (hit,) = search.find(store, "看图", Filter())
             assert hit.extra is None, "a secret of the wrong type is still one"
             index(store)
 
@@ -105,7 +106,7 @@ def test_what_leaves_quarantine_is_found(database: Database) -> None:
         assert found(store, "贿赂") == []
         review.requeue(store, lambda raw, at: decode(raw.replace(b'"later"', b"1790000000037"), at))
         assert found(store, "贿赂") == [37]
-        assert searching.lag(store).pages == 1
+        assert search.lag(store).pages == 1
         assert index(store) == 1
         assert found(store, "贿赂") == [37]
         check(store)
@@ -160,7 +161,7 @@ def test_the_latest_are_the_same_by_whichever_way_they_are_found(database: Datab
             with store.write() as tx:
                 pages.insert(tx, claim, [page_of(*records[at : at + 100])], ORIGIN + 10)
         for word, wanted in itertools.product(WORDS, ASKED):
-            every = list(searching.find(store, word, wanted))
+            every = list(search.find(store, word, wanted))
             if wanted == Filter():
                 bodies = (json.loads(record)["payload"]["bodies"] for record in records)
                 holding = [
@@ -168,7 +169,7 @@ def test_the_latest_are_the_same_by_whichever_way_they_are_found(database: Datab
                 ]
                 assert len(every) == len(holding), word
             for most in (1, 100, 900):
-                assert list(searching.find(store, word, wanted, most)) == every[:most], (word, wanted, most)
+                assert list(search.find(store, word, wanted, most)) == every[:most], (word, wanted, most)
         if database.kind == "postgresql":
             check_latest_in_sql(database, store)
 
@@ -178,10 +179,10 @@ def test_stamps_beyond_all_calendars_are_told_in_their_order(database: Database)
     records = [said(number, "奇怪的时间", timestamp=stamps[number % 9]) for number in range(90)]
     with filled(database, records) as store:
         index(store)
-        every = [int(hit.msg_id) for hit in searching.find(store, "时间", Filter())]
+        every = [int(hit.msg_id) for hit in search.find(store, "时间", Filter())]
         assert every == sorted(range(90), key=lambda number: (-stamps[number % 9], str(number)))
         for most in (1, 5, 15, 40, 85):
-            assert [int(hit.msg_id) for hit in searching.find(store, "时间", Filter(), most)] == every[:most]
+            assert [int(hit.msg_id) for hit in search.find(store, "时间", Filter(), most)] == every[:most]
         assert found(store, "时间", Filter(from_ms=ORIGIN, to_ms=ORIGIN + 1)) == [*range(4, 90, 9)]
 
 
@@ -202,7 +203,7 @@ def check_latest_in_sql(database: Database, store: Store) -> None:
     with psycopg.connect(database.url) as conn:
         for word, most in itertools.product(WORDS, (1, 100, 900, None)):
             told = conn.execute("SELECT msg_id, body_position, text FROM archive_search(%s, %s)", (word, most))
-            hits = searching.find(store, word, Filter(), most)
+            hits = search.find(store, word, Filter(), most)
             assert told.fetchall() == [(hit.msg_id, hit.body_position, hit.text) for hit in hits], (word, most)
         with pytest.raises(psycopg.errors.RaiseException, match="give 1 or more"):
             conn.execute("SELECT * FROM archive_search('x', 0)")
@@ -215,5 +216,5 @@ def test_two_processes_may_index_at_once(database: Database) -> None:
             worker.start()
         for worker in workers:
             worker.join()
-        assert searching.lag(store).pages == 0
+        assert search.lag(store).pages == 0
         check(store)

@@ -11,8 +11,8 @@ import pytest
 
 from archiver.model import Window
 from archiver.store import pages
+from archiver.store.admin.roles import create
 from archiver.store.apps import Key
-from archiver.store.roles import create
 from archiver.store.schema import VIEWS
 from tests.conftest import Database
 from tests.search.conftest import RECORDS, filled, index, said

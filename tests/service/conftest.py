@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from archiver.config import Settings, load
-from archiver.notify import Notifier
-from archiver.schedule import Daemon
+from archiver.service.daemon import Daemon
+from archiver.service.systemd import Notifier
 from archiver.store.engine import LIMITS, Store, open_store
 from archiver.store.postgres import Limits
 from tests.conftest import Database

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from archiver import canarying
+from archiver.service import canarying
 from tests.flow.conftest import Archive
 from tests.service.conftest import MakeService, wait_until
 

@@ -10,13 +10,12 @@ from threading import Event
 import pytest
 from sqlalchemy import event
 
-from archiver import copying, searching
+from archiver import copy, search
 from archiver.errors import Stopped
 from archiver.sources.easemob import decode
-from archiver.store import transfer
+from archiver.store.admin.copy import TABLES
 from archiver.store.engine import Store
 from archiver.store.schema import iso
-from archiver.store.transfer import TABLES
 from tests.conftest import Database
 from tests.flow.conftest import DAY, Archive, MakeArchive, check_sums
 from tests.service.conftest import opened
@@ -61,7 +60,8 @@ def test_a_copy_is_whole_and_goes_on_pulling(
     filled: Archive, pair: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, target = pair
-    monkeypatch.setattr(transfer, "_ROWS", 7)  # so that bodies of one message lie on both sides of a batch's end
+    # So that bodies of one message lie on both sides of a batch's end.
+    monkeypatch.setattr("archiver.store.admin.copy._ROWS", 7)
     assert filled("copy", "--to", target.url) == 0
     assert "both databases hold the same" in filled.output
     assert counts(source) == counts(target)
@@ -117,16 +117,16 @@ def test_what_was_requeued_is_found_in_the_copy(
 
 
 def index(store: Store) -> None:
-    searching.index(store)
+    search.index(store)
 
 
 def test_an_index_that_is_made_meanwhile_lacks_nothing_at_the_end(
     filled: Archive, pair: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "_ROWS", 50)
+    monkeypatch.setattr("archiver.store.admin.copy._ROWS", 50)
     with opened(pair[0]) as ours, opened(pair[1]) as theirs:
-        copying.prepare(ours, theirs)
-        copying.copy(ours, theirs, stop=Event(), told=lambda *_: index(theirs))
+        copy.prepare(ours, theirs)
+        copy.copy(ours, theirs, stop=Event(), told=lambda *_: index(theirs))
         index(ours)
         index(theirs)
     texts = "SELECT msg_id, revision, position, part FROM search_texts ORDER BY 1, 2, 3, 4"
@@ -144,12 +144,12 @@ def test_neither_side_waits_while_the_other_is_read(filled: Archive, pair: tuple
 
     with opened(pair[0]) as ours, opened(pair[1]) as theirs:
         event.listen((theirs if server is pair[0] else ours).engine, "before_cursor_execute", look)
-        copying.prepare(ours, theirs)
+        copy.prepare(ours, theirs)
         seen.clear()
-        copying.copy(ours, theirs, stop=Event(), told=lambda *_: None)
+        copy.copy(ours, theirs, stop=Event(), told=lambda *_: None)
         assert {writing for _, writing in seen} == {0}
         seen.clear()
-        assert all(one.same for one in copying.compare(ours, theirs))
+        assert all(one.same for one in copy.compare(ours, theirs))
         assert set(seen) == {(0, 0)}
 
 
@@ -160,9 +160,9 @@ def test_a_copy_that_was_stopped_goes_on_and_follows_what_changed(
     source, target = pair
     stop = Event()
     with opened(source) as ours, opened(target) as theirs:
-        copying.prepare(ours, theirs)
+        copy.prepare(ours, theirs)
         with pytest.raises(Stopped):
-            copying.copy(ours, theirs, stop=stop, told=lambda table, _: stop.set() if table == "messages" else None)
+            copy.copy(ours, theirs, stop=stop, told=lambda table, _: stop.set() if table == "messages" else None)
     assert filled("copy", "--to", target.url, "--compare-only") == 3
     assert "DIFFERENT" in filled.output
     assert filled("copy", "--to", target.url) == 0

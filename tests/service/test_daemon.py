@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from archiver.errors import ConfigurationError
-from archiver.notify import Notifier
+from archiver.service.systemd import Notifier
 from archiver.store.schema import iso
 from tests.conftest import Database
 from tests.flow.conftest import DAY, Archive, MakeArchive
@@ -203,7 +203,7 @@ def test_the_wall_clock_may_jump(
         def now(cls, tz: object = None) -> datetime:  # type: ignore[override]  # noqa: ARG003
             return datetime.now(UTC) + timedelta(seconds=moved[0])
 
-    for module in ("apscheduler.schedulers.base.datetime", "archiver.schedule.datetime"):
+    for module in ("apscheduler.schedulers.base.datetime", "archiver.service.daemon.datetime"):
         monkeypatch.setattr(module, Moved)
     serve(archive, wall=lambda: time.time() + moved[0], settle="1s")
     wait_until(lambda: archive.count("messages") == 20)

@@ -16,7 +16,7 @@ from threading import Event, Thread
 import pytest
 
 from archiver.sandbox import Faults
-from archiver.windows import EPS_MS
+from archiver.timeline import EPS_MS
 from tests.conftest import Database
 from tests.flow.conftest import Archive, MakeArchive
 from tests.flow.processes import Process, Start, wait_for_pages

@@ -14,13 +14,14 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from archiver import alerts, config, status, watching
-from archiver.alerts import Finding
-from archiver.endpoint import Endpoint, Reply
+from archiver import config, status
 from archiver.errors import ProviderUnavailable
 from archiver.http import call
 from archiver.model import Tally
-from archiver.notify import Notifier
+from archiver.service import alerts, monitor
+from archiver.service.alerts import Finding
+from archiver.service.endpoint import Endpoint, Reply
+from archiver.service.systemd import Notifier
 from archiver.store.alerts import News
 from archiver.store.engine import open_store
 from archiver.store.postgres import Limits
@@ -56,7 +57,7 @@ def test_nobody_waits_for_the_look_of_somebody_else(make_archive: MakeArchive) -
         store = open_store(
             database.url.replace("postgresql:", "postgresql+psycopg:"), limits=Limits(3600, *[3600.0] * 4)
         )
-        watch = watching.Watch(config.load(archive.config, {}), store, Notifier())
+        watch = monitor.Watch(config.load(archive.config, {}), store, Notifier())
         assert watch.look().error is None
         with ThreadPoolExecutor(2) as askers:
             with server.silent():
@@ -160,7 +161,7 @@ def test_status_adds_up_what_ended_runs_counted(archive: Archive) -> None:
     archive.write_config(page_size=20)
     settings = config.load(archive.config, {})
     store = open_store(settings.database.sqlalchemy_url)
-    from archiver.pulling import registered
+    from archiver.pull.commands import registered
     from archiver.store import runs
 
     key = registered(store, settings.apps[0])
@@ -307,15 +308,15 @@ def test_a_webhook_that_fails_is_left_alone_for_a_while(archive: Archive, listen
     archive("pull")
     archive.config.write_text(f'[alerts]\nwebhook = "{listener.url}/x"\n{archive.config.read_text()}')
     archive.database.run("UPDATE runs SET outcome = 'refused'")
-    settings, pace = config.load(archive.config, {}), watching.Pace()
+    settings, pace = config.load(archive.config, {}), monitor.Pace()
     store = open_store(archive.database.url)
     listener.status = 500
     for _ in range(3):
-        watching.raise_alerts(settings, store, watching.look(settings, store), pace)
+        monitor.raise_alerts(settings, store, monitor.look(settings, store), pace)
     assert len(listener.requests) == 1
     listener.status, pace.webhook_rests_until = 200, 0.0
     for _ in range(3):
-        watching.raise_alerts(settings, store, watching.look(settings, store), pace)
+        monitor.raise_alerts(settings, store, monitor.look(settings, store), pace)
     assert len(listener.requests) == 2
     store.dispose()
 

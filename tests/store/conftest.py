@@ -11,7 +11,8 @@ import pytest
 from archiver.model import Page, Window
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
-from archiver.store import apps, leases, windows
+from archiver.store import apps, windows
+from archiver.store import owner as leases
 from archiver.store.apps import Key
 from archiver.store.engine import Store, open_store
 from archiver.store.windows import LIVE, Claim, Terms, Wanted

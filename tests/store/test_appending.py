@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from archiver.errors import DatabaseUnavailable
-from archiver.store.appending import Given
+from archiver.store.bulk import Given
 from archiver.store.engine import Store
 from archiver.store.schema import message_bodies, messages
 from tests.conftest import Database

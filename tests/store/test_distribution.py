@@ -14,7 +14,7 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from archiver.store import distribution
+from archiver.store.admin import distribution
 from archiver.store.schema import metadata
 from tests.attachments.conftest import MakeCollector, Shelf, folder, make_collector
 from tests.conftest import Database

@@ -8,10 +8,11 @@ import pytest
 import sqlalchemy as sa
 
 from archiver.errors import UsageError
-from archiver.store import filters, pages
+from archiver.store import pages
 from archiver.store.apps import Key
 from archiver.store.engine import Store
-from archiver.store.filters import Filter
+from archiver.store.read import filters
+from archiver.store.read.filters import Filter
 from archiver.store.schema import messages
 from tests.store.conftest import ORIGIN, claimed, page_of, record
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from archiver import planning
 from archiver.errors import UsageError
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Pass, Setup, Window
+from archiver.pull import plan as planning
 from archiver.store import apps, passes, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Store

@@ -11,11 +11,12 @@ import pytest
 
 from archiver.errors import WrongApplication
 from archiver.model import Pass
-from archiver.pull import Manner, Pull
+from archiver.pull.run import Manner, Pull
 from archiver.sources.easemob.cursor import CursorSource
-from archiver.store import apps, indexing, leases, pages, runs
+from archiver.store import apps, owner, pages, runs
 from archiver.store.apps import Key
 from archiver.store.engine import Store, Tx
+from archiver.store.search import index
 from tests.conftest import Database
 from tests.proof.scene import APP as SCENE
 from tests.proof.scene import SETTLE_MS, Scene
@@ -116,7 +117,7 @@ def test_a_crash_is_counted_once(database: Database, store: Store, key: Key) -> 
     database.run("UPDATE runs SET heartbeat_at = now() - interval '1 hour'")
 
     def start(tx: Tx) -> runs.Run:
-        return runs.start(tx, key, "pull", leases.me())
+        return runs.start(tx, key, "pull", owner.me())
 
     at_once(database, start, within(start))
     assert database.rows("SELECT kind, label, count FROM run_counters") == [("runs", "crashed", 1)]
@@ -125,12 +126,12 @@ def test_a_crash_is_counted_once(database: Database, store: Store, key: Key) -> 
 def test_a_page_that_stands_in_the_queue_twice_is_indexed_once(
     database: Database, store: Store, key: Key, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(indexing, "_PAGES_AT_ONCE", 1)  # an entry for each of the two
+    monkeypatch.setattr(index, "_PAGES_AT_ONCE", 1)  # an entry for each of the two
     claim = claimed(store, key)
     with store.write() as tx:
         pages.insert(tx, claim, [page_of(*(record(f"{at}", f"needle {at}") for at in range(5)))], ORIGIN)
     database.run("INSERT INTO search_queue (page_id) SELECT page_id FROM search_queue")
 
-    assert at_once(database, indexing.index, within(indexing.index)) == (5, 0)
+    assert at_once(database, index.index, within(index.index)) == (5, 0)
     assert database.rows("SELECT count(*) FROM search_texts") == [(5,)]
     assert database.rows("SELECT count(*) FROM search_queue") == [(0,)]

@@ -22,9 +22,9 @@ from archiver.errors import (
     Stopped,
     WalkFailed,
 )
-from archiver.ground import Ground
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Pass, Setup, Source, Window
-from archiver.setbacks import Fate, Setback
+from archiver.pull.context import Ground
+from archiver.pull.setbacks import Fate, Setback
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.sources.easemob.hourly import HourlySource
 from archiver.store import apps, runs, windows
@@ -160,7 +160,7 @@ def test_a_window_is_not_to_blame_while_nothing_else_is_had(make: Made, error: A
 def test_a_walk_that_fails_is_cut_in_halves(make: Made) -> None:
     scene = make(hourly=False)
     window = recent(scene)
-    assert scene.give_back(scene.claim(window), WalkFailed("a loop")) is Fate.AGAIN
+    assert scene.give_back(scene.claim(window), WalkFailed("a loop")) is Fate.CUT
     assert scene.states() == [("pending", "a loop"), ("pending", None)]
     middle = (window.lo_ms + window.hi_ms) // 2
     assert scene.database.value(f"SELECT count(*) FROM windows WHERE lo_ms = {middle}") == 1

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from archiver.model import Window
-from archiver.store import leases, rates, watermarks, windows
+from archiver.store import owner, rate_limit, watermarks, windows
 from archiver.store.apps import Key
 from archiver.store.engine import Store, open_store
 from archiver.store.windows import LIVE, Terms, Wanted
@@ -24,7 +24,7 @@ def test_no_more_turns_in_a_period_than_the_rate_allows(database: Database) -> N
     taken = []
     for _ in range(35):
         now[0] += 700
-        taken.append(now[0] + rates.book(store, "host", 10, 60_000)[0])
+        taken.append(now[0] + rate_limit.book(store, "host", 10, 60_000)[0])
     store.dispose()
     assert taken == sorted(taken)
     for at in range(len(taken) - 10):
@@ -34,9 +34,9 @@ def test_no_more_turns_in_a_period_than_the_rate_allows(database: Database) -> N
 
 def test_groups_do_not_wait_for_each_other(database: Database) -> None:
     store = open_store(database.url.replace("postgresql://", "postgresql+psycopg://"), clock=lambda: ORIGIN)
-    assert rates.book(store, "one", 1, 60_000) == [0]
-    assert rates.book(store, "two", 1, 60_000) == [0]
-    assert rates.book(store, "one", 1, 60_000) == [60_000]
+    assert rate_limit.book(store, "one", 1, 60_000) == [0]
+    assert rate_limit.book(store, "two", 1, 60_000) == [0]
+    assert rate_limit.book(store, "one", 1, 60_000) == [60_000]
     store.dispose()
 
 
@@ -44,8 +44,8 @@ def test_turns_booked_at_once_are_those_booked_one_by_one(database: Database) ->
     store = open_store(database.url.replace("postgresql://", "postgresql+psycopg://"), clock=lambda: ORIGIN)
     for count, period_ms in ((10, 60_000), (100, 1_000), (1_000, 1_000), (30, 60_000)):
         group = f"{count} in {period_ms}"
-        one_by_one = [rates.book(store, group, count, period_ms)[0] for _ in range(25)]
-        assert rates.book(store, f"{group} at once", count, period_ms, 25) == one_by_one
+        one_by_one = [rate_limit.book(store, group, count, period_ms)[0] for _ in range(25)]
+        assert rate_limit.book(store, f"{group} at once", count, period_ms, 25) == one_by_one
     assert one_by_one == [2_000 * number for number in range(25)], "a high rate is spaced evenly"
     store.dispose()
 
@@ -53,13 +53,13 @@ def test_turns_booked_at_once_are_those_booked_one_by_one(database: Database) ->
 def test_of_a_high_rate_a_process_books_a_twentieth_at_once(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rates, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+    monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     store = open_store(database.url.replace("postgresql://", "postgresql+psycopg://"), clock=lambda: ORIGIN)
-    hasty, other = (rates.Budget(store, "host", 100, 1_000) for _ in range(2))
+    hasty, other = (rate_limit.Budget(store, "host", 100, 1_000) for _ in range(2))
     waits = [hasty.take() for _ in range(5)]
     assert waits == pytest.approx([0.0, 0.01, 0.02, 0.03, 0.04])
     assert other.take() == pytest.approx(0.05), "what was booked is nobody else's"
-    slow = rates.Budget(store, "slow", 20, 60_000)
+    slow = rate_limit.Budget(store, "slow", 20, 60_000)
     assert [slow.take() for _ in range(20)] == [0.0] * 20
     assert slow.take() == 60
     store.dispose()
@@ -68,10 +68,10 @@ def test_of_a_high_rate_a_process_books_a_twentieth_at_once(
 def test_a_process_that_is_gone_is_known_and_one_that_lives_is_not() -> None:
     program = "from archiver.store import leases; print(leases.me())"
     gone = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
-    assert leases.dead([gone, leases.me(), "elsewhere - - 1 1", "nonsense"]) == [gone]
-    place, _, started = leases.me().rpartition(" ")
-    assert leases.dead([f"{place} 1"]) == [f"{place} 1"], "the same pid, begun at another time"
-    assert f" {os.getpid()} {started}" in leases.me()
+    assert owner.dead([gone, owner.me(), "elsewhere - - 1 1", "nonsense"]) == [gone]
+    place, _, started = owner.me().rpartition(" ")
+    assert owner.dead([f"{place} 1"]) == [f"{place} 1"], "the same pid, begun at another time"
+    assert f" {os.getpid()} {started}" in owner.me()
 
 
 def test_a_window_of_a_dead_owner_is_taken_at_once_and_of_a_living_one_after_its_lease(store: Store, key: Key) -> None:

@@ -9,7 +9,7 @@ import psycopg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from archiver.store import terms
+from archiver.store.search import text as terms
 from tests.conftest import Database
 
 TRICKS = {

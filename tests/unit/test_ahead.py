@@ -8,8 +8,8 @@ from threading import Event
 
 import pytest
 
-from archiver.ahead import lots
 from archiver.model import Page, Reject, Step
+from archiver.pull.prefetch import lots
 from tests.service.conftest import wait_until
 
 

@@ -16,10 +16,10 @@ from archiver import config, errors
 from archiver.cli import cli
 from archiver.config import Alerts, App, Attachments, Canary, Database, Http, Metrics, Schedule
 from archiver.config.settings import Section
-from archiver.store import comments
-from archiver.store.ask import ask
+from archiver.store.admin import comments
+from archiver.store.admin.ask import ask
+from archiver.store.admin.migrate import upgrade
 from archiver.store.engine import Store, open_store
-from archiver.store.migrate import upgrade
 from archiver.store.schema import VIEWS, metadata
 
 ROOT = Path(__file__).parents[2]

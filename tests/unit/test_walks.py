@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from archiver.errors import WalkFailed
 from archiver.model import Message, Page, Window
-from archiver.walks import Walk
+from archiver.sources.listing import Walk
 
 WINDOW = Window(100, 200)
 ROWS = st.tuples(st.integers(0, 60), st.sampled_from([0, 99, 100, 101, 150, 151, 199, 200, 300]))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Window
-from archiver.windows import (
+from archiver.timeline import (
     TOLERATED_SKEW_MS,
     agrees,
     clock_problem,

@@ -16,8 +16,8 @@ from archiver.errors import AnswerUnusable, RequestRefused, WalkFailed
 from archiver.model import DAY_MS, MINUTE_MS, Json, Page, Pass, Step, Window
 from archiver.sources.easemob.decode import decode, page_of
 from archiver.sources.easemob.slices import Piece, split_envelope
-from archiver.walks import Walk
-from archiver.windows import PAGES_PER_WALK
+from archiver.sources.listing import Walk
+from archiver.timeline import PAGES_PER_WALK
 
 _BESIDE_MS = 1_000
 """What an exchange may take beside the server's own work: half of what is kept clear of the edge of what is read."""

@@ -26,8 +26,8 @@ from archiver.errors import (
     TryAgainLater,
 )
 from archiver.http import Answer, Downloaded, SignedLink, envelope
-from archiver.http.answers import refusal
 from archiver.http.download import Progress
+from archiver.http.response import refusal
 from archiver.model import HOUR_MS, Json, Pass, Step, Window
 from archiver.sources.easemob import hour_files
 from archiver.sources.easemob.cursor import server_time

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from archiver.model import HOUR_MS, Window
-from archiver.windows import hour_floor
+from archiver.timeline import hour_floor
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

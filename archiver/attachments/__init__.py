@@ -1,0 +1,1 @@
+"""What messages point to: fetched, checked, stored by its SHA-256."""

@@ -1,0 +1,129 @@
+"""Puts the fetching of attachments together, as wiring does for pulls: an app's line, the store, the rate, blobs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from threading import Event
+
+from archiver import connect, host
+from archiver.attachments.fetch import Fetching, Manner, Outcome
+from archiver.blobs import Blobs
+from archiver.config import Attachments, Settings
+from archiver.connect import Line
+from archiver.errors import EXIT_DONE, EXIT_LATER, ConfigurationError, CredentialsRefused, UsageError, worst_exit_code
+from archiver.http import Adapter
+from archiver.sources import provider_of
+from archiver.store import apps, attachments, rate_limit
+from archiver.store.engine import Store
+
+log = logging.getLogger("archiver.attachments.commands")
+
+_AT_ONCE = 1_000
+"""Files that one transaction looks at: other writers wait for it."""
+
+
+def configured(settings: Settings) -> Attachments:
+    """The settings of attachments. Raises ConfigurationError where there are none."""
+    if settings.attachments is None:
+        raise ConfigurationError(
+            "attachments are recorded, and not fetched: no [attachments] store is configured",
+            hint='in the configuration: [attachments] and store = "file:///var/lib/archiver/attachments"',
+        )
+    return settings.attachments
+
+
+def open_blobs(settings: Settings) -> Blobs:
+    """The store of attachments."""
+    found = configured(settings)
+    return Blobs(found.store, found.endpoint)
+
+
+def fetch_each(
+    settings: Settings, store: Store, blobs: Blobs, *, stop: Event, limit: int | None = None, retry: bool = False
+) -> int:
+    """Fetch what is due of every app, once; 0 when nothing is pending or failed any more, else 75."""
+    codes = [EXIT_DONE]
+    seen = set()
+    for app in settings.apps:
+        if app.name in seen:
+            continue  # once an app, however many sources it is read by
+        seen.add(app.name)
+        with connect.line_to(app, settings, store, stop) as line:
+            if retry:
+                retry_failed(line, settings, store)
+            outcome = fetch(line, settings, store, blobs, stop=stop, limit=limit)
+        if outcome is None:
+            continue
+        tell(line, outcome)
+        if limit is not None:
+            limit -= outcome.tried
+        if isinstance(outcome.error, CredentialsRefused | UsageError):
+            codes.append(outcome.error.exit_code)
+        else:
+            codes.append(EXIT_LATER if outcome.left or outcome.error else EXIT_DONE)
+    return worst_exit_code(codes)
+
+
+def retry_failed(line: Line, settings: Settings, store: Store) -> None:
+    """Make due what failed or was refused, and what is foreign and by now the provider's, or allowed."""
+    files = configured(settings)
+    provider = provider_of(line.app)
+    is_ours = partial(provider.is_ours, line.app, files)
+    reasons = [provider.foreign_reason(host) for host in files.foreign_hosts]
+    with store.write() as tx:
+        app_id = apps.find_app(tx, line.app.name)
+        if app_id is not None:
+            attachments.retry_failed(tx, app_id, reasons)
+    after, more = None, app_id is not None
+    while more:
+        with store.write() as tx:
+            after = attachments.retry_foreign(tx, app_id or 0, is_ours, after, _AT_ONCE)
+        more = after is not None
+
+
+def fetch(
+    line: Line,
+    settings: Settings,
+    store: Store,
+    blobs: Blobs,
+    *,
+    stop: Event,
+    limit: int | None = None,
+    enough: Callable[[], bool] = lambda: False,
+) -> Outcome | None:
+    """Fetch what is due of one app; None where nothing of it was ever archived."""
+    found = configured(settings)
+    host.check_temporary_folder()
+    with store.read() as tx:
+        app_id = apps.find_app(tx, line.app.name)
+    if app_id is None:
+        return None
+    group = f"{line.app.base_url.partition('://')[2]} {line.app.name} chatfiles"
+
+    budget = rate_limit.Budget(store, group, found.rate.count, found.rate.period_ms)
+
+    def take_turn(stop: Event) -> None:
+        if wait_s := budget.take():
+            stop.wait(wait_s)
+
+    adapter = partial(Adapter, connect.way_to(line.app, settings))
+    files = line.connection.files(found, stop, rest=budget.rest, adapter=adapter)
+    manner = Manner(workers=found.workers, lease_ms=settings.schedule.lease_ms, limit=limit, enough=enough)
+    return Fetching(store, app_id, blobs, files.fetch, manner, stop=stop, take_turn=take_turn).run()
+
+
+def tell(line: Line, outcome: Outcome) -> None:
+    """One line of log about a run, and one that alarms before something is lost."""
+    fields = {"app": line.app.name, **{name: value for name, value in outcome._asdict().items() if name != "error"}}
+    if outcome.error is not None:
+        hint = f" (try: {outcome.error.hint})" if outcome.error.hint else ""
+        log.error("attachments could not be fetched: %s%s", outcome.error, hint, extra={"fields": fields})
+    elif outcome.tried:
+        log.info("attachments were fetched", extra={"fields": fields})
+    if outcome.foreign:
+        told = "files lie at hosts that are not configured, and are not fetched: archiver status names the hosts"
+        log.warning(told, extra={"fields": {"app": line.app.name, "foreign": outcome.foreign}})
+    if outcome.endangered:
+        log.error("attachments will be lost soon: the provider drops them within two days", extra={"fields": fields})

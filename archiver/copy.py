@@ -1,0 +1,76 @@
+"""Moves an archive to another database: row by row, to be gone on with after a stop, and read back at the end.
+
+Going on means looking again: what is there already is compared, not sent. So a copy may be made while the archive is
+at work, and made complete with a second run after it was stopped.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import closing
+from threading import Event
+from typing import NamedTuple
+
+from archiver.errors import Stopped, UsageError
+from archiver.store.admin import copy as transfer
+from archiver.store.admin import migrate
+from archiver.store.admin.copy import TABLES, Sum, Table
+from archiver.store.engine import Store
+
+log = logging.getLogger(__name__)
+
+
+class Compared(NamedTuple):
+    """One table in both databases, as it was read back."""
+
+    table: str
+    source: Sum
+    target: Sum
+
+    @property
+    def same(self) -> bool:
+        return self.source == self.target
+
+
+def prepare(source: Store, target: Store) -> None:
+    """Make the target's schema, unless it has it. Raises UsageError where it holds another archive."""
+    if source.engine.url == target.engine.url:
+        raise UsageError("--to is the archive itself")
+    if migrate.current(target) is None:
+        migrate.upgrade(target)
+    migrate.check(target)
+    with source.read() as ours, target.read() as theirs:
+        foreign = transfer.foreign_apps(ours, theirs)
+    if foreign:
+        raise UsageError(f"--to holds another archive, with {', '.join(foreign)}", hint="copy into an empty database")
+
+
+def copy(source: Store, target: Store, *, stop: Event, told: Callable[[str, int], None]) -> None:
+    """Bring over what is missing or has changed, a transaction for some rows; `told` hears of table and rows."""
+    target = target.patient
+    with source.patient.read() as ours:
+        for table in TABLES:
+            with target.read() as theirs:
+                fresh = transfer.is_empty(theirs, table)
+            count = 0
+            with closing(transfer.batches(ours, table)) as batches:
+                for rows in batches:
+                    if stop.is_set():
+                        raise Stopped("stopped; what was copied stays, the same command goes on")
+                    with target.write() as theirs:
+                        count += transfer.put(theirs, table, rows, fresh=fresh)
+                    told(table.name, count)
+        for table in reversed(TABLES):
+            transfer.prune(ours, target, table)
+    transfer.go_on_counting(target)
+
+
+def compare(source: Store, target: Store) -> list[Compared]:
+    """Read both databases to the end, table by table, each for itself: neither waits while the other is read."""
+    return [Compared(table.name, _total(source, table), _total(target, table)) for table in TABLES]
+
+
+def _total(store: Store, table: Table) -> Sum:
+    with store.patient.read() as tx:
+        return transfer.total(tx, table)

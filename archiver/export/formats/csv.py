@@ -1,0 +1,65 @@
+"""CSV that a spreadsheet shows and does not run: RFC 4180, every text quoted, a formula's first character disarmed.
+
+The rule, which `manifest.json` repeats: a text that begins with one of = + - @ (in full width, too), with an
+apostrophe, a tab, a line end, or with these behind characters that cannot be seen, has one apostrophe put before it.
+To have the text back: where a text begins with an apostrophe, take that one away.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Sequence
+from typing import IO, Any
+
+from archiver.export.formats.rows import NAMES, rows
+from archiver.model import Archived
+from archiver.zones import Calendar
+
+PREFIX = "'"
+RULE = (
+    "a text that begins (behind characters that cannot be seen) with = + - @ or their full-width forms, with an"
+    " apostrophe, a tab or a line end has one apostrophe put before it; take away one apostrophe at the beginning of"
+    " a text to have it back"
+)
+# Separators, controls and format characters before the sign: some programs drop them, and calculate then.
+_UNSEEN = r"[\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u2069\ufeff]*"
+_DANGEROUS = re.compile(rf"[\t\r\n']|{_UNSEEN}[=+\-@＝＋－＠]")
+
+
+def disarmed(value: Any) -> Any:
+    """The value as it goes into a cell; numbers are numbers."""
+    return PREFIX + value if isinstance(value, str) and _DANGEROUS.match(value) else value
+
+
+def restored(cell: str) -> str:
+    """The text of a cell, as it was."""
+    return cell.removeprefix(PREFIX)
+
+
+class Sheet:
+    """A file of rows, the names of the columns first."""
+
+    def __init__(self, file: IO[bytes], *, bom: bool, calendar: Calendar) -> None:
+        self._written = calendar.written
+        self._text = io.TextIOWrapper(file, encoding="utf-8-sig" if bom else "utf-8", newline="", write_through=True)
+        self._writer = csv.writer(self._text, quoting=csv.QUOTE_NONNUMERIC)
+        self._writer.writerow(NAMES)
+
+    def add(self, batch: Sequence[Archived]) -> None:
+        shown = (
+            each._replace(sent_at=self._written(each.sent_at), archived_at=self._written(each.archived_at))
+            for each in batch
+        )
+        self._writer.writerows([_cell(value) for value in row] for each in shown for row in rows(each))
+
+    def close(self) -> None:
+        self._text.detach()
+
+
+def _cell(value: Any) -> Any:
+    """Nothing and an empty text look the same in CSV; JSON Lines and Parquet tell them apart."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return disarmed(value)

@@ -1,0 +1,294 @@
+"""Hands out a copy of what the archive has: one snapshot, a day at a time, and never without a row in audit_log.
+
+An export that was interrupted goes on, from a later snapshot: each day that was finished is compared with that
+snapshot, message by message, and written anew where it differs. So the whole is always of one snapshot, the last.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC
+from itertools import chain
+from pathlib import Path
+from threading import Event
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from archiver import __version__, export
+from archiver.blobs import Blobs
+from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseRefused, DatabaseUnavailable, Stopped
+from archiver.export import days, folder, manifest
+from archiver.export.folder import Folder
+from archiver.export.formats import csv
+from archiver.store import audit_log, owner
+from archiver.store.engine import Store, Tx
+from archiver.store.read import filters
+from archiver.store.read import messages as extracts
+from archiver.store.read.filters import Filter
+from archiver.store.read.messages import Conditions, Day
+from archiver.store.schema import iso
+from archiver.store.search import query
+from archiver.store.search import text as terms
+from archiver.zones import Calendar
+
+log = logging.getLogger("archiver.export.run")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asks for."""
+
+    format: str
+    output: Path
+    wanted: Filter
+    who: str
+    case: str | None = None
+    reason: str | None = None
+    text: str | None = None
+    """What `archiver search` would be asked for."""
+    attachments: bool = False
+    bom: bool = False
+    calendar: Calendar = field(default_factory=Calendar)
+    """Whose days and clocks people read; formats for machines stay with UTC."""
+
+    def filter(self) -> dict[str, Any]:
+        """What was chosen, as audit_log and the manifest say it: only what was asked for."""
+        told = {**asdict(self.wanted), "text": self.text}
+        return {name: value for name, value in told.items() if value not in (None, ())}
+
+    def header(self) -> dict[str, Any]:
+        """What must be the same for an export to be gone on with."""
+        told: dict[str, Any] = {"format": self.format, "bom": self.bom, "attachments": self.attachments}
+        if self.calendar.zone is not UTC:  # as it was before there were others
+            told["zone"] = self.calendar.name
+        return {"journal": 1, **told, "filter": self.filter(), "case": self.case, "reason": self.reason}
+
+
+class Outcome(NamedTuple):
+    """What was written. `kept_days`: those of an interrupted export that were as this snapshot has them."""
+
+    messages: int
+    manifest_sha256: str
+    days: int
+    kept_days: int
+    missing: int
+    """Attachments that the archive says are stored, and the store does not have as they were."""
+
+
+class Watcher(Protocol):
+    """Who wants to know how it goes."""
+
+    def begun(self, messages: int) -> None: ...
+
+    def wrote(self, messages: int) -> None: ...
+
+
+@dataclass(slots=True)
+class _Totals:
+    messages: int = 0
+    bodies: int = 0
+    revisions: int = 0
+    kept_days: int = 0
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+class Export:
+    """One export. `claims` tells what may be claimed in a snapshot; without `blobs` no file is copied."""
+
+    def __init__(
+        self,
+        store: Store,
+        request: Request,
+        *,
+        claims: Callable[[Tx], list[dict[str, Any]]],
+        decode: export.Decode,
+        blobs: Blobs | None,
+        stop: Event,
+        watcher: Watcher,
+    ) -> None:
+        self._store, self._request, self._claims, self._blobs = store.patient, request, claims, blobs
+        self._stop, self._watcher = stop, watcher
+        linked = blobs is not None
+        self._form = export.form(request.format, decode, bom=request.bom, linked=linked, calendar=request.calendar)
+        self._totals = _Totals()
+        self._entry = audit_log.Entry(
+            export_id=str(uuid.uuid4()),
+            who=request.who,
+            owner=owner.me(),
+            program=f"archiver {__version__}",
+            format=request.format,
+            filter=request.filter(),
+            case_id=request.case,
+            reason=request.reason,
+        )
+
+    def run(self) -> Outcome:
+        """Write it all. Raises Stopped when asked to stop; the same command goes on then."""
+        with self._store.read() as tx:
+            snapshot_at = iso(tx.now_ms())
+            extracts.hold_snapshot(tx)
+            conditions = self._conditions(tx)
+            found = extracts.days(tx, conditions, self._request.calendar)
+            planned = sum(day.messages for day in found)
+            with self._logged(planned):
+                place = Folder(self._request.output, self._request.header())
+                with closing(place):
+                    self._watcher.begun(planned)
+                    head = {"snapshot_at": snapshot_at, "resumed": place.resumed, "claims": self._claimed(tx)}
+                    place.keep_only([(day.app, day.name) for day in found])
+                    for day in found:
+                        self._day(tx, place, day, conditions)
+                    return self._finish(place, [place.days[day.app, day.name] for day in found], head)
+
+    def _conditions(self, tx: Tx) -> Conditions:
+        wanted, text = self._request.wanted, self._request.text
+        found = filters.of_messages(tx, wanted)
+        if text is not None:
+            found.append(query.holding(tx, terms.query_for(text), wanted))
+        return found
+
+    @contextmanager
+    def _logged(self, planned: int) -> Iterator[None]:
+        """No export without a row that says so, written before it begins; and one on how it ended."""
+        try:
+            self._log("begun", planned)
+        except (DatabaseUnavailable, DatabaseRefused) as error:
+            told = f"there is no export without its row in audit_log, and that could not be written: {error}"
+            raise type(error)(told, hint=error.hint) from None
+        try:
+            yield
+        except BaseException as error:
+            try:
+                self._log(
+                    "stopped" if isinstance(error, Stopped | KeyboardInterrupt) else "failed", self._totals.messages
+                )
+            except ArchiverError as second:
+                log.error("the end of the export could not be noted in audit_log: %s", second)
+            raise
+
+    def _log(self, outcome: str, messages: int, sha256: str | None = None) -> None:
+        with self._store.write() as tx:
+            audit_log.append(tx, self._entry, outcome, messages, sha256)
+
+    def _claimed(self, tx: Tx) -> list[dict[str, Any]]:
+        name = self._request.wanted.app
+        return [claim for claim in self._claims(tx) if name in (None, claim["app"], claim["app"].partition("#")[2])]
+
+    def _day(self, tx: Tx, place: Folder, day: Day, conditions: Conditions) -> None:
+        self._look_up()
+        line = place.days.get((day.app, day.name))
+        if line and self._still_is(tx, place, day, line, conditions):
+            self._totals.kept_days += 1
+            self._watcher.wrote(day.messages)
+        else:
+            line = self._write_day(tx, place, day, conditions)
+            place.finished_day(line)
+        self._totals.messages += line["messages"]
+        self._totals.bodies += line["bodies"]
+        self._totals.revisions += line["revisions"]
+        if self._blobs is not None:
+            for sha256, media_type in extracts.stored_contents(tx, day, conditions):
+                self._copy(place, self._blobs, sha256, media_type)
+
+    def _still_is(self, tx: Tx, place: Folder, day: Day, line: Mapping[str, Any], conditions: Conditions) -> bool:
+        """Whether a finished day has what this snapshot has; what is cheap to tell comes first."""
+        same = line["messages"] == day.messages and place.holds(line)
+        return same and line["signature"] == self._signature(tx, day, conditions)
+
+    def _signature(self, tx: Tx, day: Day, conditions: Conditions) -> str:
+        """What the snapshot would write of a day, in brief."""
+        found = days.Signature()
+        for batch in self._unless_stopped(extracts.known(tx, day, conditions, self._form.by_conversation)):
+            for each in batch:
+                found.add(*each)
+        return found.hex()
+
+    def _write_day(self, tx: Tx, place: Folder, day: Day, conditions: Conditions) -> dict[str, Any]:
+        relative = place.day_folder(day.app, day.name)
+        place.clear(relative)
+        batches = extracts.batches(tx, day, conditions, self._form.by_conversation)
+        counted = days.Counted(self._unless_stopped(batches))
+        files = []
+        for number, portion in enumerate(days.portions(self._watched(counted), self._form.most), 1):
+            path = f"{relative}/part-{number:04}.{self._form.suffix}"
+            with place.create(path) as sink:
+                title = f"{day.app}, {day.name or 'without a day'}"
+                messages = days.fill(self._form, folder.binary(sink), title, portion)
+            files.append({"path": path, "bytes": sink.size, "sha256": sink.sha256(), "messages": messages})
+        counts = {"messages": counted.messages, "bodies": counted.bodies, "revisions": counted.revisions}
+        return {"app": day.app, "day": day.name, **counts, "signature": counted.signature, "files": files}
+
+    def _look_up(self) -> None:
+        if self._stop.is_set():
+            raise Stopped(hint="the same command again: it goes on, whole days stay")
+
+    def _unless_stopped(self, batches: Iterable[list[_T]]) -> Iterator[list[_T]]:
+        for batch in batches:
+            self._look_up()
+            yield batch
+
+    def _watched(self, batches: Iterable[list[_T]]) -> Iterator[list[_T]]:
+        for batch in batches:
+            yield batch
+            self._watcher.wrote(len(batch))
+
+    def _copy(self, place: Folder, blobs: Blobs, sha256: str, media_type: str | None) -> None:
+        """Copy a content, and read it in doing so: what is not what its name says is not handed out."""
+        path = folder.attachment_path(sha256, media_type)
+        self._look_up()
+        if (place.path / path).exists():
+            return
+        try:
+            with place.create(path) as sink:
+                for piece in blobs.pieces(sha256):
+                    sink.write(piece)
+                _demand(sink.sha256() == sha256, "the store has other bytes under this name")
+        except ArchiveIncomplete as error:
+            self._totals.missing[sha256] = str(error)
+
+    def _finish(self, place: Folder, written: list[dict[str, Any]], about: Mapping[str, Any]) -> Outcome:
+        """The index, the manifest, and the second row; the manifest gets its name last."""
+        head = {**self._head(len(written)), **about}
+        files = list(folder.parts(written))
+        if self._form.write_index is not None:
+            with place.create("index.html") as sink:
+                self._form.write_index(folder.binary(sink), head, written)
+            files.append({"path": "index.html", "bytes": sink.size, "sha256": sink.sha256()})
+        with place.create(folder.MANIFEST) as sink:
+            manifest.write(folder.binary(sink), head, chain(files, (each._asdict() for each in place.attachments())))
+            sha256 = sink.sha256()
+            with place.create(folder.CHECKSUM) as beside:
+                beside.write(manifest.checksum(sha256))
+            self._log("done", self._totals.messages, sha256)
+        place.finish()
+        totals = self._totals
+        return Outcome(totals.messages, sha256, len(written), totals.kept_days, len(totals.missing))
+
+    def _head(self, day_count: int) -> dict[str, Any]:
+        entry, totals = self._entry, self._totals
+        head: dict[str, Any] = {
+            "export_id": entry.export_id,
+            "program": entry.program,
+            "who": entry.who,
+            "case": entry.case_id,
+            "reason": entry.reason,
+            "format": entry.format,
+            "filter": entry.filter,
+            "zone": self._request.calendar.name,
+            "counts": {name: getattr(totals, name) for name in ("messages", "bodies", "revisions")}
+            | {"days": day_count},
+            "attachments": self._request.attachments,
+            "attachments_missing": totals.missing,
+        }
+        if entry.format == "csv":
+            head |= {"formula_prefix": csv.PREFIX, "formula_rule": csv.RULE}
+        return head
+
+
+def _demand(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise ArchiveIncomplete(otherwise)

@@ -1,0 +1,160 @@
+"""The commands that pull: every chosen app in its turn, a backfill, an audit, and the daemon's single pulls."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from threading import Event
+
+from archiver import connect, host
+from archiver.config import App, Settings
+from archiver.connect import Line, Patience
+from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, UsageError, worst_exit_code
+from archiver.model import Tally, Window
+from archiver.pull import plan
+from archiver.pull.registration import Reading, register
+from archiver.pull.run import Manner, Outcome, Pull, Silent, Watcher
+from archiver.sources import provider_of
+from archiver.store import apps
+from archiver.store.apps import Key
+from archiver.store.engine import Store, Tx
+
+log = logging.getLogger("archiver.pull")
+
+
+def manner(app: App, settings: Settings, **ways: object) -> Manner:
+    """How to pull an app, by its settings and the command's ways."""
+    return Manner(
+        origin_ms=app.start_ms,
+        workers=app.workers,
+        lease_ms=settings.schedule.lease_ms,
+        **{"ahead": True, **ways},  # type: ignore[arg-type]
+    )
+
+
+def pull_each(
+    settings: Settings,
+    store: Store,
+    name: str | None,
+    *,
+    stop: Event,
+    watcher: Callable[[App], Watcher] | None = None,
+    **ways: object,
+) -> int:
+    """Pull every chosen app, whatever becomes of the others; gives the gravest exit code."""
+    codes = [EXIT_DONE]
+    for app in connect.chosen(settings, name):
+        with connect.line_to(app, settings, store, stop) as line:
+            codes.append(_pull_one(line, settings, store, stop, watcher, ways))
+        if stop.is_set():
+            break
+    return worst_exit_code(codes)
+
+
+def _pull_one(
+    line: Line,
+    settings: Settings,
+    store: Store,
+    stop: Event,
+    watcher: Callable[[App], Watcher] | None,
+    ways: dict[str, object],
+) -> int:
+    app = line.app
+    try:
+        outcome = pull(line, settings, store, stop=stop, watcher=watcher(app) if watcher else None, **ways)
+    except ArchiverError as error:
+        log.error("%s: %s%s", app.name, error, f" (try: {error.hint})" if error.hint else "")
+        return error.exit_code
+    tell(app, outcome)
+    return outcome.exit_code
+
+
+def pull(
+    line: Line, settings: Settings, store: Store, *, stop: Event, watcher: Watcher | None = None, **ways: object
+) -> Outcome:
+    """One pull of one app."""
+    if line.app.source == "hourly":
+        host.check_temporary_folder()
+    line.requests.clear()
+    how = manner(line.app, settings, **ways)
+    line.patience.ends = not how.patient
+    line.patience.progress()
+    watched = _Impatient(line.patience, watcher or Silent())
+    return Pull(store, line.source, how, stop=stop, requests=line.requests, watcher=watched).run()
+
+
+class _Impatient:
+    """Passes on how a pull goes, and takes each page for progress."""
+
+    def __init__(self, patience: Patience, watcher: Watcher) -> None:
+        self._patience, self._watcher = patience, watcher
+
+    def begun(self, complete_until_ms: int, due_ms: int) -> None:
+        self._patience.progress()
+        self._watcher.begun(complete_until_ms, due_ms)
+
+    def stored(self, tally: Tally) -> None:
+        self._patience.progress()
+        self._watcher.stored(tally)
+
+    def moved(self, complete_until_ms: int) -> None:
+        self._watcher.moved(complete_until_ms)
+
+
+def tell(app: App, outcome: Outcome) -> None:
+    """One line of log about a pull that ended."""
+    tally = outcome.tally
+    fields = {
+        "app": app.name,
+        "source": app.source,
+        "pages": outcome.pages,
+        "new": tally.new,
+        "known": tally.known,
+        "changed": tally.changed,
+        "quarantined": tally.quarantined,
+    }
+    if outcome.exit_code == EXIT_DONE:
+        log.info("pulled all that was due", extra={"fields": fields})
+    else:
+        hint = f" (try: {outcome.hint})" if outcome.hint else ""
+        log.error("not all that was due was pulled: %s%s", outcome.reason, hint, extra={"fields": fields})
+
+
+def plan_backfill(settings: Settings, store: Store, name: str | None, from_ms: int, to_ms: int | None) -> bool:
+    """Remember how far back the chosen apps' archives shall go; False when all of them reach back that far already."""
+    wanted = False
+    for app in connect.chosen(settings, name):
+        with store.write() as tx:
+            wanted |= plan.want_backfill(tx, _registered(tx, app), from_ms, to_ms)
+    return wanted
+
+
+def audit_each(settings: Settings, store: Store, name: str | None, window: Window, *, stop: Event) -> int:
+    """Walk a closed range of the chosen apps again; 3 if anything was missing."""
+    codes = [EXIT_DONE]
+    for app in connect.chosen(settings, name):
+        with store.write() as tx:
+            key = apps.find(tx, app.name, app.source)
+            if key is None:
+                raise UsageError(f"{app.name}: nothing has been archived yet", hint="archiver pull")
+            offset_ms = app.hour_utc_offset_ms if app.source == "hourly" else None
+            number = plan.plan_audit(tx, key, window, offset_ms)
+        with connect.line_to(app, settings, store, stop) as line:
+            outcome = pull(line, settings, store, stop=stop, command="audit", live=False, audit=number)
+        tell(app, outcome)
+        codes.append(EXIT_INCOMPLETE if outcome.tally.late else outcome.exit_code)
+    return worst_exit_code(codes)
+
+
+def registered(store: Store, app: App) -> Key:
+    """The key of an app's source; its rows are made if this is the first contact."""
+    with store.write() as tx:
+        return apps.find(tx, app.name, app.source) or _registered(tx, app)
+
+
+def _registered(tx: Tx, app: App) -> Key:
+    provider = provider_of(app)
+    zone_ms, first_contact = provider.zone_ms(app), partial(provider.first_contact, app)
+    facts = app.name, app.source, app.settle_ms, app.retention_ms, zone_ms, first_contact
+    return register(tx, Reading(*facts), app.start_ms)

@@ -1,0 +1,209 @@
+"""Plans windows ahead of the claims, for every pass: touching what is planned, never skipping, never overlapping.
+
+An outage of any length is planned from where planning stopped. The caller holds the source's row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from archiver.errors import UsageError
+from archiver.model import DAY_MS, HOUR_MS, Pass, Setup, Source, Window
+from archiver.store import apps, passes, watermarks, windows
+from archiver.store.apps import Key, Remembered
+from archiver.store.engine import Tx
+from archiver.store.schema import iso
+from archiver.store.windows import AUDIT, BACKFILL, LIVE, Wanted
+from archiver.timeline import cut, cut_back, cut_hours, hour_floor, next_span
+
+
+def with_looks(source: Source) -> tuple[Pass, ...]:
+    """The passes of a source. Hours always have an early one.
+
+    An hour's messages may lie in any file that came until its lag was over, so each of these must have been looked at
+    once before the hour can close, whether or not an early look was asked for as an insurance.
+    """
+    if source.hour_offset_ms is None or any(each.number == 0 for each in source.passes):
+        return source.passes
+    return (Pass(0, HOUR_MS), *source.passes)
+
+
+def plan(
+    tx: Tx,
+    key: Key,
+    setup: Setup,
+    remembered: Remembered,
+    wanted: Sequence[Wanted],
+    *,
+    ahead: int,
+    further: bool = False,
+) -> None:
+    """Add what is wanted and not planned yet, at most `ahead` windows of each kind before they are claimed.
+
+    `further`: some more, as those that are planned fail. Hours are what they are; other windows would cut time up.
+    """
+    due_ms = {(each.number, each.cause): each.due_ms for each in wanted}
+    more = (_FAILED_HOURS if setup.hour_offset_ms is not None else _FURTHER) * further
+    ground = _Ground(tx, key, remembered.origin_ms, setup, ahead + more)
+    pass_of = {each.number: each for each in setup.passes}
+    if (1, LIVE) in due_ms:
+        due_of = {number: ground.floor(due_ms[number, LIVE]) for number in pass_of}
+        ground.add(1, pass_of[1].lag_ms, ground.planned_until(1), due_of[1], _first_ms(ahead))
+        if 0 in pass_of:
+            _plan_early(ground, pass_of[0], pass_of[1], due_of)
+        _plan_audits(ground, [each for each in setup.passes if each.number > 1], due_of)
+    if (1, BACKFILL) in due_ms and remembered.backfill_from_ms is not None:
+        _plan_back(tx, key, pass_of[1], remembered.origin_ms, remembered.backfill_from_ms, ahead)
+
+
+def _first_ms(ahead: int) -> int:
+    """How wide windows are while nobody knows how dense messages lie: what is planned ahead is two days."""
+    return 2 * DAY_MS // ahead
+
+
+_FAILED_HOURS, _FAILED, _FURTHER = 48, 8, 4
+"""So many windows may fail while others are planned: some bad ones must not keep the good ones out of the plan, and a
+provider that is down must not cut the time into a window for each pull."""
+
+
+def _room(tx: Tx, key: Key, number: int, cause: str, ahead: int, *, hourly: bool) -> int:
+    waiting, failed = windows.waiting(tx, key, number, cause)
+    return ahead - waiting + min(failed, _FAILED_HOURS if hourly else _FAILED)
+
+
+class _Ground(NamedTuple):
+    """What all passes are planned on."""
+
+    tx: Tx
+    key: Key
+    origin_ms: int
+    setup: Setup
+    ahead: int
+
+    def floor(self, due_ms: int) -> int:
+        offset_ms = self.setup.hour_offset_ms
+        return due_ms if offset_ms is None else hour_floor(due_ms, offset_ms)
+
+    def planned_until(self, number: int) -> int:
+        planned = windows.planned(self.tx, self.key, number)
+        return self.origin_ms if planned is None else max(planned.hi_ms, self.origin_ms)
+
+    def add(self, number: int, lag_ms: int, from_ms: int, until_ms: int, first_ms: int, narrowest_ms: int = 1) -> int:
+        """Plan as much of a range as may be planned now; gives up to where."""
+        room = _room(self.tx, self.key, number, LIVE, self.ahead, hourly=self.setup.hour_offset_ms is not None)
+        if self.setup.hour_offset_ms is not None:
+            ranges = cut_hours(from_ms, until_ms, self.setup.hour_offset_ms, room)
+        else:
+            walked = windows.last_walked(self.tx, self.key, number, LIVE)
+            span_ms = max(narrowest_ms, first_ms if walked is None else next_span(*walked))
+            cuts = cut(from_ms, until_ms, span_ms, room)
+            ranges = [each for each in cuts if each.hi_ms - each.lo_ms >= narrowest_ms]
+        windows.plan(self.tx, self.key, number, LIVE, lag_ms, ranges)
+        return ranges[-1].hi_ms if ranges else from_ms
+
+    def skip(self, number: int, lag_ms: int, until_ms: int, missed: str | None = None) -> int:
+        """Mark what another pass looks at as skipped, or what was `missed`; gives up to where it is planned now."""
+        from_ms = self.planned_until(number)
+        if from_ms >= until_ms:
+            return from_ms
+        skipped = [Window(from_ms, until_ms)]
+        windows.plan(self.tx, self.key, number, LIVE, lag_ms, skipped, state="skipped", missed=missed)
+        return until_ms
+
+
+def _plan_early(ground: _Ground, early: Pass, first: Pass, due_of: dict[int, int]) -> None:
+    """An early look is spared where pass 1 is due already.
+
+    The file of the hour before the origin is looked at once, when it has settled: what is stamped in the origin's first
+    milliseconds may have been filed before them, by another node's clock.
+    """
+    tx, key, origin_ms = ground.tx, ground.key, ground.origin_ms
+    before_ms = origin_ms - HOUR_MS
+    expired_ms = ground.setup.expired_ms
+    kept = expired_ms is None or before_ms >= expired_ms
+    planned = windows.planned(tx, key, 0)
+    if kept and due_of[1] >= origin_ms and (planned is None or planned.lo_ms >= origin_ms):
+        windows.plan(tx, key, 0, LIVE, first.lag_ms, [Window(before_ms, origin_ms)])
+    windows.skip_pending(tx, key, 0, origin_ms, due_of[1])
+    from_ms = ground.skip(0, early.lag_ms, min(due_of[0], due_of[1]))
+    if early.lag_ms < first.lag_ms:
+        ground.add(0, early.lag_ms, from_ms, due_of[0], HOUR_MS)
+
+
+def _plan_audits(ground: _Ground, audits: list[Pass], due_of: dict[int, int]) -> None:
+    """Of the audits due for a range only the longest is walked; the shorter are marked as skipped.
+
+    An audit's windows span a tenth of its lag at least: what is looked at a second time may be looked at in bulk.
+    """
+    bound_ms = ground.planned_until(1)
+    covered_ms, all_covered = _looked_at_longer(ground, audits), True
+    for audit in sorted(audits, key=lambda each: -each.lag_ms):
+        from_ms = ground.skip(audit.number, audit.lag_ms, covered_ms)
+        if not all_covered:
+            continue  # a longer audit has still to be planned here
+        expired_ms = ground.setup.expired_ms
+        if expired_ms is not None and from_ms < (expired_ms := ground.floor(expired_ms)):
+            gone_ms = min(expired_ms, bound_ms, due_of[audit.number])
+            from_ms = ground.skip(audit.number, audit.lag_ms, gone_ms, missed="beyond the retention when it was due")
+        narrowest_ms = max(1, audit.lag_ms // 10)
+        until_ms = min(due_of[audit.number], bound_ms)
+        covered_ms = ground.add(audit.number, audit.lag_ms, from_ms, until_ms, narrowest_ms, narrowest_ms)
+        all_covered = until_ms - covered_ms < narrowest_ms
+
+
+def _looked_at_longer(ground: _Ground, audits: list[Pass]) -> int:
+    """Up to where an audit with a longer lag than any that is configured now has looked."""
+    longest_ms = max((audit.lag_ms for audit in audits), default=None)
+    if longest_ms is None:
+        return ground.origin_ms
+    longer = [audit for audit in passes.audits(ground.tx, ground.key) if audit.lag_ms > longest_ms]
+    reached = [watermarks.looked_until(ground.tx, ground.key, audit.number, ground.origin_ms) for audit in longer]
+    return max(reached, default=ground.origin_ms)
+
+
+def _plan_back(tx: Tx, key: Key, first: Pass, origin_ms: int, from_ms: int, ahead: int) -> None:
+    room = _room(tx, key, 1, BACKFILL, ahead, hourly=False)
+    planned = windows.planned(tx, key, 1)
+    until_ms = origin_ms if planned is None else planned.lo_ms
+    walked = windows.last_walked(tx, key, 1, BACKFILL)
+    span_ms = _first_ms(ahead) if walked is None else next_span(*walked)
+    windows.plan(tx, key, 1, BACKFILL, first.lag_ms, cut_back(from_ms, until_ms, span_ms, room))
+
+
+def want_backfill(tx: Tx, key: Key, from_ms: int, to_ms: int | None) -> bool:
+    """Remember how far back a backfill shall go; False where the archive reaches back that far already.
+
+    Raises UsageError for a range that would leave a gap.
+    """
+    if key.source != "cursor":
+        raise UsageError("hourly files reach back no further than the archive does", hint='source = "cursor"')
+    remembered = apps.lock(tx, key)
+    planned = windows.planned(tx, key, 1)
+    edge_ms = remembered.origin_ms if planned is None else min(planned.lo_ms, remembered.origin_ms)
+    if to_ms is not None and to_ms < edge_ms:
+        raise UsageError(f"--to would leave a gap before {iso(edge_ms)}", hint=f"--to {iso(edge_ms)}, or none")
+    if remembered.backfill_from_ms is None or from_ms < remembered.backfill_from_ms:
+        apps.set_backfill(tx, key, from_ms)
+    return from_ms < edge_ms
+
+
+def plan_audit(tx: Tx, key: Key, window: Window, hour_offset_ms: int | None) -> int:
+    """Plan another look at a closed range, as a pass of its own, and give its number; whole hours where hours count.
+
+    Raises UsageError for a range that is not closed as a whole.
+    """
+    if hour_offset_ms is not None:
+        window = Window(hour_floor(window.lo_ms, hour_offset_ms), -hour_floor(-window.hi_ms, -hour_offset_ms))
+    apps.lock(tx, key)
+    mark = watermarks.lock(tx, key)
+    if not mark.complete_from_ms <= window.lo_ms < window.hi_ms <= mark.complete_until_ms:
+        closed = f"from {iso(mark.complete_from_ms)} to {iso(mark.complete_until_ms)}"
+        raise UsageError(f"an audit looks at what is closed: {closed}", hint="archiver status")
+    number = windows.next_audit(tx, key)
+    most = window.hi_ms - window.lo_ms
+    ranges = cut(window.lo_ms, window.hi_ms, DAY_MS, most)
+    if hour_offset_ms is not None:
+        ranges = cut_hours(window.lo_ms, window.hi_ms, hour_offset_ms, most)
+    windows.plan(tx, key, number, AUDIT, 0, ranges)
+    return number

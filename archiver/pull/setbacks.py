@@ -1,0 +1,191 @@
+"""What becomes of a window whose walk did not come to its end: tried again, in halves, given up, or called stuck."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from archiver.errors import (
+    ArchiverError,
+    FileMissing,
+    HourMissing,
+    LeaseLost,
+    OrderLost,
+    ProviderUnavailable,
+    RequestRefused,
+    Stopped,
+    WalkFailed,
+)
+from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
+from archiver.pull.context import Ground
+from archiver.store import blame, hours, quarantine, watermarks, windows
+from archiver.store.engine import Tx
+from archiver.store.windows import Claim
+from archiver.timeline import halves, is_expired, trusted_now
+
+log = logging.getLogger("archiver.pull")
+
+ATTEMPTS_BEFORE_BLAME, ATTEMPTS_BEFORE_SPLIT = 3, 2
+"""To call a range stuck takes more than to look at its halves."""
+
+_FIRST_BACKOFF_MS, _LONGEST_BACKOFF_MS = 5 * SECOND_MS, MINUTE_MS
+_FIRST_MISSING_MS = 5 * MINUTE_MS
+
+
+class Fate(Enum):
+    """What a pull may do with a window that was given back."""
+
+    AGAIN = "again"
+    """The same pull may claim it, or its parts, again."""
+    CUT = "cut"
+    """As AGAIN; it was cut in half, since it is to blame."""
+    LATER = "later"
+    LOST = "lost"
+    """It will never be had, by its age: nothing that the provider could help."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """A walk that failed. `advanced`: it came further than any before; `in_order`: what it has seen may be resumed."""
+
+    ground: Ground
+    claim: Claim
+    advanced: bool
+    in_order: bool
+
+    def give_back(self, error: ArchiverError, *, may_split: bool, blamed: bool = False) -> Fate:
+        """Put the window back after `error`. Raises LeaseLost where another process has it by now.
+
+        `blamed`: it is a part of a window that was to blame, so one of the parts is.
+        """
+        with self.ground.store.write() as tx:
+            windows.hold(tx, self.claim, exact=False)
+            if isinstance(error, FileMissing) and error.remains is not None:
+                quarantine.keep_file(tx, self.claim, error.remains, f"damaged file, kept as it came: {error}")
+            if isinstance(error, Stopped | LeaseLost | OrderLost):
+                windows.retry(tx, self.claim, str(error), at_ms=None, keep_progress=True)
+                # A walk that does not rest on the order may come to its end at once.
+                return Fate.AGAIN if isinstance(error, OrderLost) else Fate.LATER
+            if self._is_lost(tx, error):
+                self._end(tx, f"beyond the retention: {error}")
+                return Fate.LOST
+            if isinstance(error, HourMissing):
+                self._miss(tx, error)
+                return Fate.LATER
+            return self._retry(tx, error, may_split=may_split, blamed=blamed)
+
+    def _is_lost(self, tx: Tx, error: ArchiverError) -> bool:
+        """Whether the provider keeps the window no longer, whatever went wrong this time."""
+        ground, now_ms = self.ground, tx.now_ms()
+        server_ms = now_ms + ground.skew_ms
+        if isinstance(error, HourMissing) and error.server_ms is not None:
+            server_ms = error.server_ms
+        by_provider = isinstance(error, HourMissing | ProviderUnavailable | RequestRefused | WalkFailed)
+        hi_ms = self.claim.window.hi_ms
+        return by_provider and is_expired(hi_ms, server_ms, now_ms, ground.source.retention_ms) is True
+
+    def _end(self, tx: Tx, reason: str) -> None:
+        """Nobody will walk this window any more."""
+        held = watermarks.lock(tx, self.claim.key)
+        self.ground.say_lost(self.claim, windows.give_up(tx, self.claim, reason))
+        self._move(tx, held)
+
+    def _move(self, tx: Tx, held: watermarks.Watermark) -> None:
+        if not self._hourly:
+            watermarks.move(tx, self.claim.key, held)
+            return
+        self.ground.close_hours(tx, self.claim, held)
+
+    @property
+    def _hourly(self) -> bool:
+        return self.ground.source.hour_offset_ms is not None
+
+    def _retry(self, tx: Tx, error: ArchiverError, *, may_split: bool, blamed: bool) -> Fate:
+        """Try again later, in halves, or say that it cannot be walked, by what else the provider answers."""
+        claim, now_ms = self.claim, tx.now_ms()
+        parts = None if self._hourly else halves(claim.window)
+        if not self.advanced and (self._is_to_blame(tx, error) or (blamed and parts is not None)):
+            if parts is not None and may_split:
+                lower = windows.split(tx, claim, parts[1].lo_ms)
+                suspect_ms = None if isinstance(error, WalkFailed) else now_ms
+                windows.retry(tx, lower, str(error), at_ms=None, keep_progress=False, failed_at=suspect_ms)
+                return Fate.CUT
+            if parts is None and (self._hourly or self._others_close(tx)):
+                self._get_stuck(tx, error)
+                return Fate.LATER
+        at_once = self.advanced and isinstance(error, WalkFailed | ProviderUnavailable | RequestRefused)
+        suspect = parts is not None and claim.failed_ms is not None
+        backoff_ms = min(_FIRST_BACKOFF_MS * 2 ** min(claim.attempts - 1, 8), _LONGEST_BACKOFF_MS)
+        seen: dict[str, Any] = {"file_seen_at": now_ms} if isinstance(error, FileMissing) else {}
+        windows.retry(
+            *(tx, claim, str(error)),
+            at_ms=None if at_once or suspect else now_ms + backoff_ms,
+            keep_progress=self.in_order,
+            failed_at=self._first_failure_ms(tx),
+            **seen,
+        )
+        return Fate.AGAIN if at_once else Fate.LATER
+
+    def _first_failure_ms(self, tx: Tx) -> int:
+        return tx.now_ms() if self.claim.failed_ms is None else self.claim.failed_ms
+
+    def _is_to_blame(self, tx: Tx, error: ArchiverError) -> bool:
+        """Whether it is this window that cannot be had, not the provider: others of it could, meanwhile."""
+        if self._hourly:
+            return self._hour_is_to_blame(tx)
+        if isinstance(error, WalkFailed):
+            return True
+        if not isinstance(error, ProviderUnavailable | RequestRefused) or self.claim.failed_ms is None:
+            return False
+        single = halves(self.claim.window) is None
+        enough = self.claim.attempts >= (ATTEMPTS_BEFORE_BLAME if single else ATTEMPTS_BEFORE_SPLIT)
+        return enough and blame.others_succeed(tx, self.claim, self.claim.failed_ms)
+
+    def _others_close(self, tx: Tx) -> bool:
+        return self.claim.failed_ms is not None and blame.others_close(tx, self.claim, self.claim.failed_ms)
+
+    def _hour_is_to_blame(self, tx: Tx, *, missing: bool = False) -> bool:
+        enough = self.claim.attempts >= ATTEMPTS_BEFORE_BLAME
+        return enough and blame.hour_is_to_blame(tx, self.claim, missing=missing)
+
+    def _get_stuck(self, tx: Tx, error: ArchiverError) -> None:
+        """Nobody waits for an audit's look, so it is missed; what moves the watermark is tried again, each hour."""
+        claim, source = self.claim, self.ground.source
+        if claim.number != 1:
+            self._end(tx, str(error))
+            return
+        windows.retry(
+            *(tx, claim, str(error)),
+            at_ms=tx.now_ms() + HOUR_MS,
+            keep_progress=False,
+            state="stuck",
+            failed_at=claim.failed_ms,
+        )
+        fields = {"app": source.app, "source": source.kind, "lo_ms": claim.window.lo_ms}
+        log.error("stuck: a range cannot be walked, though others can", extra={"fields": fields})
+
+    def _miss(self, tx: Tx, error: HourMissing) -> None:
+        """Say what the missing of a file means for its hour, by the hour's age."""
+        claim, source, now_ms = self.claim, self.ground.source, tx.now_ms()
+        server_ms = now_ms if error.server_ms is None else error.server_ms
+        due = trusted_now(server_ms, now_ms) - claim.window.hi_ms >= claim.lag_ms
+        kept = is_expired(claim.window.hi_ms, server_ms, now_ms, source.retention_ms) is False
+        gone = error.was_there or hours.had_a_file(tx, claim)
+        if (gone or due) and self._hour_is_to_blame(tx, missing=not gone):
+            self._get_stuck(tx, error)
+        elif claim.number == 1 and due and kept and not gone and hours.presumed_empty(tx, claim):
+            held = watermarks.lock(tx, claim.key)
+            named = {"naming_ms": source.hour_offset_ms, "closed_at": now_ms}
+            windows.end(tx, claim, "presumed_empty", reason=str(error), **named)
+            self._move(tx, held)
+        else:
+            backoff_ms = min(_FIRST_MISSING_MS * 2 ** min(claim.attempts - 1, 8), HOUR_MS)
+            windows.retry(
+                *(tx, claim, str(error)),
+                at_ms=now_ms + backoff_ms,
+                keep_progress=False,
+                state="not_ready",
+                failed_at=self._first_failure_ms(tx),
+            )

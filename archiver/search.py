@@ -1,0 +1,49 @@
+"""Keeps the index over what was said, and finds texts with it; what the index lacks is read, so nothing is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from archiver.store.engine import Store
+from archiver.store.read.filters import Filter
+from archiver.store.search import index as indexing
+from archiver.store.search import query as search
+from archiver.store.search import text as terms
+from archiver.store.search.index import Lag
+from archiver.store.search.query import Hit
+
+_HITS_AT_ONCE = 200
+
+
+def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
+    """Bring the index up to what is archived, a few pages a transaction; gives how many texts were added."""
+    added = 0
+    while not enough():
+        with store.patient.write() as tx:
+            batch = indexing.index(tx)
+        if batch is None:
+            break
+        added += batch
+    return added
+
+
+def lag(store: Store) -> Lag:
+    """What the index has not come to yet."""
+    with store.patient.read() as tx:
+        return indexing.lag(tx)
+
+
+def find(store: Store, text: str, wanted: Filter, most: int | None = None) -> Iterator[Hit]:
+    """What holds a text, the latest first, whatever its case, width and unseen characters.
+
+    Raises UsageError for a text that nothing could be found by, and for an app that is not in the archive.
+    """
+    query = terms.query_for(text)
+    with store.patient.read() as tx:
+        places = search.find(tx, query, wanted, most)
+        found = search.hits(tx, places[:_HITS_AT_ONCE])
+    yield from found
+    for at in range(_HITS_AT_ONCE, len(places), _HITS_AT_ONCE):
+        with store.patient.read() as tx:
+            found = search.hits(tx, places[at : at + _HITS_AT_ONCE])
+        yield from found

@@ -1,0 +1,1 @@
+"""What only `archiver run` needs: the daemon, its self-monitoring, and those it tells."""

@@ -1,0 +1,1 @@
+"""For whoever owns the database: schema, roles, comments, distribution, health, a copy."""

@@ -1,0 +1,75 @@
+"""What tables, views, columns and functions mean, from docs/sql.md into PostgreSQL, which shows it in every client."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from archiver.store.engine import Tx
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+_ROW = re.compile(r"^\| (`\w+`(?:, `\w+`)*) \| (.+) \|$", re.MULTILINE)
+_LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
+
+
+class Meaning(NamedTuple):
+    """Of a table or view, and of its columns by name."""
+
+    about: str
+    columns: dict[str, str]
+
+
+@cache
+def meanings() -> dict[str, Meaning]:
+    """What docs/sql.md says of each table, view and function. In a wheel the page lies inside the package."""
+    inside = _PACKAGE / "sql.md"
+    page = (inside if inside.is_file() else _PACKAGE.parent / "docs" / "sql.md").read_text(encoding="utf-8")
+    found = {}
+    for name, text in re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", page, re.DOTALL | re.MULTILINE):
+        about = re.split(r"^\|", text, maxsplit=1, flags=re.MULTILINE)[0]
+        columns = {
+            column: _plain(meaning)
+            for columns, meaning in _ROW.findall(text.partition("| column |")[2])
+            for column in re.findall(r"\w+", columns)
+        }
+        found[name] = Meaning(_plain(about), columns)
+    return found
+
+
+def _plain(text: str) -> str:
+    return " ".join(_LINK.sub(r"\1", text).replace("`", "").split())
+
+
+_OURS = """
+SELECT c.relname, CASE c.relkind WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END, a.attname, col_description(c.oid, a.attnum),
+       obj_description(c.oid)
+FROM pg_class c
+JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+WHERE c.relnamespace = quote_ident(current_schema())::regnamespace AND c.relkind IN ('r', 'v')
+  AND pg_has_role(c.relowner, 'USAGE')
+UNION ALL
+SELECT p.proname, 'FUNCTION', NULL, NULL, obj_description(p.oid)
+FROM pg_proc p
+WHERE p.pronamespace = quote_ident(current_schema())::regnamespace AND pg_has_role(p.proowner, 'USAGE')
+"""
+
+
+def write(tx: Tx) -> None:
+    """Write what differs, as far as this login may. PostgreSQL only: SQLite has no comments."""
+    changed: dict[str, str] = {}
+    for name, kind, column, meaning, about in tx.conn.exec_driver_sql(_OURS):
+        told = meanings().get(name)
+        if told is None:
+            continue
+        if told.about != about:
+            changed[f"{kind} {name}"] = told.about
+        if column in told.columns and told.columns[column] != meaning:
+            changed[f'COLUMN {name}."{column}"'] = told.columns[column]
+    for what, text in changed.items():
+        tx.conn.exec_driver_sql(f"COMMENT ON {what} IS {_quoted(text)}")
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''").replace("%", "%%") + "'"

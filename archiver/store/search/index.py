@@ -1,0 +1,200 @@
+"""Keeps the index over what was said up with the archive, behind the ingest, which it never slows down.
+
+Triggers put each stored page into `search_queue` within its own transaction. So the queue is exactly what the index
+lacks, whatever commits late.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from archiver.errors import DatabaseUnavailable
+from archiver.store import troubles
+from archiver.store.engine import Tx
+from archiver.store.schema import (
+    message_bodies,
+    message_revisions,
+    messages,
+    pages,
+    revision_bodies,
+    search_queue,
+    search_texts,
+)
+from archiver.store.search import text as terms
+
+m, b, r, rb, t = messages.c, message_bodies.c, message_revisions.c, revision_bodies.c, search_texts.c
+QUEUED = sa.select(search_queue.c.page_id)
+SEARCH_INDEX = sa.Table(
+    "search_index", sa.MetaData(), sa.Column("rowid", sa.Integer), sa.Column("search_index", sa.Text)
+)
+"""SQLite's own; PostgreSQL has an index on search_texts."""
+
+_TEXT_COLUMNS = [column.name for column in search_texts.columns]
+_RACES = 10
+_PAGES_AT_ONCE, _MESSAGES_AT_ONCE = 200, 2_000
+
+
+class Lag(NamedTuple):
+    """What the index has not come to yet, and since when; `since_ms` is None when that is nothing."""
+
+    pages: int
+    messages: int
+    since_ms: int | None
+
+
+def lag(tx: Tx) -> Lag:
+    p = pages.c
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(p.new + p.changed), 0), sa.func.min(p.fetched_at))
+    row = tx.conn.execute(query.where(p.id.in_(QUEUED))).one()
+    return Lag(row[0], int(row[1]), row[2])
+
+
+def index(tx: Tx) -> int | None:
+    """Take the next pages into the index, all in this transaction; gives how many texts that were, None at the end."""
+    claimed = _claim(tx)
+    if not claimed:
+        return None
+    indexed = _index_pages(tx, list(dict.fromkeys(page_id for _, page_id in claimed)))
+    tx.conn.execute(search_queue.delete().where(search_queue.c.id.in_([number for number, _ in claimed])))
+    return indexed
+
+
+def _index_pages(tx: Tx, page_ids: Sequence[int]) -> int:
+    """A page may stand in the queue twice, and another process may be at work on it by its other entry: who comes
+    second waits for the first one, and looks again for what the index lacks.
+    """
+    for _ in range(_RACES):
+        texts = [text for query in (_new_bodies(page_ids), _new_revisions(page_ids)) for text in searchable(tx, query)]
+        rows = sorted(
+            (app_id, msg_id, revision, position, part, timestamp_ms, piece)
+            for app_id, msg_id, revision, position, timestamp_ms, text in texts
+            if text
+            for part, piece in enumerate(terms.parts(text))
+        )
+        try:
+            with tx.savepoint() if tx.postgres else nullcontext():
+                _append(tx, rows)
+        except DBAPIError as error:
+            if not troubles.is_duplicate(error):
+                raise
+        else:
+            return len(texts)
+    raise DatabaseUnavailable("others indexed the same pages again and again between look and write")
+
+
+def _claim(tx: Tx) -> list[tuple[int, int]]:
+    """The oldest entries of the queue; another process that indexes passes them over."""
+    q = search_queue.c
+    count = sa.func.coalesce(pages.c.new + pages.c.changed, 0)
+    size = sa.select(count).where(pages.c.id == q.page_id).scalar_subquery()
+    query = sa.select(q.id, q.page_id, size).order_by(q.id).limit(_PAGES_AT_ONCE).with_for_update(skip_locked=True)
+    claimed: list[tuple[int, int]] = []
+    total = 0
+    for number, page_id, count in tx.conn.execute(query):
+        claimed.append((number, page_id))
+        total += count
+        if total >= _MESSAGES_AT_ONCE:
+            break
+    return claimed
+
+
+_Text = tuple[int, str, int, int, int, str]
+"""app_id, msg_id, revision, position, timestamp_ms, and what is searched."""
+
+
+def _new_bodies(page_ids: Sequence[int]) -> sa.Select[Any]:
+    """The bodies that came with these pages and are not indexed: a page comes again when a record was requeued."""
+    known = sa.select(t.part).where(t.app_id == m.app_id, t.msg_id == m.msg_id, t.revision == 0)
+    return bodies_of().where(m.page_id.in_(page_ids), ~known.correlate(messages).exists())
+
+
+def _new_revisions(page_ids: Sequence[int]) -> sa.Select[Any]:
+    """The same of revisions."""
+    known = sa.select(t.part).where(t.app_id == r.app_id, t.msg_id == r.msg_id, t.revision == r.revision)
+    return revisions_of().where(r.page_id.in_(page_ids), ~known.correlate(message_revisions).exists())
+
+
+def bodies_of() -> sa.Select[Any]:
+    return (
+        sa.select(m.app_id, m.msg_id, sa.literal_column("0"), b.position, m.timestamp_ms)
+        .add_columns(b.text, b.filename, b.addr, sa.cast(b.extra, sa.Text))
+        .join_from(messages, message_bodies, sa.and_(b.app_id == m.app_id, b.msg_id == m.msg_id))
+        .execution_options(yield_per=5_000)
+    )
+
+
+def revisions_of() -> sa.Select[Any]:
+    same = (rb[name] == r[name] for name in ("app_id", "msg_id", "revision"))
+    return (
+        sa.select(r.app_id, r.msg_id, r.revision, rb.position, m.timestamp_ms)
+        .add_columns(rb.text, rb.filename, rb.addr, sa.cast(rb.extra, sa.Text))
+        .join_from(message_revisions, messages, sa.and_(r.app_id == m.app_id, r.msg_id == m.msg_id))
+        .join(revision_bodies, sa.and_(*same))
+        .execution_options(yield_per=5_000)
+    )
+
+
+def searchable(tx: Tx, query: sa.Select[Any]) -> Iterator[_Text]:
+    for app_id, msg_id, revision, position, timestamp_ms, *told in tx.conn.execute(query):
+        yield app_id, msg_id, revision, position, timestamp_ms, terms.searchable(*told)
+
+
+def _append(tx: Tx, rows: list[tuple[Any, ...]]) -> None:
+    """Add rows of search_texts, and what they are found by."""
+    if tx.postgres:
+        tx.append(search_texts, _TEXT_COLUMNS[:-1], rows)  # its index makes the bigrams
+        return
+    numbered = [(*row, number) for row, number in zip(rows, _numbers(tx, [row[5] for row in rows]), strict=True)]
+    tx.append(search_texts, _TEXT_COLUMNS, numbered)
+    # In their order: for each step back SQLite would begin another part of the index.
+    pairs = sorted((number, " ".join(terms.bigrams(text))) for *_, text, number in numbered)
+    tx.append(SEARCH_INDEX, ("rowid", "bigrams"), pairs)
+
+
+# SQLite's index knows of a text nothing but its number, and tells numbers in their order: so they follow the stamps.
+_A_STAMP = 2**20
+_STAMPS = 2**43 - 4
+_RUN_ON_MS = 1_000
+"""Where a stamp has more texts than numbers, these run on into the next stamps; so far, they are looked for there."""
+
+
+def numbers_between(first_ms: int, last_ms: int) -> tuple[int, int]:
+    """What the numbers of texts with these stamps lie between: from the first to before the second."""
+    return _first_number(first_ms), _first_number(last_ms + _RUN_ON_MS) + 2 * _A_STAMP
+
+
+def first_of_same(number: Any) -> Any:
+    """The first number of the same stamp; in Python or in SQL."""
+    return number - number % _A_STAMP
+
+
+def _first_number(timestamp_ms: int) -> int:
+    """Of a stamp; all before 1970 are one, and all from the year 2248 on."""
+    return min(max(timestamp_ms, 0), _STAMPS) * _A_STAMP
+
+
+def _numbers(tx: Tx, stamps_ms: Sequence[int]) -> Iterator[int]:
+    """A free number for each text, by its stamp."""
+    starts = {_first_number(stamp_ms) for stamp_ms in stamps_ms}
+    free = _free_numbers(tx, starts)
+    for stamp_ms in stamps_ms:
+        start = _first_number(stamp_ms)
+        while free[start] == start + _A_STAMP:
+            start += _A_STAMP
+            free = _free_numbers(tx, {start}) | free
+        yield free[start]
+        free[start] += 1
+
+
+def _free_numbers(tx: Tx, starts: Collection[int]) -> dict[int, int]:
+    """The first free number of each of these stamps, which are given and told by their first numbers."""
+    start = sa.func.json_each(json.dumps(sorted(starts))).table_valued("value").c.value
+    last = sa.select(sa.func.max(t.number)).where(t.number.between(start, start + (_A_STAMP - 1)))
+    free = sa.func.coalesce(last.correlate_except(search_texts).scalar_subquery() + 1, start)
+    return {row[0]: row[1] for row in tx.conn.execute(sa.select(start, free))}

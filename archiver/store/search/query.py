@@ -1,0 +1,275 @@
+"""Finds what was said: by the index, and by reading what the index lacks, so that one that lags loses nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.store.engine import Tx, among
+from archiver.store.read import filters
+from archiver.store.read.filters import Filter
+from archiver.store.schema import apps, iso, message_bodies, message_revisions, messages, revision_bodies, search_texts
+from archiver.store.search import index
+from archiver.store.search import text as terms
+from archiver.store.search.index import QUEUED, SEARCH_INDEX, bodies_of, revisions_of, searchable
+
+_ALL, _ALWAYS = 2**62, (-(2**63), 2**63 - 1)
+_READ_FIRST, _READ_AT_MOST = 1_000, 40_000
+"""So many of the latest texts are read before the index is asked, and where these promise enough, at most so many."""
+_ROOM = "SET LOCAL work_mem = '64MB'"
+"""PostgreSQL's own 4 MB hold the places of 50,000 pages; beyond, it makes the pairs of all that is in a page anew."""
+
+m, b, r, rb, t = messages.c, message_bodies.c, message_revisions.c, revision_bodies.c, search_texts.c
+
+
+class Place(NamedTuple):
+    """Where a text was found, in the order in which hits are told: the latest first."""
+
+    timestamp_ms: int
+    app_id: int
+    msg_id: str
+    revision: int
+    """0: the message as it was first archived."""
+    position: int
+
+    def order(self) -> tuple[int, int, str, int, int]:
+        return (-self.timestamp_ms, self.app_id, self.msg_id, self.revision, self.position)
+
+
+class Hit(NamedTuple):
+    """A body in which a text was found, with its message; the names are those of the view messages_readable."""
+
+    app: str
+    msg_id: str
+    revision: int
+    sent_at: str | None
+    sender: str | None
+    recipient: str | None
+    conversation: str | None
+    chat_type: str | None
+    body_position: int
+    body_type: str
+    text: str | None
+    filename: str | None
+    addr: str | None
+    extra: str | None
+    """JSON text, without the secrets of files."""
+
+
+def find(tx: Tx, query: str, wanted: Filter, most: int | None) -> list[Place]:
+    """Where a normalised text is found, the latest first, at most `most` places."""
+    told = _newest(tx, query, wanted, most) if most else None
+    found = {*(_indexed(tx, query, wanted, most) if told is None else told), *_waiting(tx, query, wanted)}
+    return sorted(found, key=Place.order)[:most]
+
+
+def holding(tx: Tx, query: str, wanted: Filter) -> sa.ColumnElement[bool]:
+    """The condition on `messages` for those that hold a normalised text, in any body or revision."""
+    found: dict[int, set[str]] = {}
+    for place in find(tx, query, wanted, None):
+        found.setdefault(place.app_id, set()).add(place.msg_id)
+    each = (sa.and_(m.app_id == app_id, tx.among(m.msg_id, sorted(ids))) for app_id, ids in found.items())
+    return sa.or_(sa.false(), *each)
+
+
+def _indexed(tx: Tx, query: str, wanted: Filter, most: int | None) -> list[Place]:
+    found = _filtered(tx, _by_index(tx.postgres), t, wanted)
+    if tx.postgres:
+        tx.conn.exec_driver_sql(_ROOM)
+        return _places(tx, found, {"query": query, "most": _ALL if most is None else most})
+    told: list[Place] = []
+    for numbers in _numbers(tx, query, wanted, most):
+        told += _places(tx, found, {"query": query, "most": _ALL, "numbers": json.dumps(numbers)})
+        if most is not None and len(told) >= most:
+            break
+    return told
+
+
+def _numbers(tx: Tx, query: str, wanted: Filter, most: int | None) -> Iterator[list[int]]:
+    """What SQLite's index says, the latest first, in lists that end where a stamp ends; `most`: so many may do.
+
+    Numbers follow the stamps, so that the latest hundred of a frequent word are as near as those of a rare one.
+    """
+    pairs, beginnings = terms.asked(query)
+    words = " ".join([_quoted(pair) for pair in pairs] + [f"{_quoted(beginning)} *" for beginning in beginnings])
+    least, after = _number_range(wanted)
+    size = _ALL if beginnings or most is None else 2 * most  # of beginnings, it makes the whole list for any part of it
+    while True:
+        values = {"words": words, "least": least, "after": after, "size": size}
+        numbers = list(tx.conn.scalars(_LATEST_NUMBERS, values))
+        complete = len(numbers) < size
+        if not complete:
+            after = index.first_of_same(numbers[-1])
+            numbers += tx.conn.scalars(_LATEST_NUMBERS, {**values, "least": after, "after": numbers[-1], "size": _ALL})
+        yield numbers
+        if complete:
+            return
+        size = min(4 * size, _READ_AT_MOST)
+
+
+def _number_range(wanted: Filter) -> tuple[int, int]:
+    """The numbers that texts within this filter's times can have: from the first to before the second."""
+    return index.numbers_between(*(filters.range_ms(wanted) or _ALWAYS))
+
+
+def _newest(tx: Tx, query: str, wanted: Filter, most: int) -> list[Place] | None:
+    """The same by reading the latest texts, where many of them hold it; None where the index is the better way.
+
+    What an index says of a frequent word must all be read for the sake of the latest hundred; but for what SQLite's
+    says of pairs.
+    """
+    if wanted.sender or wanted.recipient or wanted.conversation or not (tx.postgres or terms.asked(query)[1]):
+        return None
+    # Of stamps, or of numbers.
+    first, last = (filters.range_ms(wanted) or _ALWAYS) if tx.postgres else _number_range(wanted)
+    walk = _filtered(tx, *_by_time(tx.postgres), wanted)
+    values = {"query": query, "most": most, "first": first, "last": last}
+    found = _places(tx, walk, {**values, "texts": _READ_FIRST})
+    if 0 < len(found) < most:
+        promising = _READ_FIRST * most * 3 // (2 * len(found))
+        if promising <= _READ_AT_MOST:
+            found = _places(tx, walk, {**values, "texts": promising})
+    return found if len(found) == most else None
+
+
+def _places(tx: Tx, found: sa.Select[Any], values: Mapping[str, Any]) -> list[Place]:
+    return list(map(Place._make, tx.conn.execute(found, values).all()))
+
+
+_Texts = sa.ColumnCollection[str, sa.ColumnElement[Any]]
+"""The columns of search_texts, or of some of its rows."""
+
+
+def _holding(texts: _Texts, *, postgres: bool) -> sa.Select[Any]:
+    """Which of these texts hold :query, at most :most, the latest first."""
+    position_of, query = sa.func.strpos if postgres else sa.func.instr, sa.bindparam("query", type_=sa.Text)
+    before = search_texts.alias("before")
+    again = sa.select(before.c.part).where(
+        *(before.c[name] == texts[name] for name in ("app_id", "msg_id", "revision", "position")),
+        before.c.part < texts.part,
+        position_of(before.c.text, query) > 0,
+    )
+    once = sa.or_(texts.part == 0, ~again.correlate_except(before).exists())  # the parts of a long text overlap
+    msg_id = sa.collate(texts.msg_id, "C") if postgres else texts.msg_id  # as Python sorts, in any locale
+    order = (texts.timestamp_ms.desc(), texts.app_id, msg_id, texts.revision, texts.position)
+    found = sa.select(*(texts[name] for name in Place._fields)).order_by(*order)
+    return found.where(position_of(texts.text, query) > 0, once).limit(sa.bindparam("most", type_=sa.BigInteger))
+
+
+@cache  # to make a statement takes longer than to run it
+def _by_index(postgres: bool) -> sa.Select[Any]:
+    if postgres:
+        vector = sa.func.array_to_tsvector(sa.func.archive_bigrams(t.text))
+        matches = vector.bool_op("@@")(sa.func.archive_query(sa.bindparam("query", type_=sa.Text)))
+    else:
+        numbers = sa.func.json_each(sa.bindparam("numbers", type_=sa.Text)).table_valued("value")
+        matches = t.number.in_(sa.select(numbers.c.value))
+    return _holding(t, postgres=postgres).where(matches)
+
+
+_LATEST_NUMBERS = (
+    sa.select(SEARCH_INDEX.c.rowid)
+    .where(
+        SEARCH_INDEX.c.search_index.op("MATCH")(sa.bindparam("words", type_=sa.Text)),
+        SEARCH_INDEX.c.rowid >= sa.bindparam("least", type_=sa.BigInteger),
+        SEARCH_INDEX.c.rowid < sa.bindparam("after", type_=sa.BigInteger),
+    )
+    .order_by(SEARCH_INDEX.c.rowid.desc())
+    .limit(sa.bindparam("size", type_=sa.BigInteger))
+)
+
+
+@cache
+def _by_time(postgres: bool) -> tuple[sa.Select[Any], _Texts]:
+    """Among the latest :texts between :first and :last, and what has the stamp of the last of these."""
+    first, last, texts = (sa.bindparam(name, type_=sa.BigInteger) for name in ("first", "last", "texts"))
+    by = t.timestamp_ms if postgres else t.number
+    latest = sa.select(search_texts).where(by.between(first, last)).order_by(by.desc())
+    if postgres:
+        some = latest.fetch(texts, with_ties=True).subquery("latest")
+        return _holding(some.c, postgres=True), some.c
+    edge = latest.with_only_columns(index.first_of_same(t.number)).offset(texts).limit(1).scalar_subquery()
+    return _holding(t, postgres=False).where(t.number.between(sa.func.coalesce(edge, first), last)), t
+
+
+def _quoted(word: str) -> str:
+    return '"' + word.replace('"', '""') + '"'
+
+
+def _filtered(tx: Tx, query: sa.Select[Any], texts: _Texts, wanted: Filter) -> sa.Select[Any]:
+    if wanted.sender or wanted.recipient or wanted.conversation:
+        same = m.app_id == texts.app_id, m.msg_id == texts.msg_id
+        of_these = sa.select(m.page_id).where(*same, *filters.of_envelopes(tx, wanted))
+        query = query.where(of_these.correlate_except(messages).exists())
+    if wanted.app is not None:  # + 0: or SQLite takes the index that begins with app_id
+        query = query.where((texts.app_id + 0).in_(filters.app_ids(tx, wanted.app)))
+    if limits := filters.range_ms(wanted):
+        query = query.where(texts.timestamp_ms.between(*limits))
+    return query.where(_typed(texts, wanted)) if wanted.types else query
+
+
+def _typed(texts: _Texts, wanted: Filter) -> sa.ColumnElement[bool]:
+    """The type of the very body that was found, whether of the first copy or of a revision."""
+    keys = ("app_id", "msg_id", "position")
+    first = sa.select(b.type).where(*(b[name] == texts[name] for name in keys), b.type.in_(wanted.types))
+    later = sa.select(rb.type).where(
+        *(rb[name] == texts[name] for name in keys), rb.revision == texts.revision, rb.type.in_(wanted.types)
+    )
+    return sa.or_(
+        sa.and_(texts.revision == 0, first.correlate_except(message_bodies).exists()),
+        later.correlate_except(revision_bodies).exists(),
+    )
+
+
+_WAITING = QUEUED.distinct()
+
+
+def _waiting(tx: Tx, query: str, wanted: Filter) -> Iterator[Place]:
+    """The same of what waits for the index, read as it is."""
+    # As values, so that it is planned by what is in it: mostly nothing.
+    waiting = list(tx.conn.scalars(_WAITING))
+    if not waiting:
+        return
+    conditions = filters.of_envelopes(tx, wanted)
+    for bodies, page_id, kind in ((bodies_of(), m.page_id, b.type), (revisions_of(), r.page_id, rb.type)):
+        of_these = bodies.where(page_id.in_(waiting), *conditions)
+        if wanted.types:
+            of_these = of_these.where(kind.in_(wanted.types))
+        for app_id, msg_id, revision, position, timestamp_ms, text in searchable(tx, of_these):
+            if query in text:
+                yield Place(timestamp_ms, app_id, msg_id, revision, position)
+
+
+_SHOWN = [name for name in Hit._fields if name not in ("revision", "sent_at", "extra")]
+_VIEWS: tuple[tuple[str, sa.ColumnElement[int]], ...] = (
+    ("messages_readable", sa.literal_column("0")),
+    ("revisions_readable", sa.column("revision")),
+)
+
+
+@cache
+def _shown(view: str, revision: sa.ColumnElement[int], postgres: bool) -> sa.Select[Any]:
+    told = sa.table(view, *(sa.column(name) for name in (*_SHOWN, "extra")))
+    app, msg_id, *others = (told.c[name] for name in _SHOWN)
+    found = sa.select(apps.c.id, app, msg_id, revision, sa.null(), *others, sa.cast(told.c.extra, sa.Text))
+    these = apps.c.id.in_(sa.bindparam("app_ids", expanding=True)), among(msg_id, "msg_ids", postgres=postgres)
+    return found.join_from(told, apps, apps.c.name == app).where(*these)
+
+
+def hits(tx: Tx, places: Sequence[Place]) -> list[Hit]:
+    """What was found at these places, in their order."""
+    found: dict[tuple[int, str, int, int], Hit] = {}
+    for revised, view in enumerate(_VIEWS):
+        of_these = [place for place in places if bool(place.revision) == bool(revised)]
+        if of_these:
+            msg_ids = json.dumps(sorted({place.msg_id for place in of_these}))
+            asked = {"app_ids": sorted({place.app_id for place in of_these}), "msg_ids": msg_ids}
+            for app_id, *told in tx.conn.execute(_shown(*view, tx.postgres), asked).all():
+                hit = Hit._make(told)
+                found[app_id, hit.msg_id, hit.revision, hit.body_position] = hit
+    chosen = [(place, found[place.app_id, place.msg_id, place.revision, place.position]) for place in places]
+    return [hit._replace(sent_at=iso(place.timestamp_ms)) for place, hit in chosen]
