@@ -32,6 +32,8 @@ ATTEMPTS_BEFORE_BLAME, ATTEMPTS_BEFORE_SPLIT = 3, 2
 
 _FIRST_BACKOFF_MS, _LONGEST_BACKOFF_MS = 5 * SECOND_MS, MINUTE_MS
 _FIRST_MISSING_MS = 5 * MINUTE_MS
+_FAILS_FOR_LONG_MS = 10 * MINUTE_MS
+"""Cut down in a single pull, a millisecond would be called stuck by a few answers of a provider that fails often."""
 
 
 class Fate(Enum):
@@ -112,7 +114,7 @@ class Setback:
                 suspect_ms = None if isinstance(error, WalkFailed) else now_ms
                 windows.retry(tx, lower, str(error), at_ms=None, keep_progress=False, failed_at=suspect_ms)
                 return Fate.CUT
-            if parts is None and (self._hourly or self._others_close(tx)):
+            if parts is None and self._cannot_be_walked(tx, error, now_ms):
                 self._get_stuck(tx, error)
                 return Fate.LATER
         at_once = self.advanced and isinstance(error, WalkFailed | ProviderUnavailable | RequestRefused)
@@ -143,8 +145,15 @@ class Setback:
         enough = self.claim.attempts >= (ATTEMPTS_BEFORE_BLAME if single else ATTEMPTS_BEFORE_SPLIT)
         return enough and blame.others_succeed(tx, self.claim, self.claim.failed_ms)
 
-    def _others_close(self, tx: Tx) -> bool:
-        return self.claim.failed_ms is not None and blame.others_close(tx, self.claim, self.claim.failed_ms)
+    def _cannot_be_walked(self, tx: Tx, error: ArchiverError, now_ms: int) -> bool:
+        """Whether a window that is to blame, and cannot be cut, is no passing trouble."""
+        if self._hourly:
+            return True  # it has failed for hours, or it would not be to blame
+        failed_ms = now_ms if self.claim.failed_ms is None else self.claim.failed_ms
+        # What a whole answer shows, a loop or disorder, is no trouble of the moment.
+        if not isinstance(error, WalkFailed) and now_ms - failed_ms < _FAILS_FOR_LONG_MS:
+            return False
+        return self.claim.failed_ms is not None and blame.others_close(tx, self.claim, failed_ms)
 
     def _hour_is_to_blame(self, tx: Tx, *, missing: bool = False) -> bool:
         enough = self.claim.attempts >= ATTEMPTS_BEFORE_BLAME

@@ -100,11 +100,12 @@ class Oracles(logging.Handler):
             origin_ms = self._all("SELECT origin_ms FROM sources")[0][0]
             if longest and origin_ms <= record.stamp_ms < mark[2] and record.lateness_ms <= longest:
                 number = 1 + len(self.audits_ms)
-                by_order = self._all(
-                    f"SELECT by_order FROM windows WHERE pass = {number}"
+                by_order, state = self._all(
+                    f"SELECT by_order, state FROM windows WHERE pass = {number}"
                     f" AND lo_ms <= {record.stamp_ms} AND hi_ms > {record.stamp_ms}"
-                )[0][0]
-                self._excuse(record, "O11", "the longest audit", bool(by_order) and trusted)
+                )[0]
+                if state != "skipped":  # listed as what nobody could look at
+                    self._excuse(record, "O11", "the longest audit", bool(by_order) and trusted)
 
     def _excuse(self, record: Record, oracle: str, where: str, by_order: bool) -> None:
         """Disorder that looks sorted cannot be seen; what was closed by order is reopened once it shows."""
@@ -200,7 +201,8 @@ class Oracles(logging.Handler):
             self.fail("O8", f"the watermark says {self.mark}, the windows {(from_ms, until_ms, audited_ms)}")
 
     def _tiles(self, number: int) -> list[tuple[int, ...]]:
-        states = ", ".join(f"'{state}'" for state in TILING)
+        # An audit goes on behind what it could not look at, which is listed.
+        states = ", ".join(f"'{state}'" for state in (*TILING, *(["skipped"] if number > 1 else [])))
         return self._all(f"SELECT lo_ms, hi_ms FROM windows WHERE pass = {number} AND state IN ({states})")
 
     def _reach(self, number: int, until_ms: int) -> int:

@@ -27,11 +27,11 @@ from archiver.pull.context import Ground
 from archiver.pull.setbacks import Fate, Setback
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.sources.easemob.hourly import HourlySource
-from archiver.store import apps, runs, windows
+from archiver.store import apps, pages, runs, windows
 from archiver.store.schema import windows as table
 from archiver.store.windows import LIVE, Claim, Terms, Wanted
 from tests.conftest import Database
-from tests.store.conftest import open_database
+from tests.store.conftest import open_database, page_of
 
 LAG_MS = 10 * MINUTE_MS
 TERMS = Terms("somebody", 60_000)
@@ -81,6 +81,7 @@ class Scene:
             windows.plan(tx, self.key, 1, LIVE, LAG_MS, [Window(lo_ms, lo_ms + HOUR_MS)])
             other = windows.claim(tx, self.key, Wanted(1, LIVE, lo_ms + HOUR_MS), TERMS)
             assert other is not None
+            pages.insert(tx, other, [page_of()], lo_ms)
             windows.close(tx, other, by_order=False, **{"walked_at": tx.now_ms(), **values})
 
     def give_back(self, claim: Claim, error: ArchiverError, *, advanced: bool = False, may_split: bool = True) -> Fate:
@@ -177,6 +178,18 @@ def test_a_pull_that_has_cut_enough_cuts_no_more(make: Made) -> None:
     scene = make(hourly=False)
     assert scene.give_back(scene.claim(recent(scene)), WalkFailed("a loop"), may_split=False) is Fate.LATER
     assert len(scene.states()) == 1
+
+
+@pytest.mark.parametrize(("failing_ms", "state"), [(MINUTE_MS, "pending"), (11 * MINUTE_MS, "stuck")])
+def test_a_millisecond_that_the_provider_does_not_answer_for_is_stuck_after_a_while(
+    make: Made, failing_ms: int, state: str
+) -> None:
+    """Cut down and tried three times in one pull, it may be the provider that fails now and then."""
+    scene = make(hourly=False)
+    claim = scene.claim(recent(scene, span_ms=1), tries=3, failing_ms=failing_ms)
+    scene.close_another()
+    scene.give_back(claim, ProviderUnavailable("500"))
+    assert scene.states() == [(state, "500")]
 
 
 @pytest.mark.parametrize("others", [False, True])
