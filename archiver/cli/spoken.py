@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from archiver.cli import show
 from archiver.logs import readable, visible
 from archiver.model import Archived, Body, File, Message
+from archiver.rendering import words
 from archiver.sources import decode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,17 +73,9 @@ def _under(text: str) -> Iterator[str]:
 
 def _said(body: Body) -> str:
     """What a body says, in words; its kind unless it is a text."""
-    parts = [value for value in (body.text, body.filename, body.addr) if value]
-    if body.lat is not None and body.lng is not None:
-        parts.append(f"({body.lat:g}, {body.lng:g})")
-    if body.duration is not None:
-        parts.append(f"{body.duration:g} s")
-    if body.file_length is not None:
-        parts.append(f"{body.file_length:,} bytes")
-    if body.extra and (body.type == "custom" or not parts) and 'secret"' not in body.extra:
-        parts.append(body.extra)
-    told = " ".join(parts)
-    return told if body.type == "txt" else f"[{body.type}] {told}".rstrip()
+    kind, parts = words(body)
+    text = " ".join(parts)
+    return text if kind is None else f"[{kind}] {text}".rstrip()
 
 
 def _file(file: File) -> str:

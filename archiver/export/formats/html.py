@@ -15,9 +15,9 @@ from typing import IO, Any
 
 from archiver.export import Decode
 from archiver.export.folder import attachment_path
-from archiver.export.formats.rows import without_secrets
 from archiver.logs import readable, visible
 from archiver.model import Archived, Body, File, Message, Revision
+from archiver.rendering import words
 from archiver.zones import Calendar
 
 _STYLE = """
@@ -108,13 +108,9 @@ def _envelope(each: Archived, calendar: Calendar) -> str:
 
 
 def _said(body: Body) -> str:
-    said = [text(value) for value in (body.text, body.filename, body.addr) if value]
-    if body.lat is not None and body.lng is not None:
-        said.append(f"{body.lat:g}, {body.lng:g}")
-    if body.duration is not None:
-        said.append(f"{body.duration:g} s")
-    kind = "" if body.type == "txt" else f'<span class="kind">[{text(body.type)}]</span> '
-    return kind + (" · ".join(said) or text(without_secrets(body.extra) or ""))
+    kind, parts = words(body)
+    marked = "" if kind is None else f'<span class="kind">[{text(kind)}]</span> '
+    return marked + " · ".join(map(text, parts))
 
 
 def write_index(file: IO[bytes], head: Mapping[str, Any], days: Sequence[Mapping[str, Any]]) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from archiver.model import Archived, Body, File
+from archiver.rendering import without_secrets
 
 NAMES = (
     *("app", "msg_id", "sent_at", "timestamp_ms", "sender", "recipient", "conversation", "chat_type", "direction"),
@@ -14,9 +14,6 @@ NAMES = (
     *("lat", "lng", "addr", "extra", "ext", "attachment_state", "attachment_sha256"),
     *("lateness_ms", "revisions", "lossy", "digest", "archived_at"),
 )
-
-
-_SECRETS = {"secret", "thumb_secret"}
 
 
 def rows(each: Archived) -> Iterator[tuple[Any, ...]]:
@@ -37,23 +34,6 @@ def _of_body(body: Body | None) -> tuple[Any, ...]:
         *(body.type, body.text, body.filename, body.url, body.file_length, body.duration, body.width, body.height),
         *(body.lat, body.lng, body.addr, without_secrets(body.extra)),
     )
-
-
-def without_secrets(extra: str | None) -> str | None:
-    """JSON text without the secrets of files, however deep they lie: a secret that is no text has no column."""
-    if extra is None or ("secret" not in extra and "\\" not in extra):
-        return extra
-    whole = json.loads(extra)
-    left = [whole]
-    while left:
-        value = left.pop()
-        if isinstance(value, dict):
-            for key in _SECRETS & value.keys():
-                del value[key]
-            left += value.values()
-        elif isinstance(value, list):
-            left += value
-    return None if whole == {} else json.dumps(whole, ensure_ascii=False)
 
 
 def _of_file(file: File | None) -> tuple[str | None, str | None]:

@@ -12,14 +12,13 @@ from collections.abc import Iterator
 from unicodedata import is_normalized, normalize
 
 from archiver.errors import UsageError
+from archiver.rendering import SECRET_KEYS
 
 LONGEST_QUERY = 200
 """In characters, normalised: what the parts of a long text overlap by."""
 
 _PART = 8_000
 """Long texts are indexed in parts: a tsvector ends at 1 MiB, and one hostile text must not stop the index."""
-
-SECRET_KEYS = ("secret", "thumb_secret")
 
 # What is not seen: controls, formats (zero width, direction, tags), fillers, selectors, and the substitute for what
 # no column can hold. U+FFFE, U+FFFF and half surrogate pairs can only come from a command line.
