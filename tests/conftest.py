@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import hypothesis
 import psycopg
@@ -34,6 +35,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", scratch())  # also of the workers, which inherit it
+
+
+# Here both databases are what most tests are about, or cost next to nothing; or the room has a rule of its own.
+_BOTH, _OWN_RULE = ("migrations", "store", "unit"), ("attachments", "export")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The short run tries a test of a whole command on one of the databases, half of them on either; the full on both.
+
+    Which one hangs on the test's name alone, so that it stays the same whatever else is collected.
+    """
+    pairs: dict[str, dict[str, pytest.Item]] = {}
+    for item in items:
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+        kind = params.get("database")
+        if kind in ("sqlite", "postgresql") and item.path.parent.name not in (*_BOTH, *_OWN_RULE):
+            pairs.setdefault(item.nodeid.replace(kind, "*"), {})[kind] = item
+    for name, pair in pairs.items():
+        if len(pair) == 2 and not any(item.get_closest_marker("full") for item in pair.values()):
+            pair[("sqlite", "postgresql")[crc32(name.encode()) % 2]].add_marker("full")
 
 
 _skipped: list[str] = []
