@@ -46,14 +46,14 @@ def url(rest: str) -> str:
         raise ValueError(f"has an @ too many; {_ESCAPES}")
     hosts, slash, database = before.partition("/")
     pairs = _hosts(hosts)
-    options = _options(query) if mark else []
+    options = _options(query) if mark else {}
     if len(pairs) > 1 or "%" in hosts:
         names, ports = zip(*pairs, strict=True)
-        options = [f"host={quote(','.join(names), safe=',')}", f"port={','.join(ports)}", *options]
+        options = {"host": quote(",".join(names), safe=","), "port": ",".join(ports)} | options
         hosts = ""
-    return f"postgresql+psycopg://{login}{hosts}{slash or ('/' if options else '')}{database}" + (
-        f"?{'&'.join(options)}" if options else ""
-    )
+    text = "&".join(f"{name}={value}" for name, value in options.items())
+    path = f"{slash or ('/' if text else '')}{database}"
+    return f"postgresql+psycopg://{login}{hosts.removesuffix(':')}{path}{text and '?'}{text}"
 
 
 def _hosts(text: str) -> list[tuple[str, str]]:
@@ -71,15 +71,16 @@ def _is_port(text: str) -> bool:
     return text == "" or (re.fullmatch(r"[0-9]{1,5}", text) is not None and 0 < int(text) < 65536)
 
 
-def _options(query: str) -> list[str]:
-    return [_option(*item.partition("=")) for item in query.split("&") if item]
+def _options(query: str) -> dict[str, str]:
+    """Of one that is given twice the last counts, and it counts more than what stands before the `?`."""
+    return dict(_option(*item.partition("=")) for item in query.split("&") if item)
 
 
-def _option(name: str, equals: str, value: str) -> str:
+def _option(name: str, equals: str, value: str) -> tuple[str, str]:
     if not equals or not re.fullmatch(r"[a-z_]{1,30}", name):
         raise ValueError(f"has a ? that is not followed by options, as in ?sslmode=require; {_ESCAPES}")
     if (name, value) == ("ssl", "true"):  # as JDBC writes it, and libpq reads it
-        return "sslmode=require"
+        return "sslmode", "require"
     if name not in _OPTIONS:
         near = difflib.get_close_matches(name, _OPTIONS, n=1, cutoff=0.75)
         remedy = f"did you mean {near[0]}?" if near else "remove it; a pooler is noticed without"
@@ -91,4 +92,4 @@ def _option(name: str, equals: str, value: str) -> str:
         raise ValueError("port is no number from 1 to 65535, or a list of such, one per host")
     if _WHOLE.fullmatch(name) and not re.fullmatch(r"-?[0-9]{1,9}", plain):
         raise ValueError(f"{name} is not a whole number")
-    return f"{name}={value}"
+    return name, value

@@ -294,7 +294,7 @@ def _read_file(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except ValueError as error:
-        raise ConfigurationError(f"{path}: is not TOML: {error}") from None
+        raise ConfigurationError(f"{path}: is not TOML: {error}{texts.strange(text, str(error))}") from None
 
 
 def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Settings:

@@ -201,10 +201,14 @@ def proxy(value: object) -> SecretStr | None:
     if value is None:
         return None
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    form = r"http://([!-.0-9;-?A-~]+(:[!-.0-9:-?A-~]*)?@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}/?"
-    if not isinstance(text, str) or not re.fullmatch(form, text):
-        raise ValueError("is not the address of a proxy; write http://proxy.example.com:3128, or with user:password@")
-    return SecretStr(text.rstrip("/"))
+    form = r"http://([^\s:/?#@]+(:[^\s/?#@]*)?@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})/?"
+    found = re.fullmatch(form, text) if isinstance(text, str) and text.isascii() else None
+    if found is None or not 0 < int(found[4]) < 65536:
+        raise ValueError(
+            "is not the address of a proxy; write http://proxy.example.com:3128, or with user:password@ before the"
+            " name, in which @ : / ? # % are %40 %3A %2F %3F %23 %25"
+        )
+    return SecretStr(found[0].rstrip("/"))
 
 
 def path_prefix(value: str) -> str:
@@ -218,6 +222,8 @@ def database_url(value: object) -> SecretStr:
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     if not isinstance(text, str) or not text.isprintable() or "://" not in text:
         raise ValueError("is not a database URL; write sqlite:///archive.db or postgresql://user@host/database")
+    if text != text.strip():
+        raise ValueError("has blanks beside it; write sqlite:///archive.db or postgresql://user@host/database")
     scheme, rest = text.split("://", 1)
     if scheme == "sqlite":
         if "?" in rest:
@@ -252,11 +258,11 @@ def secret_url(value: object) -> SecretStr | None:
         return None
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     try:
-        parts = urlsplit(text) if isinstance(text, str) and re.fullmatch(r"[!-~]+", text) else None
-        host, _port = (parts.hostname or "", parts.port) if parts else ("", None)
+        parts = urlsplit(text if isinstance(text, str) and re.fullmatch(r"[!-~]+", text) else "")
+        host, _port = parts.hostname, parts.port
     except ValueError:
-        host = ""
-    if not parts or not host or "@" in parts.netloc or parts.scheme not in ("http", "https"):
+        host = None
+    if not host or "@" in parts.netloc or parts.scheme not in ("http", "https"):
         raise ValueError("is not a URL; write it as https://hooks.example.com/path, without user or password")
     if parts.scheme != "https" and not _is_loopback(host):
         raise ValueError("would be sent unencrypted; write https://")

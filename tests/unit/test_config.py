@@ -137,6 +137,26 @@ def test_what_is_not_toml_is_said_so(tmp_path: Path, text: str) -> None:
     assert "config.toml: is not TOML: " in problem(tmp_path, text)
 
 
+@pytest.mark.parametrize(
+    ("line", "sign"),
+    [
+        ("\u00a0org = 'x'", "U+00A0, no-break space"),
+        ("\u3000org = 'x'", "U+3000, ideographic space"),
+        ("org ＝ 'x'", "U+FF1D, fullwidth equals sign"),
+        ("org = “x”", "U+201C, left double quotation mark"),
+        ("\ufefforg = 'x'", "U+FEFF, zero width no-break space"),
+        ("\x1a", "U+001A, a control character"),
+    ],
+)
+def test_a_sign_that_people_take_for_another_one_is_named(tmp_path: Path, line: str, sign: str) -> None:
+    assert "line 3, column" in (found := problem(tmp_path, f"\n[[apps]]\n{line}\n"))
+    assert f"that line holds {sign}" in found
+
+
+def test_text_of_people_is_not_blamed_for_what_is_wrong_beside_it(tmp_path: Path) -> None:
+    assert "holds U+" not in problem(tmp_path, "a = '数据，库' 1")
+
+
 def test_a_missing_file_points_to_init(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="no such file") as caught:
         config.load(tmp_path / "config.toml", SECRET)
@@ -265,6 +285,10 @@ def test_what_lies_under_run_secrets_is_known_by_either_name(tmp_path: Path, mon
         ("s3cret\n".encode("utf-16"), "UTF-16 text, not UTF-8; save it as UTF-8"),
         ("s3cret\n".encode("utf-16-be"), "UTF-16 text"),
         ("密码\n".encode("gbk"), "not UTF-8 text (line 1)"),
+        ("s3cret\n".encode("utf-32"), "UTF-32 text"),
+        (b'"s3cret"\n', "stands in quotes"),
+        (b"'s3cret'", "stands in quotes"),
+        ("“s3cret”".encode(), "stands in quotes"),
     ],
 )
 def test_what_came_along_with_a_secret_is_refused_before_the_provider_does(
@@ -437,6 +461,11 @@ def test_bad_base_urls(tmp_path: Path, url: str) -> None:
         ("postgresql://u@[::1]:5432/d", "postgresql+psycopg://u@[::1]:5432/d"),
         ("postgresql://u@h1,h2:2/d", "postgresql+psycopg://u@/d?host=h1,h2&port=,2"),
         (
+            "postgresql://u:pw@h:/d?sslmode=require&sslmode=disable",  # no port is the usual one; the last one counts
+            "postgresql+psycopg://u:pw@h/d?sslmode=disable",
+        ),
+        ("postgresql://u@h1,h2/d?port=1,2", "postgresql+psycopg://u@/d?host=h1,h2&port=1,2"),
+        (
             "postgresql://u@[::1]:1,h2:2/d?target_session_attrs=read-write",
             "postgresql+psycopg://u@/d?host=%3A%3A1,h2&port=1,2&target_session_attrs=read-write",
         ),
@@ -474,6 +503,8 @@ def test_good_database_urls(tmp_path: Path, given_url: str, normal: str) -> None
         "postgresql://u@h/d?sslmod=require",
         "postgresql://u@h/d?sslmode=on",
         "postgresql://u@h/d?target_session_attrs=master",
+        "postgresql://u@h/d ",
+        "sqlite:///archive.db ",
         "postgresql://u@h/d?connect_timeout=5s",
         "postgresql://u@/d?host=h&port=1x",
     ],
@@ -619,6 +650,10 @@ def test_alerts_come_from_files_or_the_environment(tmp_path: Path) -> None:
     wrong = problem(tmp_path, text)
     assert "would be sent unencrypted" in wrong
     assert "s3cr3t" not in wrong
+    for url in ("https://[::1/s3cr3t", "https://h:99999/s3cr3t", "https://例え/s3cr3t", "https:/h/s3cr3t"):
+        (tmp_path / "hook").write_text(url)
+        assert "is not a URL" in (wrong := problem(tmp_path, text))
+        assert "s3cr3t" not in wrong
     assert "cannot be read" in problem(tmp_path, text.replace('"hook"', '"nowhere"'))
 
 
@@ -670,9 +705,19 @@ def test_certificates_are_looked_at_before_anything_is_asked(tmp_path: Path) -> 
 
 
 def test_a_proxy_s_password_is_a_secret(tmp_path: Path) -> None:
-    for bad in ("proxy.example.com:3128", "https://proxy:3128", "socks5://proxy:1080", "http://proxy"):
+    for bad in (
+        "proxy.example.com:3128",
+        "https://proxy:3128",
+        "socks5://proxy:1080",
+        "http://proxy",
+        "http://p:99999",
+    ):
         assert "is not the address of a proxy" in problem(tmp_path, f'[http]\nproxy = "{bad}"' + APP)
     found = load(tmp_path, APP, SECRET | {"ARCHIVER_HTTP__PROXY": "http://me:pr0xy-pass@proxy.example.com:3128"})
     assert found.http.proxy_url == "http://me:pr0xy-pass@proxy.example.com:3128"
+    for sign in "/?#@ ä":  # where another reader would see the end of the host
+        wrong = problem(tmp_path, APP, SECRET | {"ARCHIVER_HTTP__PROXY": f"http://me:pr0xy{sign}pass@proxy:3128"})
+        assert "is not the address of a proxy" in wrong
+        assert "pr0xy" not in wrong
     assert "pr0xy-pass" in list(found.secrets())
     assert "pr0xy-pass" not in str(config.describe(found))
