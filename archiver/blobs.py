@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -42,7 +43,8 @@ class Blobs:
     """A store of content, at a `file://` or `s3://` URL; may be used from several threads at once.
 
     Credentials and region of S3 come from the environment (AWS_ACCESS_KEY_ID and so on); `endpoint` is the URL of a
-    service that speaks S3. Every failure of the store is TryAgainLater, and none of them quotes a credential.
+    service that speaks S3. A failure of the store is TryAgainLater, or ConfigurationError where it does not pass by
+    itself; none of them quotes a credential.
     """
 
     def __init__(self, url: str, endpoint: str | None = None) -> None:
@@ -196,11 +198,37 @@ def _told(done: str) -> Iterator[None]:
     except (obstore_errors.UnknownConfigurationKeyError, obstore_errors.InvalidPathError) as error:
         raise ConfigurationError(f"[attachments] store cannot be used: {type(error).__name__}") from None
     except _FAILURES as error:
-        raise TryAgainLater(f"the store of attachments could not be {done}: {_kind(error)}") from None
+        text = f"the store of attachments could not be {done}: {_kind(error)}"
+        number = _errno(error)
+        if number is not None and not host.passes(number):
+            raise ConfigurationError(text, hint="a folder in which the user who runs this may write") from None
+        if number is None and isinstance(error, _FOR_GOOD):
+            raise ConfigurationError(text, hint=_S3_REMEDY) from None
+        raise TryAgainLater(text) from None
+
+
+_FOR_GOOD = (
+    obstore_errors.PermissionDeniedError,
+    obstore_errors.UnauthenticatedError,
+    obstore_errors.NotFoundError,  # of a content it is caught where it arises; here it is the bucket
+    FileNotFoundError,
+)
+_S3_REMEDY = (
+    "the bucket's name in [attachments] store; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and their rights there"
+)
+
+
+def _errno(error: Exception) -> int | None:
+    """The system's number for what a store on this machine failed by: obstore has it in its text alone."""
+    if isinstance(error, OSError):
+        return error.errno
+    found = re.search(r"\(os error ([0-9]+)\)", str(error))
+    return int(found[1]) if found else None
 
 
 def _kind(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+    number = _errno(error)
+    if number is not None:
+        return os.strerror(number)
     status = str(error).partition("non-2xx status code: ")[2][:3]
     return type(error).__name__ + (f" ({status})" if status.isdigit() else "")

@@ -17,6 +17,18 @@ from archiver.errors import TryAgainLater, UsageError
 
 _CANNOT_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EISDIR, errno.EACCES, errno.EPERM)
 _CANNOT_LOCK = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
+_PASSES = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("EAGAIN", "EBUSY", "EDQUOT", "EHOSTDOWN", "EHOSTUNREACH", "EINTR", "EIO", "EMFILE", "ENFILE", "ENOMEM"),
+        *("ENOSPC", "ENOTCONN", "EREMOTEIO", "ESTALE", "ETIMEDOUT", "ETXTBSY"),
+    )
+)
+
+
+def passes(number: int | None) -> bool:
+    """Whether what the system refused by this error may be done later; rights and names somebody has to mend."""
+    return number is None or number in _PASSES
 
 
 def account() -> str:
@@ -56,7 +68,7 @@ def check_temporary_folder() -> None:
             file.write(b"x")
     except OSError as error:
         problem = f"a temporary file cannot be made: {error.strerror or type(error).__name__}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if passes(error.errno):
             raise TryAgainLater(problem, hint="make room there, or name another folder in TMPDIR") from None
         raise UsageError(problem, hint="a folder in TMPDIR in which this account may write") from None
 

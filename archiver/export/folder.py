@@ -27,7 +27,7 @@ log = logging.getLogger("archiver.export.run")
 MANIFEST, CHECKSUM, JOURNAL = "manifest.json", "manifest.json.sha256", "export.journal"
 MESSAGES, ATTACHMENTS = "messages", "attachments"
 _PARTIAL = ".partial"
-_NO_ROOM, _PASSING = (errno.ENOSPC, errno.EDQUOT), (errno.EIO, errno.EINTR, errno.EAGAIN, errno.ESTALE)
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _SUFFIXES = {
     "image/jpeg": "jpg",
     "image/png": "png",
@@ -251,7 +251,7 @@ def _told(path: Path) -> Iterator[None]:
         problem = f"{path}: {error.strerror or type(error).__name__}"
         if error.errno in _NO_ROOM:
             raise TryAgainLater(problem, hint="make room, and run the same command again: whole days stay") from None
-        if error.errno in _PASSING:
+        if host.passes(error.errno):
             raise TryAgainLater(problem) from None
         raise UsageError(problem, hint="another --output, or the rights to write there") from None
 

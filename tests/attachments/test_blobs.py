@@ -6,6 +6,7 @@ import errno
 import hashlib
 import io
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -18,8 +19,9 @@ import obstore
 import pytest
 
 from archiver.blobs import Blobs, name_of
-from archiver.errors import ArchiveIncomplete, TryAgainLater
+from archiver.errors import ArchiveIncomplete, ConfigurationError, TryAgainLater
 from tests.attachments.conftest import KEYS, Shelf
+from tests.postgres import free_port
 
 
 def save(shelf: Shelf, data: bytes) -> tuple[str, bool]:
@@ -114,10 +116,13 @@ def test_a_store_that_fails_says_so_without_any_credential(monkeypatch: pytest.M
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
     missing = Blobs("s3://nowhere-to-be-found/x", s3_endpoint)
-    with pytest.raises(TryAgainLater) as caught:
+    with pytest.raises(ConfigurationError) as caught:
         missing.save(io.BytesIO(b"x"), hashlib.sha256(b"x").hexdigest(), 1)
     assert str(caught.value).startswith("the store of attachments could not be written: ")
+    assert "the bucket's name" in str(caught.value.hint)
     assert "made-up" not in str(caught.value)
+    with pytest.raises(TryAgainLater):
+        Blobs("s3://bucket/x", f"http://127.0.0.1:{free_port()}").digest(hashlib.sha256(b"x").hexdigest())
 
 
 def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
@@ -130,8 +135,22 @@ def test_a_folder_may_have_any_name(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_says_so(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(TryAgainLater, match="could not be opened"):
-        Blobs(f"file://{tmp_path}/taken/x")
+    (tmp_path / "loop").symlink_to("loop")
+    for name in ("taken", "taken/x", "loop", "x" * 300):
+        with pytest.raises(ConfigurationError, match="could not be opened"):
+            Blobs(f"file://{tmp_path}/{name}")
+
+
+@pytest.mark.parametrize("taken", ["incoming", "2d"])
+def test_what_a_folder_refuses_by_its_names_or_rights_is_for_somebody_to_mend(tmp_path: Path, taken: str) -> None:
+    blobs = Blobs(f"file://{tmp_path}/files")
+    (tmp_path / "files" / taken).write_text("a file where a folder belongs")
+    with pytest.raises(ConfigurationError) as caught:
+        blobs.save(io.BytesIO(b"x"), hashlib.sha256(b"x").hexdigest(), 1)
+    assert re.fullmatch(
+        "the store of attachments could not be written: (File exists|Not a directory)", str(caught.value)
+    )
+    assert "may write" in str(caught.value.hint)
 
 
 def test_the_bytes_are_forced_to_the_disk(folder: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
