@@ -1,7 +1,8 @@
 """The drivers' errors as ours: what passes by itself, what somebody has to mend, and what helps against that.
 
 Where PostgreSQL refuses a connection, libpq keeps no SQLSTATE: there the text has to do, in English or in Chinese,
-which are the languages of our users' servers. What is not known is taken for what passes.
+which are the languages of our users' servers; such a text that is not known is taken for what passes. Of errors with a
+code those that pass are known, and any other one would come again.
 """
 
 from __future__ import annotations
@@ -36,22 +37,39 @@ _STATES = {
     "XX001": _RESTORE,
     "XX002": "REINDEX the index that the server's log names",
 }
-"""By SQLSTATE, or its class: what does not pass by itself, and what helps."""
-_PASSES = ("42P05", "25006")
+"""By SQLSTATE, or its class: what helps. An error that is not here and does not pass either gets `_CHANGED`."""
+_CHANGED = "archiver doctor, and the server's log; somebody may have changed the archive's tables"
+_SETTING = "ALTER ROLE or ALTER DATABASE ... RESET that setting, or do not give it in the URL or PGOPTIONS"
+_PASSES = re.compile(
+    r"08...|25...|40...|53...|55...|57...|58...|"
+    r"0A000|26000|34000|42P05|"  # what a connection or a pooler had prepared before something was changed
+    r"23505|"  # another writer was first
+    r"XX000"  # also what Citus says of a node that cannot be reached
+)
+"""Connections, transactions, resources, what others hold, what an operator does, disks."""
 _SAYS_NAMES_ONLY = re.compile(r"42501|42P0[127]|42703|42704|42883|3[DF]000|28...|25006")
 """Where the server's own sentence quotes names, and no value."""
 
 _LOGIN = (
     r"authentication failed|no password supplied|empty password|no pg_hba.conf entry|pg_hba.conf rejects|no such user|"
     r"role .* (does not exist|is not permitted to log in)|"
-    r"认证失败|角色.*不存在|不允许角色|pg_hba.conf 记录|空口令"
+    r"认证( PAM )?失败|角色.*不存在|不允许角色|pg_hba.conf *记录|空口令|有效的客户端认证"
 )
-_NO_DATABASE = r"database .* does not exist|no such database|permission denied for database|数据库.*(不存在|的权限不够)"
+_NO_DATABASE = (
+    r"database .* does not exist|no such database|permission denied for database|not currently accepting connections|"
+    r"invalid database|数据库.*(不存在|的权限不够|当前不接受联接)"
+)
 _OPTION = (
     r"unsupported startup parameter|unrecognized configuration parameter|invalid value for parameter|"
     r"invalid (connection option|URI|\w+ value|integer value|port number)|requires a Boolean value|"
     r"certificate verify failed|(root certificate|private key|certificate) file|server does not support SSL|"
-    r"requirepeer specifies|未认可的配置参数|的值无效"
+    r"requirepeer specifies|definition of service|service file|server certificate for|channel binding required|"
+    r"authentication method requirement|valid client certificate|invalid command-line argument|"
+    r"outside the valid range for parameter|parameter .* cannot be (changed|set)|to set parameter|"
+    r"could not access file|could not load library|invalid response to SSL negotiation|"
+    r"expected authentication request|bouncer config error|"
+    r"未认可的配置参数|的值无效|超出了参数|不能改变参数|参数 .* 不(可以改变|能设置)|设置参数|"
+    r"无法(访问文件|加载库)|无效命令行参数"
 )
 _ON_CONNECTING = {
     _LOGIN: _STATES["28"],
@@ -59,9 +77,6 @@ _ON_CONNECTING = {
     _OPTION: "look at the options in [database] url, and at the environment's PG... variables",
 }
 
-_SQL = re.compile(
-    r"no such (table|column|module|function)|near \"|syntax error|already exists|has no column|too many SQL"
-)
 _MOVED = sqlite3.SQLITE_READONLY_DBMOVED
 
 
@@ -75,10 +90,10 @@ def ours(error: SQLAlchemyError, path: str | None = None) -> DatabaseUnavailable
     if state is None:
         hint = next((helps for pattern, helps in _ON_CONNECTING.items() if re.search(pattern, str(cause))), None)
         return DatabaseUnavailable(text) if hint is None else DatabaseRefused(text, hint=hint)
-    hint = None if state in _PASSES else _STATES.get(state, _STATES.get(state[:2]))
-    if hint is None:
+    helps = _STATES.get(state, _STATES.get(state[:2], _CHANGED))
+    if state not in _STATES and _PASSES.fullmatch(state):
         return DatabaseUnavailable(text, hint=_READ_ONLY if state == "25006" else None)
-    return DatabaseRefused(text, hint=hint)
+    return DatabaseRefused(text, hint=_SETTING if "to set parameter" in text else helps)
 
 
 def _of_sqlite(cause: sqlite3.Error, text: str, path: str) -> DatabaseUnavailable | DatabaseRefused:
@@ -94,16 +109,21 @@ def _of_sqlite(cause: sqlite3.Error, text: str, path: str) -> DatabaseUnavailabl
             return _no_rights(text, path)
         case sqlite3.SQLITE_CANTOPEN if not _may_write(Path(path)):
             return _no_rights(text, path)
-        case sqlite3.SQLITE_ERROR if _SQL.search(str(cause)):
-            return DatabaseRefused(text, hint="archiver doctor; another program's file may lie there")
+        case sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH | sqlite3.SQLITE_TOOBIG:
+            hint = "archiver doctor; that file is another program's, or somebody has changed the archive's tables"
+            return DatabaseRefused(text, hint=hint)
     return DatabaseUnavailable(text)
 
 
 def _may_write(path: Path) -> bool:
-    """As far as rights go: the folder, since SQLite lays files beside its own."""
-    if not os.access(path.parent, os.W_OK | os.X_OK) or path.is_dir():
+    """As far as names and rights go: the file that a path leads to, and its folder, as SQLite lays files beside it."""
+    try:
+        end = path.resolve()
+        if not os.access(end.parent, os.W_OK | os.X_OK) or end.is_dir():
+            return False
+        return not end.exists() or os.access(end, os.R_OK | os.W_OK)
+    except (OSError, RuntimeError):  # too long a name, links in a circle
         return False
-    return not path.exists() or os.access(path, os.R_OK | os.W_OK)
 
 
 def _no_rights(text: str, path: str) -> DatabaseRefused:

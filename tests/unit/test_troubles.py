@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from pathlib import Path
+
 import psycopg
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -20,6 +23,22 @@ FOR_GOOD = [
     "FATAL:  unsupported startup parameter: options",
     'FATAL:  server login failed: FATAL password authentication failed for user "u"',
     'invalid sslmode value: "on"',
+    'FATAL:  database "d" is not currently accepting connections',
+    'FATAL:  cannot connect to invalid database "d"',
+    'FATAL:  -1 is outside the valid range for parameter "geqo_effort" (1 .. 10)',
+    'FATAL:  parameter "shared_buffers" cannot be changed without restarting the server',
+    'FATAL:  permission denied to set parameter "log_statement"',
+    'FATAL:  could not access file "$libdir/plugins/none": No such file or directory',
+    "FATAL:  connection requires a valid client certificate",
+    'definition of service "s" not found',
+    'server certificate for "a" does not match host name "b"',
+    "channel binding required, but server authenticated client without channel binding",
+    'authentication method requirement "scram-sha-256" failed: server did not complete authentication',
+    "received invalid response to SSL negotiation: H",
+    "expected authentication request from server, but received H",
+    '致命错误: 数据库 "d" 当前不接受联接',
+    '致命错误: -1 超出了参数 "geqo_effort" (1 .. 10) 的有效范围',
+    '致命错误: 用户 "u" 认证 PAM 失败',
     '致命错误: 用户 "u" Password 认证失败',
     '致命错误: 角色 "u" 不存在',
     '致命错误: 数据库 "d" 不存在',
@@ -42,6 +61,37 @@ PASSES = [
     '致命错误: 到数据库 "d" 的连接太多',
     '致命错误: 由角色"u"发起的连接太多了',
 ]
+
+
+class Coded(psycopg.OperationalError):
+    """An error that a server names by a code."""
+
+    def __init__(self, state: str) -> None:
+        super().__init__()
+        self.sqlstate = state
+
+
+@pytest.mark.parametrize(
+    ("states", "code"),
+    [
+        ("08006 40001 40P01 53100 53300 55P03 57014 57P01 57P03 58030 25006 25P03 XX000 23505 26000 0A000", 75),
+        ("28P01 3D000 42501 42P01 42703 22003 23502 23514 54000 P0001 21000 44000 XX001 XX002 58P01 99999", 2),
+    ],
+)
+def test_an_error_with_a_code_passes_only_if_it_is_known_to(states: str, code: int) -> None:
+    for state in states.split():
+        refusal = ours(OperationalError("", None, Coded(state)))
+        assert (refusal.exit_code, refusal.hint is not None) == (code, code == 2 or state == "25006"), state
+
+
+@pytest.mark.parametrize("name", ["loop", "dangling", "x" * 300, ".", "none/x.db"])
+def test_a_file_whose_name_leads_nowhere_does_not_open_later(tmp_path: Path, name: str) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "dangling").symlink_to("nowhere/x")
+    error = sqlite3.OperationalError("unable to open database file")
+    error.sqlite_errorcode = sqlite3.SQLITE_CANTOPEN
+    assert ours(OperationalError("", None, error), f"{tmp_path}/{name}").exit_code == 2
+    assert ours(OperationalError("", None, error), f"{tmp_path}/other.db").exit_code == 75
 
 
 @pytest.mark.parametrize(("text", "code"), [*((text, 2) for text in FOR_GOOD), *((text, 75) for text in PASSES)])
