@@ -40,7 +40,7 @@ _OURS = {
     "statement_timeout": "0",  # the driver's waits are bounded here
 }
 """What a role, a database, an environment or another client of a pooler may have set in another way."""
-_OURS_SINCE = {170_000: {"transaction_timeout": "0"}}
+_OURS_SINCE = {170_000: {"transaction_timeout": "0", "restrict_nonsystem_relation_kind": ""}}
 
 
 class Limits(NamedTuple):
@@ -107,6 +107,8 @@ def _watched() -> Any:
         within_s: float | None = None
         """None: whatever time it takes."""
         durable = "on"
+        replays = False
+        """Whether this login's writes pass by all triggers and keys, and so by the queue of text search."""
 
         def wait(self, gen: Any, *rest: Any, **more: Any) -> Any:
             return super().wait(gen if self.within_s is None else self._bounded(gen, self.within_s), *rest, **more)
@@ -190,7 +192,11 @@ def _without_path(options: str) -> tuple[str, str | None]:
 
 
 def _get_to_know(connection: Any, _record: Any) -> None:
-    row = connection.execute("SELECT pg_backend_pid(), current_setting('synchronous_commit')").fetchone()
+    asked = (
+        "SELECT pg_backend_pid(), current_setting('synchronous_commit'), current_setting('session_replication_role')"
+    )
+    row = connection.execute(asked).fetchone()
+    connection.replays = row[2] != "origin"
     if row[0] != connection.info.backend_pid:  # a pooler: the next transaction may be another backend's
         connection.prepare_threshold = None
     if row[1] == "remote_apply":  # which waits for more than `on` does
@@ -225,4 +231,6 @@ def _begin(path: str | None, conn: sa.Connection) -> None:
     told += ["SET LOCAL lock_timeout = '30s'"]
     if not reads:  # whatever the role, the database or the environment say of it
         told += [f"SET LOCAL synchronous_commit = {'off' if kind == 'HASTY' else connection.durable}"]
+        if connection.replays:  # only then, for it takes a right; where that is missing, nothing is written past them
+            told += ["SET LOCAL session_replication_role = 'origin'"]
     conn.exec_driver_sql("; ".join(told))

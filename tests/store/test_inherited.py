@@ -39,6 +39,8 @@ USUAL_IN_CHINA = {
     "default_transaction_isolation": "serializable",
     "default_transaction_deferrable": "on",
     "quote_all_identifiers": "on",
+    "session_replication_role": "replica",
+    "restrict_nonsystem_relation_kind": "view",
     "jit": "on",
     "search_path": "public, pg_catalog",
 }
@@ -62,6 +64,8 @@ OURS = {
     "idle_in_transaction_session_timeout": "1min",
     "synchronous_commit": "on",
     "transaction_isolation": "read committed",
+    "session_replication_role": "origin",
+    "restrict_nonsystem_relation_kind": "",
 }
 NEEDLE, LATITUDE = "针🧵é", 39.12345678901234
 
@@ -148,6 +152,29 @@ def test_what_is_inherited_changes_nothing(
         assert postgres_database.value("SELECT count(*) FROM quarantine") == 0
         ours = {name: value for name, value in OURS.items() if name.lower() in known}
         assert in_a_transaction(database, ours) == ours
+
+
+def test_a_login_that_may_not_undo_what_it_inherits_writes_nothing(
+    postgres: Postgres, postgres_database: Database, make_archive: MakeArchive
+) -> None:
+    """Its writes would pass by the queue of text search, and searches would be silent about what they lack."""
+    name = f"archiver_{postgres_database.url.partition('/archiver_')[2].partition('?')[0]}"
+    login = name.replace("archiver_", "replays_")
+    postgres.run(f"CREATE ROLE {login} LOGIN")
+    for of in ("TABLES", "SEQUENCES"):
+        postgres_database.run(f"GRANT ALL ON ALL {of} IN SCHEMA public TO {login}")
+    postgres.run(f"ALTER ROLE {login} SET session_replication_role = replica")
+    try:
+        archive = make_archive(
+            Database("postgresql", postgres_database.url.replace("postgres@", f"{login}@")), messages=3
+        )
+        assert archive("pull") == 2
+        assert 'permission denied to set parameter "session_replication_role"' in archive.errors
+        assert "RESET that setting" in archive.errors
+        assert postgres_database.value("SELECT count(*) FROM messages") == 0
+    finally:
+        postgres_database.run(f"DROP OWNED BY {login}")
+        postgres.run(f"DROP ROLE {login}")
 
 
 def in_a_transaction(database: Database, names: Iterable[str]) -> dict[str, str]:

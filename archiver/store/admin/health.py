@@ -86,7 +86,10 @@ def risks(tx: Tx) -> list[Risk]:
         known.append(Risk(text, "synchronous_commit = on, for whatever else writes into this database"))
     standbys = int(tx.conn.exec_driver_sql(_STANDBYS).scalar_one())
     if (replays := _setting(tx, "session_replication_role")) != "origin":
-        text = f"session_replication_role is {replays} for this login: the audit log's guard and all keys are off"
+        text = (
+            f"session_replication_role is {replays} for this login: the archiver's own writes are made with origin, "
+            "others' pass by the audit log's guard and all keys"
+        )
         known.append(Risk(text, "ALTER ROLE or ALTER DATABASE ... RESET session_replication_role"))
     names = _setting(tx, "synchronous_standby_names")
     if standbys and not names:
