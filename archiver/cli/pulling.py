@@ -13,7 +13,7 @@ from archiver import connect, status
 from archiver.cli import common
 from archiver.cli.common import INSTANT
 from archiver.config import App, Settings
-from archiver.errors import EXIT_DONE, ArchiverError, UsageError
+from archiver.errors import EXIT_DONE, ArchiverError, DatabaseRefused, DatabaseUnavailable, UsageError
 from archiver.pull import commands
 from archiver.store.engine import Store
 
@@ -44,10 +44,14 @@ def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
             tell_unopened(settings, error)
             raise
         stop = open_things.enter_context(common.stop_on_signals())
-        status.tell_moved_starts(store, status.configured(connect.chosen(settings, name)))
-        code = pull_watched(
-            settings, store, name, stop, plain=common.plain(ctx), command="pull", retry_stuck=retry_stuck
-        )
+        try:
+            status.tell_moved_starts(store, status.configured(connect.chosen(settings, name)))
+            code = pull_watched(
+                settings, store, name, stop, plain=common.plain(ctx), command="pull", retry_stuck=retry_stuck
+            )
+        except (DatabaseRefused, DatabaseUnavailable) as error:
+            tell_unopened(settings, error)
+            raise
         if settings.alerts and not stop.is_set():
             from archiver.service import monitor
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,9 @@ from archiver.http import call
 from archiver.model import SECOND_MS
 from archiver.service import alerts, metrics
 from archiver.service.endpoint import EXPOSITION, Reply
+from archiver.service.reminders import Reminders
 from archiver.service.systemd import Notifier
+from archiver.store.admin import health
 from archiver.store.alerts import News
 from archiver.store.engine import Store
 
@@ -127,6 +130,8 @@ class Watch:
             with self._lock:
                 wrong = [alerts.misconfigured(*key, text) for key, text in self._wrong.items()]
             raise_alerts(self._settings, self._store, look, self._pace, wrong)
+            if look.error is None:
+                _end_reminders(self._settings)
         except DatabaseRefused as error:
             log.error("alerts cannot be remembered: %s", error)
             if self._is_rested(now, self._refused_at):
@@ -168,7 +173,13 @@ def look(settings: Settings, store: Store) -> Look:
     configured = status.configured(settings.apps)
     try:
         report = status.report(store, configured, every_ms=settings.schedule.every_ms)
-        return Look(report["apps"], store.disk())
+        with store.read() as tx:
+            closed = health.read_only(tx)  # reports work all the same, and nothing that is wrong could be noted
+        return (
+            Look(report["apps"], store.disk())
+            if closed is None
+            else Look([], {}, f"{closed.text} (try: {closed.remedy})")
+        )
     except (TryAgainLater, DatabaseRefused) as error:
         return Look([], {}, _with_hint(error))
 
@@ -177,11 +188,11 @@ def _with_hint(error: ArchiverError) -> str:
     return f"{error} (try: {error.hint})" if error.hint else str(error)
 
 
-def send_unkept(settings: Settings, name: str, text: str | None) -> None:
-    """About the database itself: what it cannot remember for us. `text`: None where it has passed."""
+def send_unkept(settings: Settings, name: str, text: str | None) -> bool:
+    """About the database itself: what it cannot remember for us. `text`: None where it has passed. False: not sent."""
     configured = settings.alerts
     if configured is None or configured.webhook is None:
-        return
+        return False
     key = (name, "", "")
     finding = {} if text is None else {key: alerts.Finding(*key, "critical", text)}
     news = [News(key, ended=text is None, since=None)]
@@ -190,12 +201,29 @@ def send_unkept(settings: Settings, name: str, text: str | None) -> None:
         call(configured.webhook.get_secret_value(), payload, connect.way_out(settings))
     except ArchiverError as error:
         log.error("an alert could not be sent: %s", error)
+        return False
+    return True
 
 
 def tell_unopened(settings: Settings, error: ArchiverError) -> None:
-    """The alert of those who could not even open the archive: all of them send it, as nothing can be remembered."""
+    """The alert of those who could not work with the database: from many processes as often as [alerts] repeat says."""
     waits = isinstance(error, TryAgainLater)
-    send_unkept(settings, "ArchiverDatabaseDown" if waits else "ArchiverMisconfigured", _with_hint(error))
+    _remind(settings, "ArchiverDatabaseDown" if waits else "ArchiverMisconfigured", _with_hint(error))
+
+
+def _remind(settings: Settings, name: str, text: str) -> None:
+    if settings.alerts is None:
+        return
+    kept, now = Reminders.of(settings, os.environ), time.time()
+    if kept.is_due(name, settings.alerts.repeat_ms / SECOND_MS, now) and send_unkept(settings, name, text):
+        kept.note(name, now)
+
+
+def _end_reminders(settings: Settings) -> None:
+    """The database works: say so where somebody was alarmed by a process that is gone."""
+    if settings.alerts is not None:
+        for name in Reminders.of(settings, os.environ).end():
+            send_unkept(settings, name, None)
 
 
 def late(look: Look, overdue_ms: int) -> list[str]:
@@ -269,10 +297,11 @@ def tell_after_pull(settings: Settings, store: Store) -> None:
         return
     seen = look(settings, store)
     if seen.error is not None:
-        send_unkept(settings, "ArchiverDatabaseDown", seen.error)
+        _remind(settings, "ArchiverDatabaseDown", seen.error)
         return
     try:
         raise_alerts(settings, store, seen, Pace())
+        _end_reminders(settings)
     except DatabaseRefused as error:
         tell_unopened(settings, error)
     except TryAgainLater as error:

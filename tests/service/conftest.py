@@ -67,6 +67,12 @@ def database(sqlite_template: Path, tmp_path: Path) -> Database:
     return Database("sqlite", f"sqlite:///{tmp_path / 'archive.db'}")
 
 
+@pytest.fixture(autouse=True)
+def _state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a service may keep things."""
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+
+
 @pytest.fixture
 def manager() -> Iterator[Manager]:
     found = Manager(f"@archiver-test-{os.getpid()}-{time.monotonic_ns()}")

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from archiver import config
+from archiver.service import reminders
 from tests.conftest import Database, own_archive
 from tests.flow.conftest import Archive, MakeArchive
 from tests.postgres import Postgres
@@ -34,7 +37,7 @@ COMMANDS = [
 
 def refused(archive: Archive, listener: Listener, remedy: str, *, but: tuple[str, ...] = ()) -> None:
     """All commands end with 2 and say what helps; those that pull have alarmed somebody."""
-    archive.config.write_text(f'[alerts]\nwebhook = "{listener.url}/hook"\n' + archive.config.read_text())
+    alarm(archive, listener, repeat="1ms")
     for command in COMMANDS:
         if command[0] in but:
             continue
@@ -47,6 +50,11 @@ def refused(archive: Archive, listener: Listener, remedy: str, *, but: tuple[str
         for _, body in alarms:
             assert body["alerts"][0]["severity"] == "critical"
             assert re.search(remedy, body["text"])
+
+
+def alarm(archive: Archive, listener: Listener, repeat: str = "1h") -> None:
+    text = f'[alerts]\nwebhook = "{listener.url}/hook"\nrepeat = "{repeat}"\n'
+    archive.config.write_text(text + archive.config.read_text())
 
 
 def elsewhere(archive: Archive, url: str) -> None:
@@ -105,7 +113,7 @@ def test_rights_that_are_missing_are_named(
         assert "permission denied for table alembic_version" in archive.errors
         postgres_database.run(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {login}")
         elsewhere(archive, as_login)
-        archive.config.write_text(f'[alerts]\nwebhook = "{listener.url}/hook"\n' + archive.config.read_text())
+        alarm(archive, listener, repeat="1ms")
         before = len(listener.of("POST"))
         assert archive("pull") == 2
         assert "permission denied for table" in archive.errors
@@ -156,6 +164,59 @@ def test_a_file_that_is_no_database(breaks: Any, remedy: str, archive: Archive, 
     archive.write_config()
     breaks(Path(archive.database.url.removeprefix("sqlite:///")))
     refused(archive, listener, remedy)
+
+
+def heard(listener: Listener) -> list[tuple[str, str]]:
+    return [(body["alerts"][0]["name"], body["alerts"][0]["status"]) for _, body in listener.of("POST")]
+
+
+@pytest.mark.parametrize("place", ["STATE_DIRECTORY", "sqlite", "nowhere"])
+def test_many_pulls_tell_it_once_and_once_that_it_is_over(
+    archive: Archive, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    if place != "STATE_DIRECTORY":
+        monkeypatch.delenv("STATE_DIRECTORY")
+        monkeypatch.setattr(tempfile, "tempdir", "/dev/null/nowhere")
+    archive.write_config()
+    alarm(archive, listener)
+    path = Path(archive.database.url.removeprefix("sqlite:///"))
+    whole = path.read_bytes()
+    no_database(path)
+    if place == "nowhere":
+        reminders.Reminders.of(config.load(archive.config, {}), {}).note("x", 0)
+        (found,) = path.parent.glob(".archiver-told-*")
+        found.unlink()
+        found.symlink_to(tmp_path / "of somebody else")
+    assert [archive("pull") for _ in range(3)] == [2, 2, 2]
+    path.write_bytes(whole)
+    assert [archive("pull") for _ in range(2)] == [0, 0]
+    told = ("ArchiverMisconfigured", "firing")
+    assert heard(listener) == ([told] * 3 if place == "nowhere" else [told, ("ArchiverMisconfigured", "resolved")])
+    assert not (tmp_path / "of somebody else").exists()
+
+
+def test_a_reminder_that_is_old_or_from_the_future_is_due(tmp_path: Path) -> None:
+    kept = reminders.Reminders(tmp_path / "told")
+    assert kept.is_due("x", 60, 1000)
+    kept.note("x", 1000)
+    assert [kept.is_due("x", 60, now) for now in (999, 1000, 1059, 1060)] == [True, False, False, True]
+    assert kept.is_due("y", 60, 1000)
+    (tmp_path / "told").write_text("[1, 2")
+    assert kept.is_due("x", 60, 1000)
+
+
+def test_a_server_that_takes_no_writes_alarms(
+    postgres: Postgres, postgres_database: Database, make_archive: MakeArchive, listener: Listener
+) -> None:
+    """It answers what is asked, so nothing else would notice."""
+    archive = make_archive(postgres_database, messages=3)
+    elsewhere(archive, postgres_database.url + "&options=-cdefault_transaction_read_only%3Don")
+    alarm(archive, listener)
+    assert [archive("pull") for _ in range(2)] == [75, 75]
+    ((_, body),) = listener.of("POST")
+    assert "ArchiverDatabaseDown" in body["text"]
+    assert "default_transaction_read_only is on, set by client (try: RESET it there" in body["text"]
+    assert archive("status") == 0
 
 
 def test_a_folder_that_may_not_be_written(archive: Archive, tmp_path: Path) -> None:
