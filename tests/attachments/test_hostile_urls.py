@@ -225,6 +225,7 @@ QUERIES = (
     *("em-redirect=true&share-secret=Abc_-1", "share-secret=Abc_-1&em-redirect=true", "share-secret=Abc_-1&size=large"),
     *("size=small&share-secret=Abc_-1", "vframe=true&share-secret=Abc_-1", "share-secret=Abc_-1&vframe=true&x=1/2:3"),
     *("em-redirect=true&share-secret=Abc_-1&share-secret=other", "share-secret=Abc%5F-1"),
+    *("em-redirect=true?share-secret=Abc_-1", "em-redirect=true&amp;share-secret=Abc_-1", "share-secret=Abc_-1?x"),
 )
 BARE = ("", "em-redirect=true", "size=large", "size=small", "vframe=true", "a=b", "share-secret=", "a-share-secret=x")
 

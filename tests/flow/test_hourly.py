@@ -181,6 +181,22 @@ def test_what_came_of_a_damaged_file_is_kept_before_the_provider_drops_it(
     assert review.requeue(archive.store, decode, salvage=salvage).resolved == 0
 
 
+def test_what_came_of_a_file_that_is_not_packed_and_cut_is_kept_as_well(make_simulated: MakeSimulated) -> None:
+    """Nothing tells that it is cut before its last record is read."""
+    archive = make(make_simulated, hours=3, age=26, messages=90)
+    bad = archive.server.start_ms + HOUR
+    of_bad = {row.msg_id for row in archive.server.records if bad <= row.timestamp_ms < bad + HOUR}
+    faults = archive.server.faults
+    faults.only, faults.hour_growth = f"{hour_name(bad, 8 * HOUR)}.gz", 0.0
+    faults.hour_inflated, faults.hour_cut = True, 1.0
+    assert archive.pull().exit_code == 75
+    assert archive.stored() == archive.served() - of_bad
+    (entry,) = review.quarantined(archive.store)
+    assert "damaged file, kept as it came" in entry.reason
+    assert review.requeue(archive.store, decode_stored, salvage=salvage).resolved == 1
+    assert 5 < len(archive.stored() & of_bad) < len(of_bad)
+
+
 def test_a_damaged_file_that_comes_well_later_is_settled(make_simulated: MakeSimulated) -> None:
     archive = make(make_simulated, hours=3, age=26, messages=90)
     faults = archive.server.faults

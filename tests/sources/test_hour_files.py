@@ -332,6 +332,8 @@ def test_what_can_be_read_of_a_damaged_file_is_whole_records_and_none_that_may_h
     one, other = gzip.compress(text, mtime=0), gzip.compress(b"\n" + b"\n".join(lines[:5]), mtime=0)
     assert len(list(salvage(one))) == 2000
     assert len(list(salvage(one + b"rubbish"))) == 2000
+    for before in (b"\xef\xbb\xbf", b"\r\n", b"%x\r\n" % len(one), b"HTTP/1.1 200 OK\r\n\r\n"):
+        assert len(list(salvage(before + one + b"\r\n0\r\n\r\n"))) == 2000
     assert len(list(salvage(one + other[:-9]))) >= 2000, "the first member is whole, of the second what comes"
     flipped = bytearray(one)
     flipped[len(one) - 6] ^= 1  # within the checksum: every record may be the wrong one

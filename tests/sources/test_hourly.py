@@ -298,7 +298,7 @@ def test_a_file_that_was_cut_between_two_members_is_not_believed(world: World, s
 
 
 def test_an_error_envelope_in_place_of_a_file(start: Start) -> None:
-    with pytest.raises(AnswerUnusable, match="no record in it can be read"):
+    with pytest.raises(FileMissing, match="no record in it can be read"):
         start(only=FILE, error_200=1.0).walk()
 
 

@@ -33,11 +33,12 @@ _GONE = ("entity_not_found", "file_expired", "storage_object_not_found")
 _ASCII = "".join(map(chr, range(128)))
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _CHATFILE = re.compile(
-    r"https?://(?P<host>[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?"
+    r"(?i:https?)://(?P<host>[A-Za-z0-9._-]{1,253})(?::[0-9]{1,5})?"
     r"(?P<prefix>(?:/[A-Za-z0-9._~-]{1,128}){0,4})/chatfiles/"
     rf"(?P<uuid>{_UUID})(?:\?(?P<query>[A-Za-z0-9._~!$'()*+,;=:@/?&%-]{{0,2048}}))?"
 )
-_SHARE_SECRET = re.compile(r"(?:^|&)share-secret=([^&]*)")
+_SHARE_SECRET = re.compile(r"(?:^|[&?;])share-secret=([^&?;]*)")
+"""`?`: of those who lay a query behind one. `;`: of `&amp;`, where a page was copied."""
 _SECRET = re.compile(r"[!-~]{1,512}")
 
 

@@ -136,6 +136,8 @@ def _inflated(data: bytes) -> bytes:
 
     A member that is damaged within gives nothing: nobody knows where a bit was changed, and what it changed.
     """
+    if not _begins_object(data.removeprefix(codecs.BOM_UTF8)):
+        data = data[max(data.find(_MAGIC + b"\x08"), 0) :]  # what a gateway has put before it: a mark, a line, a length
     for _ in range(_LAYERS):
         if not data.startswith(_MAGIC):
             break

@@ -79,6 +79,11 @@ def read_answer(answer: Answer) -> HourAnswer:
     raise refusal(answer)
 
 
+def _first_bytes(file: IO[bytes]) -> bytes:
+    file.seek(0)
+    return file.read(hour_files.KEPT_BYTES)
+
+
 def _expected(found: Json, server_ms: int | None) -> tuple[SignedLink, ...]:
     try:
         return _links(found)
@@ -183,8 +188,13 @@ class HourlySource:
             yield Step(last.page, None, True, "exhausted", last.file_sha256)
 
     def _read(self, file: _File, server_ms: int | None) -> Iterator[Step]:
-        for page in hour_files.read_pages(file.bytes, page_size=self.page_size, server_ms=server_ms):
-            yield Step(page, None, True, "", file.sha256)
+        try:
+            for page in hour_files.read_pages(file.bytes, page_size=self.page_size, server_ms=server_ms):
+                yield Step(page, None, True, "", file.sha256)
+        except AnswerUnusable as error:  # no trailer told before that this one is not whole
+            missing = FileMissing(str(error))
+            missing.remains = _first_bytes(file.bytes)
+            raise missing from None
 
     def _fetch_files(self, hour: str, stack: ExitStack, progress: Progress) -> tuple[list[_File], int | None]:
         """All files of an hour, whole, before any record of them is believed; a fresh link for each attempt.
@@ -234,8 +244,7 @@ class HourlySource:
             hour_files.verify(file, framed=got.framed, limit=self.inflated_limit, progress=progress)
         except AnswerUnusable as error:
             damaged = FileDamaged(str(error))
-            file.seek(0)
-            damaged.remains = file.read(hour_files.KEPT_BYTES)
+            damaged.remains = _first_bytes(file)
             raise damaged from None
         return _File(file, got.sha256, got.framed)
 
