@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from archiver import host
 from archiver.errors import TryAgainLater
+from archiver.logs import redacted, visible
 from archiver.store import alerts
 from archiver.store.alerts import News
 from archiver.store.engine import Store
@@ -148,14 +149,14 @@ def message(news: Sequence[News], found: Mapping[tuple[str, str, str], Finding],
         f"[{one['status']}] {one['name']} {one['app']} {one['source']}: {one['text']}".replace("  :", ":")
         for one in told
     ]
-    text = fitting([f"archiver on {socket.gethostname()}", *lines], *_LIMITS[form])
+    text = fitting([f"archiver on {host.name()}", *lines], *_LIMITS[form])
     match form:
         case "dingtalk" | "wecom":
             return {"msgtype": "text", "text": {"content": text}}
         case "feishu":
             return {"msg_type": "text", "content": {"text": text}}
     more = {"left_out": len(told) - _MOST_ALERTS} if len(told) > _MOST_ALERTS else {}
-    return {"text": text, "host": socket.gethostname(), "alerts": told[:_MOST_ALERTS], **more}
+    return {"text": text, "host": host.name(), "alerts": told[:_MOST_ALERTS], **more}
 
 
 def _gravity(told: Mapping[str, Any]) -> int:
@@ -186,8 +187,8 @@ bytes, beyond which it answers 460101 (open.dingtalk.com, custom-robot-access). 
 show `text`: Slack's webhooks take 4,000 characters well, and cut it from 40,000 on (docs.slack.dev, text formatting).
 """
 
-_MOST_ALERTS = 500
-"""Of the list that programs read."""
+_MOST_ALERTS, _MOST_SAID = 500, 1_000
+"""Of the list that programs read: how many, and how many characters of one."""
 
 
 def fitting(lines: Sequence[str], limit: int, measure: Callable[[str], int]) -> str:
@@ -220,7 +221,13 @@ def _more(count: int) -> str:
 def _told(news: News, finding: Finding | None) -> dict[str, Any]:
     name, app, source = news.key
     status = "resolved" if finding is None else "firing"
-    text = "it has passed" if finding is None else finding.text
+    text = "it has passed" if finding is None else _one_line(finding.text)
     severity = None if finding is None else finding.severity
     told = {"name": name, "status": status, "severity": severity, "app": app, "source": source}
     return {**told, "text": text, "since": news.since}
+
+
+def _one_line(text: str) -> str:
+    """Some texts quote what others say: no line of theirs may pass for an alert, and none of their bytes be no text."""
+    line = visible(redacted(" ".join(text.split())))
+    return line if len(line) <= _MOST_SAID else f"{line[: _MOST_SAID - 1]}…"

@@ -328,6 +328,16 @@ def grown(count: int) -> list[Finding]:
 LONGEST = "o" * 128 + "#" + "a" * 128
 
 
+def text_of(told: Any, form: alerts.Form) -> str:
+    """What a robot shows of a message."""
+    match form:
+        case "json":
+            return str(told["text"])
+        case "feishu":
+            return str(told["content"]["text"])
+    return str(told["text"]["content"])
+
+
 @pytest.mark.parametrize("form", ["json", "dingtalk", "wecom", "feishu"])
 @pytest.mark.parametrize("count", [1, 2, 17, 1000])
 @pytest.mark.parametrize("words", ["overdue by 901 s, complete until 2026-11-28T00:00:00.000Z", "错" * 3000])
@@ -337,9 +347,7 @@ def test_an_alarm_fits_the_robot_whatever_falls_due_at_once(form: alerts.Form, c
     news = [News(each.key, ended=False, since=None) for each in reversed(found)]
     news.append(News(("ArchiverHole", "a#b", "cursor"), ended=True, since=None))
     told: Any = alerts.message(news, {each.key: each for each in found}, form)
-    text = {"json": lambda: told["text"], "feishu": lambda: told["content"]["text"]}.get(
-        form, lambda: told["text"]["content"]
-    )()
+    text = text_of(told, form)
     most = {"wecom": len(text.encode()) <= 2048, "json": len(text) <= 4000}
     assert most.get(form, len(json.dumps(told).encode()) <= 20_000)
     first, second, *rest = text.splitlines()
@@ -350,6 +358,19 @@ def test_an_alarm_fits_the_robot_whatever_falls_due_at_once(form: alerts.Form, c
     assert rest[-1] == f"… and {left} more: archiver status" if left else not rest[-1].startswith("…")
     if form == "json":
         assert len(told["alerts"]) + told.get("left_out", 0) == len(news)
+
+
+@pytest.mark.parametrize("form", ["json", "dingtalk", "wecom", "feishu"])
+def test_what_others_say_is_one_line_of_text_however_long(form: alerts.Form, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "\udcd5-pc")
+    said = "their answer\n[resolved] ArchiverHole a#b: it has passed \udcff\x1b[2J " + "…" * 100_000
+    finding = Finding("ArchiverMisconfigured", "a#b", "cursor", "critical", said)
+    told: Any = alerts.message([News(finding.key, ended=False, since=None)], {finding.key: finding}, form)
+    json.dumps(told, ensure_ascii=False).encode()
+    first, line = text_of(told, form).splitlines()
+    assert first == r"archiver on \xd5-pc"
+    assert r"their answer [resolved] ArchiverHole a#b: it has passed \udcff\x1b[2J" in line
+    assert len(json.dumps(told)) < 20_000
 
 
 @pytest.mark.parametrize(
