@@ -41,7 +41,7 @@ def is_declared(name: str | None, _kind: str, _parents: object) -> bool:
 
 
 def with_comments() -> sa.MetaData:
-    """What is declared, with the comments that docs/sql.md has for it."""
+    """What is declared, with the comments that docs/schema.md has for it."""
     declared = sa.MetaData(naming_convention=metadata.naming_convention)
     for table in metadata.sorted_tables:
         copy = table.to_metadata(declared)
@@ -70,7 +70,7 @@ def test_the_declared_checks_and_keys_are_there(store: Store) -> None:
 
 
 def test_postgresql_tells_what_everything_means(postgres_database: Database) -> None:
-    """The views, too; and again after docs/sql.md was changed, at the next migrate."""
+    """The views, too; and again after docs/schema.md was changed, at the next migrate."""
     query = (
         "SELECT c.relname, a.attname, col_description(c.oid, a.attnum), obj_description(c.oid) FROM pg_class c"
         " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"

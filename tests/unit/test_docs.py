@@ -26,6 +26,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 TEXTS = {str(page.relative_to(ROOT)): page.read_text(encoding="utf-8") for page in PAGES}
 README, CHINESE, SQL_PAGE = TEXTS["README.md"], TEXTS["README.zh-CN.md"], TEXTS["docs/sql.md"]
+SCHEMA_PAGE = TEXTS["docs/schema.md"]
 SECTIONS: tuple[type[Section], ...] = (Alerts, App, Attachments, Canary, Database, Http, Metrics, Schedule)
 
 
@@ -47,7 +48,7 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[t
 COMMANDS = dict(commands(cli))
 STATEMENTS = [
     pytest.param(sql, id=f"{page}-{number}")
-    for page in ("README.md", "docs/sql.md")
+    for page in ("README.md", "docs/sql.md", "docs/schema.md")
     for number, sql in enumerate(blocks(TEXTS[page], "sql"), 1)
 ]
 
@@ -169,9 +170,9 @@ def test_every_query_that_is_shown_is_right_sql(archive: Store, sql: str) -> Non
 
 
 def section(heading: str) -> str:
-    """What docs/sql.md says under the heading of a table or view."""
-    found = re.search(rf"^### {heading}\n(.*?)(?=^##|\Z)", SQL_PAGE, re.DOTALL | re.MULTILINE)
-    assert found, f"docs/sql.md has no section on {heading}"
+    """What docs/schema.md says under the heading of a table or view."""
+    found = re.search(rf"^### {heading}\n(.*?)(?=^##|\Z)", SCHEMA_PAGE, re.DOTALL | re.MULTILINE)
+    assert found, f"docs/schema.md has no section on {heading}"
     return found[1]
 
 

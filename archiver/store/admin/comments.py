@@ -1,4 +1,4 @@
-"""What tables, views, columns and functions mean, from docs/sql.md into PostgreSQL, which shows it in every client."""
+"""Descriptions of tables, views, columns and functions, copied from docs/schema.md into PostgreSQL as comments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LINK = re.compile(r"\[([^\]]+)\]\([^)]+\)")
 
 
 class Meaning(NamedTuple):
-    """Of a table or view, and of its columns by name."""
+    """The description of a table or view, and of its columns by name."""
 
     about: str
     columns: dict[str, str]
@@ -23,9 +23,9 @@ class Meaning(NamedTuple):
 
 @cache
 def meanings() -> dict[str, Meaning]:
-    """What docs/sql.md says of each table, view and function. In a wheel the page lies inside the package."""
-    inside = _PACKAGE / "sql.md"
-    page = (inside if inside.is_file() else _PACKAGE.parent / "docs" / "sql.md").read_text(encoding="utf-8")
+    """The descriptions in docs/schema.md, by table, view or function. A wheel has the page inside the package."""
+    inside = _PACKAGE / "schema.md"
+    page = (inside if inside.is_file() else _PACKAGE.parent / "docs" / "schema.md").read_text(encoding="utf-8")
     found = {}
     for name, text in re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", page, re.DOTALL | re.MULTILINE):
         about = re.split(r"^\|", text, maxsplit=1, flags=re.MULTILINE)[0]
@@ -57,7 +57,7 @@ WHERE p.pronamespace = quote_ident(current_schema())::regnamespace AND pg_has_ro
 
 
 def write(tx: Tx) -> None:
-    """Write what differs, as far as this login may. PostgreSQL only: SQLite has no comments."""
+    """Update the comments that differ, as far as this login may. PostgreSQL only: SQLite has no comments."""
     changed: dict[str, str] = {}
     for name, kind, column, meaning, about in tx.conn.exec_driver_sql(_OURS):
         told = meanings().get(name)
