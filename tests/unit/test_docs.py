@@ -21,6 +21,7 @@ from archiver.store.admin.ask import ask
 from archiver.store.admin.migrate import upgrade
 from archiver.store.engine import Store, open_store
 from archiver.store.schema import VIEWS, metadata
+from tests import settings_page
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -109,6 +110,10 @@ def test_every_setting_is_in_the_example() -> None:
         assert re.search(rf"^(# )?{key} = |`{key}`", example, re.MULTILINE), key
     for name in ("database", "schedule", "http", "attachments", "metrics", "alerts", "canary"):
         assert re.search(rf"^(# )?\[{name}\]$", example, re.MULTILINE), name
+
+
+def test_the_page_of_settings_is_what_the_settings_say() -> None:
+    assert TEXTS["docs/settings.md"] == settings_page.page(), "make docs"
 
 
 def test_the_configuration_in_the_readme_is_understood(tmp_path: Path) -> None:
