@@ -136,9 +136,19 @@ def test_both_manuals_show_the_same() -> None:
     english, chinese = TEXTS["docs/operations.md"], TEXTS["docs/operations.zh-CN.md"]
     everything = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
     assert everything.findall(english) == everything.findall(chinese)
-    headings, alerts = re.compile(r"^## ([^\u4e00-\u9fff\n]*)", re.MULTILINE), re.compile(r"\*\*(Archiver\w+)")
-    assert [each.strip() for each in headings.findall(chinese)] == headings.findall(english)
-    assert alerts.findall(chinese) == alerts.findall(english)
+    headings, rows = re.compile(r"^#+(?= )", re.MULTILINE), re.compile(r"^\|.*", re.MULTILINE)
+    assert headings.findall(chinese) == headings.findall(english)
+    subjects = re.compile(r"\*\*Archiver\w+|`[^`]+`")
+    for ours, theirs in zip(rows.findall(english), rows.findall(chinese), strict=True):
+        assert subjects.findall(theirs.split("|")[1]) == subjects.findall(ours.split("|")[1])
+
+
+def test_the_log_messages_of_the_manual_are_those_of_the_program() -> None:
+    table = TEXTS["docs/operations.md"].partition("| alert or log message |")[2].partition("\n### ")[0]
+    messages = [text for row in table.splitlines()[2:] for text in re.findall("`([^`]+)`", row.partition(" | ")[0])]
+    source = "".join(path.read_text(encoding="utf-8") for path in Path(archiver.__file__).parent.rglob("*.py"))
+    assert len(messages) > 30
+    assert [text for text in messages if text not in source] == []
 
 
 def test_both_pages_on_sql_ask_the_same_questions() -> None:
