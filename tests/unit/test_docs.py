@@ -160,6 +160,14 @@ def test_both_pages_on_sql_ask_the_same_questions() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", chinese, re.MULTILINE)) == set(VIEWS)
 
 
+@pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/architecture.md", "CONTRIBUTING.md"])
+def test_files_of_the_program_that_are_named_are_there(page: str) -> None:
+    named = set(re.findall(r"`((?:archiver/)?[a-z_]+(?:/[a-z_]+)*(?:\.py|/))`", TEXTS[page]))
+    named.discard("demo/")  # which `make demo` makes
+    assert named
+    assert [name for name in named if not any((place / name).exists() for place in (ROOT, ROOT / "archiver"))] == []
+
+
 @pytest.mark.parametrize("page", TEXTS)
 def test_every_relative_link_leads_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", TEXTS[page]):
