@@ -193,7 +193,7 @@ def test_what_came_of_a_file_that_is_not_packed_and_cut_is_kept_as_well(make_sim
     assert archive.stored() == archive.served() - of_bad
     (entry,) = review.quarantined(archive.store)
     assert "damaged file, kept as it came" in entry.reason
-    assert review.requeue(archive.store, decode_stored, salvage=salvage).resolved == 1
+    assert review.requeue(archive.store, decode, salvage=salvage).resolved == 1
     assert 5 < len(archive.stored() & of_bad) < len(of_bad)
 
 
