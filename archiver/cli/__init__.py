@@ -61,29 +61,29 @@ class LazyGroup(click.Group):
 
 
 _ABOUT = {
-    "attachments": "fetch what messages point to; read the store again",
+    "attachments": "download attachments; verify the store",
     "audit": "walk a closed range again",
-    "backfill": "extend the archive backwards",
+    "backfill": "extend the archive to earlier times",
     "canary": "send a marked message and wait until it is archived",
-    "check-config": "show what was understood of the configuration",
-    "conversation": "print what two people or a group said",
-    "copy": "copy the archive into another database, and compare both",
-    "coverage": "windows and holes; accept a loss",
-    "doctor": "try everything that a pull needs, and name the remedies",
-    "demo": "archive a stand-in chat app into SQLite and query it",
-    "distribute": "spread a fresh archive over a Citus cluster",
-    "export": "write messages to files for others; check such files",
-    "index": "keep the search index up, after a pull by cron",
+    "check-config": "show the effective configuration",
+    "conversation": "print the conversation of two users or a group",
+    "copy": "copy the archive to another database, and compare both",
+    "coverage": "list windows and holes; accept a loss",
+    "doctor": "test everything that a pull needs, and name the remedies",
+    "demo": "end-to-end demo with generated messages",
+    "distribute": "distribute a new archive over a Citus cluster",
+    "export": "export a copy for others; verify such a copy",
+    "index": "update the search index, after a pull by cron",
     "init": "write a commented config.toml",
     "migrate": "create or upgrade the schema",
-    "presence": "ask whether users are online",
+    "presence": "query whether users are online",
     "pull": "archive everything that is due, once (for cron)",
-    "quarantine": "records that could not be read",
-    "run": "archive on a schedule until told to stop",
-    "sandbox": "run the stand-in Easemob server",
-    "search": "find a text in what was said",
+    "quarantine": "list and requeue records that could not be parsed",
+    "run": "archive on a schedule until stopped",
+    "sandbox": "run the simulated Easemob server",
+    "search": "search the messages",
     "send": "send a message to a user or a group",
-    "status": "how the archive stands",
+    "status": "show the state of the archive",
 }
 
 
@@ -96,13 +96,13 @@ _ABOUT = {
     envvar="ARCHIVER_CONFIG",
     default="config.toml",
     show_default=True,
-    help="The configuration file (environment: ARCHIVER_CONFIG).",
+    help="Configuration file (environment: ARCHIVER_CONFIG).",
 )
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
-@click.option("-v", "--verbose", count=True, help="Tell more: -v what happens, -vv how.")
+@click.option("-v", "--verbose", count=True, help="-v: information, -vv: debugging.")
 @click.pass_context
 def cli(ctx: click.Context, config_path: str, log_format: str, verbose: int) -> None:
-    """Archives the messages of Easemob / Agora Chat apps into SQL, and proves what it has.
+    """Archive the messages of Easemob / Agora Chat apps in SQL, and prove what is complete.
 
     \b
     Example:

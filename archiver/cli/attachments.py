@@ -10,13 +10,13 @@ from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
 
 
 @click.group(invoke_without_command=True)
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Try at most so many.")
-@click.option("--retry-failed", is_flag=True, help="Also try again at once what failed or was refused.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Try at most N files.")
+@click.option("--retry-failed", is_flag=True, help="Also retry failed and refused files at once.")
 @click.pass_context
 def attachments(ctx: click.Context, limit: int | None, *, retry_failed: bool) -> int | None:
-    """Fetch what messages point to, the most endangered first.
+    """Download attachments, those closest to expiry first.
 
-    Exits 0 when nothing is pending or failed any more, else 75.
+    Exits with 0 once nothing is pending or failed, else with 75.
 
     \b
     Example:
@@ -33,10 +33,10 @@ def attachments(ctx: click.Context, limit: int | None, *, retry_failed: bool) ->
 
 
 @attachments.command()
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="Only so many, drawn at random.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Only N contents, chosen at random.")
 @click.pass_context
 def verify(ctx: click.Context, sample: int | None) -> int:
-    """Read stored contents again and compare them with their rows. Exits 3 on a difference.
+    """Read the stored contents and compare them with their rows. Exits with 3 on a difference.
 
     \b
     Example:

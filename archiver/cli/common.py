@@ -143,7 +143,7 @@ class Zone(click.ParamType[tzinfo]):
 
 
 ZONE = click.option(
-    "--zone", type=Zone(), default="UTC", show_default=True, help="Of days and times, as Asia/Shanghai or +08:00."
+    "--zone", type=Zone(), default="UTC", show_default=True, help="Zone of days and times: Asia/Shanghai or +08:00."
 )
 
 
@@ -164,12 +164,14 @@ def stretch(from_ms: int, to_ms: int) -> Window:
 
 _FILTERS = (
     click.option("--app", "app", metavar="NAME", help='Only this app, as "org#app" or "app".'),
-    click.option("--sender", metavar="USER", help="Only what this user sent."),
-    click.option("--recipient", metavar="ID", help="Only what was sent to this user, group or room."),
-    click.option("--conversation", metavar="ID", help='Only this group, room, or pair of users ("A|B").'),
+    click.option("--sender", metavar="USER", help="Only messages from this user."),
+    click.option("--recipient", metavar="ID", help="Only messages to this user, group or room."),
+    click.option("--conversation", metavar="ID", help='Only this group, room or pair of users ("A|B").'),
     click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Stamped at this time or later."),
     click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="Stamped before this time."),
-    click.option("--type", "types", metavar="TYPE", multiple=True, help="Of bodies: txt, img, ...; repeatable."),
+    click.option(
+        "--type", "types", metavar="TYPE", multiple=True, help="Only bodies of this type (txt, img, ...); repeatable."
+    ),
 )
 
 

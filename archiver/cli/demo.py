@@ -88,14 +88,16 @@ rate = "100/s"
 
 
 @click.command()
-@click.option("--directory", metavar="DIR", help="Where the archive and its config are left; a new demo folder if not.")
+@click.option(
+    "--directory", metavar="DIR", help="Where to put the archive and its configuration; default: demo, demo-2, ..."
+)
 @click.option("--messages", type=click.IntRange(1, 1_000_000), default=2000, show_default=True)
 @click.pass_context
 def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
-    """Archive a stand-in chat app into SQLite, show status, queries and a file.
+    """Archive a simulated chat app into SQLite; show status, queries and a file.
 
-    It needs nothing but this program, and leaves the database and a
-    configuration behind to try things on.
+    Needs nothing but this program. The database and a configuration stay for
+    further experiments.
 
     \b
     Example:

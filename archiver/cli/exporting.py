@@ -22,21 +22,22 @@ _MOST_SHOWN = 20
 
 
 @click.group(invoke_without_command=True)
-@click.option("--format", "form", type=click.Choice(FORMATS), help="jsonl has the records verbatim.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="Only jsonl contains the verbatim records.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="A new folder.")
-@click.option("--case", metavar="ID", help="The case it is made for; kept in audit_log and in the manifest.")
-@click.option("--reason", metavar="TEXT", help="Why it is made; kept likewise.")
-@click.option("--attachments", is_flag=True, help="Copy the stored files as well.")
-@click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, by which Excel knows UTF-8.")
+@click.option("--case", metavar="ID", help="Case id, recorded in audit_log and in the manifest.")
+@click.option("--reason", metavar="TEXT", help="Reason, recorded likewise.")
+@click.option("--attachments", is_flag=True, help="Also copy the stored attachments.")
+@click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
 @common.ZONE
-@click.option("--text", metavar="TEXT", help="Only what holds this text, as archiver search finds it.")
+@click.option("--text", metavar="TEXT", help="Only messages that archiver search finds by this text.")
 @common.message_filter
 @click.pass_context
 def export(ctx: click.Context, /, form: str | None, output: Path | None, **options: Any) -> int | None:
-    """Write messages to files, with a manifest of SHA-256 and what may be claimed.
+    """Export messages to files, with a manifest of SHA-256 and the claim of completeness.
 
-    All of it is of one moment; archiving goes on meanwhile. Interrupted, the same command goes on with it. Each
-    export is noted in the table audit_log before it begins. Exits 3 if a stored file to copy is missing or damaged.
+    All of it is one snapshot, while archiving continues. An interrupted export is resumed by the same command. Every
+    export is recorded in the table audit_log before it begins. Exits with 3 if a stored attachment is missing or
+    damaged.
 
     \b
     Example:
@@ -91,10 +92,10 @@ def _export(
 
 @export.command()
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False))
-@click.option("--sha256", metavar="HEX", help="The manifest's own, as audit_log has it.")
+@click.option("--sha256", metavar="HEX", help="Expected SHA-256 of the manifest, from audit_log.")
 @click.pass_context
 def verify(ctx: click.Context, folder: Path, sha256: str | None) -> int:
-    """Compare a folder with its manifest: offline, without configuration or database. Exits 3 on a difference.
+    """Verify a folder by its manifest, offline, without configuration or database. Exits with 3 on a difference.
 
     \b
     Example:

@@ -17,17 +17,17 @@ _TOLD_EVERY_S = 2.0
 
 @click.command()
 @click.option("--to", "url", required=True, envvar="ARCHIVER_COPY_TO", metavar="URL", help="The other database.")
-@click.option("--compare-only", is_flag=True, help="Copy nothing; read both, and compare.")
+@click.option("--compare-only", is_flag=True, help="Copy nothing; only compare.")
 @click.pass_context
 def copy(ctx: click.Context, url: str, *, compare_only: bool) -> int:
-    """Copy the archive into another database, and read both back to the end.
+    """Copy the archive to another database, and compare both completely.
 
-    The target is empty, or an earlier copy: what is there already is compared
-    and not sent again, so the same command goes on after a stop. Stop what
-    pulls before the last run. Exits 3 if the two differ.
+    The target is empty, or an earlier copy: existing rows are compared and not
+    sent again, so the same command resumes an interrupted copy. Stop all pulls
+    before the last run. Exits with 3 if the two differ.
 
-    A URL with a password belongs into the variable ARCHIVER_COPY_TO: everybody
-    on the machine sees the arguments of a command.
+    Put a URL with a password into the variable ARCHIVER_COPY_TO: everybody on
+    the machine can see the arguments of a command.
 
     \b
     Example:

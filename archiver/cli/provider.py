@@ -12,7 +12,7 @@ from archiver.cli import common
 from archiver.connect import Line
 from archiver.errors import EXIT_DONE, UsageError
 
-_APP = click.option("--app", "name", metavar="NAME", help="Which app, where several are configured.")
+_APP = click.option("--app", "name", metavar="NAME", help="Which app, if several are configured.")
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def _sent(msg_id: str | None) -> int:
 @_APP
 @click.pass_context
 def presence(ctx: click.Context, users: tuple[str, ...], name: str | None) -> int:
-    """Ask whether users are online: one line "USER online" or "USER offline" each.
+    """Query whether users are online. Prints a line per user: "USER online" or "USER offline".
 
     \b
     Example:
@@ -96,7 +96,7 @@ def canary(ctx: click.Context) -> int:
     """Send a marked message, pull until it is archived, and report how long it took.
 
     \b
-    Exit codes: 0 it came; 75 it did not come in time; 4 credentials refused.
+    Exit codes: 0 archived; 75 not archived in time; 4 credentials refused.
 
     \b
     Example:

@@ -22,15 +22,15 @@ _APP = click.option("--app", "name", metavar="NAME", help='Only this app, as "or
 
 @click.command()
 @_APP
-@click.option("--retry-stuck", is_flag=True, help="Also try windows again that were found stuck.")
+@click.option("--retry-stuck", is_flag=True, help="Also retry stuck windows.")
 @click.pass_context
 def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
-    """Archive everything that is due now, once, and end: the command for cron.
+    """Archive everything that is due, once: the command for cron.
 
     \b
     Exit codes: 0 all due windows are closed; 75 try again later; 3 the archive
     has a hole that nobody has accepted; 4 credentials refused; 2 configuration,
-    or a database that somebody has to mend.
+    or a database that needs fixing.
 
     \b
     Example:
@@ -91,8 +91,8 @@ def _title(app: App) -> str:
 def run(ctx: click.Context) -> int:
     """Archive on a schedule until SIGTERM or SIGINT: the command for a service.
 
-    SIGHUP reads the configuration anew. With [metrics] it answers /metrics,
-    /healthz and /readyz; under systemd it says when it is ready, and how it is.
+    SIGHUP reloads the configuration. With [metrics] it serves /metrics, /healthz
+    and /readyz; under systemd it reports readiness and status.
 
     \b
     Example:
@@ -121,12 +121,12 @@ def run(ctx: click.Context) -> int:
 
 @click.command()
 @click.option("--from", "from_ms", type=INSTANT, required=True, help="How far back, inclusive.")
-@click.option("--to", "to_ms", type=INSTANT, help="Up to where; by default to where the archive begins.")
+@click.option("--to", "to_ms", type=INSTANT, help="Up to where; default: the beginning of the archive.")
 @_APP
-@click.option("--workers", type=click.IntRange(1, 64), help="Windows walked at once.")
+@click.option("--workers", type=click.IntRange(1, 64), help="Number of windows walked at the same time.")
 @click.pass_context
 def backfill(ctx: click.Context, from_ms: int, to_ms: int | None, name: str | None, workers: int | None) -> int:
-    """Extend the archive backwards; a backfill that was interrupted goes on where it was.
+    """Extend the archive to earlier times. An interrupted backfill continues where it stopped.
 
     \b
     Example:
@@ -147,7 +147,7 @@ def backfill(ctx: click.Context, from_ms: int, to_ms: int | None, name: str | No
 @_APP
 @click.pass_context
 def audit(ctx: click.Context, from_ms: int, to_ms: int, name: str | None) -> int:
-    """Walk a closed range again; what was missing is stored, reported and exits 3.
+    """Walk a closed range again. Missing messages are stored and reported, with exit code 3.
 
     \b
     Example:

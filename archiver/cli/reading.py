@@ -31,17 +31,16 @@ _AROUND = 24
 @click.command()
 @click.argument("text")
 @common.message_filter
-@click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="How many at most; 0: all.")
+@click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="Maximum number of hits; 0: all.")
 @click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True)
-@click.option("--bom", is_flag=True, help="csv: UTF-8 with a byte order mark, by which Excel knows it.")
+@click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
 @common.ZONE
 @click.pass_context
 def search(ctx: click.Context, /, text: str, wanted: Filter, limit: int, form: str, *, bom: bool, zone: tzinfo) -> int:
-    """Find TEXT in what was said, the latest first: Chinese words of any length, Latin ones, numbers, emoji.
+    """Search the messages for TEXT, the latest first: words of any length in any script, numbers, emoji.
 
-    Searched are texts, file names, addresses and custom messages, revisions too. Upper and lower case, full and half
-    width are the same, and characters that cannot be seen do not hide anything. Write -- before a TEXT that begins
-    with a dash.
+    Searches texts, file names, addresses and custom messages, including revisions. Ignores case, full and half width,
+    and invisible characters. Write -- before a TEXT that begins with a dash.
 
     \b
     Example:
@@ -130,7 +129,7 @@ _PRINTERS = {"table": _print_table, "jsonl": _print_jsonl, "csv": _print_csv}
 @click.command()
 @click.pass_context
 def index(ctx: click.Context) -> int:
-    """Keep the search index up with the archive: after a pull by cron. The service does so by itself.
+    """Update the search index, after a pull by cron. The service does so by itself.
 
     \b
     Example:
@@ -144,7 +143,7 @@ def index(ctx: click.Context) -> int:
 
 @click.command()
 @click.argument("names", metavar="A B | GROUP", nargs=-1, required=True)
-@click.option("--app", metavar="NAME", help='Of this app, as "org#app" or "app".')
+@click.option("--app", metavar="NAME", help='Only this app, as "org#app" or "app".')
 @click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Stamped at this time or later.")
 @click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="Stamped before this time.")
 @common.ZONE
@@ -157,10 +156,10 @@ def conversation(
     to_ms: int | None,
     zone: tzinfo,
 ) -> int:
-    """Print what two users, or the members of a group or room, said to each other.
+    """Print the conversation of two users, or of a group or room.
 
-    What came late and what was changed is marked, files have their digest, and what would steer the terminal is
-    shown as an escape. Lines that begin with | go on with the text above them.
+    Late and changed messages are marked, files have their digest, and control characters are shown as escapes. Lines
+    that begin with | continue the text above them.
 
     \b
     Example:

@@ -25,7 +25,7 @@ _FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]),
 )
 @click.pass_context
 def status(ctx: click.Context, form: str) -> int:
-    """How the archive stands, from the database alone. Exits 3 if there is an unaccepted hole.
+    """Show the state of the archive, from the database alone. Exits with 3 if there is an unaccepted hole.
 
     \b
     Example:
@@ -116,7 +116,7 @@ def _ranges(ranges: list[dict[str, int]]) -> str:
 @_FORMAT
 @click.pass_context
 def coverage(ctx: click.Context, form: str) -> int | None:
-    """All windows and holes. Exits 3 if there is an unaccepted hole.
+    """List all windows and holes. Exits with 3 if there is an unaccepted hole.
 
     \b
     Example:
@@ -158,11 +158,11 @@ def _print_coverage(entry: dict[str, Any]) -> None:
 @coverage.command()
 @click.option("--from", "from_ms", type=INSTANT, required=True)
 @click.option("--to", "to_ms", type=INSTANT, required=True)
-@click.option("--reason", required=True, help="Why the loss is accepted; kept for the auditor.")
+@click.option("--reason", required=True, help="Why the loss is accepted; recorded for the auditor.")
 @click.option("--app", "name", metavar="NAME", help="Only this app.")
 @click.pass_context
 def accept(ctx: click.Context, from_ms: int, to_ms: int, reason: str, name: str | None) -> int:
-    """Accept what is lost within a range: the watermark goes on, the hole stays listed.
+    """Accept the losses within a range. The watermark moves on; the hole remains listed.
 
     \b
     Example:
@@ -177,7 +177,7 @@ def accept(ctx: click.Context, from_ms: int, to_ms: int, reason: str, name: str 
 
 @click.group()
 def quarantine() -> None:
-    """Records that could not be read: list them, show one, read them again.
+    """List, show and requeue records that could not be parsed.
 
     \b
     Example:
@@ -187,11 +187,11 @@ def quarantine() -> None:
 
 
 @quarantine.command("list")
-@click.option("--all", "everything", is_flag=True, help="Also those that were settled.")
+@click.option("--all", "everything", is_flag=True, help="Include resolved records.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 @click.pass_context
 def list_entries(ctx: click.Context, *, everything: bool, form: str) -> int:
-    """List records that could not be read.
+    """List records that could not be parsed.
 
     \b
     Example:
@@ -214,7 +214,7 @@ def _entry(each: Entry) -> dict[str, Any]:
 
 @quarantine.command("show")
 @click.argument("number", metavar="ID", type=click.IntRange(1, 2**63 - 1))
-@click.option("--raw", is_flag=True, help="Only the record's bytes, exactly as received.")
+@click.option("--raw", is_flag=True, help="Print only the bytes, exactly as received.")
 @click.pass_context
 def show_entry(ctx: click.Context, number: int, *, raw: bool) -> int:
     """Show one record with its bytes.
@@ -237,9 +237,9 @@ def show_entry(ctx: click.Context, number: int, *, raw: bool) -> int:
 @click.argument("numbers", metavar="[ID]...", type=click.IntRange(1, 2**63 - 1), nargs=-1)
 @click.pass_context
 def requeue(ctx: click.Context, numbers: tuple[int, ...]) -> int:
-    """Read stored records again, offline; what can be read now moves to the messages.
+    """Parse stored records again, offline. Those that can be parsed now become messages.
 
-    So do the records that can be read in a damaged file of an hour; whether that hour is archived stays as it was.
+    So do the readable records of a damaged hourly file; its hour remains as it is.
 
     \b
     Example:

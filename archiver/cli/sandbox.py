@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 @click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="0: any free port.")
 @click.option("--messages", type=click.IntRange(0), default=2000, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same messages.")
-@click.option("--fault", "faults", metavar="NAME=RATE", multiple=True, help="Misbehave; --list-faults tells how.")
-@click.option("--list-faults", is_flag=True, help="List the faults and end.")
+@click.option("--fault", "faults", metavar="NAME=RATE", multiple=True, help="Switch on a fault; see --list-faults.")
+@click.option("--list-faults", is_flag=True, help="List the faults and exit.")
 @click.pass_context
 def sandbox(
     ctx: click.Context, port: int, messages: int, seed: int, faults: tuple[str, ...], *, list_faults: bool
 ) -> int:
-    """Run a stand-in Easemob server on the loopback address, with made-up chats.
+    """Run a simulated Easemob server on the loopback address, with generated chats.
 
-    Its first line of output is its address and credentials, as JSON. It ends
+    The first line of output has its address and credentials, as JSON. Stop it
     with SIGTERM or Ctrl-C.
 
     \b

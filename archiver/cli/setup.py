@@ -16,7 +16,7 @@ from archiver.errors import ArchiverError
 @click.command()
 @click.pass_context
 def init(ctx: click.Context) -> None:
-    """Write a commented config.toml; an existing file is never overwritten.
+    """Write a commented config.toml. An existing file is never overwritten.
 
     \b
     Example:
@@ -38,7 +38,7 @@ def init(ctx: click.Context) -> None:
 @click.command("check-config")
 @click.pass_context
 def check_config(ctx: click.Context) -> None:
-    """Show what was understood of the configuration, with secrets as ***; all problems at once.
+    """Show the effective configuration, with secrets as ***, or all its problems at once.
 
     \b
     Example:
@@ -54,10 +54,10 @@ def check_config(ctx: click.Context) -> None:
 
 
 @click.command()
-@click.option("--roles", is_flag=True, help="Also create the roles of PostgreSQL.")
+@click.option("--roles", is_flag=True, help="Also create the roles on PostgreSQL.")
 @click.pass_context
 def migrate(ctx: click.Context, *, roles: bool) -> None:
-    """Create the schema of the archive, or upgrade it to the one this program works with.
+    """Create the schema of the archive, or upgrade it to that of this program.
 
     \b
     Example:
@@ -76,10 +76,12 @@ def migrate(ctx: click.Context, *, roles: bool) -> None:
 
 
 @click.command()
-@click.option("--shards", type=click.IntRange(1, 1024), default=32, show_default=True, help="Pieces of each big table.")
+@click.option(
+    "--shards", type=click.IntRange(1, 1024), default=32, show_default=True, help="Number of shards per table."
+)
 @click.pass_context
 def distribute(ctx: click.Context, shards: int) -> None:
-    """Spread a fresh archive over the machines of a Citus cluster, by the message's id. Run it once, after migrate.
+    """Distribute a new archive over a Citus cluster, by message id. Run it once, after migrate.
 
     \b
     Example:
@@ -97,11 +99,11 @@ def distribute(ctx: click.Context, shards: int) -> None:
 @click.option("--test-alert", is_flag=True, help="Also send a test to the webhook of [alerts].")
 @click.pass_context
 def doctor(ctx: click.Context, form: str, *, test_alert: bool) -> int:
-    """Try everything that a pull needs, for real, and say in one line each what is wrong and what to do.
+    """Test everything that a pull needs, for real. Prints a line per item, with the remedy.
 
     \b
-    Exit codes: 0 all is well, or a warning; else as a pull would end: 2, 4, 75;
-    1 for what has no code of its own.
+    Exit codes: 0 all is well, perhaps with warnings; otherwise that of a pull:
+    2, 4 or 75; 1 for failures without a code of their own.
 
     \b
     Example:
