@@ -61,16 +61,28 @@ def is_open_to_all(path: Path) -> bool:
         return False
 
 
-def check_temporary_folder() -> None:
-    """Raise UsageError where no temporary file can be made; whoever downloads asks before anything is asked for."""
+def temporary_file() -> IO[bytes]:
+    """A file without a name. Raises TryAgainLater, or UsageError where that does not pass by itself."""
     try:
-        with tempfile.TemporaryFile() as file:
+        return tempfile.TemporaryFile(prefix="archiver-")
+    except OSError as error:
+        raise _no_temporary(error) from None
+
+
+def check_temporary_folder() -> None:
+    """Raise what `temporary_file` would; whoever downloads asks before anything is asked for."""
+    try:
+        with temporary_file() as file:
             file.write(b"x")
     except OSError as error:
-        problem = f"a temporary file cannot be made: {error.strerror or type(error).__name__}"
-        if passes(error.errno):
-            raise TryAgainLater(problem, hint="make room there, or name another folder in TMPDIR") from None
-        raise UsageError(problem, hint="a folder in TMPDIR in which this account may write") from None
+        raise _no_temporary(error) from None
+
+
+def _no_temporary(error: OSError) -> TryAgainLater | UsageError:
+    problem = f"a temporary file cannot be made: {error.strerror or type(error).__name__}"
+    if passes(error.errno):
+        return TryAgainLater(problem, hint="make room there, or name another folder in TMPDIR")
+    return UsageError(problem, hint="a folder in TMPDIR in which this account may write")
 
 
 def sync_folder(path: Path) -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from threading import Event, Lock
 from typing import IO, NamedTuple, Protocol
 
-from archiver import logs
+from archiver import host, logs
 from archiver.attachments.media import HEAD_BYTES, media_type
 from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseRefused, DatabaseUnavailable, LeaseLost, Stopped
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Fetched, Pointer
@@ -170,7 +169,7 @@ class Fetching:
         try:
             with rate_limit.heard(held.queue):
                 self._wait_for_turn()
-            with tempfile.TemporaryFile(prefix="archiver-") as file:
+            with host.temporary_file() as file:
                 result = self._attempt(claim, held, file)
             with self._store.write() as tx:
                 if result.next_attempt_ms is not None:
@@ -216,7 +215,7 @@ class Fetching:
             return True
         with rate_limit.heard(held.queue):
             self._wait_for_turn()
-        with tempfile.TemporaryFile(prefix="archiver-") as other:
+        with host.temporary_file() as other:
             again = self._fetch(claim.pointer, other, held.progress)
         return again.state == "stored" and again.sha256 == got.sha256
 

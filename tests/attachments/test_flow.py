@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import ipaddress
 import json
+import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -256,6 +260,23 @@ def test_a_store_that_cannot_be_written_is_no_file_s_fault(collector: Collector)
     assert set(collector.states()) == {"pending"}
     root.unlink()
     root.mkdir()
+
+
+def test_a_machine_that_has_no_more_files_to_open_is_no_file_s_fault(
+    collector: Collector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tempfile.TemporaryFile
+    left = iter([made])  # one, by which the folder is tried
+
+    def make(**named: Any) -> Any:
+        if (first := next(left, None)) is None:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return first(**named)
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", make)
+    assert collector("attachments") == 75
+    assert "a temporary file cannot be made: Too many open files" in collector.errors
+    assert set(collector.states()) == {"pending"}
 
 
 def test_verify_finds_every_difference(database: Database, shelf: Shelf, make_collector: MakeCollector) -> None:

@@ -7,7 +7,6 @@ but the link. Order says nothing here: an hour has been read when its files have
 from __future__ import annotations
 
 import logging
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import IO, NamedTuple
 
+from archiver import host
 from archiver.errors import (
     AnswerUnexpected,
     AnswerUnusable,
@@ -23,7 +23,6 @@ from archiver.errors import (
     HourMissing,
     ProviderUnavailable,
     RequestRefused,
-    TryAgainLater,
 )
 from archiver.http import Answer, Downloaded, SignedLink, envelope
 from archiver.http.download import Progress
@@ -235,10 +234,7 @@ class HourlySource:
         raise AssertionError
 
     def _fetch_file(self, link: SignedLink, stack: ExitStack, progress: Progress) -> _File:
-        try:
-            file = stack.enter_context(tempfile.TemporaryFile())  # noqa: SIM115 - the stack closes it
-        except OSError as error:
-            raise TryAgainLater(f"a temporary file cannot be made: {error.strerror}") from error
+        file = stack.enter_context(host.temporary_file())
         got = self.download(link, file, progress)
         try:
             hour_files.verify(file, framed=got.framed, limit=self.inflated_limit, progress=progress)
