@@ -426,7 +426,7 @@ def test_an_alert_is_raised_by_what_it_stands_for_and_is_in_both_manuals(archive
         assert found.name == name
     (full,) = alerts.findings([], {"disk_free_bytes": 5, "disk_size_bytes": 100}, overdue_ms=1, files=True)
     assert full.name == "ArchiverDiskNearlyFull"
-    docs = Path(alerts.__file__).parents[1] / "docs"
+    docs = Path(__file__).parents[2] / "docs"
     for page in ("operations.md", "operations.zh-CN.md"):
         explained = set(re.findall(r"\*\*(Archiver\w+)", (docs / page).read_text(encoding="utf-8")))
         assert {*wrong, full.name} <= explained, page
