@@ -37,8 +37,8 @@ def pytest_configure() -> None:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", scratch())  # also of the workers, which inherit it
 
 
-# Here both databases are what most tests are about, or cost next to nothing; or the room has a rule of its own.
-_BOTH, _OWN_RULE = ("migrations", "store", "unit"), ("attachments", "export")
+# Here both databases are what most tests are about, or cost next to nothing.
+_BOTH = ("migrations", "store", "unit")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -51,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
         kind = params.get("database")
-        if kind in ("sqlite", "postgresql") and item.path.parent.name not in (*_BOTH, *_OWN_RULE):
+        if kind in ("sqlite", "postgresql") and item.path.parent.name not in _BOTH:
             pairs.setdefault(item.nodeid.replace(kind, "*"), {})[kind] = item
     for name, pair in pairs.items():
         if len(pair) == 2 and not any(item.get_closest_marker("full") for item in pair.values()):
