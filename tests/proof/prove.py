@@ -65,8 +65,14 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--world", type=int, help="only this seed, and tell what it is made of")
     parser.add_argument("--kills", type=int, help="no worlds: so many kills a database and source, on real databases")
     parser.add_argument("--examples", type=int, help="no worlds: so many hostile examples on each database")
+    parser.add_argument(
+        "--summary", action="store_true", help=f"no worlds: what is on record in {RECORD.name}, as a table"
+    )
     parser.add_argument("--record", action="store_true", help=f"append the figures to {RECORD.name}")
     chosen = parser.parse_args(arguments)
+    if chosen.summary:
+        print(summary(RECORD.read_text(encoding="utf-8")))  # noqa: T201 - for docs/proof.md
+        return 0
     if chosen.kills is not None or chosen.examples is not None:
         return max(
             _tests("kills", chosen.kills, chosen.part, keep=chosen.record),
@@ -150,6 +156,27 @@ def _one(seed: int, *, wide: bool) -> int:
 _HOURS = ", ".join(f"round(({name} - {T0}) / 3600e3, 3)" for name in ("lo_ms", "hi_ms", "walk0_ms"))
 _WINDOWS = f"SELECT app_id, source, pass, cause, {_HOURS}, lag_ms / 3600e3, state, fence, received, outside, reason"
 _WINDOWS += " FROM windows ORDER BY app_id, source, pass, lo_ms"
+
+
+def summary(text: str) -> str:
+    """The recorded runs as a table in Markdown: one row for each commit and kind, in the order they were run."""
+    sums: dict[tuple[str, str, str], Counter[str]] = {}
+    for line in map(json.loads, text.splitlines()):
+        run_of = sums.setdefault((line["date"], line["commit"], line["kind"]), Counter())
+        run_of.update({"count": line["count"], "falsified": line["falsified"], "seconds": line["seconds"]})
+        run_of.update({name: count for name, count in line.get("totals", {}).items() if name in ("pulls", "requests")})
+    rows = [
+        f"| {date} | `{commit}` | {kind} | {run_of['count']:,} | {run_of['falsified']} | {run_of['pulls']:,} |"
+        f" {run_of['requests']:,} | {run_of['seconds']:,} |"
+        for (date, commit, kind), run_of in sums.items()
+    ]
+    return "\n".join(
+        (
+            "| day | commit | kind | count | falsified | pulls | requests | seconds |",
+            "|---|---|---|---:|---:|---:|---:|---:|",
+            *rows,
+        )
+    )
 
 
 def record(figures: dict[str, object]) -> None:

@@ -22,6 +22,7 @@ from archiver.store.admin.migrate import upgrade
 from archiver.store.engine import Store, open_store
 from archiver.store.schema import VIEWS, metadata
 from tests import settings_page
+from tests.proof.prove import RECORD, summary
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -239,3 +240,8 @@ def test_the_changelog_begins_with_this_version() -> None:
     assert top
     released = re.findall(r"^## \[?(\d[^\]\s]*)", TEXTS["CHANGELOG.md"], re.MULTILINE)
     assert released[:1] == ([] if archiver.__version__ == "0.1.0" else [archiver.__version__]), "0.1.0 is the first"
+
+
+def test_the_page_on_proof_sums_up_what_is_on_record() -> None:
+    """After `make prove RECORD=1`: the table of `python -m tests.proof.prove --summary`."""
+    assert summary(RECORD.read_text(encoding="utf-8")) in TEXTS["docs/proof.md"]
