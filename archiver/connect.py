@@ -47,7 +47,7 @@ def check_schema(store: Store) -> None:
     migrate.check(store)
 
 
-class Patience:
+class IdleTimeout:
     """Lets one shot end within a minute of its last progress, whatever the provider does; the daemon has no such end.
 
     Waiting for a turn of the rate budget is no silence of the provider's.
@@ -66,13 +66,13 @@ class Patience:
 
 
 @dataclass(slots=True)
-class Line:
+class AppSession:
     """The connection to one app's provider, and the count of its answers by status."""
 
     app: App
     connection: Connection
     requests: dict[str, int]
-    patience: Patience
+    idle: IdleTimeout
 
     @property
     def source(self) -> Source:
@@ -80,11 +80,11 @@ class Line:
 
 
 @contextmanager
-def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator[Line]:
+def session(app: App, settings: Settings, store: Store, stop: Event) -> Iterator[AppSession]:
     """Open the way to an app's provider. Its rate budget and its pinned application live in the store."""
     requests: dict[str, int] = {}
-    patience = Patience()
-    budget = rate_limit.Budget(store, _rate_group(app), app.rate.count, app.rate.period_ms)
+    idle = IdleTimeout()
+    budget = rate_limit.RateLimiter(store, _rate_group(app), app.rate.count, app.rate.period_ms)
     lock = Lock()
 
     def heard(status: int | str) -> None:
@@ -94,7 +94,7 @@ def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
     def take_turn(stop: Event) -> None:
         if wait_s := budget.take():
             stop.wait(wait_s)
-            patience.progress(wait_s)
+            idle.progress(wait_s)
 
     def pin(application: str) -> None:
         with store.write() as tx:
@@ -114,9 +114,9 @@ def line_to(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
     told = {"limits": limits, "take_turn": take_turn, "rest": budget.rest, "heard": heard, "way": way}
     with Client(app.base_url, stop=stop, **told) as client:  # type: ignore[arg-type]
         connection = provider_of(app).connect(
-            app, client, pin=pin, download=fetch_file, clock_ms=now_ms, within_s=patience.left_s
+            app, client, pin=pin, download=fetch_file, clock_ms=now_ms, within_s=idle.left_s
         )
-        yield Line(app, connection, requests, patience)
+        yield AppSession(app, connection, requests, idle)
 
 
 def way_to(app: App, settings: Settings) -> Way:

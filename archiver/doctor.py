@@ -173,23 +173,23 @@ def _starts(settings: Settings, store: Store) -> Iterator[Finding]:
 
 def _app(app: App, settings: Settings, store: Store, stop: Event) -> Iterator[Finding]:
     name = f"{app.name} ({app.source})"
-    with connect.line_to(app, settings, store, stop) as line:
-        found = list(_tried(f"{name}: credentials", lambda: _credentials(line, name)))
+    with connect.session(app, settings, store, stop) as session:
+        found = list(_tried(f"{name}: credentials", lambda: _credentials(session, name)))
         yield from found
         if all(each.state == "ok" for each in found):
-            yield from _tried(f"{name}: provider", lambda: _provider(line, store, name))
+            yield from _tried(f"{name}: provider", lambda: _provider(session, store, name))
     if app.source == "hourly":
         yield from _tried(f"{name}: hour zone", lambda: _zone(app, store, name))
 
 
-def _credentials(line: connect.Line, name: str) -> Iterator[Finding]:
-    line.connection.sign_in()
-    yield Finding("ok", f"{name}: credentials", f"{line.app.base_url.partition('://')[2]} gave a token")
+def _credentials(session: connect.AppSession, name: str) -> Iterator[Finding]:
+    session.connection.sign_in()
+    yield Finding("ok", f"{name}: credentials", f"{session.app.base_url.partition('://')[2]} gave a token")
 
 
-def _provider(line: connect.Line, store: Store, name: str) -> Iterator[Finding]:
+def _provider(session: connect.AppSession, store: Store, name: str) -> Iterator[Finding]:
     began = time.monotonic()
-    server_ms = line.source.fetch_now()
+    server_ms = session.source.fetch_now()
     took_s = time.monotonic() - began
     with store.read() as tx:
         skew_ms = server_ms - tx.now_ms()

@@ -11,7 +11,7 @@ from archiver.model import DAY_MS, HOUR_MS, SECOND_MS
 from archiver.store import hours
 from archiver.store.engine import Store, Tx
 from archiver.store.read import status
-from archiver.store.read.status import Hole, Standing
+from archiver.store.read.status import Hole, SourceStatus
 from archiver.store.schema import ATTACHMENT_STATES, STATES, iso
 from archiver.timeline import EPS_MS, trusted_now
 
@@ -75,7 +75,7 @@ def moved_starts(store: Store, configured: Sequence[Configured]) -> list[MovedSt
     return [each for each in found if each is not None]
 
 
-def _moved_start(tx: Tx, each: Standing, start_ms: int) -> MovedStart | None:
+def _moved_start(tx: Tx, each: SourceStatus, start_ms: int) -> MovedStart | None:
     reach_ms = status.reach_ms(tx, each)
     if start_ms >= reach_ms:
         return None
@@ -92,7 +92,7 @@ def has_hole(entries: Sequence[Entry]) -> bool:
     return any(hole["state"] != "accepted" for entry in entries for hole in entry["holes"])
 
 
-def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: Configured | None) -> Entry:
+def _entry(tx: Tx, each: SourceStatus, now_ms: int, every_ms: int, *, configured: Configured | None) -> Entry:
     app_id = each.key.app_id
     counts, of_source = status.app_counts(tx, app_id), status.source_counts(tx, each.key)
     server_ms = _server_now(each, now_ms)
@@ -128,7 +128,7 @@ def _entry(tx: Tx, each: Standing, now_ms: int, every_ms: int, *, configured: Co
     }
 
 
-def _start_problem(tx: Tx, each: Standing, configured: Configured | None) -> str | None:
+def _start_problem(tx: Tx, each: SourceStatus, configured: Configured | None) -> str | None:
     moved = None if configured is None else _moved_start(tx, each, configured.start_ms)
     return None if moved is None else f"{moved.text}: {moved.remedy}"
 
@@ -145,20 +145,20 @@ def _attachments(tx: Tx, app_id: int, now_ms: int) -> Entry:
     }
 
 
-def _server_now(each: Standing, now_ms: int) -> int:
+def _server_now(each: SourceStatus, now_ms: int) -> int:
     """The provider's time now, by its skew; a clock that is not sound must not hide how late the archive is."""
     server_ms = now_ms + (each.skew_ms or 0)
     return max(server_ms, now_ms) if each.clock_problem else trusted_now(server_ms, now_ms)
 
 
-def _time_to_loss(each: Standing, retention_ms: int, now_ms: int) -> float:
+def _time_to_loss(each: SourceStatus, retention_ms: int, now_ms: int) -> float:
     """In seconds, by the provider's clock, by which it drops what it keeps no longer."""
     server_ms = now_ms + (each.skew_ms or 0)
     lag_ms = (max(server_ms, now_ms) if each.clock_problem else server_ms) - each.complete_until_ms
     return _seconds(retention_ms - lag_ms)
 
 
-def _weak(tx: Tx, each: Standing) -> Entry:
+def _weak(tx: Tx, each: SourceStatus) -> Entry:
     """What weakens the claim, as ranges; and what lies before the archive's beginning, which it does not speak of."""
     weakness, before = status.weakness(tx, each), status.before_first_contact(tx, each.key)
     return {
@@ -170,7 +170,7 @@ def _weak(tx: Tx, each: Standing) -> Entry:
     }
 
 
-def _confirmed_until(tx: Tx, each: Standing) -> int | None:
+def _confirmed_until(tx: Tx, each: SourceStatus) -> int | None:
     """Up to where messages show that hour_utc_offset is right; None for a source without hours."""
     if each.hour_offset_ms is None:
         return None
@@ -178,7 +178,7 @@ def _confirmed_until(tx: Tx, each: Standing) -> int | None:
     return each.origin_ms if agreed_ms is None else agreed_ms + HOUR_MS
 
 
-def _runs(tx: Tx, each: Standing) -> Entry:
+def _runs(tx: Tx, each: SourceStatus) -> Entry:
     """What runs have counted; one without an end whose heart has stopped counts as crashed before another notes it."""
     found = status.counted(tx, each.key)
     running, silent = status.open_runs(tx, each.key)
@@ -258,7 +258,7 @@ def coverage(store: Store) -> Mapping[str, list[Entry]]:
         return {"apps": [_coverage_entry(tx, each) for each in status.read(tx)]}
 
 
-def _coverage_entry(tx: Tx, each: Standing) -> Entry:
+def _coverage_entry(tx: Tx, each: SourceStatus) -> Entry:
     return {
         "app": each.app,
         "source": each.key.source,

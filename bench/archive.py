@@ -14,7 +14,7 @@ from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
 from archiver.store import apps, messages
 from archiver.store.engine import Store
-from archiver.store.messages import Batch, Origin
+from archiver.store.messages import Batch, Provenance
 from archiver.store.read.filters import Filter
 
 START_MS = 1_790_035_200_000  # 2026-09-22T00:00:00Z
@@ -38,7 +38,7 @@ def fill(store: Store, app: str, count: int, days: int) -> None:
             page = make_page(slices, high_ms)
             with store.write() as tx:
                 (page_id,) = tx.new_page_ids(1)
-                messages.insert(tx, Origin(key.app_id, high_ms), [Batch(page_id, page.messages)])
+                messages.insert(tx, Provenance(key.app_id, high_ms), [Batch(page_id, page.messages)])
 
 
 class Quiet:

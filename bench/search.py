@@ -27,7 +27,7 @@ from archiver.store.admin import migrate
 from archiver.store.engine import Store, Tx, open_store
 from archiver.store.read.filters import Filter
 from archiver.store.search.query import Hit
-from archiver.store.windows import LIVE, Terms, Wanted
+from archiver.store.windows import LIVE, ClaimOptions, Target
 from bench.archive import START_MS
 from tests.postgres import own_server
 
@@ -63,7 +63,7 @@ def ingest(store: Store, made: Iterator[Page]) -> float:
     with store.write() as tx:
         key = apps.register(tx, "bench#search", "cursor", START_MS, settle_ms=120_000, retention_ms=None)
         windows.plan(tx, key, 1, LIVE, 0, [Window(START_MS, START_MS + DAY_MS)])
-        claim = windows.claim(tx, key, Wanted(1, LIVE, START_MS + DAY_MS), Terms("bench", DAY_MS))
+        claim = windows.claim(tx, key, Target(1, LIVE, START_MS + DAY_MS), ClaimOptions("bench", DAY_MS))
     if claim is None:
         raise ValueError("the window is somebody else's")
     taken = 0.0

@@ -29,7 +29,7 @@ from archiver.model import Message, Tally, Window
 from archiver.pull import commands
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
-from archiver.store.bulk import Given
+from archiver.store.bulk import Encoders
 from archiver.store.engine import Tx, open_store
 from archiver.store.schema import message_bodies, messages
 from bench import reference
@@ -174,7 +174,7 @@ def _staging(table: sa.Table) -> sa.Table:
     return sa.Table(f"staging_{table.name}", sa.MetaData(), *(sa.Column(c.name, c.type) for c in table.columns))
 
 
-def _message_rows(page: list[Message], given: Given) -> list[tuple[Any, ...]]:
+def _message_rows(page: list[Message], given: Encoders) -> list[tuple[Any, ...]]:
     ext = [None if m.ext is None else given.json(m.ext) for m in page]
     sent_at = [given.instant(m.timestamp_ms) for m in page]
     return [
@@ -183,7 +183,7 @@ def _message_rows(page: list[Message], given: Given) -> list[tuple[Any, ...]]:
     ]
 
 
-def _body_rows(page: list[Message], given: Given) -> list[tuple[Any, ...]]:
+def _body_rows(page: list[Message], given: Encoders) -> list[tuple[Any, ...]]:
     return [
         (1, m.msg_id, at, *body[:-1], None if body.extra is None else given.json(body.extra))
         for m in page

@@ -8,10 +8,10 @@ from functools import partial
 from threading import Event
 
 from archiver import connect, host
-from archiver.attachments.fetch import Fetching, Manner, Outcome
+from archiver.attachments.fetch import Fetching, FetchOptions, Outcome
 from archiver.blobs import Blobs
 from archiver.config import Attachments, Settings
-from archiver.connect import Line
+from archiver.connect import AppSession
 from archiver.errors import EXIT_DONE, EXIT_LATER, ConfigurationError, CredentialsRefused, UsageError, worst_exit_code
 from archiver.http import Adapter
 from archiver.sources import provider_of
@@ -50,13 +50,13 @@ def fetch_each(
         if app.name in seen:
             continue  # once an app, however many sources it is read by
         seen.add(app.name)
-        with connect.line_to(app, settings, store, stop) as line:
+        with connect.session(app, settings, store, stop) as session:
             if retry:
-                retry_failed(line, settings, store)
-            outcome = fetch(line, settings, store, blobs, stop=stop, limit=limit)
+                retry_failed(session, settings, store)
+            outcome = fetch(session, settings, store, blobs, stop=stop, limit=limit)
         if outcome is None:
             continue
-        tell(line, outcome)
+        tell(session, outcome)
         if limit is not None:
             limit -= outcome.tried
         if isinstance(outcome.error, CredentialsRefused | UsageError):
@@ -66,14 +66,14 @@ def fetch_each(
     return worst_exit_code(codes)
 
 
-def retry_failed(line: Line, settings: Settings, store: Store) -> None:
+def retry_failed(session: AppSession, settings: Settings, store: Store) -> None:
     """Make due what failed or was refused, and what is foreign and by now the provider's, or allowed."""
     files = configured(settings)
-    provider = provider_of(line.app)
-    is_ours = partial(provider.is_ours, line.app, files)
+    provider = provider_of(session.app)
+    is_ours = partial(provider.is_ours, session.app, files)
     reasons = [provider.foreign_reason(host) for host in files.foreign_hosts]
     with store.write() as tx:
-        app_id = apps.find_app(tx, line.app.name)
+        app_id = apps.find_app(tx, session.app.name)
         if app_id is not None:
             attachments.retry_failed(tx, app_id, reasons)
     after, more = None, app_id is not None
@@ -84,7 +84,7 @@ def retry_failed(line: Line, settings: Settings, store: Store) -> None:
 
 
 def fetch(
-    line: Line,
+    session: AppSession,
     settings: Settings,
     store: Store,
     blobs: Blobs,
@@ -97,26 +97,26 @@ def fetch(
     found = configured(settings)
     host.check_temporary_folder()
     with store.read() as tx:
-        app_id = apps.find_app(tx, line.app.name)
+        app_id = apps.find_app(tx, session.app.name)
     if app_id is None:
         return None
-    group = f"{line.app.base_url.partition('://')[2]} {line.app.name} chatfiles"
+    group = f"{session.app.base_url.partition('://')[2]} {session.app.name} chatfiles"
 
-    budget = rate_limit.Budget(store, group, found.rate.count, found.rate.period_ms)
+    budget = rate_limit.RateLimiter(store, group, found.rate.count, found.rate.period_ms)
 
     def take_turn(stop: Event) -> None:
         if wait_s := budget.take():
             stop.wait(wait_s)
 
-    adapter = partial(Adapter, connect.way_to(line.app, settings))
-    files = line.connection.files(found, stop, rest=budget.rest, adapter=adapter)
-    manner = Manner(workers=found.workers, lease_ms=settings.schedule.lease_ms, limit=limit, enough=enough)
-    return Fetching(store, app_id, blobs, files.fetch, manner, stop=stop, take_turn=take_turn).run()
+    adapter = partial(Adapter, connect.way_to(session.app, settings))
+    files = session.connection.files(found, stop, rest=budget.rest, adapter=adapter)
+    options = FetchOptions(workers=found.workers, lease_ms=settings.schedule.lease_ms, limit=limit, enough=enough)
+    return Fetching(store, app_id, blobs, files.fetch, options, stop=stop, take_turn=take_turn).run()
 
 
-def tell(line: Line, outcome: Outcome) -> None:
+def tell(session: AppSession, outcome: Outcome) -> None:
     """One line of log about a run, and one that alarms before something is lost."""
-    fields = {"app": line.app.name, **{name: value for name, value in outcome._asdict().items() if name != "error"}}
+    fields = {"app": session.app.name, **{name: value for name, value in outcome._asdict().items() if name != "error"}}
     if outcome.error is not None:
         hint = f" (try: {outcome.error.hint})" if outcome.error.hint else ""
         log.error("attachments could not be fetched: %s%s", outcome.error, hint, extra={"fields": fields})
@@ -124,6 +124,6 @@ def tell(line: Line, outcome: Outcome) -> None:
         log.info("attachments were fetched", extra={"fields": fields})
     if outcome.foreign:
         told = "files lie at hosts that are not configured, and are not fetched: archiver status names the hosts"
-        log.warning(told, extra={"fields": {"app": line.app.name, "foreign": outcome.foreign}})
+        log.warning(told, extra={"fields": {"app": session.app.name, "foreign": outcome.foreign}})
     if outcome.endangered:
         log.error("attachments will be lost soon: the provider drops them within two days", extra={"fields": fields})

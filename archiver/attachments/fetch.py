@@ -61,7 +61,7 @@ class Blobs(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class FetchOptions:
     """How to fetch: so many at once, each under a lease; at most `limit`; none begun after `enough` says so."""
 
     workers: int = 4
@@ -96,13 +96,13 @@ class Fetching:
         app_id: int,
         blobs: Blobs,
         fetch: FetchFile,
-        manner: Manner,
+        options: FetchOptions,
         *,
         stop: Event,
         take_turn: Callable[[Event], None] = lambda _: None,
     ) -> None:
         self._store, self._app_id, self._blobs, self._fetch = store, app_id, blobs, fetch
-        self._manner, self._stop, self._take_turn = manner, stop, take_turn
+        self._options, self._stop, self._take_turn = options, stop, take_turn
         self._lock = Lock()
         self._looks = list(_LOOKS)
         self._after: tuple[int, str, int, str] | None = None
@@ -117,8 +117,8 @@ class Fetching:
             with self._store.write() as tx:
                 attachments.free_the_dead(tx, self._app_id)
             self._blobs.sweep()
-            with ThreadPoolExecutor(self._manner.workers, thread_name_prefix="attachments", **logs.carried()) as pool:
-                for done in [pool.submit(self._work) for _ in range(self._manner.workers)]:
+            with ThreadPoolExecutor(self._options.workers, thread_name_prefix="attachments", **logs.carried()) as pool:
+                for done in [pool.submit(self._work) for _ in range(self._options.workers)]:
                     done.result()
         except ArchiverError as error:
             self._error = self._error or error
@@ -136,8 +136,8 @@ class Fetching:
 
     def _next(self) -> Claim | None:
         with self._lock:
-            limit = self._manner.limit
-            if self._stop.is_set() or self._error or self._manner.enough() or self._begun == limit:
+            limit = self._options.limit
+            if self._stop.is_set() or self._error or self._options.enough() or self._begun == limit:
                 return None
             with self._store.write() as tx:
                 claim = self._search(tx)
@@ -162,10 +162,10 @@ class Fetching:
         return None
 
     def _claim(self, tx: Tx, look: Look, after: tuple[int, str, int, str] | None = None) -> Claim | None:
-        return attachments.claim(tx, self._app_id, owner.me(), self._manner.lease_ms, after=after, look=look)
+        return attachments.claim(tx, self._app_id, owner.me(), self._options.lease_ms, after=after, look=look)
 
     def _one(self, claim: Claim) -> None:
-        held = _Held(self._store, claim, self._manner.lease_ms)
+        held = _Held(self._store, claim, self._options.lease_ms)
         try:
             with rate_limit.heard(held.queue):
                 self._wait_for_turn()

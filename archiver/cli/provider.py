@@ -9,20 +9,20 @@ import click
 
 from archiver import connect, logs
 from archiver.cli import common
-from archiver.connect import Line
+from archiver.connect import AppSession
 from archiver.errors import EXIT_DONE, UsageError
 
 _APP = click.option("--app", "name", metavar="NAME", help="Which app, if several are configured.")
 
 
 @contextmanager
-def _line(ctx: click.Context, name: str | None) -> Iterator[Line]:
+def _session(ctx: click.Context, name: str | None) -> Iterator[AppSession]:
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
         apps = connect.chosen(settings, name)
         if len({app.name for app in apps}) > 1:
             raise UsageError("several apps are configured", hint=f"--app {apps[0].name}")
-        with connect.line_to(apps[0], settings, store, stop) as line:
-            yield line
+        with connect.session(apps[0], settings, store, stop) as session:
+            yield session
 
 
 @click.group()
@@ -48,8 +48,8 @@ def send_to_user(ctx: click.Context, user: str, text: str, name: str | None) -> 
     Example:
       archiver send user zhangsan "你好"
     """
-    with _line(ctx, name) as line:
-        return _sent(line.connection.send_user(user, text))
+    with _session(ctx, name) as session:
+        return _sent(session.connection.send_user(user, text))
 
 
 @send.command("group")
@@ -64,8 +64,8 @@ def send_to_group(ctx: click.Context, group_id: str, text: str, name: str | None
     Example:
       archiver send group 184524748161025 "meeting at ten"
     """
-    with _line(ctx, name) as line:
-        return _sent(line.connection.send_group(group_id, text))
+    with _session(ctx, name) as session:
+        return _sent(session.connection.send_group(group_id, text))
 
 
 def _sent(msg_id: str | None) -> int:
@@ -84,8 +84,8 @@ def presence(ctx: click.Context, users: tuple[str, ...], name: str | None) -> in
     Example:
       archiver presence zhangsan lisi
     """
-    with _line(ctx, name) as line:
-        for user, state in line.connection.fetch_presence(users):
+    with _session(ctx, name) as session:
+        for user, state in session.connection.fetch_presence(users):
             click.echo(f"{logs.visible(user)} {state}")
     return EXIT_DONE
 

@@ -79,7 +79,7 @@ class Outcome(NamedTuple):
     """Attachments that the archive says are stored, and the store does not have as they were."""
 
 
-class Watcher(Protocol):
+class ExportProgress(Protocol):
     """Who wants to know how it goes."""
 
     def begun(self, messages: int) -> None: ...
@@ -108,7 +108,7 @@ class Export:
         decode: export.Decode,
         blobs: Blobs | None,
         stop: Event,
-        watcher: Watcher,
+        watcher: ExportProgress,
     ) -> None:
         self._store, self._request, self._claims, self._blobs = store.patient, request, claims, blobs
         self._stop, self._watcher = stop, watcher

@@ -23,7 +23,7 @@ import tenacity
 
 from archiver import __version__
 from archiver.errors import AnswerTooLarge, AnswerUnusable, Stopped, UsageError
-from archiver.http.response import Answer, Passing, asks_for_rest, http_date_ms, refusal
+from archiver.http.response import Answer, RetryableError, asks_for_rest, http_date_ms, refusal
 from archiver.http.wire import DIRECT, FAILURES, Adapter, Deadline, Way, is_unsent, permanent, read, reason
 
 log = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class Client:
         self._adapter = Adapter(way)
         # One for all calls: each is a circle of objects, which only the garbage collector takes away.
         self._retrying = tenacity.Retrying(
-            retry=tenacity.retry_if_exception_type(Passing),
+            retry=tenacity.retry_if_exception_type(RetryableError),
             wait=self._wait,
             stop=self._is_enough,
             before_sleep=self._tell,
@@ -139,7 +139,7 @@ class Client:
             return self._once(call, read_answer)
         try:
             found: T = self._retrying(self._attempt, call, read_answer)
-        except Passing as error:
+        except RetryableError as error:
             given_up = error.given_up()
         else:
             return found
@@ -172,7 +172,7 @@ class Client:
     def _once(self, call: _Call, read_answer: Callable[[Answer], T]) -> T:
         try:
             return self._attempt(call, read_answer)
-        except Passing as error:
+        except RetryableError as error:
             given_up = error.given_up("nothing was done" if error.unsent else "it is unknown whether it was done")
         raise given_up from None
 
@@ -190,7 +190,7 @@ class Client:
             failure = AnswerTooLarge(f"{call.where}: {error}")
         except AnswerUnusable as error:
             text = str(error)
-            failure = Passing(text if text.startswith(call.where) else f"{call.where}: {text}", unusable=True)
+            failure = RetryableError(text if text.startswith(call.where) else f"{call.where}: {text}", unusable=True)
         del answer  # an error holds on to the frames that it came through, and to others that it was raised from
         raise failure from None
 
@@ -206,7 +206,9 @@ class Client:
             raise type(error)(f"{call.where}: {error}") from None
         except FAILURES as error:
             self._heard("error")
-            failure = permanent(call.where, error) or Passing(f"{call.where}: {reason(error)}", unsent=is_unsent(error))
+            failure = permanent(call.where, error) or RetryableError(
+                f"{call.where}: {reason(error)}", unsent=is_unsent(error)
+            )
         raise failure from None
 
     def _exchange(self, call: _Call, seconds: float) -> Answer:
@@ -270,7 +272,7 @@ class _Call:
         return max(0.01, min(deadline_s, self.within_s - self.spent(now)))
 
 
-def _passing(state: tenacity.RetryCallState) -> Passing:
+def _passing(state: tenacity.RetryCallState) -> RetryableError:
     error = state.outcome.exception() if state.outcome else None
-    assert isinstance(error, Passing)  # noqa: S101 - the only kind that is retried
+    assert isinstance(error, RetryableError)  # noqa: S101 - the only kind that is retried
     return error

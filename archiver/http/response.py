@@ -30,7 +30,7 @@ class Answer:
     elapsed_ms: int | None = None
 
 
-class Passing(ProviderUnavailable):
+class RetryableError(ProviderUnavailable):
     """A failure that another attempt may not see; it never leaves this package.
 
     `unsent`: the service certainly did nothing. `unusable`: it answered, but not with what the call returns.
@@ -68,7 +68,7 @@ def refusal(answer: Answer) -> Exception:
     if answer.status == 429 and code == "resource_limited":
         return QuotaExceeded(f"{told}: the quota of the plan is used up", hint="waiting does not help; raise the plan")
     if answer.status in (408, 425, 429) or answer.status >= 500:
-        return Passing(told, retry_after_s=retry_after_s(answer), unsent=answer.status in (425, 429))
+        return RetryableError(told, retry_after_s=retry_after_s(answer), unsent=answer.status in (425, 429))
     if answer.status < 300:
         return AnswerUnusable(told)
     hint = "redirects are not followed; is base_url right?" if answer.status < 400 else None

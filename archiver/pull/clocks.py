@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from archiver.model import SECOND_MS, Source
 from archiver.store import apps
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 from archiver.timeline import TOLERATED_SKEW_MS, clock_problem
 
@@ -21,7 +21,7 @@ class Clocks(NamedTuple):
     problem: str | None
 
 
-def compare(tx: Tx, key: Key, source: Source, server_ms: int, database_ms: int) -> Clocks:
+def compare(tx: Tx, key: SourceKey, source: Source, server_ms: int, database_ms: int) -> Clocks:
     """Compare the clocks, and remember them for the next time; says in the log what is wrong."""
     skew_ms, problem = server_ms - database_ms, None
     apps.note_skew(tx, key, skew_ms)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from archiver.errors import WrongZone
 from archiver.model import HOUR_MS, Setup
 from archiver.store import apps, hours, reopening, watermarks
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 from archiver.store.hours import Files, Looked
 from archiver.store.watermarks import Watermark
@@ -26,7 +26,9 @@ class Closed(NamedTuple):
     doubtful: bool = False
 
 
-def close_hours(tx: Tx, key: Key, app: str, setup: Setup, held: Watermark, numbers: tuple[int, ...] = (1,)) -> Closed:
+def close_hours(
+    tx: Tx, key: SourceKey, app: str, setup: Setup, held: Watermark, numbers: tuple[int, ...] = (1,)
+) -> Closed:
     """Close every hour of these passes that may close, under the watermark that the caller holds."""
     offset_ms = setup.hour_offset_ms or 0
     files = hours.files(tx, key, offset_ms)
@@ -45,7 +47,7 @@ def close_hours(tx: Tx, key: Key, app: str, setup: Setup, held: Watermark, numbe
     return Closed(watermarks.move(tx, key, held), doubtful=files.zone.doubtful)
 
 
-def _looked(tx: Tx, key: Key, setup: Setup) -> Looked:
+def _looked(tx: Tx, key: SourceKey, setup: Setup) -> Looked:
     early_ms = next((each.lag_ms for each in setup.passes if each.number == 0), HOUR_MS)
     return Looked(hours.looked_until(tx, key), max(HOUR_MS, early_ms), hours.has_begun(tx, key))
 

@@ -9,23 +9,23 @@ from threading import Event
 
 from archiver import connect, host
 from archiver.config import App, Settings
-from archiver.connect import Line, Patience
+from archiver.connect import AppSession, IdleTimeout
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, UsageError, worst_exit_code
 from archiver.model import Tally, Window
 from archiver.pull import plan
 from archiver.pull.registration import Reading, register
-from archiver.pull.run import Manner, Outcome, Pull, Silent, Watcher
+from archiver.pull.run import NoProgress, Outcome, Pull, PullOptions, PullProgress
 from archiver.sources import provider_of
 from archiver.store import apps
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
 
 log = logging.getLogger("archiver.pull")
 
 
-def manner(app: App, settings: Settings, **ways: object) -> Manner:
+def pull_options(app: App, settings: Settings, **ways: object) -> PullOptions:
     """How to pull an app, by its settings and the command's ways."""
-    return Manner(
+    return PullOptions(
         origin_ms=app.start_ms,
         workers=app.workers,
         lease_ms=settings.schedule.lease_ms,
@@ -39,30 +39,30 @@ def pull_each(
     name: str | None,
     *,
     stop: Event,
-    watcher: Callable[[App], Watcher] | None = None,
+    watcher: Callable[[App], PullProgress] | None = None,
     **ways: object,
 ) -> int:
     """Pull every chosen app, whatever becomes of the others; gives the gravest exit code."""
     codes = [EXIT_DONE]
     for app in connect.chosen(settings, name):
-        with connect.line_to(app, settings, store, stop) as line:
-            codes.append(_pull_one(line, settings, store, stop, watcher, ways))
+        with connect.session(app, settings, store, stop) as session:
+            codes.append(_pull_one(session, settings, store, stop, watcher, ways))
         if stop.is_set():
             break
     return worst_exit_code(codes)
 
 
 def _pull_one(
-    line: Line,
+    session: AppSession,
     settings: Settings,
     store: Store,
     stop: Event,
-    watcher: Callable[[App], Watcher] | None,
+    watcher: Callable[[App], PullProgress] | None,
     ways: dict[str, object],
 ) -> int:
-    app = line.app
+    app = session.app
     try:
-        outcome = pull(line, settings, store, stop=stop, watcher=watcher(app) if watcher else None, **ways)
+        outcome = pull(session, settings, store, stop=stop, watcher=watcher(app) if watcher else None, **ways)
     except ArchiverError as error:
         log.error("%s: %s%s", app.name, error, f" (try: {error.hint})" if error.hint else "")
         return error.exit_code
@@ -71,31 +71,37 @@ def _pull_one(
 
 
 def pull(
-    line: Line, settings: Settings, store: Store, *, stop: Event, watcher: Watcher | None = None, **ways: object
+    session: AppSession,
+    settings: Settings,
+    store: Store,
+    *,
+    stop: Event,
+    watcher: PullProgress | None = None,
+    **ways: object,
 ) -> Outcome:
     """One pull of one app."""
-    if line.app.source == "hourly":
+    if session.app.source == "hourly":
         host.check_temporary_folder()
-    line.requests.clear()
-    how = manner(line.app, settings, **ways)
-    line.patience.ends = not how.patient
-    line.patience.progress()
-    watched = _Impatient(line.patience, watcher or Silent())
-    return Pull(store, line.source, how, stop=stop, requests=line.requests, watcher=watched).run()
+    session.requests.clear()
+    how = pull_options(session.app, settings, **ways)
+    session.idle.ends = not how.patient
+    session.idle.progress()
+    watched = _ProgressRelay(session.idle, watcher or NoProgress())
+    return Pull(store, session.source, how, stop=stop, requests=session.requests, watcher=watched).run()
 
 
-class _Impatient:
+class _ProgressRelay:
     """Passes on how a pull goes, and takes each page for progress."""
 
-    def __init__(self, patience: Patience, watcher: Watcher) -> None:
-        self._patience, self._watcher = patience, watcher
+    def __init__(self, idle: IdleTimeout, watcher: PullProgress) -> None:
+        self._idle, self._watcher = idle, watcher
 
     def begun(self, complete_until_ms: int, due_ms: int) -> None:
-        self._patience.progress()
+        self._idle.progress()
         self._watcher.begun(complete_until_ms, due_ms)
 
     def stored(self, tally: Tally) -> None:
-        self._patience.progress()
+        self._idle.progress()
         self._watcher.stored(tally)
 
     def moved(self, complete_until_ms: int) -> None:
@@ -140,20 +146,20 @@ def audit_each(settings: Settings, store: Store, name: str | None, window: Windo
                 raise UsageError(f"{app.name}: nothing has been archived yet", hint="archiver pull")
             offset_ms = app.hour_utc_offset_ms if app.source == "hourly" else None
             number = plan.plan_audit(tx, key, window, offset_ms)
-        with connect.line_to(app, settings, store, stop) as line:
-            outcome = pull(line, settings, store, stop=stop, command="audit", live=False, audit=number)
+        with connect.session(app, settings, store, stop) as session:
+            outcome = pull(session, settings, store, stop=stop, command="audit", live=False, audit=number)
         tell(app, outcome)
         codes.append(EXIT_INCOMPLETE if outcome.tally.late else outcome.exit_code)
     return worst_exit_code(codes)
 
 
-def registered(store: Store, app: App) -> Key:
+def registered(store: Store, app: App) -> SourceKey:
     """The key of an app's source; its rows are made if this is the first contact."""
     with store.write() as tx:
         return apps.find(tx, app.name, app.source) or _registered(tx, app)
 
 
-def _registered(tx: Tx, app: App) -> Key:
+def _registered(tx: Tx, app: App) -> SourceKey:
     provider = provider_of(app)
     zone_ms, first_contact = provider.zone_ms(app), partial(provider.first_contact, app)
     facts = app.name, app.source, app.settle_ms, app.retention_ms, zone_ms, first_contact

@@ -17,7 +17,7 @@ log = logging.getLogger("archiver.pull")
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class WalkContext:
     """What all walks of one pull have in common."""
 
     store: Store

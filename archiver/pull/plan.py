@@ -11,10 +11,10 @@ from typing import NamedTuple
 from archiver.errors import UsageError
 from archiver.model import DAY_MS, HOUR_MS, Pass, Setup, Source, Window
 from archiver.store import apps, passes, watermarks, windows
-from archiver.store.apps import Key, Remembered
+from archiver.store.apps import SourceKey, SourceState
 from archiver.store.engine import Tx
 from archiver.store.schema import iso
-from archiver.store.windows import AUDIT, BACKFILL, LIVE, Wanted
+from archiver.store.windows import AUDIT, BACKFILL, LIVE, Target
 from archiver.timeline import cut, cut_back, cut_hours, hour_floor, next_span
 
 
@@ -31,10 +31,10 @@ def with_looks(source: Source) -> tuple[Pass, ...]:
 
 def plan(
     tx: Tx,
-    key: Key,
+    key: SourceKey,
     setup: Setup,
-    remembered: Remembered,
-    wanted: Sequence[Wanted],
+    remembered: SourceState,
+    targets: Sequence[Target],
     *,
     ahead: int,
     further: bool = False,
@@ -43,16 +43,16 @@ def plan(
 
     `further`: some more, as those that are planned fail. Hours are what they are; other windows would cut time up.
     """
-    due_ms = {(each.number, each.cause): each.due_ms for each in wanted}
+    due_ms = {(each.number, each.cause): each.due_ms for each in targets}
     more = (_FAILED_HOURS if setup.hour_offset_ms is not None else _FURTHER) * further
-    ground = _Ground(tx, key, remembered.origin_ms, setup, ahead + more)
+    state = _PlanState(tx, key, remembered.origin_ms, setup, ahead + more)
     pass_of = {each.number: each for each in setup.passes}
     if (1, LIVE) in due_ms:
-        due_of = {number: ground.floor(due_ms[number, LIVE]) for number in pass_of}
-        ground.add(1, pass_of[1].lag_ms, ground.planned_until(1), due_of[1], _first_ms(ahead))
+        due_of = {number: state.floor(due_ms[number, LIVE]) for number in pass_of}
+        state.add(1, pass_of[1].lag_ms, state.planned_until(1), due_of[1], _first_ms(ahead))
         if 0 in pass_of:
-            _plan_early(ground, pass_of[0], pass_of[1], due_of)
-        _plan_audits(ground, [each for each in setup.passes if each.number > 1], due_of)
+            _plan_early(state, pass_of[0], pass_of[1], due_of)
+        _plan_audits(state, [each for each in setup.passes if each.number > 1], due_of)
     if (1, BACKFILL) in due_ms and remembered.backfill_from_ms is not None:
         _plan_back(tx, key, pass_of[1], remembered.origin_ms, remembered.backfill_from_ms, ahead)
 
@@ -67,16 +67,16 @@ _FAILED_HOURS, _FAILED, _FURTHER = 48, 8, 4
 provider that is down must not cut the time into a window for each pull."""
 
 
-def _room(tx: Tx, key: Key, number: int, cause: str, ahead: int, *, hourly: bool) -> int:
+def _room(tx: Tx, key: SourceKey, number: int, cause: str, ahead: int, *, hourly: bool) -> int:
     waiting, failed = windows.waiting(tx, key, number, cause)
     return ahead - waiting + min(failed, _FAILED_HOURS if hourly else _FAILED)
 
 
-class _Ground(NamedTuple):
+class _PlanState(NamedTuple):
     """What all passes are planned on."""
 
     tx: Tx
-    key: Key
+    key: SourceKey
     origin_ms: int
     setup: Setup
     ahead: int
@@ -112,57 +112,57 @@ class _Ground(NamedTuple):
         return until_ms
 
 
-def _plan_early(ground: _Ground, early: Pass, first: Pass, due_of: dict[int, int]) -> None:
+def _plan_early(state: _PlanState, early: Pass, first: Pass, due_of: dict[int, int]) -> None:
     """An early look is spared where pass 1 is due already.
 
     The file of the hour before the origin is looked at once, when it has settled: what is stamped in the origin's first
     milliseconds may have been filed before them, by another node's clock.
     """
-    tx, key, origin_ms = ground.tx, ground.key, ground.origin_ms
+    tx, key, origin_ms = state.tx, state.key, state.origin_ms
     before_ms = origin_ms - HOUR_MS
-    expired_ms = ground.setup.expired_ms
+    expired_ms = state.setup.expired_ms
     kept = expired_ms is None or before_ms >= expired_ms
     planned = windows.planned(tx, key, 0)
     if kept and due_of[1] >= origin_ms and (planned is None or planned.lo_ms >= origin_ms):
         windows.plan(tx, key, 0, LIVE, first.lag_ms, [Window(before_ms, origin_ms)])
     windows.skip_pending(tx, key, 0, origin_ms, due_of[1])
-    from_ms = ground.skip(0, early.lag_ms, min(due_of[0], due_of[1]))
+    from_ms = state.skip(0, early.lag_ms, min(due_of[0], due_of[1]))
     if early.lag_ms < first.lag_ms:
-        ground.add(0, early.lag_ms, from_ms, due_of[0], HOUR_MS)
+        state.add(0, early.lag_ms, from_ms, due_of[0], HOUR_MS)
 
 
-def _plan_audits(ground: _Ground, audits: list[Pass], due_of: dict[int, int]) -> None:
+def _plan_audits(state: _PlanState, audits: list[Pass], due_of: dict[int, int]) -> None:
     """Of the audits due for a range only the longest is walked; the shorter are marked as skipped.
 
     An audit's windows span a tenth of its lag at least: what is looked at a second time may be looked at in bulk.
     """
-    bound_ms = ground.planned_until(1)
-    covered_ms, all_covered = _looked_at_longer(ground, audits), True
+    bound_ms = state.planned_until(1)
+    covered_ms, all_covered = _looked_at_longer(state, audits), True
     for audit in sorted(audits, key=lambda each: -each.lag_ms):
-        from_ms = ground.skip(audit.number, audit.lag_ms, covered_ms)
+        from_ms = state.skip(audit.number, audit.lag_ms, covered_ms)
         if not all_covered:
             continue  # a longer audit has still to be planned here
-        expired_ms = ground.setup.expired_ms
-        if expired_ms is not None and from_ms < (expired_ms := ground.floor(expired_ms)):
+        expired_ms = state.setup.expired_ms
+        if expired_ms is not None and from_ms < (expired_ms := state.floor(expired_ms)):
             gone_ms = min(expired_ms, bound_ms, due_of[audit.number])
-            from_ms = ground.skip(audit.number, audit.lag_ms, gone_ms, missed="beyond the retention when it was due")
+            from_ms = state.skip(audit.number, audit.lag_ms, gone_ms, missed="beyond the retention when it was due")
         narrowest_ms = max(1, audit.lag_ms // 10)
         until_ms = min(due_of[audit.number], bound_ms)
-        covered_ms = ground.add(audit.number, audit.lag_ms, from_ms, until_ms, narrowest_ms, narrowest_ms)
+        covered_ms = state.add(audit.number, audit.lag_ms, from_ms, until_ms, narrowest_ms, narrowest_ms)
         all_covered = until_ms - covered_ms < narrowest_ms
 
 
-def _looked_at_longer(ground: _Ground, audits: list[Pass]) -> int:
+def _looked_at_longer(state: _PlanState, audits: list[Pass]) -> int:
     """Up to where an audit with a longer lag than any that is configured now has looked."""
     longest_ms = max((audit.lag_ms for audit in audits), default=None)
     if longest_ms is None:
-        return ground.origin_ms
-    longer = [audit for audit in passes.audits(ground.tx, ground.key) if audit.lag_ms > longest_ms]
-    reached = [watermarks.looked_until(ground.tx, ground.key, audit.number, ground.origin_ms) for audit in longer]
-    return max(reached, default=ground.origin_ms)
+        return state.origin_ms
+    longer = [audit for audit in passes.audits(state.tx, state.key) if audit.lag_ms > longest_ms]
+    reached = [watermarks.looked_until(state.tx, state.key, audit.number, state.origin_ms) for audit in longer]
+    return max(reached, default=state.origin_ms)
 
 
-def _plan_back(tx: Tx, key: Key, first: Pass, origin_ms: int, from_ms: int, ahead: int) -> None:
+def _plan_back(tx: Tx, key: SourceKey, first: Pass, origin_ms: int, from_ms: int, ahead: int) -> None:
     room = _room(tx, key, 1, BACKFILL, ahead, hourly=False)
     planned = windows.planned(tx, key, 1)
     until_ms = origin_ms if planned is None else planned.lo_ms
@@ -171,7 +171,7 @@ def _plan_back(tx: Tx, key: Key, first: Pass, origin_ms: int, from_ms: int, ahea
     windows.plan(tx, key, 1, BACKFILL, first.lag_ms, cut_back(from_ms, until_ms, span_ms, room))
 
 
-def want_backfill(tx: Tx, key: Key, from_ms: int, to_ms: int | None) -> bool:
+def want_backfill(tx: Tx, key: SourceKey, from_ms: int, to_ms: int | None) -> bool:
     """Remember how far back a backfill shall go; False where the archive reaches back that far already.
 
     Raises UsageError for a range that would leave a gap.
@@ -188,7 +188,7 @@ def want_backfill(tx: Tx, key: Key, from_ms: int, to_ms: int | None) -> bool:
     return from_ms < edge_ms
 
 
-def plan_audit(tx: Tx, key: Key, window: Window, hour_offset_ms: int | None) -> int:
+def plan_audit(tx: Tx, key: SourceKey, window: Window, hour_offset_ms: int | None) -> int:
     """Plan another look at a closed range, as a pass of its own, and give its number; whole hours where hours count.
 
     Raises UsageError for a range that is not closed as a whole.

@@ -19,7 +19,7 @@ included; but one page may always wait."""
 
 
 @contextmanager
-def lots(steps: Iterator[Step], most: int) -> Iterator[Iterator[list[Step]]]:
+def batches(steps: Iterator[Step], most: int) -> Iterator[Iterator[list[Step]]]:
     """The steps of a walk in their order, each time those that have arrived; an error comes behind what came before it.
 
     The walk goes on in a thread of its own, which has ended with the block. No more than `most` steps lie around at

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from archiver.model import HOUR_MS, Pass, Source, Window
 from archiver.store import apps, hours, passes, reopening, watermarks
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 
 log = logging.getLogger("archiver.pull")
@@ -25,7 +25,7 @@ class Reading(NamedTuple):
     first_contact: Callable[[int, int], int]
 
 
-def register(tx: Tx, reading: Reading, start_ms: int) -> Key:
+def register(tx: Tx, reading: Reading, start_ms: int) -> SourceKey:
     """The key of a source; the first time its origin is fixed for good, where the source can begin after `start_ms`."""
     now_ms = tx.now_ms()
     first = apps.is_first_contact(tx, reading.app, reading.kind)
@@ -47,7 +47,7 @@ def register(tx: Tx, reading: Reading, start_ms: int) -> Key:
     return key
 
 
-def take_settings(tx: Tx, key: Key, source: Source, configured: Sequence[Pass]) -> None:
+def take_settings(tx: Tx, key: SourceKey, source: Source, configured: Sequence[Pass]) -> None:
     """What was read under other settings than those in force now is read again, or left where it is proved."""
     audits = [audit for audit in configured if audit.number >= passes.FIRST_AUDIT]
     longest = max(audits, key=lambda audit: audit.lag_ms, default=None)
@@ -61,7 +61,7 @@ def take_settings(tx: Tx, key: Key, source: Source, configured: Sequence[Pass]) 
         reopening.read_again_under(tx, key, source.hour_offset_ms)
 
 
-def _change_zone(tx: Tx, key: Key, source: Source, before_ms: int | None, offset_ms: int) -> None:
+def _change_zone(tx: Tx, key: SourceKey, source: Source, before_ms: int | None, offset_ms: int) -> None:
     """The hours have another name from now on: open again what no file under the old one vouches for."""
     apps.set_hour_offset(tx, key, offset_ms)
     if before_ms is None:

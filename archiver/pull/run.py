@@ -33,27 +33,27 @@ from archiver.model import HOUR_MS, SECOND_MS, Pass, Setup, Source, Tally
 from archiver.pull import clocks, plan
 from archiver.pull.clocks import Clocks
 from archiver.pull.closing import close_hours
-from archiver.pull.context import Ground
+from archiver.pull.context import WalkContext
 from archiver.pull.outcome import OUTCOMES, Findings, Outcome, warn_of_loss
 from archiver.pull.registration import Reading, register, take_settings
-from archiver.pull.walk import Walker
+from archiver.pull.walk import WindowWalker
 from archiver.pull.workers import Tried, Workers
 from archiver.store import apps, owner, passes, rate_limit, runs, unclosed, watermarks, windows
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
-from archiver.store.windows import Terms, Wanted
+from archiver.store.windows import ClaimOptions, Target
 from archiver.timeline import due_until, hour_floor, trusted_now
 
 log = logging.getLogger("archiver.pull")
 
-__all__ = ["Manner", "Outcome", "Pull", "Silent", "Watcher"]
+__all__ = ["NoProgress", "Outcome", "Pull", "PullOptions", "PullProgress"]
 
 _MANY = 50_000
 """So many new messages make what SQLite's planner knows of the tables worthless."""
 _FOR_EVER_MS = 2**62
 
 
-class Watcher(Protocol):
+class PullProgress(Protocol):
     """Is told how a pull goes on; the progress bar is one."""
 
     def begun(self, complete_until_ms: int, due_ms: int) -> None: ...
@@ -63,7 +63,7 @@ class Watcher(Protocol):
     def moved(self, complete_until_ms: int) -> None: ...
 
 
-class Silent:
+class NoProgress:
     """Nobody watches."""
 
     def begun(self, complete_until_ms: int, due_ms: int) -> None: ...
@@ -74,7 +74,7 @@ class Silent:
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class PullOptions:
     """How to pull. `patient`: respect the back-off of failed windows, as the daemon does and one shot does not."""
 
     command: str = "pull"
@@ -98,38 +98,38 @@ class Pull:
         self,
         store: Store,
         source: Source,
-        manner: Manner,
+        options: PullOptions,
         *,
         stop: Event,
         requests: dict[str, int] | None = None,
-        watcher: Watcher | None = None,
+        watcher: PullProgress | None = None,
     ) -> None:
-        self.store, self.source, self.manner, self.stop = store, source, manner, stop
+        self.store, self.source, self.options, self.stop = store, source, options, stop
         self.outcome = Outcome()
         self._requests = {} if requests is None else requests
-        self._watcher = watcher or Silent()
+        self._watcher = watcher or NoProgress()
         self._owner = owner.me()
         self._lock = Lock()
         self._tried = Tried()
         self._refused = 0
         self._clocks: Clocks | None = None
-        self._workers = Workers(manner.workers, stop, self._claim_next, self._walk)
+        self._workers = Workers(options.workers, stop, self._claim_next, self._walk)
         self._due_ms: int | None = None
         self._passes: tuple[Pass, ...] = ()
         self._origin_ms = 0
-        self._wanted: list[Wanted] = []
-        self._key: Key
+        self._targets: list[Target] = []
+        self._key: SourceKey
         self._run_row: runs.Run
         self._setup: Setup
-        self._ground: Ground
+        self._ground: WalkContext
 
     def run(self) -> Outcome:
         """Walk all that is due. Raises usage errors but for a wrong zone; whatever else happens is in the outcome."""
         with self.store.write() as tx:
             self._key = self._register(tx)
             self._passes = passes.numbered(tx, self._key, plan.with_looks(self.source))
-            alone = self.manner.patient  # the daemon pulls a source once at a time: what it still holds, it lost
-            run = runs.start(tx, self._key, self.manner.command, self._owner, alone=alone)
+            alone = self.options.patient  # the daemon pulls a source once at a time: what it still holds, it lost
+            run = runs.start(tx, self._key, self.options.command, self._owner, alone=alone)
             if alone:
                 windows.release(tx, self._key, self._owner)
         with logs.run(run.id):
@@ -151,10 +151,10 @@ class Pull:
             raise
         self._conclude(broken)
 
-    def _register(self, tx: Tx) -> Key:
+    def _register(self, tx: Tx) -> SourceKey:
         source = self.source
         facts = source.retention_ms, source.hour_offset_ms, source.first_contact
-        return register(tx, Reading(source.app, source.kind, _settle_ms(source), *facts), self.manner.origin_ms)
+        return register(tx, Reading(source.app, source.kind, _settle_ms(source), *facts), self.options.origin_ms)
 
     def _begin(self) -> None:
         """Ask the server for its time, and fix by it what is due."""
@@ -170,50 +170,50 @@ class Pull:
         self._due_ms = due_until(now_ms, settle_ms)
         if source.hour_offset_ms is not None:
             self._due_ms = hour_floor(self._due_ms, source.hour_offset_ms)
-        self._wanted = self._kinds(now_ms, self._due_ms, settle_ms)
-        self._ground = Ground(
+        self._targets = self._kinds(now_ms, self._due_ms, settle_ms)
+        self._ground = WalkContext(
             *(self.store, source, self._setup, self._run_row),
-            lease_ms=self.manner.lease_ms,
+            lease_ms=self.options.lease_ms,
             skew_ms=self._clocks.skew_ms,
             stop=self.stop,
             count=self._count,
             moved=self._watcher.moved,
-            ahead=self.manner.ahead,
+            ahead=self.options.ahead,
         )
         self._watcher.begun(complete_until_ms, self._due_ms)
 
-    def _kinds(self, now_ms: int, due_ms: int, settle_ms: int) -> list[Wanted]:
+    def _kinds(self, now_ms: int, due_ms: int, settle_ms: int) -> list[Target]:
         """The kinds of windows that this pull is for, in the order of their claims."""
-        if self.manner.audit is not None:  # of what is closed already, whatever lag is in force by now
-            return [Wanted(self.manner.audit, windows.AUDIT, due_until(now_ms, 0))]
+        if self.options.audit is not None:  # of what is closed already, whatever lag is in force by now
+            return [Target(self.options.audit, windows.AUDIT, due_until(now_ms, 0))]
         in_turn = sorted(self._passes, key=lambda a_pass: (a_pass.number != 1, a_pass.number))
         live = [
-            Wanted(a_pass.number, windows.LIVE, due_until(now_ms, a_pass.lag_ms), a_pass.lag_ms) for a_pass in in_turn
+            Target(a_pass.number, windows.LIVE, due_until(now_ms, a_pass.lag_ms), a_pass.lag_ms) for a_pass in in_turn
         ]
-        back = [Wanted(1, windows.BACKFILL, due_ms, settle_ms)]
-        return live * self.manner.live + back * self.manner.backfill
+        back = [Target(1, windows.BACKFILL, due_ms, settle_ms)]
+        return live * self.options.live + back * self.options.backfill
 
-    def _claim_next(self) -> Walker | None:
+    def _claim_next(self) -> WindowWalker | None:
         self.store.check_disk()
         with self.store.write() as tx:
             remembered = apps.lock(tx, self._key)
-            ahead, afar = 2 * self.manner.workers, self._workers.afar
-            plan.plan(tx, self._key, self._setup, remembered, self._wanted, ahead=ahead, further=afar)
-            terms = Terms(
+            ahead, afar = 2 * self.options.workers, self._workers.afar
+            plan.plan(tx, self._key, self._setup, remembered, self._targets, ahead=ahead, further=afar)
+            claim_options = ClaimOptions(
                 self._owner,
-                self.manner.lease_ms,
+                self.options.lease_ms,
                 dead=owner.dead(windows.owners(tx, self._key)),
                 tried=self._tried.ids,
-                patient=self.manner.patient,
-                retry_stuck=self.manner.retry_stuck,
+                patient=self.options.patient,
+                retry_stuck=self.options.retry_stuck,
                 afar=afar,
                 distrusts=remembered.distrusts,
             )
-            claims = (windows.claim(tx, self._key, kind, terms) for kind in self._wanted)
+            claims = (windows.claim(tx, self._key, kind, claim_options) for kind in self._targets)
             claim = next((claim for claim in claims if claim is not None), None)
-        return None if claim is None else Walker(self._ground, claim, trusted=remembered.order_trusted)
+        return None if claim is None else WindowWalker(self._ground, claim, trusted=remembered.order_trusted)
 
-    def _walk(self, walker: Walker) -> None:
+    def _walk(self, walker: WindowWalker) -> None:
         try:
             hasty = self._workers.in_doubt or self._tried.suspects(walker.claim)
             with rate_limit.heard(walker.queue), haste(hasty):
@@ -244,7 +244,7 @@ class Pull:
             self._workers.give_up()
             raise
 
-    def _give_back(self, walker: Walker, error: ArchiverError) -> None:
+    def _give_back(self, walker: WindowWalker, error: ArchiverError) -> None:
         self.outcome.reason, self.outcome.hint = str(error), error.hint
         blamed = self._workers.may_blame and self._tried.was_cut(walker.claim)
         fate = walker.give_back(error, may_split=self._workers.may_split(error), blamed=blamed)
@@ -290,7 +290,7 @@ class Pull:
         with self.store.read() as tx:
             skew_ms = 0 if self._clocks is None else self._clocks.skew_ms
             warn_of_loss(source, tx.now_ms() + skew_ms - watermarks.read(tx, key).complete_until_ms)
-            findings.hole = self.manner.audit is None and unclosed.unaccepted_hole(tx, key)
+            findings.hole = self.options.audit is None and unclosed.unaccepted_hole(tx, key)
             findings.missed = self._missed(tx)
             findings.left = self._left(tx)
 
@@ -298,10 +298,10 @@ class Pull:
         """Whether anything that this pull was for has not been closed."""
         if self._due_ms is None:
             return True
-        if not self.manner.live:
+        if not self.options.live:
             # What was asked for is left even where a false clock says that it is not due yet.
             asked = [
-                kind._replace(due_ms=_FOR_EVER_MS) if kind.cause == windows.AUDIT else kind for kind in self._wanted
+                kind._replace(due_ms=_FOR_EVER_MS) if kind.cause == windows.AUDIT else kind for kind in self._targets
             ]
             return any(unclosed.is_open(tx, self._key, kind) for kind in asked)
         planned = windows.planned(tx, self._key, 1)
@@ -309,16 +309,16 @@ class Pull:
             return True
         # The last hour that is due waits for its neighbour's file, which is not.
         closable_ms = self._due_ms - (0 if self.source.hour_offset_ms is None else HOUR_MS)
-        kind = Wanted(1, windows.LIVE, self._due_ms)
+        kind = Target(1, windows.LIVE, self._due_ms)
         return unclosed.is_due_unclosed(tx, self._key, closable_ms) or unclosed.is_open(tx, self._key, kind)
 
     def _missed(self, tx: Tx) -> str | None:
         """What an audit that somebody asked for has to say: something was missing, or could not be looked at."""
-        if self.manner.audit is None:
+        if self.options.audit is None:
             return None
         if self.outcome.tally.new:
             return f"{self.outcome.tally.new} messages were missing; they are stored now"
-        if unclosed.missed(tx, self._key, self.manner.audit):
+        if unclosed.missed(tx, self._key, self.options.audit):
             return "parts of the range could not be looked at: the provider keeps them no longer"
         return None
 

@@ -19,7 +19,7 @@ from archiver.errors import (
     WalkFailed,
 )
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
-from archiver.pull.context import Ground
+from archiver.pull.context import WalkContext
 from archiver.store import blame, hours, quarantine, watermarks, windows
 from archiver.store.engine import Tx
 from archiver.store.windows import Claim
@@ -52,7 +52,7 @@ class Fate(Enum):
 class Setback:
     """A walk that failed. `advanced`: it came further than any before; `in_order`: what it has seen may be resumed."""
 
-    ground: Ground
+    context: WalkContext
     claim: Claim
     advanced: bool
     in_order: bool
@@ -62,7 +62,7 @@ class Setback:
 
         `blamed`: it is a part of a window that was to blame, so one of the parts is.
         """
-        with self.ground.store.write() as tx:
+        with self.context.store.write() as tx:
             windows.hold(tx, self.claim, exact=False)
             if isinstance(error, FileMissing) and error.remains is not None:
                 quarantine.keep_file(tx, self.claim, error.remains, f"damaged file, kept as it came: {error}")
@@ -80,29 +80,29 @@ class Setback:
 
     def _is_lost(self, tx: Tx, error: ArchiverError) -> bool:
         """Whether the provider keeps the window no longer, whatever went wrong this time."""
-        ground, now_ms = self.ground, tx.now_ms()
-        server_ms = now_ms + ground.skew_ms
+        context, now_ms = self.context, tx.now_ms()
+        server_ms = now_ms + context.skew_ms
         if isinstance(error, HourMissing) and error.server_ms is not None:
             server_ms = error.server_ms
         by_provider = isinstance(error, HourMissing | ProviderUnavailable | RequestRefused | WalkFailed)
         hi_ms = self.claim.window.hi_ms
-        return by_provider and is_expired(hi_ms, server_ms, now_ms, ground.source.retention_ms) is True
+        return by_provider and is_expired(hi_ms, server_ms, now_ms, context.source.retention_ms) is True
 
     def _end(self, tx: Tx, reason: str) -> None:
         """Nobody will walk this window any more."""
         held = watermarks.lock(tx, self.claim.key)
-        self.ground.say_lost(self.claim, windows.give_up(tx, self.claim, reason))
+        self.context.say_lost(self.claim, windows.give_up(tx, self.claim, reason))
         self._move(tx, held)
 
     def _move(self, tx: Tx, held: watermarks.Watermark) -> None:
         if not self._hourly:
             watermarks.move(tx, self.claim.key, held)
             return
-        self.ground.close_hours(tx, self.claim, held)
+        self.context.close_hours(tx, self.claim, held)
 
     @property
     def _hourly(self) -> bool:
-        return self.ground.source.hour_offset_ms is not None
+        return self.context.source.hour_offset_ms is not None
 
     def _retry(self, tx: Tx, error: ArchiverError, *, may_split: bool, blamed: bool) -> Fate:
         """Try again later, in halves, or say that it cannot be walked, by what else the provider answers."""
@@ -161,7 +161,7 @@ class Setback:
 
     def _get_stuck(self, tx: Tx, error: ArchiverError) -> None:
         """Nobody waits for an audit's look, so it is missed; what moves the watermark is tried again, each hour."""
-        claim, source = self.claim, self.ground.source
+        claim, source = self.claim, self.context.source
         if claim.number != 1:
             self._end(tx, str(error))
             return
@@ -177,7 +177,7 @@ class Setback:
 
     def _miss(self, tx: Tx, error: HourMissing) -> None:
         """Say what the missing of a file means for its hour, by the hour's age."""
-        claim, source, now_ms = self.claim, self.ground.source, tx.now_ms()
+        claim, source, now_ms = self.claim, self.context.source, tx.now_ms()
         server_ms = now_ms if error.server_ms is None else error.server_ms
         due = trusted_now(server_ms, now_ms) - claim.window.hi_ms >= claim.lag_ms
         kept = is_expired(claim.window.hi_ms, server_ms, now_ms, source.retention_ms) is False

@@ -12,8 +12,8 @@ from typing import Any
 
 from archiver.errors import ArchiverError, HourMissing, OrderLost, Stopped, TryAgainLater, WalkFailed, WrongZone
 from archiver.model import MINUTE_MS, SECOND_MS, Step, Tally, Window
-from archiver.pull.context import Ground
-from archiver.pull.prefetch import lots
+from archiver.pull.context import WalkContext
+from archiver.pull.prefetch import batches
 from archiver.pull.setbacks import Fate, Setback
 from archiver.store import apps, hours, pages, quarantine, reopening, runs, watermarks, windows
 from archiver.store.engine import Tx
@@ -31,11 +31,11 @@ def _one_by_one(steps: Iterator[Step]) -> Iterator[list[Step]]:
     return ([step] for step in steps)
 
 
-class Walker:
+class WindowWalker:
     """One walk: what it has committed so far is known here, to be resumed from or thrown away at its end."""
 
-    def __init__(self, ground: Ground, claim: Claim, *, trusted: bool) -> None:
-        self.ground, self.claim, self.trusted = ground, claim, trusted
+    def __init__(self, context: WalkContext, claim: Claim, *, trusted: bool) -> None:
+        self.context, self.claim, self.trusted = context, claim, trusted
         sound = claim.walk0_ms is not None and settled(claim.walk0_ms, claim.window.hi_ms, claim.lag_ms)
         # Progress counts only while order is trusted, and only from a walk that began late enough to close, and not at
         # the edge of the retention, where its first pages may have come too late.
@@ -52,74 +52,78 @@ class Walker:
         self._turn_at = 0.0
 
     def _was_at_edge(self) -> bool:
-        retention_ms, walk0_ms = self.ground.source.retention_ms, self.claim.walk0_ms
+        retention_ms, walk0_ms = self.context.source.retention_ms, self.claim.walk0_ms
         if retention_ms is None or walk0_ms is None:
             return False
         return self.claim.window.lo_ms < walk0_ms - retention_ms + _WALK_MS
 
     def walk(self) -> None:
         """Walk to the end and close, or raise what kept the walk from it; the window is still held then."""
-        ground, ordered = self.ground, True
-        steps = ground.source.walk(
+        context, ordered = self.context, True
+        steps = context.source.walk(
             self.claim.window, resume_ms=self.resume_ms, order_trusted=self.trusted, progress=self._renew
         )
-        with lots(steps, ground.store.pages_in_memory) if ground.ahead else nullcontext(_one_by_one(steps)) as arriving:
-            for lot in arriving:
-                self._commit(lot)
-                ordered = lot[-1].ordered
-                if lot[-1].end:
+        with (
+            batches(steps, context.store.pages_in_memory)
+            if context.ahead
+            else nullcontext(_one_by_one(steps)) as arriving
+        ):
+            for batch in arriving:
+                self._commit(batch)
+                ordered = batch[-1].ordered
+                if batch[-1].end:
                     break
-                if ground.stop.is_set():
+                if context.stop.is_set():
                     raise Stopped
         if not self._settled():
             raise TryAgainLater("the server's clock says that this window was walked too early")
         if not self.ended:
-            with ground.store.write() as tx:
+            with context.store.write() as tx:
                 windows.hold(tx, self.claim)
                 mark_ms = self._close(tx, "exhausted", None)
-            ground.moved(mark_ms)
+            context.moved(mark_ms)
         if ordered and not self.trusted and self._rows > 1:  # a single row is always in order
-            with ground.store.write() as tx:
+            with context.store.write() as tx:
                 apps.note_clean_walk(tx, self.claim.key)
 
-    def _commit(self, lot: Sequence[Step]) -> None:
-        last, mark_ms = lot[-1], None
-        with self.ground.store.write() as tx:
+    def _commit(self, batch: Sequence[Step]) -> None:
+        last, mark_ms = batch[-1], None
+        with self.context.store.write() as tx:
             windows.hold(tx, self.claim)
             if self.walk0_ms is None:
-                self.walk0_ms = self._walk0(tx, lot[0])
-            tallies = pages.insert(tx, self.claim, [step.page for step in lot], self.walk0_ms)
+                self.walk0_ms = self._walk0(tx, batch[0])
+            tallies = pages.insert(tx, self.claim, [step.page for step in batch], self.walk0_ms)
             whole = sum(tallies, Tally())
-            self._look_at(lot)
+            self._look_at(batch)
             windows.advance(
                 *(tx, self.claim, whole),
-                pages=len(lot),
+                pages=len(batch),
                 walk0_ms=self.walk0_ms,
                 progress_ms=last.progress_ms,
                 lease_ms=self._lease_ms(),
             )
-            runs.advance(tx, self.ground.run, whole, pages=len(lot), windows=1 if last.end else 0)
+            runs.advance(tx, self.context.run, whole, pages=len(batch), windows=1 if last.end else 0)
             if not last.ordered and apps.distrust_order(tx, self.claim.key):
                 self._reopen_by_order(tx)
             if last.end and self._settled() and (last.ordered or not self._rests_on_order(last.end)):
                 mark_ms = self._end(tx, last)
-        self.claim = self.claim._replace(pages=self.claim.pages + len(lot))
+        self.claim = self.claim._replace(pages=self.claim.pages + len(batch))
         self.progress_ms = last.progress_ms
         self._rows += whole.received - whole.outside
         self._report(whole)
         for tally in tallies:
-            self.ground.count(tally)
+            self.context.count(tally)
         if mark_ms is not None:
-            self.ground.moved(mark_ms)
+            self.context.moved(mark_ms)
         if self._wrong_zone is not None:
             raise self._wrong_zone
 
-    def _look_at(self, lot: Sequence[Step]) -> None:
+    def _look_at(self, batch: Sequence[Step]) -> None:
         """Remember the server's latest time, and what a file says of the zone that its hours are named by."""
-        self._server_ms = lot[-1].page.server_ms or self._server_ms
-        offset_ms = self.ground.source.hour_offset_ms
+        self._server_ms = batch[-1].page.server_ms or self._server_ms
+        offset_ms = self.context.source.hour_offset_ms
         if offset_ms is not None:
-            stamps = (message.timestamp_ms for step in lot for message in step.page.messages)
+            stamps = (message.timestamp_ms for step in batch for message in step.page.messages)
             self._evidence += zone_evidence(self.claim.window.lo_ms, stamps, offset_ms)
 
     def _walk0(self, tx: Tx, step: Step) -> int:
@@ -133,7 +137,7 @@ class Walker:
 
     def _end(self, tx: Tx, step: Step) -> int | None:
         """End the window as far as this walk proves it; gives the watermark. The caller holds the window."""
-        if self.ground.source.hour_offset_ms is None:
+        if self.context.source.hour_offset_ms is None:
             return self._close(tx, step.end, step.progress_ms)
         return self._end_hour(tx, step)
 
@@ -161,7 +165,7 @@ class Walker:
 
     def _reopen_by_order(self, tx: Tx) -> None:
         """Look again at what was closed on the strength of the server's order, in the transaction that disproves it."""
-        source, key = self.ground.source, self.claim.key
+        source, key = self.context.source, self.claim.key
         held = watermarks.lock(tx, key)
         since_ms = 0 if source.retention_ms is None else tx.now_ms() - source.retention_ms
         reopened = reopening.reopen_by_order(tx, key, since_ms=since_ms)
@@ -175,8 +179,8 @@ class Walker:
         The time is that of the last page, as rows expire during a walk, too. What was walked before a resumption was
         seen in time.
         """
-        source, now_ms = self.ground.source, tx.now_ms()
-        server_ms = self._server_ms if self._server_ms is not None else now_ms + self.ground.skew_ms
+        source, now_ms = self.context.source, tx.now_ms()
+        server_ms = self._server_ms if self._server_ms is not None else now_ms + self.context.skew_ms
         from_ms = window.lo_ms if self.resume_ms is None else self.resume_ms
         expired = is_expired(from_ms, server_ms, now_ms, source.retention_ms)
         if expired is None:
@@ -190,12 +194,12 @@ class Walker:
             rest = windows.split_off(tx, claim, lost_until_ms)
         lower = claim if rest is None else claim._replace(window=Window(claim.window.lo_ms, lost_until_ms))
         state = windows.give_up(tx, lower, "beyond the retention when it was walked")
-        self.ground.say_lost(lower, state)
+        self.context.say_lost(lower, state)
         return claim if rest is None else rest
 
     def _end_hour(self, tx: Tx, step: Step) -> int | None:
         """The hour's file has been read; the hour itself closes together with the reading of its neighbour."""
-        claim, key, source = self.claim, self.claim.key, self.ground.source
+        claim, key, source = self.claim, self.claim.key, self.context.source
         if step.file_sha256 is None and hours.had_a_file(tx, claim):
             server_ms = step.page.server_ms
             raise HourMissing("the file of this hour was there and is gone", server_ms=server_ms, was_there=True)
@@ -212,41 +216,41 @@ class Walker:
         held = watermarks.lock(tx, key)
         if expired:
             state = windows.give_up(tx, claim, "beyond the retention when it was read", **seen)
-            self.ground.say_lost(claim, state)
+            self.context.say_lost(claim, state)
         elif claim.number == 0 or claim.cause == AUDIT:  # claims nothing, so it need not wait for its neighbour
             windows.close(tx, claim, by_order=False, walked_at=now_ms, **seen)
         else:
             hours.walked(tx, claim, **seen)
-        closed = self.ground.close_hours(tx, claim, held)
+        closed = self.context.close_hours(tx, claim, held)
         self._wrong_zone = closed.wrong
         return closed.mark.complete_until_ms
 
     def _renew(self, size: int) -> None:
         """A long file renews the lease by what has come in, never by a timer: a stuck walk loses it."""
         self._unrenewed += size
-        if self.ground.stop.is_set():
+        if self.context.stop.is_set():
             raise Stopped
         if self._unrenewed >= _RENEWAL_BYTES:
             self._unrenewed = 0
-            with self.ground.store.write() as tx:
+            with self.context.store.write() as tx:
                 windows.hold(tx, self.claim)
                 windows.renew(tx, self.claim, self._lease_ms())
 
     def queue(self, seconds: float) -> None:
         """The next request has its turn in so many seconds: the lease lasts as much longer. See `rates.heard`."""
         self._turn_at = time.monotonic() + seconds
-        if self._turn_at - self._renewed_at > self.ground.lease_ms / SECOND_MS / 3:
-            with self.ground.store.write() as tx:
+        if self._turn_at - self._renewed_at > self.context.lease_ms / SECOND_MS / 3:
+            with self.context.store.write() as tx:
                 windows.hold(tx, self.claim)
                 windows.renew(tx, self.claim, self._lease_ms())
 
     def _lease_ms(self) -> int:
         """A lease from now on, or from the turn that is waited for. Asked by who holds the row, in its order."""
         self._renewed_at = time.monotonic()
-        return self.ground.lease_ms + int(max(0.0, self._turn_at - self._renewed_at) * SECOND_MS)
+        return self.context.lease_ms + int(max(0.0, self._turn_at - self._renewed_at) * SECOND_MS)
 
     def _report(self, tally: Tally) -> None:
-        app, source = self.ground.source.app, self.ground.source.kind
+        app, source = self.context.source.app, self.context.source.kind
         if tally.late:
             fields = {"app": app, "source": source, "late": tally.late, "worst_lateness_ms": tally.worst_lateness_ms}
             log.error("late arrivals: messages came into a range that was closed", extra={"fields": fields})
@@ -260,5 +264,5 @@ class Walker:
     def give_back(self, error: ArchiverError, *, may_split: bool, blamed: bool = False) -> Fate:
         """Put the window back after `error`; see `Setback.give_back`."""
         advanced = self.progress_ms is not None and self.progress_ms != self.resume_ms and self.trusted
-        setback = Setback(self.ground, self.claim, advanced=advanced, in_order=self.progress_ms is not None)
+        setback = Setback(self.context, self.claim, advanced=advanced, in_order=self.progress_ms is not None)
         return setback.give_back(error, may_split=may_split, blamed=blamed)

@@ -25,7 +25,7 @@ from archiver.errors import (
 from archiver.model import Window
 from archiver.outages import Fortune
 from archiver.pull.setbacks import Fate
-from archiver.pull.walk import Walker
+from archiver.pull.walk import WindowWalker
 from archiver.store.windows import Claim
 
 FAILURES_IN_A_ROW, _DOUBTFUL = 6, 3
@@ -48,7 +48,7 @@ class Workers:
     """So many threads, or none but the caller's; `claim` gives the next walk, or None, and `walk` does it."""
 
     def __init__(
-        self, count: int, stop: Event, claim: Callable[[], Walker | None], walk: Callable[[Walker], None]
+        self, count: int, stop: Event, claim: Callable[[], WindowWalker | None], walk: Callable[[WindowWalker], None]
     ) -> None:
         self._number, self._stop, self._claim, self._walk = count, stop, claim, walk
         self._walks = Condition()
@@ -138,7 +138,7 @@ class Workers:
             self._walks.wait_for(lambda: self._ended != ended or not self._walking)
             return self._ended != ended
 
-    def _take(self, ended: int) -> Walker | None:
+    def _take(self, ended: int) -> WindowWalker | None:
         """Claim a window, unless it is known that there is none.
 
         Workers take turns, as they would in the database, where each would wait on a connection of its own.

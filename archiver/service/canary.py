@@ -11,14 +11,16 @@ from collections.abc import Callable
 
 from archiver.errors import ProviderUnavailable
 from archiver.store import canaries
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.canaries import Canary
 from archiver.store.engine import Store
 
 log = logging.getLogger(__name__)
 
 
-def send(store: Store, key: Key, target: str, post: Callable[[str], object], *, spacing_ms: int = 0) -> Canary | None:
+def send(
+    store: Store, key: SourceKey, target: str, post: Callable[[str], object], *, spacing_ms: int = 0
+) -> Canary | None:
     """Send one, unless one was sent within `spacing_ms`; raises what `post` raises, except that nobody knows.
 
     After a broken connection it may have gone out; then it is waited for like any other.
@@ -38,7 +40,7 @@ def send(store: Store, key: Key, target: str, post: Callable[[str], object], *, 
     return flight
 
 
-def look(store: Store, key: Key, within_ms: int) -> list[Canary]:
+def look(store: Store, key: SourceKey, within_ms: int) -> list[Canary]:
     """Which of those under way have come, or are lost; one line of log for each."""
     with store.write() as tx:
         found = canaries.look(tx, key, within_ms)

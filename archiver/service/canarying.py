@@ -8,14 +8,14 @@ from threading import Event
 
 from archiver import connect
 from archiver.config import App, Canary, Settings
-from archiver.connect import Line
+from archiver.connect import AppSession
 from archiver.errors import ArchiverError, ConfigurationError, CredentialsRefused, TryAgainLater
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
 from archiver.pull import commands
 from archiver.service import canary
 from archiver.store import apps
 from archiver.store import canaries as flights
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 
 log = logging.getLogger("archiver.service.canarying")
@@ -41,20 +41,22 @@ def within_ms(found: Canary, app: App) -> int:
     return (app.early_ms or app.settle_ms) + 2 * HOUR_MS + _GRACE_MS
 
 
-def send(store: Store, key: Key, found: Canary, line: Line, *, spacing_ms: int = 0) -> flights.Canary | None:
+def send(
+    store: Store, key: SourceKey, found: Canary, session: AppSession, *, spacing_ms: int = 0
+) -> flights.Canary | None:
     """Send one by the app's line."""
     target = found.user or found.group or ""
-    call = line.connection.send_user if found.user else line.connection.send_group
+    call = session.connection.send_user if found.user else session.connection.send_group
     return canary.send(store, key, target, partial(call, target), spacing_ms=spacing_ms)
 
 
 class Flights:
     """The canaries of the daemon: sends one when it is time, and looks for those under way. The pulls bring them."""
 
-    def __init__(self, settings: Settings, store: Store, lines: list[Line], stop: Event) -> None:
+    def __init__(self, settings: Settings, store: Store, sessions: list[AppSession], stop: Event) -> None:
         self._canary, app = configured(settings)
         self._within_ms = within_ms(self._canary, app)
-        self._line = next(line for line in lines if line.app == app)
+        self._session = next(session for session in sessions if session.app == app)
         self._store, self._stop = store, stop
 
     def __call__(self) -> None:
@@ -69,22 +71,22 @@ class Flights:
 
     def _look_and_send(self) -> None:
         with self._store.read() as tx:
-            key = apps.find(tx, self._line.app.name, self._line.app.source)
+            key = apps.find(tx, self._session.app.name, self._session.app.source)
         if key is None:
             return  # before the first pull there is nothing to send it into
         canary.look(self._store, key, self._within_ms)
-        send(self._store, key, self._canary, self._line, spacing_ms=self._canary.every_ms or 0)
+        send(self._store, key, self._canary, self._session, spacing_ms=self._canary.every_ms or 0)
 
 
 def fly(settings: Settings, store: Store, *, stop: Event) -> flights.Canary:
     """Send one, and pull until it is archived. Raises CredentialsRefused, and TryAgainLater when it did not come."""
     found, app = configured(settings)
-    with connect.line_to(app, settings, store, stop) as line:
+    with connect.session(app, settings, store, stop) as session:
         key = commands.registered(store, app)
-        flight = send(store, key, found, line)
+        flight = send(store, key, found, session)
         assert flight is not None  # noqa: S101 - without spacing one is always sent
         while True:
-            outcome = commands.pull(line, settings, store, stop=stop, command="canary")
+            outcome = commands.pull(session, settings, store, stop=stop, command="canary")
             for each in canary.look(store, key, within_ms(found, app)):
                 if each.id == flight.id and each.archived_ms is None:
                     raise TryAgainLater(

@@ -20,7 +20,7 @@ from archiver import connect, search, status
 from archiver.attachments import commands
 from archiver.blobs import Blobs
 from archiver.config import Settings
-from archiver.connect import Line
+from archiver.connect import AppSession
 from archiver.errors import (
     EXIT_DONE,
     EXIT_REFUSED,
@@ -60,13 +60,13 @@ class Round:
 
     def __init__(
         self,
-        line: Line,
+        session: AppSession,
         settings: Settings,
         store: Store,
         stop: Event,
         misconfigured: Callable[[tuple[str, str, str], str | None], None],
     ) -> None:
-        self._line, self._settings, self._store, self._stop = line, settings, store, stop
+        self._session, self._settings, self._store, self._stop = session, settings, store, stop
         self._misconfigured = misconfigured
         self._not_before = {"pull": 0.0, "attachments": 0.0}
         self._blobs: Blobs | None = None
@@ -81,16 +81,16 @@ class Round:
             if self._settings.attachments and self._is_due("attachments"):
                 self._try("attachments", self._fetch_attachments)
         except ArchiverError as error:
-            log.error("%s: %s", self._line.app.name, error)
+            log.error("%s: %s", self._session.app.name, error)
         except Exception:  # the edge of the loop: the next round may do better
-            log.exception("%s: a pull broke off", self._line.app.name)
+            log.exception("%s: a pull broke off", self._session.app.name)
 
     def _is_due(self, what: str) -> bool:
         return not self._stop.is_set() and time.monotonic() >= self._not_before[what]
 
     def _try(self, what: str, work: Callable[[], str | None]) -> None:
         """Work, unless the configuration does not let us; `work` may say so, or raise it."""
-        app = self._line.app
+        app = self._session.app
         try:
             wrong = work()
         except UsageError as error:
@@ -103,12 +103,12 @@ class Round:
 
     def _pull(self) -> str | None:
         outcome = pull(
-            self._line, self._settings, self._store, stop=self._stop, command="run", patient=True, backfill=True
+            self._session, self._settings, self._store, stop=self._stop, command="run", patient=True, backfill=True
         )
         if outcome.exit_code == EXIT_REFUSED:
             self._not_before["pull"] = time.monotonic() + _REST_S
         if not (self._stop.is_set() and outcome.exit_code != EXIT_DONE):
-            tell(self._line.app, outcome)
+            tell(self._session.app, outcome)
         return outcome.reason or "" if outcome.exit_code == EXIT_USAGE else None
 
     def _until_next_pull(self) -> Callable[[], bool]:
@@ -119,12 +119,12 @@ class Round:
     def _fetch_attachments(self) -> str | None:
         self._blobs = self._blobs or commands.open_blobs(self._settings)
         outcome = commands.fetch(
-            *(self._line, self._settings, self._store, self._blobs),
+            *(self._session, self._settings, self._store, self._blobs),
             stop=self._stop,
             enough=self._until_next_pull(),
         )
         if outcome is not None and not self._stop.is_set():
-            commands.tell(self._line, outcome)
+            commands.tell(self._session, outcome)
         if outcome is not None and isinstance(outcome.error, UsageError):
             return str(outcome.error)
         return None
@@ -195,10 +195,10 @@ class Daemon:
         halt = Event()
         with ExitStack() as open_things:
             watch = self._watch(settings, open_things)
-            lines = [
-                open_things.enter_context(connect.line_to(app, settings, self._store, halt)) for app in settings.apps
+            sessions = [
+                open_things.enter_context(connect.session(app, settings, self._store, halt)) for app in settings.apps
             ]
-            scheduler = self._scheduler(settings, lines, watch, halt)
+            scheduler = self._scheduler(settings, sessions, watch, halt)
             self._notifier.ready()
             with suppress(DatabaseUnavailable):  # it is waited for by each who needs it
                 status.tell_moved_starts(self._store, status.configured(settings.apps))
@@ -211,9 +211,11 @@ class Daemon:
             scheduler.shutdown(wait=True)
         return found
 
-    def _scheduler(self, settings: Settings, lines: list[Line], watch: Watch, halt: Event) -> BackgroundScheduler:
+    def _scheduler(
+        self, settings: Settings, sessions: list[AppSession], watch: Watch, halt: Event
+    ) -> BackgroundScheduler:
         # A thread for each app, and some for the rest: rounds that take long must not hold up the watch.
-        scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(lines) + 3)})
+        scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(sessions) + 3)})
 
         def again(work: Callable[[], None], seconds: float, name: str) -> None:
             scheduler.add_job(
@@ -227,12 +229,12 @@ class Daemon:
                 misfire_grace_time=None,
             )
 
-        for number, line in enumerate(lines):
-            round_ = Round(line, settings, self._store, halt, watch.misconfigured)
+        for number, session in enumerate(sessions):
+            round_ = Round(session, settings, self._store, halt, watch.misconfigured)
             again(round_, settings.schedule.every_ms / SECOND_MS, f"pull {number}")
         again(watch, min(_LOOK_S, (self._notifier.watchdog_s or _LOOK_S) / 3), "watch")
         if settings.canary and settings.canary.every_ms:
-            again(canarying.Flights(settings, self._store, lines, halt), _CANARY_S, "canary")
+            again(canarying.Flights(settings, self._store, sessions, halt), _CANARY_S, "canary")
         return scheduler
 
     def _wait(self, scheduler: BackgroundScheduler, settings: Settings) -> Settings | None:

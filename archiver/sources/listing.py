@@ -15,7 +15,7 @@ KNOWN_PAGES_IN_A_ROW = 3
 SHORTEST_SUSPICIOUS_PAGE = 10
 
 
-class Walk:
+class ListingCheck:
     """One walk over `window`, made of one or more lists. `trusted`: the server's order was found good so far."""
 
     def __init__(self, window: Window, *, trusted: bool) -> None:

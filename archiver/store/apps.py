@@ -11,7 +11,7 @@ from archiver.store.engine import Tx
 from archiver.store.schema import apps, sources, watermarks
 
 
-class Key(NamedTuple):
+class SourceKey(NamedTuple):
     """One way of reading one app."""
 
     app_id: int
@@ -31,7 +31,7 @@ def of_source(columns: Any) -> sa.ColumnElement[bool]:
     return sa.and_(columns.app_id == sa.bindparam("of_app"), columns.source == sa.bindparam("of_source"))
 
 
-class Remembered(NamedTuple):
+class SourceState(NamedTuple):
     """What the archive remembers about a source. `origin_ms` never moves; `distrusts` counts how often order broke."""
 
     origin_ms: int
@@ -60,7 +60,7 @@ _MOST_DOUBLINGS = 7
 
 def register(
     tx: Tx, app: str, source: str, origin_ms: int, *, settle_ms: int, retention_ms: int | None, grain_ms: int = 0
-) -> Key:
+) -> SourceKey:
     """The key of an app's source; the first time, its rows are made and its origin is fixed for good.
 
     `grain_ms`: how much further than by `settle_ms` the watermark lags behind when all is well.
@@ -68,7 +68,7 @@ def register(
     app_id = tx.conn.scalar(sa.select(apps.c.id).where(apps.c.name == app))
     if app_id is None:
         app_id = _add_app(tx, app)
-    key = Key(app_id, source)
+    key = SourceKey(app_id, source)
     settings = {"settle_ms": settle_ms, "grain_ms": grain_ms, "retention_ms": retention_ms}
     change = _CHANGE.returning(sources.c.app_id)
     changed = tx.conn.execute(change, key.bound | settings).first()
@@ -116,12 +116,12 @@ def _add_app(tx: Tx, app: str) -> int:
     return int(tx.conn.execute(apps.insert().values(values).returning(apps.c.id)).scalar_one())
 
 
-def find(tx: Tx, app: str, source: str) -> Key | None:
+def find(tx: Tx, app: str, source: str) -> SourceKey | None:
     """The key of an app's source, if the archive knows it."""
     row = tx.conn.execute(
         sa.select(sources.c.app_id).join(apps).where(apps.c.name == app, sources.c.source == source)
     ).first()
-    return None if row is None else Key(row.app_id, source)
+    return None if row is None else SourceKey(row.app_id, source)
 
 
 def find_app(tx: Tx, app: str) -> int | None:
@@ -149,29 +149,29 @@ def pin(tx: Tx, app: str, application: str) -> None:
         )
 
 
-def lock(tx: Tx, key: Key) -> Remembered:
+def lock(tx: Tx, key: SourceKey) -> SourceState:
     """Hold the source's row to the end of the transaction: planning goes one at a time."""
-    return Remembered(*tx.conn.execute(_LOCK, key.bound).one())
+    return SourceState(*tx.conn.execute(_LOCK, key.bound).one())
 
 
-def set_backfill(tx: Tx, key: Key, from_ms: int) -> None:
+def set_backfill(tx: Tx, key: SourceKey, from_ms: int) -> None:
     """Remember how far back a backfill shall go, so that it can be resumed; it only ever goes further."""
     tx.conn.execute(_CHANGE, key.bound | {"backfill_from_ms": from_ms})
 
 
-def order_trusted(tx: Tx, key: Key) -> bool:
+def order_trusted(tx: Tx, key: SourceKey) -> bool:
     """Whether the server's order is trusted now."""
     return bool(tx.conn.scalar(_TRUSTED, key.bound))
 
 
-def distrust_order(tx: Tx, key: Key) -> bool:
+def distrust_order(tx: Tx, key: SourceKey) -> bool:
     """Remember that the server sorts falsely, in the transaction that stores what shows it; True when that is news."""
     trusted = order_trusted(tx, key)
     tx.conn.execute(_DISTRUST, key.bound)
     return trusted
 
 
-def note_clean_walk(tx: Tx, key: Key, *, clean_needed: int = 100) -> None:
+def note_clean_walk(tx: Tx, key: SourceKey, *, clean_needed: int = 100) -> None:
     """Count a whole walk in good order; trust comes back after `clean_needed` of them, twice as many each time.
 
     A server that sorts falsely now and then would otherwise have the same windows opened and closed for ever.
@@ -184,41 +184,41 @@ def note_clean_walk(tx: Tx, key: Key, *, clean_needed: int = 100) -> None:
         tx.conn.execute(_CHANGE, key.bound | {"clean_walks": clean, "order_trusted": clean >= needed})
 
 
-def note_skew(tx: Tx, key: Key, skew_ms: int) -> None:
+def note_skew(tx: Tx, key: SourceKey, skew_ms: int) -> None:
     """Remember how far the provider's clock is ahead of the database's."""
     tx.conn.execute(_CHANGE, key.bound | {"skew_ms": skew_ms})
 
 
-def last_clocks(tx: Tx, key: Key) -> tuple[int, int] | None:
+def last_clocks(tx: Tx, key: SourceKey) -> tuple[int, int] | None:
     """The provider's clock and the database's at the last look at both, in ms."""
     row = tx.conn.execute(_CLOCKS, key.bound).one()
     return None if row.server_ms is None or row.server_seen_at is None else (row.server_ms, row.server_seen_at)
 
 
-def note_clocks(tx: Tx, key: Key, server_ms: int, problem: str | None) -> None:
+def note_clocks(tx: Tx, key: SourceKey, server_ms: int, problem: str | None) -> None:
     """Remember the provider's clock beside the database's, for the next look at their pace; and what is wrong now."""
     seen = {"server_ms": server_ms, "server_seen_at": tx.now_ms()}
     tx.conn.execute(_CHANGE, key.bound | seen | {"clock_problem": problem})
 
 
-def note_zone(tx: Tx, key: Key, problem: str | None) -> None:
+def note_zone(tx: Tx, key: SourceKey, problem: str | None) -> None:
     """Remember what is wrong with the zone of the hours, as the files that prove it are opened again; None: nothing."""
     other = sources.c.zone_problem.is_distinct_from(problem)
     tx.conn.execute(_CHANGE.where(other), key.bound | {"zone_problem": problem})
 
 
-def zone_problem(tx: Tx, key: Key) -> str | None:
+def zone_problem(tx: Tx, key: SourceKey) -> str | None:
     """What has been proved of the zone of the hours."""
     problem: str | None = tx.conn.execute(_ZONE, key.bound).scalar_one()
     return problem
 
 
-def hour_offset(tx: Tx, key: Key) -> int | None:
+def hour_offset(tx: Tx, key: SourceKey) -> int | None:
     """The zone by which the hours were named at the last pull."""
     offset_ms: int | None = tx.conn.execute(_OFFSET, key.bound).scalar_one()
     return offset_ms
 
 
-def set_hour_offset(tx: Tx, key: Key, offset_ms: int) -> None:
+def set_hour_offset(tx: Tx, key: SourceKey, offset_ms: int) -> None:
     """Remember the zone by which the hours are named from now on."""
     tx.conn.execute(_CHANGE, key.bound | {"hour_offset_ms": offset_ms})

@@ -1,7 +1,7 @@
 """Many rows into a table in the driver's fastest way: binary COPY on PostgreSQL, many rows a statement on SQLite.
 
 COPY takes values as the server keeps them, which spares both sides work: bytes without their hex, instants as numbers,
-JSON behind a version. So each kind of database has a `Given`, which tells what values it is given.
+JSON behind a version. So each kind of database has a `Encoders`, which tells what values it is given.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _SENT_AS = {
 cuts an int4 to 32 bits without a word, so columns of that type hold nothing but our own small counts."""
 
 
-class Given(NamedTuple):
+class Encoders(NamedTuple):
     """What `append` is given for an instant in ms (None outside 1970 to 9999), and for JSON text."""
 
     instant: Callable[[int], Any]
@@ -48,8 +48,8 @@ def _micros_since_2000(ms: int) -> int | None:
     return (ms - _EPOCH_2000_MS) * 1000 if 0 <= ms <= LAST_MS else None
 
 
-SQLITE = Given(iso, str)
-POSTGRES = Given(_micros_since_2000, lambda text: _JSONB_VERSION + text.encode())
+SQLITE = Encoders(iso, str)
+POSTGRES = Encoders(_micros_since_2000, lambda text: _JSONB_VERSION + text.encode())
 
 
 # Where it has no adapter, sqlite3 looks for one in the value itself, and that takes longer than the value.

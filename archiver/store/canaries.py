@@ -7,7 +7,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from archiver.model import HOUR_MS
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 from archiver.store.schema import canaries, message_bodies, messages, sources
 
@@ -24,7 +24,7 @@ class Canary(NamedTuple):
     archived_ms: int | None = None
 
 
-def begin(tx: Tx, key: Key, target: str, marker: str, *, spacing_ms: int = 0) -> Canary | None:
+def begin(tx: Tx, key: SourceKey, target: str, marker: str, *, spacing_ms: int = 0) -> Canary | None:
     """Note one that is sent next; None if the last one was sent less than `spacing_ms` ago, by whomever."""
     if tx.postgres:
         tx.conn.exec_driver_sql("LOCK TABLE canaries IN SHARE ROW EXCLUSIVE MODE")
@@ -44,7 +44,7 @@ def end(tx: Tx, number: int, outcome: str, reason: str) -> None:
     tx.conn.execute(canaries.update().where(c.id == number).values(outcome=outcome, reason=reason))
 
 
-def look(tx: Tx, key: Key, within_ms: int) -> list[Canary]:
+def look(tx: Tx, key: SourceKey, within_ms: int) -> list[Canary]:
     """Settle the fate of those that are waited for; gives those that came and those that are too late."""
     found = []
     waiting = sa.select(c.id, c.marker, c.sent_at).where(_of(key), c.outcome == "waiting").order_by(c.id)
@@ -61,7 +61,7 @@ def look(tx: Tx, key: Key, within_ms: int) -> list[Canary]:
     return found
 
 
-def _archived(tx: Tx, key: Key, each: Canary) -> tuple[str, int] | None:
+def _archived(tx: Tx, key: SourceKey, each: Canary) -> tuple[str, int] | None:
     """The message with the marker; stamped about when it was sent, so that the index on the time helps."""
     m, b, s = messages.c, message_bodies.c, sources.c
     skew_ms = tx.conn.scalar(sa.select(s.skew_ms).where(s.app_id == key.app_id, s.source == key.source)) or 0
@@ -75,5 +75,5 @@ def _archived(tx: Tx, key: Key, each: Canary) -> tuple[str, int] | None:
     return None if row is None else (row.msg_id, row.archived_at)
 
 
-def _of(key: Key) -> sa.ColumnElement[bool]:
+def _of(key: SourceKey) -> sa.ColumnElement[bool]:
     return sa.and_(c.app_id == key.app_id, c.source == key.source)

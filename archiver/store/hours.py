@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver.model import DAY_MS, HOUR_MS, Window
-from archiver.store.apps import Key, of_source
+from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import sources, windows
 from archiver.store.windows import Claim, end, plan
@@ -43,7 +43,7 @@ class Looked(NamedTuple):
     begun: bool
 
 
-def add_before_first_contact(tx: Tx, key: Key, window: Window, lag_ms: int) -> None:
+def add_before_first_contact(tx: Tx, key: SourceKey, window: Window, lag_ms: int) -> None:
     """Note what the provider had dropped before this archive began; it lies before the archive, not in it."""
     plan(tx, key, 1, BEFORE, lag_ms, [window], state="accepted")
     first = sa.and_(w.app_id == key.app_id, w.source == key.source, w.cause == BEFORE)
@@ -73,7 +73,9 @@ _IS_MISSED = sa.and_(_AFTER.c["pass"] > 1, _AFTER.c.state == "skipped")
 _IS_LOST = sa.and_(_AFTER.c.walked_at.is_(None), _AFTER.c.state.in_(LOST))
 
 
-def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, vouching: Sequence[Reading] | None) -> None:
+def close(
+    tx: Tx, key: SourceKey, number: int, naming_ms: int, looked: Looked, *, vouching: Sequence[Reading] | None
+) -> None:
     """Close every hour of a pass of which all files have been read. The caller holds and moves the watermark.
 
     `vouching`: only what these files vouch for, as the zone may be wrong. An hour whose next file is lost for good is
@@ -100,7 +102,7 @@ def close(tx: Tx, key: Key, number: int, naming_ms: int, looked: Looked, *, vouc
         tx.conn.execute(change.where(sa.exists().where(_NEIGHBOUR, _IS_LOST)).values(lost), key.bound)
 
 
-def cut_heads(tx: Tx, key: Key) -> None:
+def cut_heads(tx: Tx, key: SourceKey) -> None:
     """The first moments of an hour behind a lost file belong to the hole: another node's clock may file them before.
 
     The watermark stands before the loss, so it does not matter whether the hour is closed already. The caller moves it.
@@ -129,14 +131,14 @@ def _of_neighbour(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
     return sa.select(column).where(_NEIGHBOUR).correlate(windows).scalar_subquery()
 
 
-def has_begun(tx: Tx, key: Key) -> bool:
+def has_begun(tx: Tx, key: SourceKey) -> bool:
     """Whether nothing before the origin is still to be looked at."""
     origin_ms = sa.select(sources.c.origin_ms).where(of_source(sources.c)).scalar_subquery()
     before = sa.and_(of_source(w), w["pass"] == 0, _IS_OPEN, w.lo_ms < origin_ms)
     return tx.conn.execute(sa.select(w.id).where(before).limit(1), key.bound).first() is None
 
 
-def looked_until(tx: Tx, key: Key) -> int:
+def looked_until(tx: Tx, key: SourceKey) -> int:
     """Up to where every hour's file has been looked at once, by whatever pass: to the first that has not."""
     early = windows.alias("early")
     same = sa.and_(early.c.app_id == w.app_id, early.c.source == w.source, early.c["pass"] == 0)
@@ -180,7 +182,7 @@ class Files(NamedTuple):
         return max((reading.lo_ms for reading in self.vouching), default=None)
 
 
-def files(tx: Tx, key: Key, naming_ms: int) -> Files:
+def files(tx: Tx, key: SourceKey, naming_ms: int) -> Files:
     """Judge the naming by the newest files that were read under it."""
     vouching: list[Reading] = []
     against: dict[int, Evidence] = {}
@@ -201,7 +203,7 @@ def files(tx: Tx, key: Key, naming_ms: int) -> Files:
     return Files(tuple(vouching), min(against, default=None), zone)
 
 
-def _evidence(tx: Tx, key: Key, naming_ms: int) -> list[tuple[Reading, Evidence]]:
+def _evidence(tx: Tx, key: SourceKey, naming_ms: int) -> list[tuple[Reading, Evidence]]:
     """The newest hours first; of one hour those that agree before the others."""
     query = (
         sa.select(w.lo_ms, w.zone_evidence, w.walked_at)
@@ -222,7 +224,7 @@ def vouched(vouching: Sequence[Reading]) -> sa.ColumnElement[bool]:
     return sa.or_(sa.false(), *(sa.and_(w.lo_ms <= lo_ms, read_at <= read_ms) for lo_ms, read_ms in vouching))
 
 
-def adopt(tx: Tx, key: Key, naming_ms: int) -> None:
+def adopt(tx: Tx, key: SourceKey, naming_ms: int) -> None:
     """Archives of before there were namings: what was read, was read under the one that is configured now."""
     read = sa.and_(of_source(w), w.naming_ms.is_(None), sa.or_(w.walked_at.is_not(None), w.state.in_(READ)))
     tx.conn.execute(windows.update().where(read).values(naming_ms=naming_ms), key.bound)

@@ -29,7 +29,7 @@ _EMPTY_BESIDE_TEXT = Body(text="").count(None)
 _Row = TypeVar("_Row")
 
 
-class Origin(NamedTuple):
+class Provenance(NamedTuple):
     """Where records come from: whose they are, and when they came."""
 
     app_id: int
@@ -43,7 +43,7 @@ class Batch(NamedTuple):
     messages: Sequence[Message]
 
 
-class Stored(NamedTuple):
+class InsertResult(NamedTuple):
     """What became of the readable records of a page; `refused` are those that the database would not take."""
 
     new: Sequence[Message]
@@ -60,7 +60,7 @@ _Arrived = tuple[str, int, Message]
 """A message between its id, by which it is sorted, and the page that brought it."""
 
 
-def insert(tx: Tx, origin: Origin, batches: Sequence[Batch]) -> list[Stored]:
+def insert(tx: Tx, origin: Provenance, batches: Sequence[Batch]) -> list[InsertResult]:
     """Store what is new of some pages, note what differs from what is stored, and count the rest as known.
 
     The pages are stored as one, as a look and a write cost the same for many as for one.
@@ -73,7 +73,7 @@ def insert(tx: Tx, origin: Origin, batches: Sequence[Batch]) -> list[Stored]:
                 first[msg_id] = msg_id, page_id, message
     new, digests = _insert_new(tx, origin, first)
     if len(new) == sum(len(batch.messages) for batch in batches):  # nothing is known, and no id came twice
-        return [Stored(batch.messages, [], 0, []) for batch in batches]
+        return [InsertResult(batch.messages, [], 0, []) for batch in batches]
     digests.update((msg_id, message.digest) for msg_id, _, message in new)
     left = {msg_id for msg_id, _, _ in new}
     parts = [_part(batch, left) for batch in batches]
@@ -102,14 +102,14 @@ def _part(batch: Batch, left: set[str]) -> tuple[Sequence[Message], Sequence[Mes
     return mine, again
 
 
-def _stored(batch: Batch, new: Sequence[Message], changed: list[_Arrived], refused: list[_Arrived]) -> Stored:
+def _stored(batch: Batch, new: Sequence[Message], changed: list[_Arrived], refused: list[_Arrived]) -> InsertResult:
     changes = [message for _, page_id, message in changed if page_id == batch.page_id]
     odd = [message for _, page_id, message in refused if page_id == batch.page_id]
     rejects = [Reject(message.raw, "the database refused it", message.position) for message in odd]
-    return Stored(new, changes, len(batch.messages) - len(new) - len(changes) - len(odd), rejects)
+    return InsertResult(new, changes, len(batch.messages) - len(new) - len(changes) - len(odd), rejects)
 
 
-def _insert_new(tx: Tx, origin: Origin, arrived: dict[str, _Arrived]) -> tuple[list[_Arrived], dict[str, bytes]]:
+def _insert_new(tx: Tx, origin: Provenance, arrived: dict[str, _Arrived]) -> tuple[list[_Arrived], dict[str, bytes]]:
     """Append what the archive does not have; also gives the digests of what it has."""
     digests: dict[str, bytes] = {}
 
@@ -196,7 +196,7 @@ def _delete(tx: Tx, tables: Iterable[sa.Table], keys: list[dict[str, Any]]) -> N
         tx.conn.execute(sa.delete(table).where(*(table.c[name] == sa.bindparam(name) for name in keys[0])), keys)
 
 
-def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
+def _append_rows(tx: Tx, origin: Provenance, fresh: list[_Arrived]) -> None:
     (app_id, archived_ms), (instant, json_of) = origin, tx.given
     archived_at = instant(archived_ms)
     # In the order of the tables' columns; made as they are written, since thousands of them would lie around.
@@ -247,7 +247,7 @@ def _append_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
     tx.append(attachments, _ATTACHMENT, files)
 
 
-def _take_back_rows(tx: Tx, origin: Origin, fresh: list[_Arrived]) -> None:
+def _take_back_rows(tx: Tx, origin: Provenance, fresh: list[_Arrived]) -> None:
     keys = [{"app_id": origin.app_id, "msg_id": msg_id} for msg_id, _, _ in fresh]
     _delete(tx, (attachments, message_bodies, messages), keys)
 
@@ -275,7 +275,7 @@ def _expiry_ms(message: Message, archived_ms: int) -> int:
     return (stamp_ms if 0 <= stamp_ms <= archived_ms else archived_ms) + _ATTACHMENT_KEPT_MS
 
 
-def _insert_revisions(tx: Tx, origin: Origin, differing: list[_Arrived]) -> tuple[list[_Arrived], list[_Arrived]]:
+def _insert_revisions(tx: Tx, origin: Provenance, differing: list[_Arrived]) -> tuple[list[_Arrived], list[_Arrived]]:
     """Keep content that a known id did not have before, once per content; what was seen before is known.
 
     Gives what was kept, and what the database refused.
@@ -294,7 +294,7 @@ def _insert_revisions(tx: Tx, origin: Origin, differing: list[_Arrived]) -> tupl
     return [each for _, each in taken], [each for _, each in fresh if id(each) not in kept]
 
 
-def _unknown_revisions(tx: Tx, origin: Origin, differing: list[_Arrived]) -> list[_Revised]:
+def _unknown_revisions(tx: Tx, origin: Provenance, differing: list[_Arrived]) -> list[_Revised]:
     """Each content that its id did not have before, once, with the number that it gets."""
     contents: dict[str, set[bytes]] = {}
     last: dict[str, int] = {}
@@ -326,7 +326,7 @@ _Revised = tuple[tuple[str, int], _Arrived]
 """A message, under its id and the number of its revision."""
 
 
-def _append_revisions(tx: Tx, origin: Origin, fresh: list[_Revised]) -> None:
+def _append_revisions(tx: Tx, origin: Provenance, fresh: list[_Revised]) -> None:
     (app_id, archived_ms), (instant, json_of) = origin, tx.given
     seen_at = instant(archived_ms)
     rows = [
@@ -339,6 +339,6 @@ def _append_revisions(tx: Tx, origin: Origin, fresh: list[_Revised]) -> None:
     tx.append(revision_bodies, revision_bodies.columns.keys(), bodies)
 
 
-def _take_back_revisions(tx: Tx, origin: Origin, fresh: list[_Revised]) -> None:
+def _take_back_revisions(tx: Tx, origin: Provenance, fresh: list[_Revised]) -> None:
     keys = [{"app_id": origin.app_id, "msg_id": msg_id, "revision": revision} for (msg_id, revision), _ in fresh]
     _delete(tx, (revision_bodies, message_revisions), keys)

@@ -20,7 +20,7 @@ _FIRST_MS = -(2**63)
 def insert(tx: Tx, claim: Claim, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
     """Store pages that the walk of `claim` brought; `walk0_ms` is when that walk began, in server time."""
     now_ms, ids = tx.now_ms(), tx.new_page_ids(len(arrived))
-    origin = messages.Origin(claim.key.app_id, now_ms)
+    origin = messages.Provenance(claim.key.app_id, now_ms)
     stored = messages.insert(
         tx, origin, [messages.Batch(page_id, page.messages) for page_id, page in zip(ids, arrived, strict=True)]
     )
@@ -42,7 +42,7 @@ def insert(tx: Tx, claim: Claim, arrived: Sequence[Page], walk0_ms: int) -> list
     return tallies
 
 
-def _tally(claim: Claim, page: Page, stored: messages.Stored, late: Sequence[int]) -> Tally:
+def _tally(claim: Claim, page: Page, stored: messages.InsertResult, late: Sequence[int]) -> Tally:
     return Tally(
         new=len(stored.new),
         known=stored.known,

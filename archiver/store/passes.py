@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from archiver.model import Pass
-from archiver.store.apps import Key, of_source
+from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import passes
 
@@ -21,12 +21,12 @@ FIRST_AUDIT, FIRST_ASKED = 2, 1_000
 _KNOWN = sa.select(p.number, p.lag_ms).where(of_source(p)).order_by(p.lag_ms)
 
 
-def audits(tx: Tx, key: Key) -> list[Pass]:
+def audits(tx: Tx, key: SourceKey) -> list[Pass]:
     """All audits that were ever configured, the shortest lag first."""
     return [Pass(row.number, row.lag_ms) for row in tx.conn.execute(_KNOWN, key.bound)]
 
 
-def numbered(tx: Tx, key: Key, configured: Sequence[Pass]) -> tuple[Pass, ...]:
+def numbered(tx: Tx, key: SourceKey, configured: Sequence[Pass]) -> tuple[Pass, ...]:
     """The configured passes under the archive's own numbers. The caller holds the source's row."""
     number_of = {audit.lag_ms: audit.number for audit in audits(tx, key)}
     known_by = []

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from archiver.model import MINUTE_MS
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
-from archiver.store.messages import Stored
+from archiver.store.messages import InsertResult
 from archiver.store.schema import FATES, apps, pages, quarantine, search_queue, windows
 from archiver.store.windows import Claim
 
@@ -89,7 +89,7 @@ def file_came(tx: Tx, claim: Claim) -> None:
     tx.conn.execute(quarantine.update().where(waiting).values(resolved_at=tx.now_ms()))
 
 
-def _files(key: Key, hour: int) -> sa.ColumnElement[bool]:
+def _files(key: SourceKey, hour: int) -> sa.ColumnElement[bool]:
     return sa.and_(q.app_id == key.app_id, q.source == key.source, q.page_id == NO_PAGE, q.position == hour)
 
 
@@ -110,7 +110,7 @@ def lock(tx: Tx, entry: Entry) -> bool:
     return tx.conn.execute(query).first() is not None
 
 
-def resolve(tx: Tx, entry: Entry, stored: Stored) -> None:
+def resolve(tx: Tx, entry: Entry, stored: InsertResult) -> None:
     """Note that a record has left quarantine, and count it in its window: page rows stay as they were."""
     tx.conn.execute(quarantine.update().where(q.id == entry.id).values(resolved_at=tx.now_ms()))
     w = windows.c

@@ -52,7 +52,7 @@ def heard(tell: Callable[[float], None]) -> Iterator[None]:
         _heard.reset(before)
 
 
-class Budget:
+class RateLimiter:
     """A process's way to its turns: `count` of a group in any `period_ms`, whoever else takes some.
 
     Of a high rate some turns are booked at once, a twentieth of a period's: each booking is a transaction, and on

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
-from archiver.store.apps import Key, of_source
+from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
 from archiver.store.hours import LOST, READ, Reading, vouched
 from archiver.store.schema import windows
@@ -27,13 +27,13 @@ _AS_PLANNED: dict[str, object] = {
 """What a window is that nobody has walked. That a file was seen for its hour stays, as long as its name does."""
 
 
-def _open_again(tx: Tx, key: Key, which: sa.ColumnElement[bool], reason: str, **more: object) -> list[int]:
+def _open_again(tx: Tx, key: SourceKey, which: sa.ColumnElement[bool], reason: str, **more: object) -> list[int]:
     """Open windows again; gives the pass of each."""
     change = windows.update().where(of_source(w), which).values({**_AS_PLANNED, "reason": reason, **more})
     return [row[0] for row in tx.conn.execute(change.returning(w["pass"]), key.bound)]
 
 
-def reopen_by_order(tx: Tx, key: Key, *, since_ms: int) -> int:
+def reopen_by_order(tx: Tx, key: SourceKey, *, since_ms: int) -> int:
     """Reopen what was closed on the strength of the server's order; what is older than retention stays, unproven.
 
     Gives how many windows of pass 1 were reopened: the watermark falls, and the caller says so.
@@ -45,7 +45,7 @@ def reopen_by_order(tx: Tx, key: Key, *, since_ms: int) -> int:
     return _open_again(tx, key, had, "closed by an order that proved false").count(1)
 
 
-def reopen_zone(tx: Tx, key: Key, naming_ms: int, *, vouching: Sequence[Reading], reason: str) -> int:
+def reopen_zone(tx: Tx, key: SourceKey, naming_ms: int, *, vouching: Sequence[Reading], reason: str) -> int:
     """Reopen what was read under a naming, but for what is vouched for; gives how many windows that were.
 
     What was lost stays lost: by its age, whatever it is called. The caller recomputes the watermark.
@@ -55,13 +55,13 @@ def reopen_zone(tx: Tx, key: Key, naming_ms: int, *, vouching: Sequence[Reading]
     return len(_open_again(tx, key, sa.and_(named, read, sa.not_(vouched(vouching))), reason, file_seen_at=None))
 
 
-def read_again_under(tx: Tx, key: Key, naming_ms: int) -> None:
+def read_again_under(tx: Tx, key: SourceKey, naming_ms: int) -> None:
     """Hours that still wait for their neighbours, and were read under another name, are read again."""
     waits = sa.and_(w.state == "pending", w.walked_at.is_not(None), w.naming_ms != naming_ms)
     _open_again(tx, key, waits, "read under another hour_utc_offset", file_seen_at=None)
 
 
-def read_again_at(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
+def read_again_at(tx: Tx, key: SourceKey, number: int, lag_ms: int) -> None:
     """Hours that were read at a shorter lag than is in force now, and wait for their neighbours, are read again.
 
     Those that were read at a longer one close by the shorter, like their neighbours: nothing has been claimed of them.
@@ -72,7 +72,7 @@ def read_again_at(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
     tx.conn.execute(longer, key.bound)
 
 
-def read_neighbours_again(tx: Tx, key: Key, number: int) -> None:
+def read_neighbours_again(tx: Tx, key: SourceKey, number: int) -> None:
     """Hours are read again that were closed by a shorter lag than the hour before them waits under.
 
     The watermark has not passed them, as it has not passed that one; so it does not fall.

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from archiver import __version__
 from archiver.model import Tally
 from archiver.store import owner as leases
-from archiver.store.apps import Key, of_source
+from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, run_counters, runs
 
@@ -34,7 +34,7 @@ class Run(NamedTuple):
     """A run that goes on, and what its row begins with."""
 
     id: int
-    key: Key
+    key: SourceKey
     command: str
     owner: str
     started_ms: int
@@ -49,7 +49,7 @@ class Run(NamedTuple):
         return self.key.bound | {"run_id": self.id, "run_owner": self.owner}
 
 
-def start(tx: Tx, key: Key, command: str, owner: str, *, alone: bool = False) -> Run:
+def start(tx: Tx, key: SourceKey, command: str, owner: str, *, alone: bool = False) -> Run:
     """Open the row of a run; runs that died before are marked as crashed.
 
     `alone`: the owner runs this source once at a time, so the database was away when a run of its own ended.
@@ -68,7 +68,7 @@ def start(tx: Tx, key: Key, command: str, owner: str, *, alone: bool = False) ->
     return run._replace(id=int(tx.conn.execute(statement).scalar_one()))
 
 
-def _end_for(tx: Tx, key: Key, row: Any, outcome: str, reason: str | None) -> None:
+def _end_for(tx: Tx, key: SourceKey, row: Any, outcome: str, reason: str | None) -> None:
     """Close the row of a run that could not do so, as of its last sign of life."""
     last = {"outcome": outcome, "reason": reason, "ended_at": row.heartbeat_at}
     ended = runs.update().where(r.id == row.id, r.ended_at.is_(None)).values(last).returning(r.id)
@@ -127,7 +127,7 @@ def _fates(tally: Tally) -> dict[str, int]:
     return {name: getattr(tally, name) for name in FATES}
 
 
-def _count(tx: Tx, key: Key, kind: str, counts: Mapping[str, int]) -> None:
+def _count(tx: Tx, key: SourceKey, kind: str, counts: Mapping[str, int]) -> None:
     """In the order of labels, so that two processes that count cannot wait for each other."""
     rows = [{**key._asdict(), "kind": kind, "label": label, "count": counts[label]} for label in sorted(counts)]
     for row in rows:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from archiver.model import Window
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 from archiver.store.schema import windows
-from archiver.store.windows import LIVE, OF_CAUSE, OF_PASS, Wanted
+from archiver.store.windows import LIVE, OF_CAUSE, OF_PASS, Target
 
 w, b = windows.c, sa.bindparam
 _LOST = w.state.in_(("expired", "stuck"))
@@ -20,7 +20,7 @@ _IS_OPEN = (
 )
 
 
-def is_due_unclosed(tx: Tx, key: Key, due_ms: int) -> bool:
+def is_due_unclosed(tx: Tx, key: SourceKey, due_ms: int) -> bool:
     """Whether pass 1 has a window that begins before then and is not closed, read or not, nor stuck, nor lost.
 
     One that ends later was planned by another process, whose due was later; what is due of it is not closed, either.
@@ -30,32 +30,32 @@ def is_due_unclosed(tx: Tx, key: Key, due_ms: int) -> bool:
     return tx.conn.execute(query, key.bound | {"number": 1, "the_cause": LIVE, "due_ms": due_ms}).first() is not None
 
 
-def missed(tx: Tx, key: Key, number: int) -> bool:
+def missed(tx: Tx, key: SourceKey, number: int) -> bool:
     """Whether a pass has windows that nobody could look at."""
     query = sa.select(w.id).where(OF_PASS, w.state == "skipped", w.unproven).limit(1)
     return tx.conn.execute(query, key.bound | {"number": number}).first() is not None
 
 
-def is_open(tx: Tx, key: Key, kind: Wanted) -> bool:
+def is_open(tx: Tx, key: SourceKey, kind: Target) -> bool:
     """Whether a window of this kind has neither been closed, nor called stuck or lost."""
     bound = {"number": kind.number, "the_cause": kind.cause, "due_ms": kind.due_ms}
     return tx.conn.execute(_IS_OPEN, key.bound | bound).first() is not None
 
 
-def unaccepted_hole(tx: Tx, key: Key) -> bool:
+def unaccepted_hole(tx: Tx, key: SourceKey) -> bool:
     """Whether a window of pass 1 is lost or stuck, and nobody has accepted that."""
     query = sa.select(w.id).where(OF_PASS, _LOST).limit(1)
     return tx.conn.execute(query, key.bound | {"number": 1}).first() is not None
 
 
-def lost(tx: Tx, key: Key, window: Window) -> list[Window]:
+def lost(tx: Tx, key: SourceKey, window: Window) -> list[Window]:
     """What pass 1 has lost or cannot walk, as far as it touches a range."""
     query = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS, _LOST, _TOUCHES).order_by(w.lo_ms)
     bound = key.bound | {"number": 1} | _edges(window)
     return [Window(row.lo_ms, row.hi_ms) for row in tx.conn.execute(query, bound)]
 
 
-def has_accepted(tx: Tx, key: Key, window: Window) -> bool:
+def has_accepted(tx: Tx, key: SourceKey, window: Window) -> bool:
     """Whether something that touches a range has been accepted already."""
     query = sa.select(w.id).where(OF_PASS, w.state == "accepted", w.cause != "before_first_contact", _TOUCHES).limit(1)
     return tx.conn.execute(query, key.bound | {"number": 1} | _edges(window)).first() is not None
@@ -65,7 +65,7 @@ def _edges(window: Window) -> dict[str, object]:
     return {"from_ms": window.lo_ms, "until_ms": window.hi_ms}
 
 
-def accept(tx: Tx, key: Key, window: Window, *, reason: str, who: str) -> int:
+def accept(tx: Tx, key: SourceKey, window: Window, *, reason: str, who: str) -> int:
     """Accept what is lost or stuck in a range; gives how many windows that were.
 
     With an hour whose file is lost go the tail of the hour before and the head of the next, lost with the same file.

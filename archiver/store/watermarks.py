@@ -11,7 +11,7 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from archiver.model import Window
-from archiver.store.apps import Key, of_source
+from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
 from archiver.store.passes import FIRST_AUDIT
 from archiver.store.schema import TILING_STATES, sources, watermarks, windows
@@ -46,17 +46,17 @@ class Watermark(NamedTuple):
     audited_pass: int | None = None
 
 
-def lock(tx: Tx, key: Key) -> Watermark:
+def lock(tx: Tx, key: SourceKey) -> Watermark:
     """Hold the watermark to the end of the transaction."""
     return Watermark(*tx.conn.execute(_LOCK, key.bound).one())
 
 
-def read(tx: Tx, key: Key) -> Watermark:
+def read(tx: Tx, key: SourceKey) -> Watermark:
     """The watermark as it stands."""
     return Watermark(*tx.conn.execute(_READ, key.bound).one())
 
 
-def move(tx: Tx, key: Key, held: Watermark) -> Watermark:
+def move(tx: Tx, key: SourceKey, held: Watermark) -> Watermark:
     """Extend a held watermark over what is closed now; it only grows."""
     audited_until_ms = held.audited_until_ms
     if held.audited_pass is not None:
@@ -72,7 +72,7 @@ def move(tx: Tx, key: Key, held: Watermark) -> Watermark:
     return moved
 
 
-def recompute(tx: Tx, key: Key, held: Watermark) -> Watermark:
+def recompute(tx: Tx, key: SourceKey, held: Watermark) -> Watermark:
     """Compute a held watermark from the origin again: after a reopening it may be lower than it was."""
     origin_ms = _origin_ms(tx, key)
     number = held.audited_pass
@@ -83,7 +83,7 @@ def recompute(tx: Tx, key: Key, held: Watermark) -> Watermark:
     return fresh
 
 
-def audit_by(tx: Tx, key: Key, number: int | None) -> None:
+def audit_by(tx: Tx, key: SourceKey, number: int | None) -> None:
     """Say which audit counts from now on; another one counts from the origin, by what it has looked at itself."""
     held = lock(tx, key)
     if number is None or number == held.audited_pass:
@@ -92,22 +92,22 @@ def audit_by(tx: Tx, key: Key, number: int | None) -> None:
     _save(tx, key, held._replace(audited_until_ms=audited_until_ms, audited_pass=number))
 
 
-def looked_until(tx: Tx, key: Key, number: int, origin_ms: int) -> int:
+def looked_until(tx: Tx, key: SourceKey, number: int, origin_ms: int) -> int:
     """Up to where an audit has looked at everything, or listed what it could not look at."""
     return _up(tx, key, number, origin_ms)
 
 
-def _origin_ms(tx: Tx, key: Key) -> int:
+def _origin_ms(tx: Tx, key: SourceKey) -> int:
     s = sources.c
     query = sa.select(s.origin_ms).where(s.app_id == key.app_id, s.source == key.source)
     return int(tx.conn.execute(query).scalar_one())
 
 
-def _save(tx: Tx, key: Key, mark: Watermark) -> None:
+def _save(tx: Tx, key: SourceKey, mark: Watermark) -> None:
     tx.conn.execute(_SAVE, key.bound | mark._asdict() | {"updated_at": tx.now_ms()})
 
 
-def _up(tx: Tx, key: Key, number: int, until_ms: int) -> int:
+def _up(tx: Tx, key: SourceKey, number: int, until_ms: int) -> int:
     while True:
         rows = tx.conn.execute(_TILES_ABOVE, key.bound | {"number": number, "edge_ms": until_ms}).all()
         reached_ms = reach(until_ms, (Window(*row) for row in rows))
@@ -116,7 +116,7 @@ def _up(tx: Tx, key: Key, number: int, until_ms: int) -> int:
         until_ms = reached_ms
 
 
-def _back(tx: Tx, key: Key, from_ms: int) -> int:
+def _back(tx: Tx, key: SourceKey, from_ms: int) -> int:
     while True:
         rows = tx.conn.execute(_TILES_BELOW, key.bound | {"number": 1, "edge_ms": from_ms}).all()
         reached_ms = reach_back(from_ms, (Window(*row) for row in rows))

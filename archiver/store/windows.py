@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from archiver.errors import CommitsLost, LeaseLost
 from archiver.model import HOUR_MS, MINUTE_MS, Message, Tally, Window
-from archiver.store.apps import Key, of_source
+from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, windows
 from archiver.timeline import cut
@@ -29,7 +29,7 @@ class Claim(NamedTuple):
     """A window that this process holds, as long as `fence` is the row's."""
 
     id: int
-    key: Key
+    key: SourceKey
     number: int
     """The pass: 0 early, 1 moves the watermark, 2 and up are audits."""
     cause: str
@@ -56,7 +56,7 @@ class Claim(NamedTuple):
         return [message for message in messages if not lo_ms <= message.timestamp_ms < hi_ms]
 
 
-class Wanted(NamedTuple):
+class Target(NamedTuple):
     """Which windows to claim: those of one pass and cause that end at `due_ms` or before."""
 
     number: int
@@ -66,7 +66,7 @@ class Wanted(NamedTuple):
     """The lag in force; None: that which the window was planned with."""
 
 
-class Terms(NamedTuple):
+class ClaimOptions(NamedTuple):
     """Who claims, for how long, whom he takes for dead, and what he has tried already."""
 
     owner: str
@@ -119,20 +119,20 @@ _WORSE = _CHANGE.where(sa.func.coalesce(w.worst_lateness_ms, -1) < b("lateness_m
 _END = _CHANGE.values(fence=w.fence + 1)
 
 
-def planned(tx: Tx, key: Key, number: int) -> Window | None:
+def planned(tx: Tx, key: SourceKey, number: int) -> Window | None:
     """What is planned of a pass, from its first window to its last; None before its first window."""
     first, last = (tx.conn.execute(query, key.bound | {"number": number}).first() for query in (_FIRST, _LAST))
     return None if first is None or last is None else Window(first.lo_ms, last.hi_ms)
 
 
-def last_walked(tx: Tx, key: Key, number: int, cause: str) -> tuple[int, int] | None:
+def last_walked(tx: Tx, key: SourceKey, number: int, cause: str) -> tuple[int, int] | None:
     """Span (ms) and pages of the newest window closed in this pass, or the furthest back for a backfill."""
     order = w.lo_ms if cause == BACKFILL else w.lo_ms.desc()
     row = tx.conn.execute(_WALKED.order_by(order), key.bound | {"number": number, "the_cause": cause}).first()
     return None if row is None else (row[0], row[1])
 
 
-def waiting(tx: Tx, key: Key, number: int, cause: str) -> tuple[int, int]:
+def waiting(tx: Tx, key: SourceKey, number: int, cause: str) -> tuple[int, int]:
     """How many windows of a pass are planned and not held by anybody; and how many of them have failed before."""
     row = tx.conn.execute(_WAITING, key.bound | {"number": number, "the_cause": cause}).one()
     return int(row[0]), int(row[1])
@@ -140,7 +140,7 @@ def waiting(tx: Tx, key: Key, number: int, cause: str) -> tuple[int, int]:
 
 def plan(
     tx: Tx,
-    key: Key,
+    key: SourceKey,
     number: int,
     cause: str,
     lag_ms: int,
@@ -174,25 +174,25 @@ def plan(
         tx.conn.execute(_PLAN, rows)
 
 
-def claim(tx: Tx, key: Key, wanted: Wanted, terms: Terms) -> Claim | None:
+def claim(tx: Tx, key: SourceKey, target: Target, options: ClaimOptions) -> Claim | None:
     """Take the next window to walk, if there is one: the most endangered first, a backfill's newest first.
 
     The lag in force now becomes the window's: whatever is configured later, it closes by the lag of its claim.
     """
     now_ms = tx.now_ms()
-    query = _claimable(terms.patient, terms.retry_stuck, (wanted.cause == BACKFILL) != terms.afar)
-    bound = {"number": wanted.number, "the_cause": wanted.cause, "due_ms": wanted.due_ms}
+    query = _claimable(options.patient, options.retry_stuck, (target.cause == BACKFILL) != options.afar)
+    bound = {"number": target.number, "the_cause": target.cause, "due_ms": target.due_ms}
     clock = {"now_ms": now_ms, "later_ms": now_ms + 2 * MINUTE_MS, "much_later_ms": now_ms + 2 * HOUR_MS}
-    lists = {"dead": list(terms.dead), "tried": list(terms.tried)}
+    lists = {"dead": list(options.dead), "tried": list(options.tried)}
     free = tx.conn.execute(query, key.bound | bound | clock | lists).first()
     if free is None:
         return None
-    taken = {"window_id": free.id, "state": "leased", "reason": None, "distrusts": terms.distrusts}
-    if wanted.lag_ms is not None:
-        taken["lag_ms"] = wanted.lag_ms
-    if free.distrusts != terms.distrusts:  # it was reached by an order that broke since
+    taken = {"window_id": free.id, "state": "leased", "reason": None, "distrusts": options.distrusts}
+    if target.lag_ms is not None:
+        taken["lag_ms"] = target.lag_ms
+    if free.distrusts != options.distrusts:  # it was reached by an order that broke since
         taken |= {"progress_ms": None, "walk0_ms": None}
-    lease = {"owner": terms.owner, "lease_until": now_ms + terms.lease_ms}
+    lease = {"owner": options.owner, "lease_until": now_ms + options.lease_ms}
     return _claim(key, tx.conn.execute(_TAKE, taken | lease).one())
 
 
@@ -221,7 +221,7 @@ def _claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Selec
     )
 
 
-def _claim(key: Key, row: Any) -> Claim:
+def _claim(key: SourceKey, row: Any) -> Claim:
     return Claim(
         row.id,
         key,
@@ -240,13 +240,13 @@ def _claim(key: Key, row: Any) -> Claim:
     )
 
 
-def release(tx: Tx, key: Key, owner: str) -> None:
+def release(tx: Tx, key: SourceKey, owner: str) -> None:
     """Let what `owner` still holds be claimed at once: for a process that knows that it walks nothing now."""
     held = sa.and_(w.app_id == key.app_id, w.source == key.source, w.state == "leased", w.owner == owner)
     tx.conn.execute(windows.update().where(held).values(lease_until=0))
 
 
-def owners(tx: Tx, key: Key) -> list[str]:
+def owners(tx: Tx, key: SourceKey) -> list[str]:
     """Who holds windows of this source now."""
     return [row.owner for row in tx.conn.execute(_OWNERS, key.bound)]
 
@@ -336,13 +336,13 @@ def split_off(tx: Tx, claim: Claim, at_ms: int) -> Claim:
     return claim._replace(id=rest.id, fence=rest.fence, window=window, pages=0)
 
 
-def skip_pending(tx: Tx, key: Key, number: int, from_ms: int, until_ms: int) -> None:
+def skip_pending(tx: Tx, key: SourceKey, number: int, from_ms: int, until_ms: int) -> None:
     """Give up a pass's windows that nobody has walked yet, where another pass is due."""
     skipped = {"state": "skipped", "reason": "a later pass is due"}
     tx.conn.execute(_IDLE, key.bound | {"number": number, "from_ms": from_ms, "until_ms": until_ms} | skipped)
 
 
-def next_audit(tx: Tx, key: Key) -> int:
+def next_audit(tx: Tx, key: SourceKey) -> int:
     """A pass number of its own for an audit that somebody asked for: far above those of the configuration."""
     query = sa.select(sa.func.max(w["pass"])).where(w.app_id == key.app_id, w.source == key.source, w.cause == AUDIT)
     return int(tx.conn.scalar(query) or 999) + 1

@@ -8,7 +8,7 @@ from typing import IO
 
 import pytest
 
-from archiver.attachments.fetch import GIVEN_UP_AFTER, Fetching, Manner, Outcome
+from archiver.attachments.fetch import GIVEN_UP_AFTER, Fetching, FetchOptions, Outcome
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Fetched, Pointer
 from archiver.outages import FAILURES_IN_A_ROW
 from archiver.store import attachments
@@ -48,8 +48,8 @@ class Files:
 
     def run(self) -> Outcome:
         self.tried = []
-        manner = Manner(workers=1)
-        return Fetching(self.archive.store, 1, self.shelf.blobs, self.fetch, manner, stop=self.archive.stop).run()
+        options = FetchOptions(workers=1)
+        return Fetching(self.archive.store, 1, self.shelf.blobs, self.fetch, options, stop=self.archive.stop).run()
 
     def states(self, name: str) -> set[tuple[str, str | None]]:
         query = "SELECT state, reason FROM attachments WHERE msg_id LIKE ?"

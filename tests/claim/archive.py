@@ -18,7 +18,7 @@ from archiver import review, status
 from archiver.errors import ProviderUnavailable
 from archiver.model import HOUR_MS, MINUTE_MS, Page, Pass, Window
 from archiver.pull import plan
-from archiver.pull.run import Manner, Outcome, Pull
+from archiver.pull.run import Outcome, Pull, PullOptions
 from archiver.service import alerts
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.sources.easemob.hourly import HourlySource
@@ -113,9 +113,9 @@ class Archive:
 
     def pull(self, **ways: Any) -> Outcome:
         """One pull by a process of its own."""
-        manner = Manner(origin_ms=self.settings.start_ms, **ways)
+        options = PullOptions(origin_ms=self.settings.start_ms, **ways)
         self.stop = Event()
-        outcome = Pull(self.store, self._source(), manner, stop=self.stop).run()
+        outcome = Pull(self.store, self._source(), options, stop=self.stop).run()
         assert self.unlisted() == [], f"claimed, and neither stored nor listed; W is T0 + {hours_of(self.until_ms)} h"
         return outcome
 

@@ -168,8 +168,8 @@ class Simulated:
     def pull(self, **ways: Any) -> Outcome:
         """One pull with a client and a token of its own, as a process would."""
         settings = self.settings()
-        with connect.line_to(settings.apps[0], settings, self.store, self.stop) as line:
-            return commands.pull(line, settings, self.store, stop=self.stop, **ways)
+        with connect.session(settings.apps[0], settings, self.store, self.stop) as session:
+            return commands.pull(session, settings, self.store, stop=self.stop, **ways)
 
     def status(self) -> dict[str, Any]:
         (app,) = self.settings().apps

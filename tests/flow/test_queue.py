@@ -9,7 +9,7 @@ from typing import IO
 import pytest
 import sqlalchemy as sa
 
-from archiver.attachments.fetch import Fetching, Manner
+from archiver.attachments.fetch import Fetching, FetchOptions
 from archiver.errors import ProviderUnavailable
 from archiver.model import DAY_MS, HOUR_MS, Fetched, Pointer
 from archiver.store import attachments, rate_limit
@@ -59,7 +59,7 @@ def test_a_file_stays_with_who_waits_for_its_turn(make_simulated: MakeSimulated)
     record = {"msg_id": "one", "timestamp": NOW - HOUR_MS, "payload": {"bodies": [body]}}
     archive.server.add(record, timestamp_ms=NOW - HOUR_MS, visible_ms=0)
     assert archive.pull().exit_code == 0
-    budget = rate_limit.Budget(archive.store, "files", 1, HOUR_MS)
+    budget = rate_limit.RateLimiter(archive.store, "files", 1, HOUR_MS)
     budget.take()
     others = []
 
@@ -71,8 +71,8 @@ def test_a_file_stays_with_who_waits_for_its_turn(make_simulated: MakeSimulated)
     def fetch(_pointer: Pointer, _into: IO[bytes], _progress: Callable[[int], None]) -> Fetched:
         return Fetched("gone", "it is not there")
 
-    manner = Manner(workers=1, lease_ms=180_000)
-    Fetching(archive.store, 1, NoBlobs(), fetch, manner, stop=archive.stop, take_turn=take_turn).run()
+    options = FetchOptions(workers=1, lease_ms=180_000)
+    Fetching(archive.store, 1, NoBlobs(), fetch, options, stop=archive.stop, take_turn=take_turn).run()
     assert others == [None]
 
 
@@ -111,7 +111,7 @@ def test_the_next_pull_leaves_the_provider_alone_for_as_long_as_it_asked(
 
 def test_no_answer_and_no_clock_keeps_a_group_away_for_long(make_simulated: MakeSimulated) -> None:
     archive = make_simulated(now=NOW, server={"messages": 0, "start_ms": NOW - DAY_MS}, source="cursor")
-    budgets = [rate_limit.Budget(archive.store, group, 10, 1_000) for group in ("one", "one", "other")]
+    budgets = [rate_limit.RateLimiter(archive.store, group, 10, 1_000) for group in ("one", "one", "other")]
     budgets[0].rest(10 * 365 * 86_400.0)
     with pytest.raises(ProviderUnavailable, match="one asked to be left alone until"):
         budgets[1].take()

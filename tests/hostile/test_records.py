@@ -17,7 +17,7 @@ from archiver.sources import decode
 from archiver.sources.easemob.cursor import read_page
 from archiver.sources.easemob.hour_files import read_pages, verify
 from archiver.store import apps, pages
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 from archiver.store.windows import Claim
 from tests.conftest import Database
@@ -117,7 +117,7 @@ def compare(databases: Sequence[Database], examples: int, first: int = 0) -> Non
     claims = []
     for store in stores:
         with store.write() as tx:
-            key: Key = apps.register(tx, "o#a", "cursor", ORIGIN, settle_ms=120_000, retention_ms=None)
+            key: SourceKey = apps.register(tx, "o#a", "cursor", ORIGIN, settle_ms=120_000, retention_ms=None)
         claims.append(claimed(store, key))
 
     @seed(first)
@@ -149,7 +149,7 @@ def test_many_hostile_examples_on_each_database(both: Sequence[Database], part: 
 
 
 @pytest.mark.parametrize("stamp", [-(2**63), 2**63 - 1, -1, 0])
-def test_stamps_at_the_borders_are_looked_up_for_late_arrivals(store: Store, key: Key, stamp: int) -> None:
+def test_stamps_at_the_borders_are_looked_up_for_late_arrivals(store: Store, key: SourceKey, stamp: int) -> None:
     """Outside its window a record may be late: the look-up must bear every stamp that a column holds."""
     claim = claimed(store, key)
     with store.write() as tx:

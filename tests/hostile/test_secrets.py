@@ -68,9 +68,9 @@ def test_no_repr_and_no_traceback_holds_a_secret(archive: Archive) -> None:
     archive.write_config()
     settings = config.load(archive.config, {})
     store = open_database(archive.database)
-    with connect.line_to(settings.apps[0], settings, store, Event()) as line:
-        assert isinstance(line.connection, EasemobApp)
-        tokens = line.connection.tokens
+    with connect.session(settings.apps[0], settings, store, Event()) as session:
+        assert isinstance(session.connection, EasemobApp)
+        tokens = session.connection.tokens
         archive.server.faults.html_200 = 1.0
         with pytest.raises(ArchiverError) as broken:
             tokens.fetch("GET", "/chatmessages", retry=False)
@@ -80,13 +80,13 @@ def test_no_repr_and_no_traceback_holds_a_secret(archive: Archive) -> None:
             [
                 settings,
                 settings.apps,
-                line,
-                line.app,
+                session,
+                session.app,
                 tokens,
                 vars(tokens),
                 vars(tokens._client),
                 answer,
-                line.source,
+                session.source,
             ]
         )
     store.dispose()

@@ -19,12 +19,12 @@ import sqlalchemy as sa
 from archiver import timeline as arithmetic
 from archiver.errors import AnswerUnusable
 from archiver.model import MINUTE_MS, Page, Step, Tally, Window
-from archiver.pull.walk import Walker
+from archiver.pull.walk import WindowWalker
 from archiver.sources.easemob import cursor
 from archiver.sources.easemob.cursor import CursorSource
-from archiver.sources.listing import Walk
+from archiver.sources.listing import ListingCheck
 from archiver.store import pages, runs, watermarks, windows
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, messages
 from archiver.store.schema import windows as window_rows
@@ -84,13 +84,13 @@ def client_clock(patch: Patch) -> None:
 
 
 def clock_at_the_walks_end(patch: Patch) -> None:
-    original = Walker._commit
+    original = WindowWalker._commit
 
-    def commit(self: Walker, lot: Sequence[Step]) -> None:
+    def commit(self: WindowWalker, lot: Sequence[Step]) -> None:
         self.walk0_ms = None
         original(self, lot)
 
-    patch.setattr(Walker, "_commit", commit)
+    patch.setattr(WindowWalker, "_commit", commit)
 
 
 def _stop_where(patch: Patch, ends: Callable[[CursorSource, Page], bool]) -> None:
@@ -137,19 +137,19 @@ def cursor_reused_after_a_restart(patch: Patch) -> None:
 
 
 def order_unchecked(patch: Patch) -> None:
-    original = Walk._see
+    original = ListingCheck._see
 
-    def see(self: Walk, timestamp_ms: int) -> None:
+    def see(self: ListingCheck, timestamp_ms: int) -> None:
         original(self, timestamp_ms)
         self.ordered = True
 
-    patch.setattr(Walk, "_see", see)
+    patch.setattr(ListingCheck, "_see", see)
 
 
-def _watermark_by(patch: Patch, until: Callable[[Tx, Key], int | None]) -> None:
+def _watermark_by(patch: Patch, until: Callable[[Tx, SourceKey], int | None]) -> None:
     original = watermarks.move
 
-    def move(tx: Tx, key: Key, held: Watermark) -> Watermark:
+    def move(tx: Tx, key: SourceKey, held: Watermark) -> Watermark:
         moved = original(tx, key, held)
         until_ms = until(tx, key)
         if until_ms is not None and until_ms > held.complete_until_ms:
@@ -183,9 +183,9 @@ def garbage_taken_for_an_empty_page(patch: Patch) -> None:
 
 
 def state_before_rows(patch: Patch) -> None:
-    def commit(self: Walker, lot: Sequence[Step]) -> None:
-        (step,), ground, claim = lot, self.ground, self.claim
-        with ground.store.write() as tx:
+    def commit(self: WindowWalker, lot: Sequence[Step]) -> None:
+        (step,), context, claim = lot, self.context, self.claim
+        with context.store.write() as tx:
             windows.hold(tx, claim)
             if self.walk0_ms is None:
                 self.walk0_ms = self._walk0(tx, step)
@@ -196,22 +196,22 @@ def state_before_rows(patch: Patch) -> None:
                 pages=1,
                 walk0_ms=self.walk0_ms,
                 progress_ms=step.progress_ms,
-                lease_ms=ground.lease_ms,
+                lease_ms=context.lease_ms,
             )
             if step.end and self._settled():
                 self._end(tx, step)
-        with ground.store.write() as tx:
+        with context.store.write() as tx:
             tally = pages.insert(tx, claim, [step.page], self.walk0_ms)[0]
             counted = {
                 name: window_rows.c[name] + getattr(tally, name) for name in (*FATES, "outside", "bodies", "late")
             }
             tx.conn.execute(window_rows.update().where(window_rows.c.id == claim.id).values(counted))
-            runs.advance(tx, ground.run, tally, pages=1)
+            runs.advance(tx, context.run, tally, pages=1)
         self.claim = claim._replace(pages=claim.pages + 1)
         self.progress_ms = step.progress_ms
-        ground.count(tally)
+        context.count(tally)
 
-    patch.setattr(Walker, "_commit", commit)
+    patch.setattr(WindowWalker, "_commit", commit)
 
 
 def _unfenced(_tx: Tx, _claim: Claim, **_: bool) -> None: ...
@@ -222,16 +222,16 @@ def no_fence(patch: Patch) -> None:
 
 
 def fence_checked_outside_the_page_transaction(patch: Patch) -> None:
-    hold, commit = windows.hold, Walker._commit
+    hold, commit = windows.hold, WindowWalker._commit
     checked: set[tuple[int, int]] = set()
 
     def hold_unless_checked(tx: Tx, claim: Claim, **exactly: bool) -> None:
         if (claim.id, claim.fence) not in checked:
             hold(tx, claim, **exactly)
 
-    def check_and_commit(self: Walker, lot: Sequence[Step]) -> None:
+    def check_and_commit(self: WindowWalker, lot: Sequence[Step]) -> None:
         mine = (self.claim.id, self.claim.fence)
-        with self.ground.store.write() as tx:
+        with self.context.store.write() as tx:
             hold(tx, self.claim)
         checked.add(mine)
         try:
@@ -240,7 +240,7 @@ def fence_checked_outside_the_page_transaction(patch: Patch) -> None:
             checked.discard(mine)
 
     patch.setattr(windows, "hold", hold_unless_checked)
-    patch.setattr(Walker, "_commit", check_and_commit)
+    patch.setattr(WindowWalker, "_commit", check_and_commit)
 
 
 def watermark_without_the_lock(patch: Patch) -> None:

@@ -10,12 +10,12 @@ from itertools import count
 
 from archiver.errors import LeaseLost, ProviderUnavailable
 from archiver.model import HOUR_MS, MINUTE_MS, Pass, Setup, Window
-from archiver.pull.context import Ground
-from archiver.pull.walk import Walker
+from archiver.pull.context import WalkContext
+from archiver.pull.walk import WindowWalker
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.store import apps, runs, windows
 from archiver.store.engine import Store, open_store
-from archiver.store.windows import Claim, Terms, Wanted
+from archiver.store.windows import Claim, ClaimOptions, Target
 from tests.conftest import Database
 from tests.proof.scene import APP, SETTLE_MS, PointedStore, Points, Scene
 from tests.proof.world import LEASE_MS, START_MS, Crash
@@ -120,7 +120,7 @@ class _PausedStore(Store):
         return super().write()
 
 
-def refused(database: Database, act: Callable[[Walker], object]) -> None:
+def refused(database: Database, act: Callable[[WindowWalker], object]) -> None:
     """What a zombie does to a window that is not his any more is refused and changes nothing."""
     scene = Scene(database, TALK)
     store = scene.store()
@@ -140,31 +140,33 @@ def refused(database: Database, act: Callable[[Walker], object]) -> None:
     assert before == [sorted(map(str, database.rows(f"SELECT * FROM {table}"))) for table in tables]
 
 
-def _claim(scene: Scene, store: Store, owner: str) -> Walker:
+def _claim(scene: Scene, store: Store, owner: str) -> WindowWalker:
     source = CursorSource(APP, (Pass(1, SETTLE_MS),), None, 10, False, scene.fetch_page)
     window_end_ms = START_MS + HOUR_MS // 2
     with store.write() as tx:
         key = apps.register(tx, APP, "cursor", START_MS, settle_ms=SETTLE_MS, retention_ms=None)
         if windows.planned(tx, key, 1) is None:
             windows.plan(tx, key, 1, windows.LIVE, SETTLE_MS, [Window(START_MS, window_end_ms)])
-        claim = windows.claim(tx, key, Wanted(1, windows.LIVE, window_end_ms), Terms(owner, LEASE_MS))
+        claim = windows.claim(tx, key, Target(1, windows.LIVE, window_end_ms), ClaimOptions(owner, LEASE_MS))
         run = runs.start(tx, key, "pull", owner)
     assert claim is not None
     return _walker(store, source, run, claim)
 
 
-def _walker(store: Store, source: CursorSource, run: runs.Run, claim: Claim) -> Walker:
+def _walker(store: Store, source: CursorSource, run: runs.Run, claim: Claim) -> WindowWalker:
     setup = Setup(source.passes, None)
-    ground = Ground(store, source, setup, run, LEASE_MS, 0, threading.Event(), lambda _: None, lambda _: None, False)
-    return Walker(ground, claim, trusted=True)
+    context = WalkContext(
+        store, source, setup, run, LEASE_MS, 0, threading.Event(), lambda _: None, lambda _: None, False
+    )
+    return WindowWalker(context, claim, trusted=True)
 
 
-def walk(zombie: Walker) -> None:
+def walk(zombie: WindowWalker) -> None:
     """A page, or the close with it."""
     zombie.walk()
 
 
-def give_back(zombie: Walker) -> None:
+def give_back(zombie: WindowWalker) -> None:
     zombie.give_back(ProviderUnavailable("simulated"), may_split=True)
 
 
@@ -209,7 +211,7 @@ def close_neighbours(database: Database) -> None:
         tiles = [Window(*edges[:2]), Window(*edges[1:])]
         windows.plan(tx, key, 1, windows.LIVE, SETTLE_MS, tiles)
         run = runs.start(tx, key, "pull", "two at once")
-        wanted, terms = Wanted(1, windows.LIVE, edges[2]), Terms("two at once", LEASE_MS)
+        wanted, terms = Target(1, windows.LIVE, edges[2]), ClaimOptions("two at once", LEASE_MS)
         claims = [windows.claim(tx, key, wanted, terms) for _ in tiles]
     first, second = (_walker(store, source, run, claim) for claim in claims if claim is not None)
     steps = [

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS, Pass, Window
-from archiver.pull.run import Manner, Outcome, Pull
+from archiver.pull.run import Outcome, Pull, PullOptions
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.store import owner as leases
 from archiver.store.engine import Store, Tx, open_store
@@ -149,8 +149,8 @@ class Scene:
         source = CursorSource(APP, (Pass(1, SETTLE_MS),), None, 10, self.provider.nature.lower_only, self.fetch_page)
         self.alive.append(name)
         try:
-            manner = Manner(origin_ms=START_MS, lease_ms=LEASE_MS, ahead=self.ahead, workers=self.workers)
-            return Pull(own, source, manner, stop=Event()).run()
+            options = PullOptions(origin_ms=START_MS, lease_ms=LEASE_MS, ahead=self.ahead, workers=self.workers)
+            return Pull(own, source, options, stop=Event()).run()
         except Crash:
             self.gone.add(name)
             return None

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from archiver.pull.walk import Walker
+from archiver.pull.walk import WindowWalker
 from archiver.sources.easemob import cursor
 from tests.conftest import Database
 from tests.proof import scenarios
@@ -54,5 +54,5 @@ def test_a_pause_before_any_transaction_does_no_harm(new_database: NewDatabase, 
 
 
 @pytest.mark.parametrize("act", [scenarios.walk, scenarios.give_back])
-def test_a_zombie_is_refused_and_changes_nothing(database: Database, act: Callable[[Walker], object]) -> None:
+def test_a_zombie_is_refused_and_changes_nothing(database: Database, act: Callable[[WindowWalker], object]) -> None:
     scenarios.refused(database, act)

@@ -22,7 +22,7 @@ from archiver import review
 from archiver.errors import DatabaseUnavailable, UsageError
 from archiver.model import HOUR_MS, MINUTE_MS, Pass, Window
 from archiver.pull import plan as planning
-from archiver.pull.run import Manner, Outcome, Pull
+from archiver.pull.run import Outcome, Pull, PullOptions
 from archiver.sources.easemob.hourly import HourAnswer, HourlySource
 from archiver.store import apps
 from tests.proof.claims import Claims
@@ -282,11 +282,11 @@ class WideWorld(World):
         self._stops.append(stop)
         source = side.source(self, settings)
         patient = self.wide.patient and not self.calm
-        manner = Manner(origin_ms=settings.start_ms, lease_ms=LEASE_MS, patient=patient, **ways)
+        options = PullOptions(origin_ms=settings.start_ms, lease_ms=LEASE_MS, patient=patient, **ways)
         began = side.oracles.before_pull(settings)
         outcome = None
         try:
-            outcome = Pull(self.store, source, manner, stop=stop).run()
+            outcome = Pull(self.store, source, options, stop=stop).run()
         except Crash:
             self.counts["crashes"] += 1
             if self.wide.one_host:

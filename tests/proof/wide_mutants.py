@@ -19,17 +19,17 @@ from archiver.pull import clocks, closing, plan, registration, setbacks
 from archiver.pull import walk as walker
 from archiver.pull.run import Pull
 from archiver.pull.setbacks import Setback
-from archiver.pull.walk import Walker
+from archiver.pull.walk import WindowWalker
 from archiver.sources.easemob import cursor, hourly
-from archiver.sources.listing import Walk
+from archiver.sources.listing import ListingCheck
 from archiver.store import apps, blame, hours, passes, reopening, unclosed, watermarks, windows
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 from archiver.store.hours import Files, Looked, Reading
 from archiver.store.schema import OPEN_STATES, TILING_STATES
 from archiver.store.schema import passes as pass_rows
 from archiver.store.schema import windows as window_rows
-from archiver.store.windows import Claim, Terms, Wanted
+from archiver.store.windows import Claim, ClaimOptions, Target
 from archiver.timeline import Zone, is_expired, trusted_now
 from tests.proof import scenarios
 from tests.proof.mutants import Databases, Mutant, Patch
@@ -77,11 +77,11 @@ def commits_not_compared(patch: Patch) -> None:
 
 
 def retention_ignored_at_close(patch: Patch) -> None:
-    patch.setattr(Walker, "_lost_until", _nothing)
+    patch.setattr(WindowWalker, "_lost_until", _nothing)
 
 
 def hour_dropped_taken_for_empty(patch: Patch) -> None:
-    _while_in(patch, Walker, "_end_hour", walker, "is_expired", _never)
+    _while_in(patch, WindowWalker, "_end_hour", walker, "is_expired", _never)
 
 
 def file_gone_taken_for_empty(patch: Patch) -> None:
@@ -103,7 +103,7 @@ def cut_between_members_believed(patch: Patch) -> None:
 # Wrong names of hours
 
 
-def _evidence_of(tx: Tx, key: Key) -> list[tuple[int, dict[int, int]]]:
+def _evidence_of(tx: Tx, key: SourceKey) -> list[tuple[int, dict[int, int]]]:
     """What every file says, whatever it was read under; the newest first."""
     query = sa.select(w.lo_ms, w.zone_evidence).where(w.app_id == key.app_id, w.source == key.source)
     rows = tx.conn.execute(query.where(w.zone_evidence.is_not(None)).order_by(w.lo_ms.desc()))
@@ -118,7 +118,7 @@ def _right(found: list[tuple[int, dict[int, int]]]) -> Files:
 def one_message_proves_the_zone(patch: Patch) -> None:
     original = hours.files
 
-    def files(tx: Tx, key: Key, naming_ms: int) -> Files:
+    def files(tx: Tx, key: SourceKey, naming_ms: int) -> Files:
         found = _evidence_of(tx, key)
         if any(0 <= at < 4 for _, evidence in found for at in evidence):
             return _right(found)
@@ -128,7 +128,7 @@ def one_message_proves_the_zone(patch: Patch) -> None:
 
 
 def changed_zone_reopens_nothing(patch: Patch) -> None:
-    def change_zone(tx: Tx, key: Key, _source: Source, _before_ms: int | None, offset_ms: int) -> None:
+    def change_zone(tx: Tx, key: SourceKey, _source: Source, _before_ms: int | None, offset_ms: int) -> None:
         apps.set_hour_offset(tx, key, offset_ms)
         tx.conn.execute(window_rows.update().where(w.naming_ms.is_not(None)).values(naming_ms=offset_ms))
 
@@ -138,7 +138,7 @@ def changed_zone_reopens_nothing(patch: Patch) -> None:
 def right_once_right_for_ever(patch: Patch) -> None:
     original = hours.files
 
-    def files(tx: Tx, key: Key, naming_ms: int) -> Files:
+    def files(tx: Tx, key: SourceKey, naming_ms: int) -> Files:
         found = original(tx, key, naming_ms)
         return found if found.agreed_ms is None else _right(_evidence_of(tx, key))
 
@@ -158,7 +158,7 @@ def close_with_none_to_vouch(patch: Patch) -> None:
 
 
 def lag_rewritten(patch: Patch) -> None:
-    def set_lag(tx: Tx, key: Key, number: int, lag_ms: int) -> None:
+    def set_lag(tx: Tx, key: SourceKey, number: int, lag_ms: int) -> None:
         of_pass = sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == number)
         still_open = sa.and_(w.state.in_(OPEN_STATES), w.cause != windows.AUDIT)
         tx.conn.execute(window_rows.update().where(of_pass, still_open).values(lag_ms=lag_ms))
@@ -180,32 +180,32 @@ def neighbour_read_at_any_lag(patch: Patch) -> None:
 
 
 def disorder_noted_at_the_walks_end(patch: Patch) -> None:
-    walk, commit, distrust = Walker.walk, Walker._commit, apps.distrust_order
+    walk, commit, distrust = WindowWalker.walk, WindowWalker._commit, apps.distrust_order
     shown: set[int] = set()
 
-    def note(self: Walker, lot: Sequence[Step]) -> None:
+    def note(self: WindowWalker, lot: Sequence[Step]) -> None:
         with pytest.MonkeyPatch.context() as inside:
             inside.setattr(apps, "distrust_order", _never)
             commit(self, lot)
         if not lot[-1].ordered:
             shown.add(id(self))
 
-    def walk_and_note(self: Walker) -> None:
+    def walk_and_note(self: WindowWalker) -> None:
         shown.discard(id(self))
         walk(self)
         if id(self) in shown:
-            with self.ground.store.write() as tx:
+            with self.context.store.write() as tx:
                 if distrust(tx, self.claim.key):
                     self._reopen_by_order(tx)
 
-    patch.setattr(Walker, "_commit", note)
-    patch.setattr(Walker, "walk", walk_and_note)
+    patch.setattr(WindowWalker, "_commit", note)
+    patch.setattr(WindowWalker, "walk", walk_and_note)
 
 
 def progress_survives_distrust(patch: Patch) -> None:
     original = windows.claim
 
-    def claim(tx: Tx, key: Key, wanted: Wanted, terms: Terms) -> Claim | None:
+    def claim(tx: Tx, key: SourceKey, wanted: Target, terms: ClaimOptions) -> Claim | None:
         tx.conn.execute(window_rows.update().values(distrusts=terms.distrusts))
         return original(tx, key, wanted, terms)
 
@@ -238,7 +238,7 @@ def head_behind_a_lost_file_closed(patch: Patch) -> None:
 def audits_numbered_by_place(patch: Patch) -> None:
     p = pass_rows.c
 
-    def numbered(tx: Tx, key: Key, configured: Sequence[Pass]) -> tuple[Pass, ...]:
+    def numbered(tx: Tx, key: SourceKey, configured: Sequence[Pass]) -> tuple[Pass, ...]:
         tx.conn.execute(pass_rows.delete().where(p.app_id == key.app_id, p.source == key.source))
         for each in configured:
             if each.number >= passes.FIRST_AUDIT:
@@ -271,8 +271,8 @@ def audit_asked_for_is_due_by_settle(patch: Patch) -> None:
 
     def begin(self: Pull) -> None:
         original(self)
-        if self.manner.audit is not None and self._due_ms is not None:
-            self._wanted = [Wanted(self.manner.audit, windows.AUDIT, self._due_ms)]
+        if self.options.audit is not None and self._due_ms is not None:
+            self._targets = [Target(self.options.audit, windows.AUDIT, self._due_ms)]
 
     patch.setattr(Pull, "_begin", begin)
 
@@ -309,13 +309,13 @@ def outage_blamed_on_windows(patch: Patch) -> None:
 
 
 def known_rows_counted_over_all_lists(patch: Patch) -> None:
-    original = Walk.begin_list
+    original = ListingCheck.begin_list
 
-    def begin_list(self: Walk) -> None:
+    def begin_list(self: ListingCheck) -> None:
         original(self)
         self._listed = None
 
-    patch.setattr(Walk, "begin_list", begin_list)
+    patch.setattr(ListingCheck, "begin_list", begin_list)
 
 
 def hour_is_never_stuck(patch: Patch) -> None:

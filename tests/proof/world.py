@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from archiver.errors import DatabaseUnavailable, UsageError
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Pass, Step, Window
 from archiver.pull import plan as planning
-from archiver.pull.run import Manner, Outcome, Pull
+from archiver.pull.run import Outcome, Pull, PullOptions
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.store import apps
 from archiver.store import owner as leases
@@ -252,7 +252,7 @@ class World:
         passes = (Pass(1, self.settle_ms), *(Pass(number, lag) for number, lag in enumerate(plan.audits_ms, 2)))
         dialect, fetch = plan.nature.lower_only, self.provider.fetch_page
         source = WatchedSource(APP, passes, None, plan.page_size, dialect, fetch)
-        manner = Manner(
+        options = PullOptions(
             origin_ms=self.origin_ms,
             lease_ms=LEASE_MS,
             patient=plan.patient and not self.calm,
@@ -260,7 +260,7 @@ class World:
         )
         outcome = None
         try:
-            outcome = Pull(self.store, source, manner, stop=stop).run()
+            outcome = Pull(self.store, source, options, stop=stop).run()
         except Crash:
             self.counts["crashes"] += 1
             if plan.one_host:

@@ -16,7 +16,7 @@ from archiver.errors import UsageError
 from archiver.model import Window
 from archiver.sources import decode
 from archiver.store import pages
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
 from archiver.store.search import index as indexing
@@ -115,7 +115,7 @@ def test_what_leaves_quarantine_is_found(database: Database) -> None:
 def test_what_is_committed_late_is_not_missed(postgres_database: Database) -> None:
     """Two writers: the one that began first, with the smaller page id, ends last."""
     with filled(postgres_database, []) as store:
-        claim = claimed(store, Key(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
+        claim = claimed(store, SourceKey(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
         with store.write() as early:
             pages.insert(early, claim, [page_of(said(50, "迟到的退款"))], ORIGIN + 10)
             with store.write() as late:
@@ -156,7 +156,7 @@ def test_the_latest_are_the_same_by_whichever_way_they_are_found(database: Datab
     records = talk(2_000)
     with filled(database, records[:-300]) as store:
         index(store)
-        claim = claimed(store, Key(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
+        claim = claimed(store, SourceKey(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
         for at in range(1_700, 2_000, 100):
             with store.write() as tx:
                 pages.insert(tx, claim, [page_of(*records[at : at + 100])], ORIGIN + 10)

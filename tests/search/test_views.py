@@ -12,7 +12,7 @@ import pytest
 from archiver.model import Window
 from archiver.store import pages
 from archiver.store.admin.roles import create
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.schema import VIEWS
 from tests.conftest import Database
 from tests.search.conftest import RECORDS, filled, index, said
@@ -39,7 +39,7 @@ def with_secrets(database: Database) -> None:
     records = [said(100 + number, body) for number, body in enumerate(SECRETS)]
     records += [said(1, {"type": "img", "filename": "again.jpg", "secret": ["KEY-8"], "url": "https://h/z"})]
     with filled(database) as store:
-        claim = claimed(store, Key(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
+        claim = claimed(store, SourceKey(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
         with store.write() as tx:
             pages.insert(tx, claim, [page_of(*records)], ORIGIN + 10)
         index(store)

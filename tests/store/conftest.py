@@ -13,9 +13,9 @@ from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
 from archiver.store import apps, windows
 from archiver.store import owner as leases
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, open_store
-from archiver.store.windows import LIVE, Claim, Terms, Wanted
+from archiver.store.windows import LIVE, Claim, ClaimOptions, Target
 from tests.conftest import Database
 
 ORIGIN = 1_790_000_000_000
@@ -34,16 +34,16 @@ def store(database: Database) -> Iterator[Store]:
 
 
 @pytest.fixture
-def key(store: Store) -> Key:
+def key(store: Store) -> SourceKey:
     with store.write() as tx:
         return apps.register(tx, "o#a", "cursor", ORIGIN, settle_ms=120_000, retention_ms=None)
 
 
-def claimed(store: Store, key: Key, window: Window = FIRST, owner: str = "") -> Claim:
+def claimed(store: Store, key: SourceKey, window: Window = FIRST, owner: str = "") -> Claim:
     """A window of pass 1, planned and claimed."""
     with store.write() as tx:
         windows.plan(tx, key, 1, LIVE, 0, [window])
-        found = windows.claim(tx, key, Wanted(1, LIVE, window.hi_ms), Terms(owner or leases.me(), 60_000))
+        found = windows.claim(tx, key, Target(1, LIVE, window.hi_ms), ClaimOptions(owner or leases.me(), 60_000))
     assert found is not None
     return found
 

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from archiver.errors import DatabaseUnavailable
-from archiver.store.bulk import Given
+from archiver.store.bulk import Encoders
 from archiver.store.engine import Store
 from archiver.store.schema import message_bodies, messages
 from tests.conftest import Database
@@ -17,7 +17,7 @@ from tests.conftest import Database
 COLUMNS = messages.columns.keys()
 
 
-def message(given: Given, msg_id: str, page_id: int | None = 1) -> tuple[Any, ...]:
+def message(given: Encoders, msg_id: str, page_id: int | None = 1) -> tuple[Any, ...]:
     instant, json_of = given
     ext = json_of('{"a": 1}') if msg_id.endswith("7") else None
     lossy = msg_id.endswith("3")

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from archiver.errors import UsageError
 from archiver.store import pages
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 from archiver.store.read import filters
 from archiver.store.read.filters import Filter
@@ -24,7 +24,7 @@ def sent(msg_id: str, sender: str, recipient: str, stamp: int, *types: str, chat
 
 
 @pytest.fixture
-def filled(store: Store, key: Key) -> Store:
+def filled(store: Store, key: SourceKey) -> Store:
     page = page_of(
         sent("1", "ann", "bob", ORIGIN, "txt"),
         sent("2", "bob", "ann", ORIGIN + 1, "img", "txt"),

@@ -11,14 +11,14 @@ import pytest
 from archiver.errors import DatabaseUnavailable, LeaseLost
 from archiver.model import Message, Window
 from archiver.store import pages, windows
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
-from archiver.store.messages import Batch, Origin, Stored, insert
+from archiver.store.messages import Batch, InsertResult, Provenance, insert
 from tests.conftest import Database
 from tests.store.conftest import ORIGIN, claimed, open_database, page_of, record
 
 
-def test_each_record_has_one_of_four_fates(store: Store, key: Key, database: Database) -> None:
+def test_each_record_has_one_of_four_fates(store: Store, key: SourceKey, database: Database) -> None:
     claim = claimed(store, key)
     with store.write() as tx:
         first = pages.insert(tx, claim, [page_of(record("1"), record("2"), '{"msg_id": "3"}')], ORIGIN)[0]
@@ -35,7 +35,7 @@ def test_each_record_has_one_of_four_fates(store: Store, key: Key, database: Dat
     assert all(received == total for received, total in sums)
 
 
-def test_an_id_twice_in_one_page_is_stored_once(store: Store, key: Key, database: Database) -> None:
+def test_an_id_twice_in_one_page_is_stored_once(store: Store, key: SourceKey, database: Database) -> None:
     claim = claimed(store, key)
     with store.write() as tx:
         tally = pages.insert(tx, claim, [page_of(record("1"), record("1"), record("1", "other"))], ORIGIN)[0]
@@ -43,7 +43,7 @@ def test_an_id_twice_in_one_page_is_stored_once(store: Store, key: Key, database
     assert database.value("SELECT text FROM message_bodies") == "hello"
 
 
-def test_the_key_order_of_a_record_makes_no_revision(store: Store, key: Key) -> None:
+def test_the_key_order_of_a_record_makes_no_revision(store: Store, key: SourceKey) -> None:
     claim = claimed(store, key)
     one = (
         '{"msg_id":"1","timestamp":5,"from":"a","to":"b","chat_type":"chat",'
@@ -70,7 +70,7 @@ IMAGE = {"type": "img", "url": "https://h/a", "file_length": 5}
     ],
 )
 def test_what_the_database_refuses_is_found_among_its_neighbours(
-    store: Store, key: Key, database: Database, spoil: Callable[[Message], Message]
+    store: Store, key: SourceKey, database: Database, spoil: Callable[[Message], Message]
 ) -> None:
     good = page_of(*(record(f"{at:03}", bodies=[IMAGE]) for at in range(450)))
     odd = good.messages[317]
@@ -88,7 +88,7 @@ def test_what_the_database_refuses_is_found_among_its_neighbours(
 
 
 def test_a_revision_comes_with_its_bodies_and_a_refused_one_hurts_no_other(
-    store: Store, key: Key, database: Database
+    store: Store, key: SourceKey, database: Database
 ) -> None:
     claim = claimed(store, key)
     with store.write() as tx:
@@ -106,17 +106,17 @@ def test_a_revision_comes_with_its_bodies_and_a_refused_one_hurts_no_other(
     assert (reason, bytes(raw)) == ("the database refused it", bad.raw)
 
 
-def claimed_in(tx: object, key: Key) -> windows.Claim:
+def claimed_in(tx: object, key: SourceKey) -> windows.Claim:
     """A window of its own inside a transaction that is open already."""
     window = Window(ORIGIN + 5000, ORIGIN + 6000)
     windows.plan(tx, key, 1, windows.LIVE, 0, [window])  # type: ignore[arg-type]
-    wanted, terms = windows.Wanted(1, windows.LIVE, window.hi_ms), windows.Terms("me", 60_000)
+    wanted, terms = windows.Target(1, windows.LIVE, window.hi_ms), windows.ClaimOptions("me", 60_000)
     found = windows.claim(tx, key, wanted, terms)  # type: ignore[arg-type]
     assert found is not None
     return found
 
 
-def test_nothing_of_a_page_stays_when_its_transaction_breaks(store: Store, key: Key, database: Database) -> None:
+def test_nothing_of_a_page_stays_when_its_transaction_breaks(store: Store, key: SourceKey, database: Database) -> None:
     claim = claimed(store, key)
 
     def break_off() -> None:
@@ -130,7 +130,7 @@ def test_nothing_of_a_page_stays_when_its_transaction_breaks(store: Store, key: 
         assert database.value(f"SELECT count(*) FROM {table}") == 0
 
 
-def test_late_arrivals_are_what_is_new_in_a_closed_range(store: Store, key: Key, database: Database) -> None:
+def test_late_arrivals_are_what_is_new_in_a_closed_range(store: Store, key: SourceKey, database: Database) -> None:
     closed = claimed(store, key)
     with store.write() as tx:
         windows.close(tx, closed, by_order=False)
@@ -142,7 +142,7 @@ def test_late_arrivals_are_what_is_new_in_a_closed_range(store: Store, key: Key,
     assert database.rows("SELECT msg_id, lateness_ms FROM late_arrivals") == [("1", 60_001)]
 
 
-def test_a_zombie_is_refused_by_the_fence(store: Store, key: Key) -> None:
+def test_a_zombie_is_refused_by_the_fence(store: Store, key: SourceKey) -> None:
     claim = claimed(store, key)
     with store.write() as tx:
         windows.retry(tx, claim, "taken for dead", at_ms=None, keep_progress=False)
@@ -150,18 +150,18 @@ def test_a_zombie_is_refused_by_the_fence(store: Store, key: Key) -> None:
         windows.hold(tx, claim)
 
 
-def race(database: Database, faster: Sequence[Message], slower: Sequence[Message]) -> tuple[Stored, Stored]:
+def race(database: Database, faster: Sequence[Message], slower: Sequence[Message]) -> tuple[InsertResult, InsertResult]:
     """The second writer finds the keys free, waits for the first one's commit, and looks again."""
     one, two = open_database(database), open_database(database)
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
 
-    def second() -> list[Stored]:
+    def second() -> list[InsertResult]:
         with two.write() as tx:
-            return insert(tx, Origin(1, ORIGIN), [Batch(2, slower)])
+            return insert(tx, Provenance(1, ORIGIN), [Batch(2, slower)])
 
     with ThreadPoolExecutor(1) as beside:
         with one.write() as tx:
-            (first,) = insert(tx, Origin(1, ORIGIN), [Batch(1, faster)])
+            (first,) = insert(tx, Provenance(1, ORIGIN), [Batch(1, faster)])
             other = beside.submit(second)
             while database.value(waiting) == 0:
                 assert not other.done()
@@ -195,7 +195,7 @@ def test_two_writers_of_revisions_agree(postgres_database: Database) -> None:
     edited, other = ([page_of(record(each.msg_id, text)).messages[0] for each in plain] for text in ("one", "two"))
     store = open_database(postgres_database)
     with store.write() as tx:
-        insert(tx, Origin(1, ORIGIN), [Batch(0, plain)])
+        insert(tx, Provenance(1, ORIGIN), [Batch(0, plain)])
     store.dispose()
     bad = other[0]._replace(bodies=(other[0].bodies[0]._replace(text="\0"),))
     mixed = [bad, *edited[1:4], *other[4:]]
@@ -205,7 +205,7 @@ def test_two_writers_of_revisions_agree(postgres_database: Database) -> None:
     assert kept == [(f"{at:03}", count, count) for at, count in enumerate((0, 1, 1, 1, 2, 2, 1, 1)) if count]
 
 
-def test_errors_of_the_database_quote_no_values(store: Store, key: Key, database: Database) -> None:
+def test_errors_of_the_database_quote_no_values(store: Store, key: SourceKey, database: Database) -> None:
     claim = claimed(store, key)
     secret = "chat text that nobody may read"
 

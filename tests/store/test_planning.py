@@ -11,15 +11,15 @@ from archiver.errors import UsageError
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Pass, Setup, Window
 from archiver.pull import plan as planning
 from archiver.store import apps, passes, watermarks, windows
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
-from archiver.store.windows import AUDIT, BACKFILL, LIVE, Terms, Wanted
+from archiver.store.windows import AUDIT, BACKFILL, LIVE, ClaimOptions, Target
 from tests.conftest import Database
 from tests.store.conftest import ORIGIN, open_database
 
 HOUR0 = ORIGIN - ORIGIN % HOUR_MS
 AHEAD = 4
-TERMS = Terms("somebody", 60_000)
+TERMS = ClaimOptions("somebody", 60_000)
 
 
 class Plans:
@@ -30,17 +30,17 @@ class Plans:
         self.hourly = kind == "hourly"
         self.origin_ms = HOUR0 if self.hourly else ORIGIN
         with store.write() as tx:
-            self.key: Key = apps.register(tx, "o#a", kind, self.origin_ms, settle_ms=0, retention_ms=None)
+            self.key: SourceKey = apps.register(tx, "o#a", kind, self.origin_ms, settle_ms=0, retention_ms=None)
 
     def plan(self, now_ms: int, *configured: Pass, causes: tuple[str, ...] = (LIVE,), **setup: Any) -> None:
         with self.store.write() as tx:
             remembered = apps.lock(tx, self.key)
             all_passes = passes.numbered(tx, self.key, configured)
             offset = 0 if self.hourly else None
-            due = [Wanted(p.number, LIVE, now_ms - p.lag_ms, p.lag_ms) for p in all_passes]
+            due = [Target(p.number, LIVE, now_ms - p.lag_ms, p.lag_ms) for p in all_passes]
             due = due if LIVE in causes else []
             if BACKFILL in causes:
-                due.append(Wanted(1, BACKFILL, now_ms))
+                due.append(Target(1, BACKFILL, now_ms))
             planning.plan(tx, self.key, Setup(all_passes, offset, **setup), remembered, due, ahead=AHEAD)
 
     def rows(self, number: int = 1) -> list[tuple[int, int, str]]:
@@ -52,14 +52,14 @@ class Plans:
         """Walk and close what is planned, with a page a window if nothing else is said."""
         while True:
             with self.store.write() as tx:
-                claim = windows.claim(tx, self.key, Wanted(number, cause, 2**60), TERMS)
+                claim = windows.claim(tx, self.key, Target(number, cause, 2**60), TERMS)
                 if claim is None:
                     return
                 windows.close(tx, claim, by_order=False, **{"pages": 1, **counted})
 
     def fail(self) -> None:
         with self.store.write() as tx:
-            claim = windows.claim(tx, self.key, Wanted(1, LIVE, 2**60), TERMS._replace(patient=False))
+            claim = windows.claim(tx, self.key, Target(1, LIVE, 2**60), TERMS._replace(patient=False))
             assert claim is not None
             windows.retry(tx, claim, "torn", at_ms=None, keep_progress=False, failed_at=tx.now_ms())
 

@@ -11,10 +11,10 @@ import pytest
 
 from archiver.errors import WrongApplication
 from archiver.model import Pass
-from archiver.pull.run import Manner, Pull
+from archiver.pull.run import Pull, PullOptions
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.store import apps, owner, pages, runs
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
 from archiver.store.search import index
 from tests.conftest import Database
@@ -56,7 +56,7 @@ def within(work: Callable[[Tx], Any]) -> Callable[[Store], Any]:
     return begun
 
 
-def register(tx: Tx, origin_ms: int = ORIGIN) -> Key:
+def register(tx: Tx, origin_ms: int = ORIGIN) -> SourceKey:
     return apps.register(tx, APP, "cursor", origin_ms, settle_ms=120_000, retention_ms=None)
 
 
@@ -72,7 +72,7 @@ def test_two_first_pulls_both_end_well(database: Database, app_is_known: bool) -
         scene.alive.append("the first one")
         _, outcome = at_once(
             database,
-            lambda tx: Pull(unused, source, Manner(origin_ms=START_MS), stop=Event())._register(tx),
+            lambda tx: Pull(unused, source, PullOptions(origin_ms=START_MS), stop=Event())._register(tx),
             lambda _: scene.pull(),
         )
         assert outcome.exit_code == 0
@@ -85,7 +85,7 @@ def test_one_of_two_is_the_first_contact(database: Database, app_is_known: bool)
     if app_is_known:
         database.run(f"INSERT INTO apps (name, created_at) VALUES ('{APP}', now())")
 
-    def contact(tx: Tx) -> tuple[bool, Key]:
+    def contact(tx: Tx) -> tuple[bool, SourceKey]:
         return apps.is_first_contact(tx, APP, "cursor"), register(tx)
 
     (first, key), (second, same) = at_once(database, contact, within(contact))
@@ -111,7 +111,7 @@ def test_an_app_is_tied_to_one_application(database: Database) -> None:
     assert database.value("SELECT application FROM apps") == APPLICATION
 
 
-def test_a_crash_is_counted_once(database: Database, store: Store, key: Key) -> None:
+def test_a_crash_is_counted_once(database: Database, store: Store, key: SourceKey) -> None:
     with store.write() as tx:
         runs.start(tx, key, "pull", "elsewhere - - 1 1")
     database.run("UPDATE runs SET heartbeat_at = now() - interval '1 hour'")
@@ -124,7 +124,7 @@ def test_a_crash_is_counted_once(database: Database, store: Store, key: Key) -> 
 
 
 def test_a_page_that_stands_in_the_queue_twice_is_indexed_once(
-    database: Database, store: Store, key: Key, monkeypatch: pytest.MonkeyPatch
+    database: Database, store: Store, key: SourceKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(index, "_PAGES_AT_ONCE", 1)  # an entry for each of the two
     claim = claimed(store, key)

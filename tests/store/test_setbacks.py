@@ -23,18 +23,18 @@ from archiver.errors import (
     WalkFailed,
 )
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Pass, Setup, Source, Window
-from archiver.pull.context import Ground
+from archiver.pull.context import WalkContext
 from archiver.pull.setbacks import Fate, Setback
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.sources.easemob.hourly import HourlySource
 from archiver.store import apps, pages, runs, windows
 from archiver.store.schema import windows as table
-from archiver.store.windows import LIVE, Claim, Terms, Wanted
+from archiver.store.windows import LIVE, Claim, ClaimOptions, Target
 from tests.conftest import Database
 from tests.store.conftest import open_database, page_of
 
 LAG_MS = 10 * MINUTE_MS
-TERMS = Terms("somebody", 60_000)
+TERMS = ClaimOptions("somebody", 60_000)
 PASSES = (Pass(1, LAG_MS), Pass(2, DAY_MS))
 
 
@@ -65,7 +65,7 @@ class Scene:
             windows.plan(tx, self.key, number, LIVE, LAG_MS, [window])
         self.note(window, attempts=tries - 1, failed_at=None if failing_ms is None else self.now_ms - failing_ms)
         with self.store.write() as tx:
-            claim = windows.claim(tx, self.key, Wanted(number, LIVE, 2**60), TERMS)
+            claim = windows.claim(tx, self.key, Target(number, LIVE, 2**60), TERMS)
         assert claim is not None
         assert claim.window == window
         return claim
@@ -79,17 +79,17 @@ class Scene:
         lo_ms = self.hour_ms - 50 * DAY_MS if lo_ms is None else lo_ms
         with self.store.write() as tx:
             windows.plan(tx, self.key, 1, LIVE, LAG_MS, [Window(lo_ms, lo_ms + HOUR_MS)])
-            other = windows.claim(tx, self.key, Wanted(1, LIVE, lo_ms + HOUR_MS), TERMS)
+            other = windows.claim(tx, self.key, Target(1, LIVE, lo_ms + HOUR_MS), TERMS)
             assert other is not None
             pages.insert(tx, other, [page_of()], lo_ms)
             windows.close(tx, other, by_order=False, **{"walked_at": tx.now_ms(), **values})
 
     def give_back(self, claim: Claim, error: ArchiverError, *, advanced: bool = False, may_split: bool = True) -> Fate:
         setup = Setup(PASSES, self.source.hour_offset_ms)
-        ground = Ground(
+        context = WalkContext(
             self.store, self.source, setup, self.run, 60_000, 0, Event(), lambda _: None, lambda _: None, ahead=False
         )
-        return Setback(ground, claim, advanced=advanced, in_order=True).give_back(error, may_split=may_split)
+        return Setback(context, claim, advanced=advanced, in_order=True).give_back(error, may_split=may_split)
 
     def states(self, number: int = 1) -> list[tuple[str, str | None]]:
         """State and reason of the windows that this scene is about, from the bottom up."""

@@ -11,9 +11,9 @@ import pytest
 
 from archiver.model import Window
 from archiver.store import owner, rate_limit, watermarks, windows
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, open_store
-from archiver.store.windows import LIVE, Terms, Wanted
+from archiver.store.windows import LIVE, ClaimOptions, Target
 from tests.conftest import Database
 from tests.store.conftest import ORIGIN, claimed
 
@@ -55,11 +55,11 @@ def test_of_a_high_rate_a_process_books_a_twentieth_at_once(
 ) -> None:
     monkeypatch.setattr(rate_limit, "time", SimpleNamespace(monotonic=lambda: 1000.0))
     store = open_store(database.url.replace("postgresql://", "postgresql+psycopg://"), clock=lambda: ORIGIN)
-    hasty, other = (rate_limit.Budget(store, "host", 100, 1_000) for _ in range(2))
+    hasty, other = (rate_limit.RateLimiter(store, "host", 100, 1_000) for _ in range(2))
     waits = [hasty.take() for _ in range(5)]
     assert waits == pytest.approx([0.0, 0.01, 0.02, 0.03, 0.04])
     assert other.take() == pytest.approx(0.05), "what was booked is nobody else's"
-    slow = rate_limit.Budget(store, "slow", 20, 60_000)
+    slow = rate_limit.RateLimiter(store, "slow", 20, 60_000)
     assert [slow.take() for _ in range(20)] == [0.0] * 20
     assert slow.take() == 60
     store.dispose()
@@ -74,19 +74,21 @@ def test_a_process_that_is_gone_is_known_and_one_that_lives_is_not() -> None:
     assert f" {os.getpid()} {started}" in owner.me()
 
 
-def test_a_window_of_a_dead_owner_is_taken_at_once_and_of_a_living_one_after_its_lease(store: Store, key: Key) -> None:
+def test_a_window_of_a_dead_owner_is_taken_at_once_and_of_a_living_one_after_its_lease(
+    store: Store, key: SourceKey
+) -> None:
     claim = claimed(store, key, owner="a dead one")
-    wanted = Wanted(1, LIVE, claim.window.hi_ms)
+    wanted = Target(1, LIVE, claim.window.hi_ms)
     with store.write() as tx:
-        assert windows.claim(tx, key, wanted, Terms("me", 60_000)) is None
-        again = windows.claim(tx, key, wanted, Terms("me", -1, dead=["a dead one"]))
+        assert windows.claim(tx, key, wanted, ClaimOptions("me", 60_000)) is None
+        again = windows.claim(tx, key, wanted, ClaimOptions("me", -1, dead=["a dead one"]))
     assert again is not None
     assert again.fence == claim.fence + 1
     with store.write() as tx:
-        assert windows.claim(tx, key, wanted, Terms("somebody", 60_000)) is not None, "its lease has run out"
+        assert windows.claim(tx, key, wanted, ClaimOptions("somebody", 60_000)) is not None, "its lease has run out"
 
 
-def test_the_watermark_stops_at_the_first_open_window(store: Store, key: Key) -> None:
+def test_the_watermark_stops_at_the_first_open_window(store: Store, key: SourceKey) -> None:
     claims = [claimed(store, key, Window(ORIGIN + at * 1000, ORIGIN + (at + 1) * 1000)) for at in range(4)]
     for at, reached in ((0, 1), (2, 1), (3, 1), (1, 4)):
         with store.write() as tx:

@@ -9,7 +9,7 @@ from threading import Event
 import pytest
 
 from archiver.model import Page, Reject, Step
-from archiver.pull.prefetch import lots
+from archiver.pull.prefetch import batches
 from tests.service.conftest import wait_until
 
 
@@ -17,8 +17,8 @@ def step(number: int, *, size: int = 10, end: str = "") -> Step:
     return Step(Page((), (Reject(b"x" * size, "made up", number),), None, str(number)), None, True, end)
 
 
-def numbers(lot: list[Step]) -> list[int]:
-    return [int(each.page.sha256) for each in lot]
+def numbers(batch: list[Step]) -> list[int]:
+    return [int(each.page.sha256) for each in batch]
 
 
 def test_what_has_arrived_is_taken_together() -> None:
@@ -29,10 +29,10 @@ def test_what_has_arrived_is_taken_together() -> None:
         all_there.set()
         yield step(3, end="exhausted")
 
-    with lots(walk(), 8) as arriving:
+    with batches(walk(), 8) as arriving:
         assert all_there.wait(60)
-        taken = [numbers(lot) for lot in arriving]
-    assert [number for lot in taken for number in lot] == [0, 1, 2, 3]
+        taken = [numbers(batch) for batch in arriving]
+    assert [number for batch in taken for number in batch] == [0, 1, 2, 3]
     assert taken[0][:3] == [0, 1, 2]
 
 
@@ -41,8 +41,8 @@ def test_nothing_is_fetched_behind_the_end() -> None:
         yield step(0, end="by_order")
         raise AssertionError("asked for more")
 
-    with lots(walk(), 8) as arriving:
-        assert [numbers(lot) for lot in arriving] == [[0]]
+    with batches(walk(), 8) as arriving:
+        assert [numbers(batch) for batch in arriving] == [[0]]
 
 
 def test_an_error_comes_behind_what_came_before_it() -> None:
@@ -51,8 +51,8 @@ def test_an_error_comes_behind_what_came_before_it() -> None:
         raise OSError("broken")
 
     taken: list[list[int]] = []
-    with lots(walk(), 8) as arriving, pytest.raises(OSError, match="broken"):
-        taken.extend(numbers(lot) for lot in arriving)
+    with batches(walk(), 8) as arriving, pytest.raises(OSError, match="broken"):
+        taken.extend(numbers(batch) for batch in arriving)
     assert taken == [[0]]
 
 
@@ -69,7 +69,7 @@ def test_no_more_is_fetched_than_may_lie_around(size: int, allowed: int) -> None
         finally:
             closed.set()
 
-    with lots(walk(), allowed) as arriving:
+    with batches(walk(), allowed) as arriving:
         first = next(arriving)
         most = allowed if size == 10 else len(first) + 1  # with those that were taken; one large page may always wait
         wait_until(lambda: len(fetched) >= most)

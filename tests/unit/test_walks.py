@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from archiver.errors import WalkFailed
 from archiver.model import Message, Page, Window
-from archiver.sources.listing import Walk
+from archiver.sources.listing import ListingCheck
 
 WINDOW = Window(100, 200)
 ROWS = st.tuples(st.integers(0, 60), st.sampled_from([0, 99, 100, 101, 150, 151, 199, 200, 300]))
@@ -26,7 +26,7 @@ def page(rows: list[tuple[int, int]]) -> Page:
 
 @given(PAGES)
 def test_a_page_at_once_is_the_same_as_row_by_row(found: list[list[tuple[int, int]]]) -> None:
-    walk = Walk(WINDOW, trusted=True)
+    walk = ListingCheck(WINDOW, trusted=True)
     seen: dict[int, int] = {}
     for rows in found:
         try:

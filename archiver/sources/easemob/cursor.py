@@ -16,7 +16,7 @@ from archiver.errors import AnswerUnusable, RequestRefused, WalkFailed
 from archiver.model import DAY_MS, MINUTE_MS, Json, Page, Pass, Step, Window
 from archiver.sources.easemob.decode import decode, page_of
 from archiver.sources.easemob.slices import Piece, split_envelope
-from archiver.sources.listing import Walk
+from archiver.sources.listing import ListingCheck
 from archiver.timeline import PAGES_PER_WALK
 
 _BESIDE_MS = 1_000
@@ -126,7 +126,7 @@ class CursorSource:
     ) -> Iterator[Step]:
         """Read one window; see `Source.walk`. Lists that look cut are probed before their end is believed."""
         start_ms = window.lo_ms if resume_ms is None else resume_ms
-        walk = Walk(Window(start_ms, window.hi_ms), trusted=order_trusted)
+        walk = ListingCheck(Window(start_ms, window.hi_ms), trusted=order_trusted)
         looks_cut = yield from self._list(walk, walk.window)
         while looks_cut and walk.trusted:
             highest_ms = walk.highest_ms or 0
@@ -139,7 +139,7 @@ class CursorSource:
         if looks_cut:
             yield from self._probe_both_ends(walk)
 
-    def _probe_millisecond(self, walk: Walk, at_ms: int) -> Iterator[Step]:
+    def _probe_millisecond(self, walk: ListingCheck, at_ms: int) -> Iterator[Step]:
         """One millisecond fills a list that looks cut; it is if it hides what follows, in the window or behind it."""
         until_ms = max(walk.window.hi_ms, at_ms + 1 + DAY_MS)
         yield from self._list(walk, Window(at_ms, until_ms), final=False)
@@ -148,14 +148,14 @@ class CursorSource:
             if walk.news:
                 raise WalkFailed("the server withholds rows of a single millisecond")
 
-    def _probe_both_ends(self, walk: Walk) -> Iterator[Step]:
+    def _probe_both_ends(self, walk: ListingCheck) -> Iterator[Step]:
         lowest_ms, highest_ms = walk.lowest_ms or 0, walk.highest_ms or 0
         for window in (Window(walk.window.lo_ms, lowest_ms + 1), Window(highest_ms, walk.window.hi_ms)):
             yield from self._list(walk, window, final=False)
             if walk.news:
                 raise WalkFailed("the server cuts lists short")
 
-    def _list(self, walk: Walk, window: Window, *, final: bool = True) -> Generator[Step, None, bool]:
+    def _list(self, walk: ListingCheck, window: Window, *, final: bool = True) -> Generator[Step, None, bool]:
         """Read one list to the end of its cursors. True: that end is not to be believed yet.
 
         Unless `final`, the list only probes what others have shown: it ends nothing, proves no progress, and is left

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver.model import Window
-from archiver.store.apps import Key
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 from archiver.store.runs import SILENT_MS
 from archiver.store.schema import (
@@ -39,10 +39,10 @@ class Hole(NamedTuple):
     reason: str | None
 
 
-class Standing(NamedTuple):
+class SourceStatus(NamedTuple):
     """One source of one app, as its rows say. Instants in ms; counters as in `windows`."""
 
-    key: Key
+    key: SourceKey
     app: str
     origin_ms: int
     settle_ms: int
@@ -59,7 +59,7 @@ class Standing(NamedTuple):
     audited_pass: int | None
 
 
-def read(tx: Tx) -> list[Standing]:
+def read(tx: Tx) -> list[SourceStatus]:
     """Every source that the database knows."""
     s, m = sources.c, watermarks.c
     query = (
@@ -81,10 +81,10 @@ def read(tx: Tx) -> list[Standing]:
         .select_from(sources.join(apps).join(watermarks, sa.and_(m.app_id == s.app_id, m.source == s.source)))
         .order_by(apps.c.name, s.source)
     )
-    return [Standing(Key(row[0], row[1]), *row[2:]) for row in tx.conn.execute(query)]
+    return [SourceStatus(SourceKey(row[0], row[1]), *row[2:]) for row in tx.conn.execute(query)]
 
 
-def states(tx: Tx, key: Key) -> dict[str, int]:
+def states(tx: Tx, key: SourceKey) -> dict[str, int]:
     """How many windows of pass 1 are in each state."""
     query = sa.select(w.state, sa.func.count()).where(_first_pass(key)).group_by(w.state)
     found = {row[0]: int(row[1]) for row in tx.conn.execute(query)}
@@ -101,7 +101,7 @@ def app_counts(tx: Tx, app_id: int) -> dict[str, int]:
     return {name: int(value) for name, value in tx.conn.execute(query).one()._mapping.items()}
 
 
-def source_counts(tx: Tx, key: Key) -> dict[str, int | None]:
+def source_counts(tx: Tx, key: SourceKey) -> dict[str, int | None]:
     """Late arrivals, the worst lateness (ms) and what is in quarantine, of one source."""
     late = sa.select(sa.func.coalesce(sa.func.sum(w.late), 0), sa.func.max(w.worst_lateness_ms)).where(
         w.app_id == key.app_id, w.source == key.source
@@ -155,7 +155,7 @@ def newest_ms(tx: Tx, app_id: int, now_ms: int) -> int | None:
     return tx.conn.scalar(query.order_by(messages.c.sent_at.desc()).limit(1))
 
 
-def holes(tx: Tx, key: Key) -> list[Hole]:
+def holes(tx: Tx, key: SourceKey) -> list[Hole]:
     """What pass 1 has lost, cannot walk or has had accepted, and what no row covers; in order of time."""
     query = sa.select(w.lo_ms, w.hi_ms, w.state, w.reason).where(_first_pass(key), w.state.in_(_HOLES))
     found = [Hole(Window(row.lo_ms, row.hi_ms), row.state, row.reason) for row in tx.conn.execute(query)]
@@ -175,7 +175,7 @@ class Weakness(NamedTuple):
     """Passed over by the longest audit, as nobody could look at them any more."""
 
 
-def weakness(tx: Tx, each: Standing) -> Weakness:
+def weakness(tx: Tx, each: SourceStatus) -> Weakness:
     """What the windows know to be weak in the claim."""
     unproven = sa.and_(_first_pass(each.key), w.unproven, w.state == "closed")
     audits = sa.and_(w.app_id == each.key.app_id, w.source == each.key.source, w["pass"] == each.audited_pass)
@@ -193,14 +193,14 @@ def _ranges(tx: Tx, condition: sa.ColumnElement[bool]) -> list[Window]:
     return drawn
 
 
-def before_first_contact(tx: Tx, key: Key) -> Window | None:
+def before_first_contact(tx: Tx, key: SourceKey) -> Window | None:
     """What the provider had dropped before the archive began: it lies before the claim, and was accepted by nobody."""
     before = sa.and_(_of_first_pass(key), w.cause == "before_first_contact")
     row = tx.conn.execute(sa.select(w.lo_ms, w.hi_ms).where(before)).first()
     return None if row is None else Window(row.lo_ms, row.hi_ms)
 
 
-def reach_ms(tx: Tx, each: Standing) -> int:
+def reach_ms(tx: Tx, each: SourceStatus) -> int:
     """From where on the archive knows what it has, or will know when the backfill that was asked for is done."""
     before = before_first_contact(tx, each.key)
     wanted = tx.conn.scalar(
@@ -212,7 +212,7 @@ def reach_ms(tx: Tx, each: Standing) -> int:
     return min(ms for ms in known if ms is not None)
 
 
-def audit_lag_ms(tx: Tx, each: Standing) -> int | None:
+def audit_lag_ms(tx: Tx, each: SourceStatus) -> int | None:
     """The lag of the audit that `audited_until_ms` speaks of."""
     p = passes.c
     this = sa.and_(p.app_id == each.key.app_id, p.source == each.key.source, p.number == each.audited_pass)
@@ -220,7 +220,7 @@ def audit_lag_ms(tx: Tx, each: Standing) -> int | None:
     return lag_ms
 
 
-def last_run(tx: Tx, key: Key) -> dict[str, Any] | None:
+def last_run(tx: Tx, key: SourceKey) -> dict[str, Any] | None:
     """Outcome and end of the newest run that has ended."""
     r = runs.c
     query = sa.select(r.outcome, r.ended_at).where(
@@ -230,7 +230,7 @@ def last_run(tx: Tx, key: Key) -> dict[str, Any] | None:
     return None if row is None else {"outcome": row.outcome, "ended_at": iso(row.ended_at)}
 
 
-def counted(tx: Tx, key: Key) -> dict[str, dict[str, int]]:
+def counted(tx: Tx, key: SourceKey) -> dict[str, dict[str, int]]:
     """What all runs together have counted: by kind, then by label."""
     c = run_counters.c
     query = sa.select(c.kind, c.label, c["count"]).where(c.app_id == key.app_id, c.source == key.source)
@@ -240,7 +240,7 @@ def counted(tx: Tx, key: Key) -> dict[str, dict[str, int]]:
     return found
 
 
-def open_runs(tx: Tx, key: Key) -> tuple[int, int]:
+def open_runs(tx: Tx, key: SourceKey) -> tuple[int, int]:
     """How many runs have no end: those at work, and those whose heart has stopped."""
     r = runs.c
     query = sa.select(r.heartbeat_at).where(r.app_id == key.app_id, r.source == key.source, r.ended_at.is_(None))
@@ -248,7 +248,7 @@ def open_runs(tx: Tx, key: Key) -> tuple[int, int]:
     return silent.count(False), silent.count(True)
 
 
-def last_canary(tx: Tx, key: Key) -> dict[str, Any] | None:
+def last_canary(tx: Tx, key: SourceKey) -> dict[str, Any] | None:
     """The newest canary whose fate is known, and how long it took."""
     c = canaries.c
     known = sa.and_(c.app_id == key.app_id, c.source == key.source, c.outcome != "waiting")
@@ -272,7 +272,7 @@ class Stretch(NamedTuple):
     reason: str | None
 
 
-def stretches(tx: Tx, key: Key) -> list[Stretch]:
+def stretches(tx: Tx, key: SourceKey) -> list[Stretch]:
     """All windows of a source, neighbours in the same state drawn together."""
     query = (
         sa.select(w["pass"], w.cause, w.state, w.lo_ms, w.hi_ms, w.received, w.reason)
@@ -297,10 +297,10 @@ def stretches(tx: Tx, key: Key) -> list[Stretch]:
     return drawn
 
 
-def _of_first_pass(key: Key) -> sa.ColumnElement[bool]:
+def _of_first_pass(key: SourceKey) -> sa.ColumnElement[bool]:
     return sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == 1)
 
 
-def _first_pass(key: Key) -> sa.ColumnElement[bool]:
+def _first_pass(key: SourceKey) -> sa.ColumnElement[bool]:
     """Its windows within the archive, without what lies before it."""
     return sa.and_(_of_first_pass(key), w.cause != "before_first_contact")
