@@ -78,6 +78,7 @@ _ON_CONNECTING = {
 }
 
 _MOVED = sqlite3.SQLITE_READONLY_DBMOVED
+_DUPLICATES = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 
 def ours(error: SQLAlchemyError, path: str | None = None) -> DatabaseUnavailable | DatabaseRefused:
@@ -109,6 +110,8 @@ def _of_sqlite(cause: sqlite3.Error, text: str, path: str) -> DatabaseUnavailabl
             return _no_rights(text, path)
         case sqlite3.SQLITE_CANTOPEN if not _may_write(Path(path)):
             return _no_rights(text, path)
+        case sqlite3.SQLITE_CONSTRAINT if code in _DUPLICATES:  # another writer was first
+            return DatabaseUnavailable(text)
         case sqlite3.SQLITE_ERROR | sqlite3.SQLITE_CONSTRAINT | sqlite3.SQLITE_MISMATCH | sqlite3.SQLITE_TOOBIG:
             hint = "archiver doctor; that file is another program's, or somebody has changed the archive's tables"
             return DatabaseRefused(text, hint=hint)

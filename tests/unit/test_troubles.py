@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -82,6 +83,23 @@ def test_an_error_with_a_code_passes_only_if_it_is_known_to(states: str, code: i
     for state in states.split():
         refusal = ours(OperationalError("", None, Coded(state)))
         assert (refusal.exit_code, refusal.hint is not None) == (code, code == 2 or state == "25006"), state
+
+
+@pytest.mark.parametrize(
+    ("statement", "code"),
+    [
+        ("INSERT INTO t VALUES (1, 1), (1, 2)", 75),
+        ("INSERT INTO t VALUES (2, NULL)", 2),
+        ("SELECT none FROM t", 2),
+        ("SELECT * FROM none", 2),
+    ],
+)
+def test_what_sqlite_refuses_passes_where_another_writer_was_first(statement: str, code: int) -> None:
+    with closing(sqlite3.connect(":memory:")) as conn:
+        conn.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x NOT NULL)")
+        with pytest.raises(sqlite3.Error) as caught:
+            conn.execute(statement)
+    assert ours(OperationalError("", None, caught.value), ":memory:").exit_code == code
 
 
 @pytest.mark.parametrize("name", ["loop", "dangling", "x" * 300, ".", "none/x.db"])
