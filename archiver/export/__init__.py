@@ -68,6 +68,8 @@ def form(
 
         begin = partial(html.Transcript, decode=decode, linked=linked, calendar=calendar)
         return Form("html", 2_000, True, begin, html.write_index)
+    if name != "parquet":
+        raise UsageError(f"there is no format {name!r}", hint=f"--format {', '.join(FORMATS)}")
     try:
         from archiver.export.formats import parquet
     except ImportError:
