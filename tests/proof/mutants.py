@@ -17,7 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from archiver import timeline as arithmetic
-from archiver.errors import AnswerUnusable
+from archiver.errors import AnswerUnusable, DatabaseRefused
 from archiver.model import MINUTE_MS, Page, Step, Tally, Window
 from archiver.pull.walk import WindowWalker
 from archiver.sources.easemob import cursor
@@ -326,7 +326,7 @@ MUTANTS = (
         "garbage 200 taken for an empty page", garbage_taken_for_an_empty_page, _plan(trouble=Trouble({"garbage": 0.3}))
     ),
     Mutant("state before rows", state_before_rows, _RESTARTS, crashes),
-    Mutant("no fence", no_fence, _plan(mishaps=Mishaps(other_process=0.2)), zombies),
+    Mutant("no fence", no_fence, _plan(mishaps=Mishaps(other_process=0.2)), zombies, dies_by=(DatabaseRefused,)),
     Mutant(
         "fence checked outside the page transaction",
         fence_checked_outside_the_page_transaction,

@@ -15,11 +15,12 @@ import sqlalchemy as sa
 from archiver import status
 from archiver.errors import LeaseLost
 from archiver.model import HOUR_MS, Pass, Source, Step
-from archiver.pull import clocks, closing, plan, registration, setbacks
+from archiver.pull import clocks, closing, plan, registration, run, setbacks, workers
 from archiver.pull import walk as walker
 from archiver.pull.run import Pull
 from archiver.pull.setbacks import Setback
 from archiver.pull.walk import WindowWalker
+from archiver.pull.workers import Workers
 from archiver.sources.easemob import cursor, hourly
 from archiver.sources.listing import ListingCheck
 from archiver.store import apps, blame, hours, passes, reopening, unclosed, watermarks, windows
@@ -275,6 +276,7 @@ def audit_asked_for_is_due_by_settle(patch: Patch) -> None:
             self._targets = [Target(self.options.audit, windows.AUDIT, self._due_ms)]
 
     patch.setattr(Pull, "_begin", begin)
+    patch.setattr(run, "_FOR_EVER_MS", 0)  # what is not due was not left, either
 
 
 def audit_asked_for_says_nothing(patch: Patch) -> None:
@@ -305,7 +307,7 @@ def outage_blamed_on_windows(patch: Patch) -> None:
         return self.claim.attempts >= setbacks.ATTEMPTS_BEFORE_BLAME
 
     patch.setattr(Setback, "_is_to_blame", to_blame)
-    patch.setattr(Setback, "_others_close", _always)
+    patch.setattr(Setback, "_cannot_be_walked", _always)
 
 
 def known_rows_counted_over_all_lists(patch: Patch) -> None:
@@ -330,6 +332,9 @@ def failed_windows_first(patch: Patch) -> None:
         return query.order_by(None).order_by(w.hi_ms.desc() if newest_first else w.lo_ms)
 
     patch.setattr(windows, "_claimable", claimable)
+    # Nor was anything looked at from the far end, and two failures in a row ended a pull.
+    patch.setattr(Workers, "afar", False)
+    patch.setattr(workers, "FAILURES_IN_A_ROW", 2)
 
 
 def done_while_hours_wait(patch: Patch) -> None:
