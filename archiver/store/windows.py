@@ -100,8 +100,10 @@ _WALKED = (
     .where(OF_CAUSE, w.state.in_(("closed", "expired")), w.pages > 0)
     .limit(1)
 )
+# What was cut down to the millisecond that fails is as good as stuck, and keeps nothing else out of the plan.
+_CUT_DOWN = sa.and_(w.failed_at.is_not(None), w.hi_ms - w.lo_ms == 1)
 _WAITING = sa.select(sa.func.count(), sa.func.count(w.failed_at)).where(
-    OF_CAUSE, w.state == "pending", w.walked_at.is_(None)
+    OF_CAUSE, w.state == "pending", w.walked_at.is_(None), sa.not_(_CUT_DOWN)
 )
 _OWNERS = sa.select(w.owner).distinct().where(of_source(w), w.state == "leased")
 _HOLD = (
