@@ -22,10 +22,11 @@ from tests.flow.conftest import Archive
 ROOT = Path(__file__).parents[2]
 IN_THE_MIDDLE = """
 import sys
-from archiver import cli, exports
+from archiver import cli
+from archiver.export import run
 from archiver.export.folder import Folder
 
-begin, finished_day = exports.Export.__init__, Folder.finished_day
+begin, finished_day = run.Export.__init__, Folder.finished_day
 
 def note_stop(self, *rest, **more):
     global stop
@@ -37,7 +38,7 @@ def wait_to_be_stopped(self, day):
     print("a day is finished", flush=True)
     stop.wait()
 
-exports.Export.__init__, Folder.finished_day = note_stop, wait_to_be_stopped
+run.Export.__init__, Folder.finished_day = note_stop, wait_to_be_stopped
 cli.main(sys.argv[1:])
 """
 

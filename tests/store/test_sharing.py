@@ -66,7 +66,7 @@ def test_of_a_high_rate_a_process_books_a_twentieth_at_once(
 
 
 def test_a_process_that_is_gone_is_known_and_one_that_lives_is_not() -> None:
-    program = "from archiver.store import leases; print(leases.me())"
+    program = "from archiver.store import owner; print(owner.me())"
     gone = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.strip()
     assert owner.dead([gone, owner.me(), "elsewhere - - 1 1", "nonsense"]) == [gone]
     place, _, started = owner.me().rpartition(" ")
