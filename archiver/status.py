@@ -11,6 +11,7 @@ from archiver.model import DAY_MS, HOUR_MS, SECOND_MS
 from archiver.store import hours
 from archiver.store.engine import Store, Tx
 from archiver.store.read import status
+from archiver.store.read.starts import MovedStart, moved_start
 from archiver.store.read.status import Hole, SourceStatus
 from archiver.store.schema import ATTACHMENT_STATES, STATES, iso
 from archiver.timeline import EPS_MS, trusted_now
@@ -25,11 +26,12 @@ FOREIGN_SOON_MS = 2 * DAY_MS
 _NONE_FOREIGN = status.Foreign(0, 0, {})
 
 
-class Configured:
+class Configured(NamedTuple):
     """What the configuration says of a source: enough to show it before its first pull."""
 
-    def __init__(self, app: str, source: str, start_ms: int) -> None:
-        self.app, self.source, self.start_ms = app, source, start_ms
+    app: str
+    source: str
+    start_ms: int
 
 
 def report(store: Store, configured: Sequence[Configured], *, every_ms: int) -> Mapping[str, list[Entry]]:
@@ -41,15 +43,6 @@ def report(store: Store, configured: Sequence[Configured], *, every_ms: int) -> 
         entries = [_entry(tx, each, now_ms, every_ms, configured=names.get(name)) for name, each in known.items()]
         entries += [_unknown(each, now_ms, every_ms) for name, each in names.items() if name not in known]
     return {"apps": sorted(entries, key=lambda entry: (entry["app"], entry["source"]))}
-
-
-class MovedStart(NamedTuple):
-    """`start` lies before what the archive knows of: it counted at the first contact, and moves nothing since."""
-
-    app: str
-    source: str
-    text: str
-    remedy: str
 
 
 def configured(apps: Iterable[App]) -> list[Configured]:
@@ -67,24 +60,12 @@ def moved_starts(store: Store, configured: Sequence[Configured]) -> list[MovedSt
     """Where somebody has moved `start` back after the first pull, and may wait for what will not come."""
     with store.read() as tx:
         known = {(each.app, each.key.source): each for each in status.read(tx)}
-        found = [
-            _moved_start(tx, known[name], each.start_ms)
-            for each in configured
-            if (name := (each.app, each.source)) in known
+        moved = [
+            moved_start(tx, known[name], source.start_ms)
+            for source in configured
+            if (name := (source.app, source.source)) in known
         ]
-    return [each for each in found if each is not None]
-
-
-def _moved_start(tx: Tx, each: SourceStatus, start_ms: int) -> MovedStart | None:
-    reach_ms = status.reach_ms(tx, each)
-    if start_ms >= reach_ms:
-        return None
-    begins = f"the archive begins at {iso(reach_ms)}"
-    text = f"start = {iso(start_ms)} lies before that: it counts at the first pull alone, and moves nothing now"
-    remedy = f"archiver backfill --from {iso(start_ms)}"
-    if each.key.source != "cursor":
-        remedy = f"start = {iso(reach_ms)}; files reach back no further, an app with source = cursor may"
-    return MovedStart(each.app, each.key.source, f"{begins}, and {text}", remedy)
+    return [start for start in moved if start is not None]
 
 
 def has_hole(entries: Sequence[Entry]) -> bool:
@@ -129,7 +110,7 @@ def _entry(tx: Tx, each: SourceStatus, now_ms: int, every_ms: int, *, configured
 
 
 def _start_problem(tx: Tx, each: SourceStatus, configured: Configured | None) -> str | None:
-    moved = None if configured is None else _moved_start(tx, each, configured.start_ms)
+    moved = None if configured is None else moved_start(tx, each, configured.start_ms)
     return None if moved is None else f"{moved.text}: {moved.remedy}"
 
 

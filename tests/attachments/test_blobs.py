@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import re
-import stat
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 from archiver.blobs import Blobs, name_of
 from archiver.errors import ArchiveIncomplete, ConfigurationError, TryAgainLater
 from tests.attachments.conftest import KEYS, Shelf
+from tests.disks import refuse_folder_sync
 from tests.postgres import free_port
 
 
@@ -223,15 +223,8 @@ def test_a_file_system_without_hard_links_takes_contents_too(tmp_path: Path) -> 
 def test_a_folder_that_cannot_be_synced_takes_contents_and_a_broken_one_does_not(
     folder: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sync, problem = os.fsync, errno.EINVAL
-
-    def sync_files(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(problem, os.strerror(problem))
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", sync_files)
+    refuse_folder_sync(monkeypatch, errno.EINVAL)
     assert save(folder, b"x")[1]
-    problem = errno.EIO
+    refuse_folder_sync(monkeypatch, errno.EIO)
     with pytest.raises(TryAgainLater, match="Input/output error"):
         save(folder, b"y")

@@ -7,7 +7,6 @@ import fcntl
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 
 from archiver.errors import TryAgainLater, UsageError
 from archiver.export.folder import Folder
+from tests.disks import refuse_folder_sync
 from tests.export.conftest import files
 from tests.flow.conftest import Archive
 
@@ -125,18 +125,11 @@ def test_a_file_system_without_locks_takes_an_export_and_says_so(
 def test_a_file_system_that_cannot_sync_a_folder_takes_an_export(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sync, problem = os.fsync, errno.EINVAL
-
-    def sync_files(descriptor: int) -> None:
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
-            raise OSError(problem, os.strerror(problem))
-        sync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", sync_files)
+    refuse_folder_sync(monkeypatch, errno.EINVAL)
     place = Folder(tmp_path / "out", HEADER)
     with place.create("a/b") as sink:
         sink.write(b"line")
-    problem = errno.EIO
+    refuse_folder_sync(monkeypatch, errno.EIO)
     with pytest.raises(TryAgainLater, match="Input/output error"), place.create("a/c"):
         pass
     place.close()
