@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+from decimal import Decimal
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from archiver.model import Body
 
 SECRET_KEYS = frozenset({"secret", "thumb_secret"})
 """Whoever has a file's secret may fetch it from the provider. Two SQL functions hide the same keys (migrations/)."""
+
+
+_KEY = itemgetter(0)
 
 
 class Words(NamedTuple):
@@ -33,10 +38,10 @@ def words(body: Body) -> Words:
 
 
 def without_secrets(extra: str | None) -> str | None:
-    """JSON text without the secrets of files, however deep they lie: a secret that is no text has no column."""
-    if extra is None or ("secret" not in extra and "\\" not in extra):
-        return extra
-    whole = json.loads(extra)
+    """Canonical JSON without the secrets of files, however deep they lie: a secret that is no text has no column."""
+    if extra is None:
+        return None
+    whole = parsed(extra)
     left = [whole]
     while left:
         value = left.pop()
@@ -46,4 +51,31 @@ def without_secrets(extra: str | None) -> str | None:
             left += value.values()
         elif isinstance(value, list):
             left += value
-    return None if whole == {} else json.dumps(whole, ensure_ascii=False)
+    return None if whole == {} else _dumped(whole)
+
+
+def canonical(text: str | None) -> str | None:
+    """JSON text in the one spelling that both databases' texts lead to."""
+    return None if text is None else _dumped(parsed(text))
+
+
+def parsed(text: str) -> Any:
+    """The value of JSON text as the archive has it, keys sorted and numbers alike.
+
+    PostgreSQL's jsonb orders keys its own way, writes 1e+22 out in digits and knows no negative zero; SQLite keeps
+    what was written. An export must not show which of the two it came from.
+    """
+    return json.loads(text, object_pairs_hook=_sorted, parse_float=_number)
+
+
+def _sorted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return dict(sorted(pairs, key=_KEY))
+
+
+def _number(text: str) -> int | float:
+    number = float(text) + 0.0
+    return int(Decimal(text)) if "e" in text and number.is_integer() else number
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

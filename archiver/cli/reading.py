@@ -19,6 +19,7 @@ from archiver.cli import common, show
 from archiver.cli.common import INSTANT
 from archiver.cli.spoken import Spoken
 from archiver.errors import EXIT_DONE, UsageError
+from archiver.rendering import parsed
 from archiver.store.read.filters import Filter
 from archiver.store.search.index import Lag
 from archiver.store.search.query import Hit
@@ -105,7 +106,7 @@ def _excerpt(hit: Hit, text: str) -> str:
 
 def _print_jsonl(hits: Iterable[Hit], _: str, _calendar: Calendar) -> None:
     for hit in hits:
-        told = hit._asdict() | {"extra": None if hit.extra is None else json.loads(hit.extra)}
+        told = hit._asdict() | {"extra": None if hit.extra is None else parsed(hit.extra)}
         click.echo(json.dumps(told))
 
 

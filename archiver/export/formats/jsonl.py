@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from archiver.model import Archived, Body, File, Revision
+from archiver.rendering import parsed
 
 
 class Lines:
@@ -41,7 +42,7 @@ def _message(each: Archived) -> dict[str, Any]:
         "chat_type": m.chat_type,
         "direction": m.direction,
         "bodies": [_body(body) for body in m.bodies],
-        "ext": _parsed(m.ext),
+        "ext": None if m.ext is None else parsed(m.ext),
         **_verbatim(m.raw),
         "digest": m.digest.hex(),
         "lossy": m.lossy,
@@ -58,7 +59,7 @@ def _body(body: Body) -> dict[str, Any]:
     """Only what is there; `extra` as the JSON that it is."""
     found = {name: value for name, value in body._asdict().items() if value is not None}
     if body.extra is not None:
-        found["extra"] = _parsed(body.extra)
+        found["extra"] = parsed(body.extra)
     return found
 
 
@@ -68,10 +69,6 @@ def _revision(revision: Revision) -> dict[str, Any]:
 
 def _file(file: File) -> dict[str, Any]:
     return file._asdict()
-
-
-def _parsed(text: str | None) -> Any:
-    return None if text is None else json.loads(text)
 
 
 def _verbatim(raw: bytes) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from archiver.model import Archived, Body, File
-from archiver.rendering import without_secrets
+from archiver.rendering import canonical, without_secrets
 
 NAMES = (
     *("app", "msg_id", "sent_at", "timestamp_ms", "sender", "recipient", "conversation", "chat_type", "direction"),
@@ -21,10 +21,11 @@ def rows(each: Archived) -> Iterator[tuple[Any, ...]]:
     m = each.message
     files = {file.position: file for file in each.files if file.kind == "file"}
     head = (each.app, m.msg_id, each.sent_at, m.timestamp_ms, m.sender, m.recipient, m.conversation, m.chat_type)
+    ext = canonical(m.ext)
     tail = (each.lateness_ms, len(each.revisions), m.lossy, m.digest.hex(), each.archived_at)
     for position, body in enumerate(m.bodies or (None,)):
         at = None if body is None else position
-        yield (*head, m.direction, at, *_of_body(body), m.ext, *_of_file(files.get(position)), *tail)
+        yield (*head, m.direction, at, *_of_body(body), ext, *_of_file(files.get(position)), *tail)
 
 
 def _of_body(body: Body | None) -> tuple[Any, ...]:
