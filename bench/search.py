@@ -70,7 +70,7 @@ def ingest(store: Store, made: Iterator[Page]) -> float:
     for page in made:
         began = cpu_s(store)
         with store.write() as tx:
-            pages.insert(tx, claim, [page], START_MS + DAY_MS)
+            pages.insert(windows.hold(tx, claim), [page], START_MS + DAY_MS)
         taken += cpu_s(store) - began
     return taken
 

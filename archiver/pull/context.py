@@ -10,8 +10,8 @@ from threading import Event
 from archiver.model import Setup, Source, Tally
 from archiver.pull.closing import Closed, close_hours
 from archiver.store import runs, watermarks
-from archiver.store.engine import Store, Tx
-from archiver.store.windows import Claim
+from archiver.store.engine import Store
+from archiver.store.windows import Claim, Held
 
 log = logging.getLogger("archiver.pull")
 
@@ -35,10 +35,11 @@ class WalkContext:
     ahead: bool
     """Fetch and decode the next pages while these are stored."""
 
-    def close_hours(self, tx: Tx, claim: Claim, held: watermarks.Watermark) -> Closed:
-        """Close what a walk of `claim`, or the end of it, made ready; says so where the zone has proved wrong."""
+    def close_hours(self, held: Held, locked: watermarks.Watermark) -> Closed:
+        """Close what a walk of a window, or the end of it, made ready; says so where the zone has proved wrong."""
+        tx, claim = held
         numbers = (1,) if claim.number <= 1 else (1, claim.number)
-        closed = close_hours(tx, claim.key, self.source.app, self.setup, held, numbers)
+        closed = close_hours(tx, claim.key, self.source.app, self.setup, locked, numbers)
         if closed.wrong is not None:
             fields = {"app": self.source.app, "reopened": closed.reopened}
             log.error("the hours have another zone: what was read is open again", extra={"fields": fields})

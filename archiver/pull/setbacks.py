@@ -22,7 +22,7 @@ from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
 from archiver.pull.context import WalkContext
 from archiver.store import blame, hours, quarantine, watermarks, windows
 from archiver.store.engine import Tx
-from archiver.store.windows import Claim
+from archiver.store.windows import Claim, Held
 from archiver.timeline import halves, is_expired, trusted_now
 
 log = logging.getLogger("archiver.pull")
@@ -63,20 +63,20 @@ class Setback:
         `blamed`: it is a part of a window that was to blame, so one of the parts is.
         """
         with self.context.store.write() as tx:
-            windows.hold(tx, self.claim, exact=False)
+            held = windows.hold(tx, self.claim, exact=False)
             if isinstance(error, FileMissing) and error.remains is not None:
-                quarantine.keep_file(tx, self.claim, error.remains, f"damaged file, kept as it came: {error}")
+                quarantine.keep_file(held, error.remains, f"damaged file, kept as it came: {error}")
             if isinstance(error, Stopped | LeaseLost | OrderLost):
-                windows.retry(tx, self.claim, str(error), at_ms=None, keep_progress=True)
+                windows.retry(held, str(error), at_ms=None, keep_progress=True)
                 # A walk that does not rest on the order may come to its end at once.
                 return Fate.AGAIN if isinstance(error, OrderLost) else Fate.LATER
             if self._is_lost(tx, error):
-                self._end(tx, f"beyond the retention: {error}")
+                self._end(held, f"beyond the retention: {error}")
                 return Fate.LOST
             if isinstance(error, HourMissing):
-                self._miss(tx, error)
+                self._miss(held, error)
                 return Fate.LATER
-            return self._retry(tx, error, may_split=may_split, blamed=blamed)
+            return self._retry(held, error, may_split=may_split, blamed=blamed)
 
     def _is_lost(self, tx: Tx, error: ArchiverError) -> bool:
         """Whether the provider keeps the window no longer, whatever went wrong this time."""
@@ -88,41 +88,41 @@ class Setback:
         hi_ms = self.claim.window.hi_ms
         return by_provider and is_expired(hi_ms, server_ms, now_ms, context.source.retention_ms) is True
 
-    def _end(self, tx: Tx, reason: str) -> None:
+    def _end(self, held: Held, reason: str) -> None:
         """Nobody will walk this window any more."""
-        held = watermarks.lock(tx, self.claim.key)
-        self.context.say_lost(self.claim, windows.give_up(tx, self.claim, reason))
-        self._move(tx, held)
+        locked = watermarks.lock(held.tx, self.claim.key)
+        self.context.say_lost(self.claim, windows.give_up(held, reason))
+        self._move(held, locked)
 
-    def _move(self, tx: Tx, held: watermarks.Watermark) -> None:
+    def _move(self, held: Held, locked: watermarks.Watermark) -> None:
         if not self._hourly:
-            watermarks.move(tx, self.claim.key, held)
+            watermarks.move(held.tx, self.claim.key, locked)
             return
-        self.context.close_hours(tx, self.claim, held)
+        self.context.close_hours(held, locked)
 
     @property
     def _hourly(self) -> bool:
         return self.context.source.hour_offset_ms is not None
 
-    def _retry(self, tx: Tx, error: ArchiverError, *, may_split: bool, blamed: bool) -> Fate:
+    def _retry(self, held: Held, error: ArchiverError, *, may_split: bool, blamed: bool) -> Fate:
         """Try again later, in halves, or say that it cannot be walked, by what else the provider answers."""
-        claim, now_ms = self.claim, tx.now_ms()
+        (tx, claim), now_ms = held, held.tx.now_ms()
         parts = None if self._hourly else halves(claim.window)
         if not self.advanced and (self._is_to_blame(tx, error) or (blamed and parts is not None)):
             if parts is not None and may_split:
-                lower = windows.split(tx, claim, parts[1].lo_ms)
+                lower = windows.split(held, parts[1].lo_ms)
                 suspect_ms = None if isinstance(error, WalkFailed) else now_ms
-                windows.retry(tx, lower, str(error), at_ms=None, keep_progress=False, failed_at=suspect_ms)
+                windows.retry(lower, str(error), at_ms=None, keep_progress=False, failed_at=suspect_ms)
                 return Fate.CUT
             if parts is None and self._cannot_be_walked(tx, error, now_ms):
-                self._get_stuck(tx, error)
+                self._get_stuck(held, error)
                 return Fate.LATER
         at_once = self.advanced and isinstance(error, WalkFailed | ProviderUnavailable | RequestRefused)
         suspect = parts is not None and claim.failed_ms is not None
         backoff_ms = min(_FIRST_BACKOFF_MS * 2 ** min(claim.attempts - 1, 8), _LONGEST_BACKOFF_MS)
         seen: dict[str, Any] = {"file_seen_at": now_ms} if isinstance(error, FileMissing) else {}
         windows.retry(
-            *(tx, claim, str(error)),
+            *(held, str(error)),
             at_ms=None if at_once or suspect else now_ms + backoff_ms,
             keep_progress=self.in_order,
             failed_at=self._first_failure_ms(tx),
@@ -159,15 +159,15 @@ class Setback:
         enough = self.claim.attempts >= ATTEMPTS_BEFORE_BLAME
         return enough and blame.hour_is_to_blame(tx, self.claim, missing=missing)
 
-    def _get_stuck(self, tx: Tx, error: ArchiverError) -> None:
+    def _get_stuck(self, held: Held, error: ArchiverError) -> None:
         """Nobody waits for an audit's look, so it is missed; what moves the watermark is tried again, each hour."""
         claim, source = self.claim, self.context.source
         if claim.number != 1:
-            self._end(tx, str(error))
+            self._end(held, str(error))
             return
         windows.retry(
-            *(tx, claim, str(error)),
-            at_ms=tx.now_ms() + HOUR_MS,
+            *(held, str(error)),
+            at_ms=held.tx.now_ms() + HOUR_MS,
             keep_progress=False,
             state="stuck",
             failed_at=claim.failed_ms,
@@ -175,24 +175,24 @@ class Setback:
         fields = {"app": source.app, "source": source.kind, "lo_ms": claim.window.lo_ms}
         log.error("stuck: a range cannot be walked, though others can", extra={"fields": fields})
 
-    def _miss(self, tx: Tx, error: HourMissing) -> None:
+    def _miss(self, held: Held, error: HourMissing) -> None:
         """Say what the missing of a file means for its hour, by the hour's age."""
-        claim, source, now_ms = self.claim, self.context.source, tx.now_ms()
+        (tx, claim), source, now_ms = held, self.context.source, held.tx.now_ms()
         server_ms = now_ms if error.server_ms is None else error.server_ms
         due = trusted_now(server_ms, now_ms) - claim.window.hi_ms >= claim.lag_ms
         kept = is_expired(claim.window.hi_ms, server_ms, now_ms, source.retention_ms) is False
         gone = error.was_there or hours.had_a_file(tx, claim)
         if (gone or due) and self._hour_is_to_blame(tx, missing=not gone):
-            self._get_stuck(tx, error)
-        elif claim.number == 1 and due and kept and not gone and hours.presumed_empty(tx, claim):
-            held = watermarks.lock(tx, claim.key)
+            self._get_stuck(held, error)
+        elif claim.number == 1 and due and kept and not gone and hours.presumed_empty(held):
+            locked = watermarks.lock(tx, claim.key)
             named = {"naming_ms": source.hour_offset_ms, "closed_at": now_ms}
-            windows.end(tx, claim, "presumed_empty", reason=str(error), **named)
-            self._move(tx, held)
+            windows.end(held, "presumed_empty", reason=str(error), **named)
+            self._move(held, locked)
         else:
             backoff_ms = min(_FIRST_MISSING_MS * 2 ** min(claim.attempts - 1, 8), HOUR_MS)
             windows.retry(
-                *(tx, claim, str(error)),
+                *(held, str(error)),
                 at_ms=now_ms + backoff_ms,
                 keep_progress=False,
                 state="not_ready",

@@ -17,7 +17,7 @@ from archiver.pull.prefetch import batches
 from archiver.pull.setbacks import Fate, Setback
 from archiver.store import apps, hours, pages, quarantine, reopening, runs, watermarks, windows
 from archiver.store.engine import Tx
-from archiver.store.windows import AUDIT, Claim
+from archiver.store.windows import AUDIT, Claim, Held
 from archiver.timeline import PAGES_PER_WALK, is_expired, next_span, settled, shift_hours, trusted_now, zone_evidence
 
 log = logging.getLogger("archiver.pull")
@@ -79,8 +79,7 @@ class WindowWalker:
             raise TryAgainLater("the server's clock says that this window was walked too early")
         if not self.ended:
             with context.store.write() as tx:
-                windows.hold(tx, self.claim)
-                mark_ms = self._close(tx, "exhausted", None)
+                mark_ms = self._close(windows.hold(tx, self.claim), "exhausted", None)
             context.moved(mark_ms)
         if ordered and not self.trusted and self._rows > 1:  # a single row is always in order
             with context.store.write() as tx:
@@ -89,14 +88,14 @@ class WindowWalker:
     def _commit(self, batch: Sequence[Step]) -> None:
         last, mark_ms = batch[-1], None
         with self.context.store.write() as tx:
-            windows.hold(tx, self.claim)
+            held = windows.hold(tx, self.claim)
             if self.walk0_ms is None:
                 self.walk0_ms = self._walk0(tx, batch[0])
-            tallies = pages.insert(tx, self.claim, [step.page for step in batch], self.walk0_ms)
+            tallies = pages.insert(held, [step.page for step in batch], self.walk0_ms)
             whole = sum(tallies, Tally())
             self._look_at(batch)
             windows.advance(
-                *(tx, self.claim, whole),
+                *(held, whole),
                 pages=len(batch),
                 walk0_ms=self.walk0_ms,
                 progress_ms=last.progress_ms,
@@ -106,7 +105,7 @@ class WindowWalker:
             if not last.ordered and apps.distrust_order(tx, self.claim.key):
                 self._reopen_by_order(tx)
             if last.end and self._settled() and (last.ordered or not self._rests_on_order(last.end)):
-                mark_ms = self._end(tx, last)
+                mark_ms = self._end(held, last)
         self.claim = self.claim._replace(pages=self.claim.pages + len(batch))
         self.progress_ms = last.progress_ms
         self._rows += whole.received - whole.outside
@@ -135,29 +134,30 @@ class WindowWalker:
     def _settled(self) -> bool:
         return self.walk0_ms is not None and settled(self.walk0_ms, self.claim.window.hi_ms, self.claim.lag_ms)
 
-    def _end(self, tx: Tx, step: Step) -> int | None:
-        """End the window as far as this walk proves it; gives the watermark. The caller holds the window."""
+    def _end(self, held: Held, step: Step) -> int | None:
+        """End the window as far as this walk proves it; gives the watermark."""
         if self.context.source.hour_offset_ms is None:
-            return self._close(tx, step.end, step.progress_ms)
-        return self._end_hour(tx, step)
+            return self._close(held, step.end, step.progress_ms)
+        return self._end_hour(held, step)
 
-    def _close(self, tx: Tx, how: str, progress_ms: int | None) -> int:
+    def _close(self, held: Held, how: str, progress_ms: int | None) -> int:
         self.ended = True
-        claim, key = self.claim, self.claim.key
+        (tx, claim), key = held, self.claim.key
         if how == "partial" and progress_ms is not None:
             # As dense as what was walked, the rest is a few windows' worth, which others may walk at the same time.
             span_ms = next_span(progress_ms - claim.window.lo_ms, PAGES_PER_WALK)
-            claim = windows.split(tx, claim, progress_ms, span_ms=span_ms)
-        lost_until_ms = self._lost_until(tx, claim.window)
-        held = watermarks.lock(tx, key)
+            held = windows.split(held, progress_ms, span_ms=span_ms)
+        window = held.claim.window
+        lost_until_ms = self._lost_until(tx, window)
+        locked = watermarks.lock(tx, key)
         by_order = self._rests_on_order(how)
         if by_order and not apps.order_trusted(tx, key):  # asked under the lock that a reopening takes
             raise OrderLost
         if lost_until_ms is not None:
-            claim = self._cut_off(tx, claim, lost_until_ms)
-        if lost_until_ms is None or lost_until_ms < claim.window.hi_ms:
-            windows.close(tx, claim, by_order=by_order)
-        return watermarks.move(tx, key, held).complete_until_ms
+            held = self._cut_off(held, lost_until_ms)
+        if lost_until_ms is None or lost_until_ms < window.hi_ms:
+            windows.close(held, by_order=by_order)
+        return watermarks.move(tx, key, locked).complete_until_ms
 
     def _rests_on_order(self, how: str) -> bool:
         """A resumed walk, too, has not seen what the order alone puts before its beginning."""
@@ -166,10 +166,10 @@ class WindowWalker:
     def _reopen_by_order(self, tx: Tx) -> None:
         """Look again at what was closed on the strength of the server's order, in the transaction that disproves it."""
         source, key = self.context.source, self.claim.key
-        held = watermarks.lock(tx, key)
+        locked = watermarks.lock(tx, key)
         since_ms = 0 if source.retention_ms is None else tx.now_ms() - source.retention_ms
         reopened = reopening.reopen_by_order(tx, key, since_ms=since_ms)
-        mark = watermarks.recompute(tx, key, held)
+        mark = watermarks.recompute(tx, key, locked)
         fields = {"app": source.app, "reopened": reopened, "complete_until_ms": mark.complete_until_ms}
         log.error("the server's order is not trusted any more", extra={"fields": fields})
 
@@ -187,19 +187,19 @@ class WindowWalker:
             raise TryAgainLater("the clocks disagree on whether the provider still keeps this range")
         return max(now_ms, server_ms) - (source.retention_ms or 0) if expired else None
 
-    def _cut_off(self, tx: Tx, claim: Claim, lost_until_ms: int) -> Claim:
+    def _cut_off(self, held: Held, lost_until_ms: int) -> Held:
         """Give up what lies beyond the retention; gives what is left, held still, if anything is."""
-        rest = None
+        claim, rest = held.claim, held
         if lost_until_ms < claim.window.hi_ms:
-            rest = windows.split_off(tx, claim, lost_until_ms)
-        lower = claim if rest is None else claim._replace(window=Window(claim.window.lo_ms, lost_until_ms))
-        state = windows.give_up(tx, lower, "beyond the retention when it was walked")
-        self.context.say_lost(lower, state)
-        return claim if rest is None else rest
+            rest = windows.split_off(held, lost_until_ms)
+            claim = claim._replace(window=Window(claim.window.lo_ms, lost_until_ms))
+        state = windows.give_up(held, "beyond the retention when it was walked")
+        self.context.say_lost(claim, state)
+        return rest
 
-    def _end_hour(self, tx: Tx, step: Step) -> int | None:
+    def _end_hour(self, held: Held, step: Step) -> int | None:
         """The hour's file has been read; the hour itself closes together with the reading of its neighbour."""
-        claim, key, source = self.claim, self.claim.key, self.context.source
+        (tx, claim), source = held, self.context.source
         if step.file_sha256 is None and hours.had_a_file(tx, claim):
             server_ms = step.page.server_ms
             raise HourMissing("the file of this hour was there and is gone", server_ms=server_ms, was_there=True)
@@ -212,16 +212,16 @@ class WindowWalker:
         seen["zone_evidence"] = json.dumps(self._evidence) if self._evidence else None
         seen["shift_hours"] = shift_hours(self._evidence)
         seen["file_seen_at"] = None if step.file_sha256 is None else now_ms
-        quarantine.file_came(tx, claim)
-        held = watermarks.lock(tx, key)
+        quarantine.file_came(held)
+        locked = watermarks.lock(tx, claim.key)
         if expired:
-            state = windows.give_up(tx, claim, "beyond the retention when it was read", **seen)
+            state = windows.give_up(held, "beyond the retention when it was read", **seen)
             self.context.say_lost(claim, state)
         elif claim.number == 0 or claim.cause == AUDIT:  # claims nothing, so it need not wait for its neighbour
-            windows.close(tx, claim, by_order=False, walked_at=now_ms, **seen)
+            windows.close(held, by_order=False, walked_at=now_ms, **seen)
         else:
-            hours.walked(tx, claim, **seen)
-        closed = self.context.close_hours(tx, claim, held)
+            hours.walked(held, **seen)
+        closed = self.context.close_hours(held, locked)
         self._wrong_zone = closed.wrong
         return closed.mark.complete_until_ms
 
@@ -233,16 +233,14 @@ class WindowWalker:
         if self._unrenewed >= _RENEWAL_BYTES:
             self._unrenewed = 0
             with self.context.store.write() as tx:
-                windows.hold(tx, self.claim)
-                windows.renew(tx, self.claim, self._lease_ms())
+                windows.renew(windows.hold(tx, self.claim), self._lease_ms())
 
     def queue(self, seconds: float) -> None:
         """The next request has its turn in so many seconds: the lease lasts as much longer. See `rates.heard`."""
         self._turn_at = time.monotonic() + seconds
         if self._turn_at - self._renewed_at > self.context.lease_ms / SECOND_MS / 3:
             with self.context.store.write() as tx:
-                windows.hold(tx, self.claim)
-                windows.renew(tx, self.claim, self._lease_ms())
+                windows.renew(windows.hold(tx, self.claim), self._lease_ms())
 
     def _lease_ms(self) -> int:
         """A lease from now on, or from the turn that is waited for. Asked by who holds the row, in its order."""

@@ -17,7 +17,7 @@ from archiver.model import DAY_MS, HOUR_MS, Window
 from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import sources, windows
-from archiver.store.windows import Claim, end, plan
+from archiver.store.windows import Claim, Held, end, plan
 from archiver.timeline import EPS_MS, Evidence, Zone, agrees, judge_zone
 
 w = windows.c
@@ -50,10 +50,9 @@ def add_before_first_contact(tx: Tx, key: SourceKey, window: Window, lag_ms: int
     tx.conn.execute(windows.update().where(first).values(reason=BEFORE))
 
 
-def walked(tx: Tx, claim: Claim, **values: Any) -> None:
-    """Note that an hour's file has been read to its end; the hour waits for its neighbour now. The caller holds it."""
-    now_ms = tx.now_ms()
-    end(tx, claim, "pending", walked_at=now_ms, next_attempt_at=None, **values)
+def walked(held: Held, **values: Any) -> None:
+    """Note that an hour's file has been read to its end; the hour waits for its neighbour now."""
+    end(held, "pending", walked_at=held.tx.now_ms(), next_attempt_at=None, **values)
 
 
 _AFTER = windows.alias("after")
@@ -236,11 +235,12 @@ def had_a_file(tx: Tx, claim: Claim) -> bool:
     return claim.file_seen or tx.conn.execute(query.limit(1), claim.key.bound).first() is not None
 
 
-def presumed_empty(tx: Tx, claim: Claim) -> bool:
+def presumed_empty(held: Held) -> bool:
     """Whether an hour without a file was asked for twice, six hours apart, while a later hour's file is a day old.
 
-    Notes the first time that the file was missing. The caller holds the window.
+    Notes the first time that the file was missing.
     """
+    tx, claim = held
     now_ms = tx.now_ms()
     missing_ms = tx.conn.execute(sa.select(w.missing_at).where(w.id == claim.id)).scalar_one()
     if missing_ms is None:

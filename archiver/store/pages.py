@@ -12,13 +12,14 @@ from archiver.model import DAY_MS, Message, Page, Reject, Tally
 from archiver.store import messages
 from archiver.store.engine import Tx
 from archiver.store.schema import late_arrivals, pages, quarantine, windows
-from archiver.store.windows import Claim
+from archiver.store.windows import Claim, Held
 
 _FIRST_MS = -(2**63)
 
 
-def insert(tx: Tx, claim: Claim, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
-    """Store pages that the walk of `claim` brought; `walk0_ms` is when that walk began, in server time."""
+def insert(held: Held, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
+    """Store pages that the walk of a held window brought; `walk0_ms` is when that walk began, in server time."""
+    tx, claim = held
     now_ms, ids = tx.now_ms(), tx.new_page_ids(len(arrived))
     origin = messages.Provenance(claim.key.app_id, now_ms)
     stored = messages.insert(

@@ -12,7 +12,7 @@ from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 from archiver.store.messages import InsertResult
 from archiver.store.schema import FATES, apps, pages, quarantine, search_queue, windows
-from archiver.store.windows import Claim
+from archiver.store.windows import Held
 
 q = quarantine.c
 
@@ -64,11 +64,12 @@ _FILES_OF_AN_HOUR = 3
 """A file may be damaged in another place each time it is asked for."""
 
 
-def keep_file(tx: Tx, claim: Claim, raw: bytes, reason: str) -> None:
+def keep_file(held: Held, raw: bytes, reason: str) -> None:
     """Keep what came of an hour's file that is damaged, before the provider drops it; the hour stays as open as it is.
 
     Once a content and hour, whoever meets it how often: its digest is over both, as all empty files are the same.
     """
+    tx, claim = held
     hour = claim.window.lo_ms // MINUTE_MS
     digest = hashlib.sha256(b"file of the hour %d\n" % hour + raw).digest()
     of_hour = _files(claim.key, hour)
@@ -83,8 +84,9 @@ def keep_file(tx: Tx, claim: Claim, raw: bytes, reason: str) -> None:
     )
 
 
-def file_came(tx: Tx, claim: Claim) -> None:
+def file_came(held: Held) -> None:
     """An hour's file has been read well: what was kept of damaged ones is settled."""
+    tx, claim = held
     waiting = sa.and_(_files(claim.key, claim.window.lo_ms // MINUTE_MS), q.resolved_at.is_(None))
     tx.conn.execute(quarantine.update().where(waiting).values(resolved_at=tx.now_ms()))
 

@@ -56,6 +56,16 @@ class Claim(NamedTuple):
         return [message for message in messages if not lo_ms <= message.timestamp_ms < hi_ms]
 
 
+class Held(NamedTuple):
+    """A claim whose row this transaction has locked, and has found as the claim says: see `hold`, which alone makes it.
+
+    Every writer of a window's state asks for one, so that a forgotten fence is an error of types.
+    """
+
+    tx: Tx
+    claim: Claim
+
+
 class Target(NamedTuple):
     """Which windows to claim: those of one pass and cause that end at `due_ms` or before."""
 
@@ -253,7 +263,7 @@ def owners(tx: Tx, key: SourceKey) -> list[str]:
     return [row.owner for row in tx.conn.execute(_OWNERS, key.bound)]
 
 
-def hold(tx: Tx, claim: Claim, *, exact: bool = True) -> None:
+def hold(tx: Tx, claim: Claim, *, exact: bool = True) -> Held:
     """Lock the claimed row to the end of the transaction. Raises LeaseLost unless it is still ours: the fence.
 
     The row must also say what this process has committed. A database may forget its last commits (a crash without
@@ -266,12 +276,12 @@ def hold(tx: Tx, claim: Claim, *, exact: bool = True) -> None:
         raise LeaseLost
     if exact and (row.lo_ms, row.hi_ms, row.pages) != (*claim.window, claim.pages):
         raise CommitsLost
+    return Held(tx, claim)
 
 
-def advance(
-    tx: Tx, claim: Claim, tally: Tally, *, pages: int, walk0_ms: int, progress_ms: int | None, lease_ms: int
-) -> None:
-    """Count stored pages, renew the lease and remember how far the walk is. The caller holds the row."""
+def advance(held: Held, tally: Tally, *, pages: int, walk0_ms: int, progress_ms: int | None, lease_ms: int) -> None:
+    """Count stored pages, renew the lease and remember how far the walk is."""
+    tx, claim = held
     more = {f"more_{name}": pages if name == "pages" else getattr(tally, name) for name in _COUNTED}
     walk = {"walk0_ms": walk0_ms, "progress_ms": progress_ms, "lease_until": tx.now_ms() + lease_ms, "failed_at": None}
     tx.conn.execute(_ADVANCE, more | walk | {"window_id": claim.id})
@@ -279,55 +289,58 @@ def advance(
         tx.conn.execute(_WORSE, {"window_id": claim.id, "lateness_ms": tally.worst_lateness_ms})
 
 
-def renew(tx: Tx, claim: Claim, lease_ms: int) -> None:
-    """Lengthen the lease of a window that the caller holds."""
+def renew(held: Held, lease_ms: int) -> None:
+    """Lengthen the lease of a window."""
+    tx, claim = held
     tx.conn.execute(_CHANGE, {"window_id": claim.id, "lease_until": tx.now_ms() + lease_ms})
 
 
-def end(tx: Tx, claim: Claim, state: str, *, reason: str | None = None, **values: Any) -> None:
+def end(held: Held, state: str, *, reason: str | None = None, **values: Any) -> None:
     """Give the window up in its new state; whoever still holds it by an older fence has lost it."""
     given_up = {"state": state, "reason": reason, "owner": None, "lease_until": None}
-    tx.conn.execute(_END, {"window_id": claim.id, **given_up, **values})
+    held.tx.conn.execute(_END, {"window_id": held.claim.id, **given_up, **values})
 
 
-def close(tx: Tx, claim: Claim, *, by_order: bool, **values: Any) -> None:
+def close(held: Held, *, by_order: bool, **values: Any) -> None:
     """Close a window that was walked to its end. The caller moves the watermark in the same transaction."""
-    now_ms = tx.now_ms()
-    end(tx, claim, "closed", by_order=by_order, progress_ms=None, closed_at=now_ms, next_attempt_at=None, **values)
+    now_ms = held.tx.now_ms()
+    end(held, "closed", by_order=by_order, progress_ms=None, closed_at=now_ms, next_attempt_at=None, **values)
 
 
 def retry(
-    tx: Tx, claim: Claim, reason: str, *, at_ms: int | None, keep_progress: bool, state: str = "pending", **values: Any
+    held: Held, reason: str, *, at_ms: int | None, keep_progress: bool, state: str = "pending", **values: Any
 ) -> None:
     """Put a window back that could not be walked to its end; `at_ms`: not before, by the database's clock."""
     forgotten = {} if keep_progress else {"progress_ms": None, "walk0_ms": None}
-    end(tx, claim, state, reason=reason, next_attempt_at=at_ms, **forgotten, **values)
+    end(held, state, reason=reason, next_attempt_at=at_ms, **forgotten, **values)
 
 
-def give_up(tx: Tx, claim: Claim, reason: str, **values: Any) -> str:
+def give_up(held: Held, reason: str, **values: Any) -> str:
     """End a window that will never be walked; gives its state: a hole in pass 1, a look that was missed elsewhere."""
-    state = "expired" if claim.number == 1 else "skipped"
-    missed = claim.number != 1
-    end(tx, claim, state, reason=reason, closed_at=tx.now_ms(), next_attempt_at=None, unproven=missed, **values)
+    missed = held.claim.number != 1
+    state = "skipped" if missed else "expired"
+    end(held, state, reason=reason, closed_at=held.tx.now_ms(), next_attempt_at=None, unproven=missed, **values)
     return state
 
 
-def split(tx: Tx, claim: Claim, at_ms: int, *, span_ms: int | None = None) -> Claim:
+def split(held: Held, at_ms: int, *, span_ms: int | None = None) -> Held:
     """Cut a held window at `at_ms`; gives the lower part, still held, while the rest waits.
 
     The rest is one window, or begins with some of `span_ms`.
     """
+    tx, claim = held
     tx.conn.execute(windows.update().where(w.id == claim.id).values(hi_ms=at_ms))
     pieces = [] if span_ms is None else cut(at_ms, claim.window.hi_ms, span_ms, _PIECES)
     rest_ms = pieces[-1].hi_ms if pieces else at_ms
     if rest_ms < claim.window.hi_ms:
         pieces.append(Window(rest_ms, claim.window.hi_ms))
     plan(tx, claim.key, claim.number, claim.cause, claim.lag_ms, pieces)
-    return claim._replace(window=Window(claim.window.lo_ms, at_ms))
+    return Held(tx, claim._replace(window=Window(claim.window.lo_ms, at_ms)))
 
 
-def split_off(tx: Tx, claim: Claim, at_ms: int) -> Claim:
+def split_off(held: Held, at_ms: int) -> Held:
     """Cut a held window at `at_ms`; gives the upper part, which the caller holds as a window of its own."""
+    tx, claim = held
     lower = windows.update().where(w.id == claim.id).values(hi_ms=at_ms)
     copied = (w.app_id, w.source, w["pass"], w.cause, w.lag_ms, w.walk0_ms, w.distrusts, w.created_at)
     upper = sa.select(*copied, sa.literal(at_ms), w.hi_ms, sa.literal("pending"), sa.literal(1)).where(w.id == claim.id)
@@ -335,7 +348,7 @@ def split_off(tx: Tx, claim: Claim, at_ms: int) -> Claim:
     rest = tx.conn.execute(windows.insert().from_select(names, upper).returning(w.id, w.fence)).one()
     tx.conn.execute(lower)
     window = Window(at_ms, claim.window.hi_ms)
-    return claim._replace(id=rest.id, fence=rest.fence, window=window, pages=0)
+    return Held(tx, claim._replace(id=rest.id, fence=rest.fence, window=window, pages=0))
 
 
 def skip_pending(tx: Tx, key: SourceKey, number: int, from_ms: int, until_ms: int) -> None:

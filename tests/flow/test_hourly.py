@@ -20,9 +20,8 @@ from archiver.sources import decode, salvage
 from archiver.sources.easemob.hours import hour_name
 from archiver.status import claim_in_words
 from archiver.store import windows
-from archiver.store.engine import Tx
 from archiver.store.schema import iso
-from archiver.store.windows import Claim
+from archiver.store.windows import Held
 from tests.conftest import Database
 from tests.flow.conftest import MakeSimulated, Simulated
 
@@ -332,9 +331,9 @@ def test_a_long_download_renews_the_lease_by_what_comes_in(make_simulated: MakeS
     leases = []
     renew = windows.renew
 
-    def noted(tx: Tx, claim: Claim, lease_ms: int) -> None:
-        leases.append(claim.id)
-        renew(tx, claim, lease_ms)
+    def noted(held: Held, lease_ms: int) -> None:
+        leases.append(held.claim.id)
+        renew(held, lease_ms)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(walk, "_RENEWAL_BYTES", 1)

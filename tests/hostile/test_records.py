@@ -16,7 +16,7 @@ from archiver.model import Message, Page, Reject
 from archiver.sources import decode
 from archiver.sources.easemob.cursor import read_page
 from archiver.sources.easemob.hour_files import read_pages, verify
-from archiver.store import apps, pages
+from archiver.store import apps, pages, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 from archiver.store.windows import Claim
@@ -67,10 +67,10 @@ def stored(store: Store, claim: Claim, page: Page) -> ledger.Rows:
     """What a page leaves behind when it comes twice; nothing of it stays."""
     rows: ledger.Rows = {}
     with taken_back(), store.write() as tx:
-        tally = pages.insert(tx, claim, [page], ORIGIN + 10_000_000)[0]
+        tally = pages.insert(windows.hold(tx, claim), [page], ORIGIN + 10_000_000)[0]
         assert tally.received == page.received
         rows = ledger.read(tx, claim.key.app_id)
-        again = pages.insert(tx, claim, [page], ORIGIN + 10_000_000)[0]
+        again = pages.insert(windows.hold(tx, claim), [page], ORIGIN + 10_000_000)[0]
         assert (again.new, again.changed, again.quarantined) == (0, 0, tally.quarantined)
         after = ledger.read(tx, claim.key.app_id)
         assert {name: after[name] for name in after if name != "quarantine"} == {
@@ -153,5 +153,5 @@ def test_stamps_at_the_borders_are_looked_up_for_late_arrivals(store: Store, key
     """Outside its window a record may be late: the look-up must bear every stamp that a column holds."""
     claim = claimed(store, key)
     with store.write() as tx:
-        tally = pages.insert(tx, claim, [read([record("edge", stamp=stamp)])], ORIGIN)[0]
+        tally = pages.insert(windows.hold(tx, claim), [read([record("edge", stamp=stamp)])], ORIGIN)[0]
     assert (tally.new, tally.late, tally.outside) == (1, 0, 1)

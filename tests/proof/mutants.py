@@ -29,7 +29,7 @@ from archiver.store.engine import Tx
 from archiver.store.schema import FATES, messages
 from archiver.store.schema import windows as window_rows
 from archiver.store.watermarks import Watermark
-from archiver.store.windows import Claim
+from archiver.store.windows import Claim, Held
 from tests.conftest import Database
 from tests.proof import scenarios
 from tests.proof import world as worlds
@@ -186,12 +186,11 @@ def state_before_rows(patch: Patch) -> None:
     def commit(self: WindowWalker, lot: Sequence[Step]) -> None:
         (step,), context, claim = lot, self.context, self.claim
         with context.store.write() as tx:
-            windows.hold(tx, claim)
+            held = windows.hold(tx, claim)
             if self.walk0_ms is None:
                 self.walk0_ms = self._walk0(tx, step)
             windows.advance(
-                tx,
-                claim,
+                held,
                 Tally(),
                 pages=1,
                 walk0_ms=self.walk0_ms,
@@ -199,9 +198,9 @@ def state_before_rows(patch: Patch) -> None:
                 lease_ms=context.lease_ms,
             )
             if step.end and self._settled():
-                self._end(tx, step)
+                self._end(held, step)
         with context.store.write() as tx:
-            tally = pages.insert(tx, claim, [step.page], self.walk0_ms)[0]
+            tally = pages.insert(Held(tx, claim), [step.page], self.walk0_ms)[0]
             counted = {
                 name: window_rows.c[name] + getattr(tally, name) for name in (*FATES, "outside", "bodies", "late")
             }
@@ -214,7 +213,8 @@ def state_before_rows(patch: Patch) -> None:
     patch.setattr(WindowWalker, "_commit", commit)
 
 
-def _unfenced(_tx: Tx, _claim: Claim, **_: bool) -> None: ...
+def _unfenced(tx: Tx, claim: Claim, **_: bool) -> Held:
+    return Held(tx, claim)
 
 
 def no_fence(patch: Patch) -> None:
@@ -225,9 +225,8 @@ def fence_checked_outside_the_page_transaction(patch: Patch) -> None:
     hold, commit = windows.hold, WindowWalker._commit
     checked: set[tuple[int, int]] = set()
 
-    def hold_unless_checked(tx: Tx, claim: Claim, **exactly: bool) -> None:
-        if (claim.id, claim.fence) not in checked:
-            hold(tx, claim, **exactly)
+    def hold_unless_checked(tx: Tx, claim: Claim, **exactly: bool) -> Held:
+        return Held(tx, claim) if (claim.id, claim.fence) in checked else hold(tx, claim, **exactly)
 
     def check_and_commit(self: WindowWalker, lot: Sequence[Step]) -> None:
         mine = (self.claim.id, self.claim.fence)

@@ -222,13 +222,11 @@ def close_neighbours(database: Database) -> None:
 
     def close_second() -> None:
         with store.write() as tx:
-            windows.hold(tx, second.claim)
-            second._close(tx, "exhausted", None)
+            second._close(windows.hold(tx, second.claim), "exhausted", None)
 
     other = threading.Thread(target=close_second)
     with store.write() as tx:
-        windows.hold(tx, first.claim)
-        first._close(tx, "exhausted", None)
+        first._close(windows.hold(tx, first.claim), "exhausted", None)
         other.start()
         _wait_until_blocked_or_done(database, other)
     other.join(60)

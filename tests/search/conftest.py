@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from archiver import search
-from archiver.store import apps, pages
+from archiver.store import apps, pages, windows
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
 from tests.conftest import Database
@@ -185,9 +185,9 @@ def filled(database: Database, records: Sequence[str] = RECORDS) -> Iterator[Sto
     claim = claimed(store, key)
     for at in range(0, len(records), 10):
         with store.write() as tx:
-            pages.insert(tx, claim, [page_of(*records[at : at + 10])], ORIGIN + 10)
+            pages.insert(windows.hold(tx, claim), [page_of(*records[at : at + 10])], ORIGIN + 10)
     with store.write() as tx:
-        pages.insert(tx, claim, [page_of(REVISED, BROKEN)], ORIGIN + 10)
+        pages.insert(windows.hold(tx, claim), [page_of(REVISED, BROKEN)], ORIGIN + 10)
     yield store
     store.dispose()
 

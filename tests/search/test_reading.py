@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from archiver.store import pages
+from archiver.store import pages, windows
 from archiver.store.apps import register
 from tests.conftest import Database
 from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
@@ -29,10 +29,10 @@ def reader(database: Database, make_archive: MakeArchive) -> Iterator[Archive]: 
             key = register(tx, "o#b", "cursor", ORIGIN, settle_ms=120_000, retention_ms=None)
         claim = claimed(store, key)
         with store.write() as tx:
-            pages.insert(tx, claim, [page_of(HOSTILE, FORMULA)], ORIGIN + 10)
+            pages.insert(windows.hold(tx, claim), [page_of(HOSTILE, FORMULA)], ORIGIN + 10)
         with store.write() as tx:
             late = page_of(said(62, "迟到的话", timestamp=ORIGIN - 86_400_000 + 62))
-            pages.insert(tx, claim, [late], ORIGIN + 10)
+            pages.insert(windows.hold(tx, claim), [late], ORIGIN + 10)
         yield make_archive(database, messages=0)
 
 

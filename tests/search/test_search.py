@@ -15,7 +15,7 @@ from archiver import review, search
 from archiver.errors import UsageError
 from archiver.model import Window
 from archiver.sources import decode
-from archiver.store import pages
+from archiver.store import pages, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
@@ -117,9 +117,9 @@ def test_what_is_committed_late_is_not_missed(postgres_database: Database) -> No
     with filled(postgres_database, []) as store:
         claim = claimed(store, SourceKey(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
         with store.write() as early:
-            pages.insert(early, claim, [page_of(said(50, "迟到的退款"))], ORIGIN + 10)
+            pages.insert(windows.hold(early, claim), [page_of(said(50, "迟到的退款"))], ORIGIN + 10)
             with store.write() as late:
-                pages.insert(late, claim, [page_of(said(51, "先到的退款"))], ORIGIN + 10)
+                pages.insert(windows.hold(late, claim), [page_of(said(51, "先到的退款"))], ORIGIN + 10)
             index(store)
             assert found(store, "退款") == [51]
         assert found(store, "退款") == [50, 51]
@@ -159,7 +159,7 @@ def test_the_latest_are_the_same_by_whichever_way_they_are_found(database: Datab
         claim = claimed(store, SourceKey(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
         for at in range(1_700, 2_000, 100):
             with store.write() as tx:
-                pages.insert(tx, claim, [page_of(*records[at : at + 100])], ORIGIN + 10)
+                pages.insert(windows.hold(tx, claim), [page_of(*records[at : at + 100])], ORIGIN + 10)
         for word, wanted in itertools.product(WORDS, ASKED):
             every = list(search.find(store, word, wanted))
             if wanted == Filter():

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from archiver.model import Window
-from archiver.store import pages
+from archiver.store import pages, windows
 from archiver.store.admin.roles import create
 from archiver.store.apps import SourceKey
 from archiver.store.schema import VIEWS
@@ -42,7 +42,7 @@ def with_secrets(database: Database) -> None:
     with filled(database) as store:
         claim = claimed(store, SourceKey(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
         with store.write() as tx:
-            pages.insert(tx, claim, [page_of(*records)], ORIGIN + 10)
+            pages.insert(windows.hold(tx, claim), [page_of(*records)], ORIGIN + 10)
         index(store)
 
 

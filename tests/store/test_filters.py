@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 
 from archiver.errors import UsageError
-from archiver.store import pages
+from archiver.store import pages, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 from archiver.store.read import filters
@@ -34,7 +34,7 @@ def filled(store: Store, key: SourceKey) -> Store:
     )
     claim = claimed(store, key)
     with store.write() as tx:
-        pages.insert(tx, claim, [page], ORIGIN + 10)
+        pages.insert(windows.hold(tx, claim), [page], ORIGIN + 10)
     return store
 
 

@@ -21,13 +21,15 @@ from tests.store.conftest import ORIGIN, claimed, open_database, page_of, record
 def test_each_record_has_one_of_four_fates(store: Store, key: SourceKey, database: Database) -> None:
     claim = claimed(store, key)
     with store.write() as tx:
-        first = pages.insert(tx, claim, [page_of(record("1"), record("2"), '{"msg_id": "3"}')], ORIGIN)[0]
+        first = pages.insert(windows.hold(tx, claim), [page_of(record("1"), record("2"), '{"msg_id": "3"}')], ORIGIN)[0]
     assert (first.new, first.known, first.changed, first.quarantined) == (2, 0, 0, 1)
     with store.write() as tx:
-        second = pages.insert(tx, claim, [page_of(record("1"), record("2", "edited"), '{"msg_id": "3"}')], ORIGIN)[0]
+        second = pages.insert(
+            windows.hold(tx, claim), [page_of(record("1"), record("2", "edited"), '{"msg_id": "3"}')], ORIGIN
+        )[0]
     assert (second.new, second.known, second.changed, second.quarantined) == (0, 1, 1, 1)
     with store.write() as tx:
-        third = pages.insert(tx, claim, [page_of(record("2", "edited"), record("2"))], ORIGIN)[0]
+        third = pages.insert(windows.hold(tx, claim), [page_of(record("2", "edited"), record("2"))], ORIGIN)[0]
     assert (third.known, third.changed) == (2, 0), "a content that was seen before is known"
     assert database.rows("SELECT seen FROM quarantine") == [(2,)]
     assert database.rows("SELECT revision FROM message_revisions") == [(1,)]
@@ -38,7 +40,9 @@ def test_each_record_has_one_of_four_fates(store: Store, key: SourceKey, databas
 def test_an_id_twice_in_one_page_is_stored_once(store: Store, key: SourceKey, database: Database) -> None:
     claim = claimed(store, key)
     with store.write() as tx:
-        tally = pages.insert(tx, claim, [page_of(record("1"), record("1"), record("1", "other"))], ORIGIN)[0]
+        tally = pages.insert(
+            windows.hold(tx, claim), [page_of(record("1"), record("1"), record("1", "other"))], ORIGIN
+        )[0]
     assert (tally.new, tally.known, tally.changed) == (1, 1, 1)
     assert database.value("SELECT text FROM message_bodies") == "hello"
 
@@ -54,7 +58,7 @@ def test_the_key_order_of_a_record_makes_no_revision(store: Store, key: SourceKe
         '"chat_type":"chat","to":"JID","from":"JID","timestamp":"5","msg_id":1}'
     )
     with store.write() as tx:
-        tally = pages.insert(tx, claim, [page_of(one, two)], ORIGIN)[0]
+        tally = pages.insert(windows.hold(tx, claim), [page_of(one, two)], ORIGIN)[0]
     assert (tally.new, tally.known, tally.changed) == (1, 1, 0)
 
 
@@ -77,7 +81,7 @@ def test_what_the_database_refuses_is_found_among_its_neighbours(
     bad = spoil(odd)
     messages = (*good.messages[:317], bad, *good.messages[318:])
     with store.write() as tx:
-        tally = pages.insert(tx, claimed_in(tx, key), [replace(good, messages=messages)], ORIGIN)[0]
+        tally = pages.insert(windows.hold(tx, claimed_in(tx, key)), [replace(good, messages=messages)], ORIGIN)[0]
     assert (tally.new, tally.quarantined) == (449, 1)
     ((reason, raw),) = database.rows("SELECT reason, raw FROM quarantine")
     assert reason == "the database refused it"
@@ -92,13 +96,13 @@ def test_a_revision_comes_with_its_bodies_and_a_refused_one_hurts_no_other(
 ) -> None:
     claim = claimed(store, key)
     with store.write() as tx:
-        pages.insert(tx, claim, [page_of(*(record(f"{at:03}") for at in range(20)))], ORIGIN)
+        pages.insert(windows.hold(tx, claim), [page_of(*(record(f"{at:03}") for at in range(20)))], ORIGIN)
     edited = page_of(*(record(f"{at:03}", f"edited {at}") for at in range(20)))
     odd = edited.messages[7]
     bad = odd._replace(bodies=(odd.bodies[0]._replace(file_length=2**70),))
     messages = (*edited.messages[:7], bad, *edited.messages[8:])
     with store.write() as tx:
-        tally = pages.insert(tx, claim, [replace(edited, messages=messages)], ORIGIN)[0]
+        tally = pages.insert(windows.hold(tx, claim), [replace(edited, messages=messages)], ORIGIN)[0]
     assert (tally.changed, tally.quarantined, tally.known) == (19, 1, 0)
     told = database.rows("SELECT msg_id, revision, body_position, text FROM revisions_readable ORDER BY msg_id")
     assert told == [(f"{at:03}", 1, 0, f"edited {at}") for at in range(20) if at != 7]
@@ -121,7 +125,7 @@ def test_nothing_of_a_page_stays_when_its_transaction_breaks(store: Store, key: 
 
     def break_off() -> None:
         with store.write() as tx:
-            pages.insert(tx, claim, [page_of(record("1"), "7")], ORIGIN)
+            pages.insert(windows.hold(tx, claim), [page_of(record("1"), "7")], ORIGIN)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -133,11 +137,11 @@ def test_nothing_of_a_page_stays_when_its_transaction_breaks(store: Store, key: 
 def test_late_arrivals_are_what_is_new_in_a_closed_range(store: Store, key: SourceKey, database: Database) -> None:
     closed = claimed(store, key)
     with store.write() as tx:
-        windows.close(tx, closed, by_order=False)
+        windows.close(windows.hold(tx, closed), by_order=False)
     later = claimed(store, key, Window(ORIGIN + 1000, ORIGIN + 2000))
     brought = page_of(record("1", stamp=ORIGIN + 999), record("2", stamp=ORIGIN + 1000), record("3", stamp=10**15))
     with store.write() as tx:
-        tally = pages.insert(tx, later, [brought], ORIGIN + 61_000)[0]
+        tally = pages.insert(windows.hold(tx, later), [brought], ORIGIN + 61_000)[0]
     assert (tally.late, tally.worst_lateness_ms, tally.outside) == (1, 60_001, 2)
     assert database.rows("SELECT msg_id, lateness_ms FROM late_arrivals") == [("1", 60_001)]
 
@@ -145,7 +149,7 @@ def test_late_arrivals_are_what_is_new_in_a_closed_range(store: Store, key: Sour
 def test_a_zombie_is_refused_by_the_fence(store: Store, key: SourceKey) -> None:
     claim = claimed(store, key)
     with store.write() as tx:
-        windows.retry(tx, claim, "taken for dead", at_ms=None, keep_progress=False)
+        windows.retry(windows.hold(tx, claim), "taken for dead", at_ms=None, keep_progress=False)
     with pytest.raises(LeaseLost), store.write() as tx:
         windows.hold(tx, claim)
 
@@ -211,7 +215,7 @@ def test_errors_of_the_database_quote_no_values(store: Store, key: SourceKey, da
 
     def store_twice() -> None:
         with store.write() as tx:
-            pages.insert(tx, claim, [page_of(record("1", secret))], ORIGIN)
+            pages.insert(windows.hold(tx, claim), [page_of(record("1", secret))], ORIGIN)
             columns = "(app_id, msg_id, position, type, text)"
             tx.conn.exec_driver_sql(f"INSERT INTO message_bodies {columns} VALUES (1, '1', 0, 'txt', '{secret}')")
 

@@ -55,13 +55,13 @@ class Plans:
                 claim = windows.claim(tx, self.key, Target(number, cause, 2**60), TERMS)
                 if claim is None:
                     return
-                windows.close(tx, claim, by_order=False, **{"pages": 1, **counted})
+                windows.close(windows.hold(tx, claim), by_order=False, **{"pages": 1, **counted})
 
     def fail(self) -> None:
         with self.store.write() as tx:
             claim = windows.claim(tx, self.key, Target(1, LIVE, 2**60), TERMS._replace(patient=False))
             assert claim is not None
-            windows.retry(tx, claim, "torn", at_ms=None, keep_progress=False, failed_at=tx.now_ms())
+            windows.retry(windows.hold(tx, claim), "torn", at_ms=None, keep_progress=False, failed_at=tx.now_ms())
 
 
 @pytest.fixture

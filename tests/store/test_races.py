@@ -13,7 +13,7 @@ from archiver.errors import WrongApplication
 from archiver.model import Pass
 from archiver.pull.run import Pull, PullOptions
 from archiver.sources.easemob.cursor import CursorSource
-from archiver.store import apps, owner, pages, runs
+from archiver.store import apps, owner, pages, runs, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
 from archiver.store.search import index
@@ -129,7 +129,7 @@ def test_a_page_that_stands_in_the_queue_twice_is_indexed_once(
     monkeypatch.setattr(index, "_PAGES_AT_ONCE", 1)  # an entry for each of the two
     claim = claimed(store, key)
     with store.write() as tx:
-        pages.insert(tx, claim, [page_of(*(record(f"{at}", f"needle {at}") for at in range(5)))], ORIGIN)
+        pages.insert(windows.hold(tx, claim), [page_of(*(record(f"{at}", f"needle {at}") for at in range(5)))], ORIGIN)
     database.run("INSERT INTO search_queue (page_id) SELECT page_id FROM search_queue")
 
     assert at_once(database, index.index, within(index.index)) == (5, 0)

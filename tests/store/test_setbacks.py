@@ -81,8 +81,9 @@ class Scene:
             windows.plan(tx, self.key, 1, LIVE, LAG_MS, [Window(lo_ms, lo_ms + HOUR_MS)])
             other = windows.claim(tx, self.key, Target(1, LIVE, lo_ms + HOUR_MS), TERMS)
             assert other is not None
-            pages.insert(tx, other, [page_of()], lo_ms)
-            windows.close(tx, other, by_order=False, **{"walked_at": tx.now_ms(), **values})
+            held = windows.hold(tx, other)
+            pages.insert(held, [page_of()], lo_ms)
+            windows.close(held, by_order=False, **{"walked_at": tx.now_ms(), **values})
 
     def give_back(self, claim: Claim, error: ArchiverError, *, advanced: bool = False, may_split: bool = True) -> Fate:
         setup = Setup(PASSES, self.source.hour_offset_ms)

@@ -93,7 +93,7 @@ def test_the_watermark_stops_at_the_first_open_window(store: Store, key: SourceK
     for at, reached in ((0, 1), (2, 1), (3, 1), (1, 4)):
         with store.write() as tx:
             held = watermarks.lock(tx, key)
-            windows.close(tx, claims[at], by_order=False)
+            windows.close(windows.hold(tx, claims[at]), by_order=False)
             mark = watermarks.move(tx, key, held)
         assert mark.complete_until_ms == ORIGIN + reached * 1000
         assert mark.complete_from_ms == ORIGIN
