@@ -81,6 +81,7 @@ def test_everything_is_fetched_and_is_what_was_served(
     check(archive)
 
 
+@pytest.mark.full
 def test_the_most_endangered_come_first_and_a_limit_is_kept(collector: Collector) -> None:
     collector.configure(workers=1)
     total = collector.states()["pending"]
@@ -132,6 +133,7 @@ def test_what_expired_or_was_recalled_is_gone_with_its_reason(collector: Collect
     assert all(row[0] == "gone" and row[1] and row[2] <= row[3] and row[4] for row in rows)
 
 
+@pytest.mark.full
 def test_a_failure_is_tried_again_later_and_at_once_when_asked(collector: Collector) -> None:
     total = collector.states()["pending"]
     faults = collector.server.faults
@@ -148,6 +150,7 @@ def test_a_failure_is_tried_again_later_and_at_once_when_asked(collector: Collec
     assert collector.states() == {"stored": total}
 
 
+@pytest.mark.full
 def test_a_service_that_is_down_is_left_alone(collector: Collector) -> None:
     total = collector.states()["pending"]
     collector.configure(workers=1)
@@ -158,6 +161,7 @@ def test_a_service_that_is_down_is_left_alone(collector: Collector) -> None:
     assert collector("attachments", "--retry-failed") == 0
 
 
+@pytest.mark.full
 def test_a_service_that_asks_to_be_left_alone_is_by_the_next_process_too(collector: Collector) -> None:
     faults = collector.server.faults
     faults.only, faults.http_429, faults.times, faults.retry_after = "/chatfiles/", 1.0, 1, "1200"
@@ -199,6 +203,7 @@ def audit(archive: Collector) -> None:
     assert archive("audit", "--from", str(start), "--to", str(start + DAY)) == 3
 
 
+@pytest.mark.full
 def test_a_length_that_is_another_is_noted_and_costs_no_more_than_a_right_one(collector: Collector) -> None:
     assert collector("attachments") == 0
     urls = [row[0] for row in collector.database.rows("SELECT url FROM attachments ORDER BY url LIMIT 12")]
@@ -212,6 +217,7 @@ def test_a_length_that_is_another_is_noted_and_costs_no_more_than_a_right_one(co
         assert row == ["stored", f"declared with 7 bytes, came with {len(content(url))}", 1]
 
 
+@pytest.mark.full
 def test_redirects_are_followed_to_a_configured_host_alone(collector: Collector) -> None:
     collector.server.faults.file_redirect = True
     assert collector("attachments") == 0
@@ -227,6 +233,7 @@ def test_redirects_are_followed_to_a_configured_host_alone(collector: Collector)
     assert all("authorization" not in one.headers and "share-secret" not in one.headers for one in stored)
 
 
+@pytest.mark.full
 def test_foreign_files_are_recorded_as_such(collector: Collector) -> None:
     bodies = [
         {"type": "img", "url": url, "filename": "../../etc/passwd"} for url in ("https://cdn.example.com/a", "x\x1b")
@@ -279,6 +286,7 @@ def test_a_machine_that_has_no_more_files_to_open_is_no_file_s_fault(
     assert set(collector.states()) == {"pending"}
 
 
+@pytest.mark.full
 def test_verify_finds_every_difference(database: Database, shelf: Shelf, make_collector: MakeCollector) -> None:
     archive = make_collector(database, shelf, messages=60)
     archive("pull")
@@ -302,6 +310,7 @@ def test_verify_finds_every_difference(database: Database, shelf: Shelf, make_co
     assert archive("attachments", "verify", "--sample", "500") == 3
 
 
+@pytest.mark.full
 def test_a_certificate_that_is_not_trusted_ends_every_command_at_once_with_the_remedy(
     collector: Collector, tmp_path: Path
 ) -> None:
@@ -319,6 +328,7 @@ def test_a_certificate_that_is_not_trusted_ends_every_command_at_once_with_the_r
     collector.write_config()
 
 
+@pytest.mark.full
 def test_an_alarm_comes_before_endangered_ones_expire(collector: Collector) -> None:
     collector.server.faults.only, collector.server.faults.http_500 = "/chatfiles/", 1.0
     collector("attachments")
@@ -331,6 +341,7 @@ def test_an_alarm_comes_before_endangered_ones_expire(collector: Collector) -> N
     assert collector.status()["attachments_time_to_loss_seconds"] < 2 * 86_400
 
 
+@pytest.mark.full
 def test_foreign_files_that_expire_alarm_and_come_once_their_host_is_known(
     database: Database, folder: Shelf, make_collector: MakeCollector
 ) -> None:

@@ -53,6 +53,7 @@ def all_stored_are_whole(archive: Collector) -> None:
         assert archive.shelf.blobs.digest(name) == (name, len(archive.shelf.blobs.read(name)))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.full)])
 def test_kill_in_the_middle_of_downloads(
     database: Database, shelf: Shelf, make_collector: MakeCollector, start: Start, kills: int
@@ -106,6 +107,7 @@ def test_two_processes_share_the_work(
     check(archive)
 
 
+@pytest.mark.full
 def test_sigterm_leaves_no_claim_behind(
     database: Database, folder: Shelf, make_collector: MakeCollector, start: Start
 ) -> None:

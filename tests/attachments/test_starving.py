@@ -79,6 +79,7 @@ def spread(dead: int, live: int, *, at_end: bool) -> list[tuple[str, int]]:
     return [(name, NOW - DAY_MS + n * MINUTE_MS) for n, name in enumerate(ordered)]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("framed", [True, False])
 def test_files_of_another_length_than_their_messages_declare_are_kept_in_one_run(
     make_files: MakeFiles, framed: bool
@@ -124,6 +125,7 @@ def test_a_service_none_of_whose_files_come_is_left_alone_and_another_is_not(mak
     assert not {*files.tried} & {*tried}, "others have their turn next"
 
 
+@pytest.mark.full
 def test_what_expired_long_ago_never_keeps_what_lives_from_its_turn_and_is_given_up_within_days(
     make_files: MakeFiles,
 ) -> None:

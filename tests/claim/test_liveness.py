@@ -180,6 +180,7 @@ def test_an_outage_of_all_files_ends_a_pull_after_a_few(make_hours: Make, hour: 
     assert archive.provider.asked <= 3 * 6 + 2
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("bad", [(0, 1), (0, 1, 2, 3, 4, 5, 6), pytest.param(range(1, 20, 2), marks=pytest.mark.full)])
 def test_days_with_a_message_that_kills_their_pages_keep_no_other_from_being_archived(
     make_pages: Make, bad: Sequence[int]

@@ -99,6 +99,7 @@ def test_no_row_of_the_audit_log_is_changed_or_deleted(archive: Archive, tmp_pat
     assert outcomes(archive.database) == ["begun", "done"]
 
 
+@pytest.mark.full
 def test_without_the_row_nothing_is_exported(archive: Archive, tmp_path: Path) -> None:
     archive.database.run("ALTER TABLE audit_log RENAME TO elsewhere")
     assert archive("export", "--format", "jsonl", "--output", str(tmp_path / "out")) == 2
@@ -202,6 +203,7 @@ def test_a_finished_day_that_somebody_has_damaged_is_written_anew(archive: Archi
     store.dispose()
 
 
+@pytest.mark.full
 def test_an_export_is_gone_on_with_only_by_the_same_options(archive: Archive, tmp_path: Path) -> None:
     store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
     with pytest.raises(Stopped):
@@ -250,6 +252,7 @@ def test_nobody_else_may_read_an_export(archive: Archive, tmp_path: Path) -> Non
         assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600)
 
 
+@pytest.mark.full
 def test_the_filter_of_an_export_is_that_of_a_search(archive: Archive, tmp_path: Path) -> None:
     stamp = archive.server.start_ms + 5_000
     chosen: tuple[tuple[list[str], str], ...] = (
@@ -332,6 +335,7 @@ def test_a_manifest_that_is_none_is_a_difference(tmp_path: Path, content: bytes)
     assert manifest.verify(tmp_path).differences
 
 
+@pytest.mark.full
 def test_attachments_are_copied_once_and_checked(
     database: Database, make_collector: MakeCollector, folder: Shelf, tmp_path: Path
 ) -> None:

@@ -79,6 +79,7 @@ def test_csv_is_read_by_python_and_no_cell_is_a_formula(archive: Archive, tmp_pa
     assert json.loads((tmp_path / "out/manifest.json").read_text())["formula_prefix"] == "'"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("form", ["csv", "html"])
 def test_days_for_people_begin_at_midnight_of_their_zone(archive: Archive, tmp_path: Path, form: str) -> None:
     whole = {row[0] for row in archive.database.rows("SELECT msg_id FROM messages")}

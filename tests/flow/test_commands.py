@@ -49,6 +49,7 @@ def test_check_config_tells_all_problems_at_once(archive: Archive) -> None:
     assert all(word in archive.errors for word in ("rate", "settle", "start"))
 
 
+@pytest.mark.full
 def test_a_database_without_schema_is_refused_until_migrated(
     empty_database: Database, make_archive: MakeArchive
 ) -> None:
@@ -213,6 +214,7 @@ def test_stuck_is_a_hole_until_it_is_accepted(archive: Archive, monkeypatch: pyt
     assert json.loads(archive.output)["apps"][0]["holes"][0]["reason"] == "ticket 42"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("send_api", ["2014", "current"])
 def test_what_is_sent_is_archived(archive: Archive, send_api: str) -> None:
     assert archive("send", "user", "zhangsan", "你好 from the test", send_api=send_api) == 0

@@ -55,6 +55,7 @@ def modes(folder: Path) -> dict[str, str]:
     return {str(path.relative_to(folder)): stat.filemode(path.stat().st_mode) for path in folder.rglob("*")}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_nobody_else_may_read_what_is_written_whatever_the_umask(archive: Archive, tmp_path: Path) -> None:
     place = tmp_path / "data"
@@ -138,6 +139,7 @@ def close_output() -> None:
     os.close(1)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["full", pytest.param("closed", marks=pytest.mark.full)])
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_what_cannot_be_printed_ends_a_command_in_one_line(archive: Archive, tmp_path: Path, kind: str) -> None:
@@ -174,6 +176,7 @@ def close_errors() -> None:
     os.close(2)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_reader_that_is_slow_and_does_not_block_gets_all(archive: Archive) -> None:
     assert archive("pull") == 0

@@ -55,6 +55,7 @@ def test_thirty_hours_with_quiet_ones_are_archived_and_closed(make_simulated: Ma
     assert all(b'"direction":"outgoing"' in each for each in raw.values())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("start", [NOON - 29 * HOUR - HOUR // 2, NOON - 300 * HOUR], ids=["half past", "too old"])
 def test_who_comes_before_the_first_pull_begins_the_archive_as_that_would(
     make_simulated: MakeSimulated, both: Sequence[Database], start: int
@@ -84,6 +85,7 @@ def test_an_hour_closes_when_the_next_file_has_been_read(make_simulated: MakeSim
     assert archive.pull().tally.received == 0, "nothing is read twice"
 
 
+@pytest.mark.full
 def test_growth_between_the_passes_is_found(make_simulated: MakeSimulated) -> None:
     archive = make(make_simulated, hours=3, age=2, messages=90, faults=Faults(hour_growth=0.5))
     archive.pull()
@@ -146,6 +148,7 @@ def test_an_outage_of_four_days_ends_in_visible_holes(make_simulated: MakeSimula
     assert {hole["state"] for hole in after["holes"]} == {"accepted"}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("fault", ["hour_cut", "hour_trailing", "hour_empty"])
 def test_what_came_of_a_damaged_file_is_kept_before_the_provider_drops_it(
     make_simulated: MakeSimulated, fault: str

@@ -89,6 +89,7 @@ def test_a_clock_a_day_ahead_closes_nothing_early(archive: Archive) -> None:
     assert archive.status()["complete_until_ms"] <= now + 60_000
 
 
+@pytest.mark.full
 def test_a_single_millisecond_that_cannot_be_walked_holds_up_no_other_window(
     database: Database, make_archive: MakeArchive
 ) -> None:

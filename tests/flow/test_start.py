@@ -23,6 +23,7 @@ def told(archive: Archive) -> dict[str, str]:
     return found
 
 
+@pytest.mark.full
 def test_a_start_that_is_moved_back_is_said_to_move_nothing(archive: Archive) -> None:
     first_ms = archive.server.start_ms
     assert archive.status()["start_problem"] is None
@@ -40,6 +41,7 @@ def test_a_start_that_is_moved_back_is_said_to_move_nothing(archive: Archive) ->
     assert not any(told(archive).values())
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_files_reach_back_no_further_and_the_remedy_is_another(make_archive: MakeArchive, archive: Archive) -> None:
     hourly = {"source": "hourly", "audits": None, "start": iso(archive.server.start_ms // 3_600_000 * 3_600_000)}

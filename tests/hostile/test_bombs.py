@@ -167,6 +167,7 @@ def check(name: str, url: str, kind: str, expected: str, record: Callable[[str, 
 SHORT = ("a gzip bomb of 1 GB", "20 MB of empty objects", "dripping headers")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in SHORT else pytest.mark.full) for n in PAGES])
 def test_a_page_neither_fills_the_memory_nor_takes_for_ever(
     name: str, serve: Callable[[Callable[[], Body]], str], record_property: Callable[[str, object], None]

@@ -31,6 +31,7 @@ def _cases() -> list[Case]:
 CASES = _cases()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("source", ["cursor", "hourly"])
 def test_each_record_of_the_corpus_meets_its_fate(
     database: Database,

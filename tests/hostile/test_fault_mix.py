@@ -54,6 +54,7 @@ def begin(database: Database, make: MakeArchive, source: str) -> tuple[Archive, 
     return archive, 400
 
 
+@pytest.mark.full
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize("source", ["cursor", pytest.param("hourly", marks=pytest.mark.full)])
 def test_each_run_is_complete_or_says_that_it_is_not(

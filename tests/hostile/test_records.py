@@ -137,7 +137,7 @@ def compare(databases: Sequence[Database], examples: int, first: int = 0) -> Non
 
 
 def test_hostile_records_leave_the_same_rows_on_both_databases(both: Sequence[Database]) -> None:
-    compare(both, 200)
+    compare(both, 100)
 
 
 @pytest.mark.full

@@ -100,6 +100,7 @@ def test_each_role_reads_what_it_is_for(governed: Database) -> None:
         assert not columns & {"raw", "secret", "thumb_secret", "digest"}
 
 
+@pytest.mark.full
 def test_the_program_runs_as_archive_writer(
     governed: Database,
     postgres: Postgres,
@@ -136,6 +137,7 @@ READ_BY_COMMAND = (
 )
 
 
+@pytest.mark.full
 def test_whose_commands_are_for_whom(governed: Database, make_archive: MakeArchive, tmp_path: Path) -> None:
     """As docs/operations.md has it: what only reads is for auditors, what leaves a trace for writers."""
     archive = make_archive(governed, messages=30)

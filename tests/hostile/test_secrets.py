@@ -50,6 +50,7 @@ def dumped(database: Database) -> str:
     )
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_no_trouble_brings_a_secret_into_output_or_database(archive: Archive, form: str) -> None:
     for trouble in TROUBLE:
@@ -117,6 +118,7 @@ def test_no_command_takes_a_secret_on_its_command_line() -> None:
     assert not [name for name in options(cli.cli) if "secret" in name or "token" in name or "password" in name]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("told", ["0", "7", "-5", "86400", "soon", "Fri, 31 Dec 2100 23:59:59 GMT", ""])
 def test_one_shot_never_sleeps_for_hours(archive: Archive, told: str) -> None:
     archive.server.faults = Faults(http_429=1.0, retry_after=told)

@@ -36,6 +36,7 @@ def test_an_exception_at_any_point_costs_nothing(new_database: NewDatabase, poin
             scenarios.crash_at(database, at)
 
 
+@pytest.mark.full
 def test_an_exception_at_a_commit_costs_nothing(new_database: NewDatabase, points: list[str]) -> None:
     for at in [at for at, name in enumerate(points) if name == "after COMMIT"]:
         with new_database() as database:

@@ -86,6 +86,7 @@ def test_the_server_of_these_scenes_forgets_what_does_not_wait_for_its_disk(lazy
 FULL = pytest.mark.full
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("ahead", [False, pytest.param(True, marks=FULL)])
 @pytest.mark.parametrize("lags_from", [*(pytest.param(at, marks=FULL) for at in (0, 1, 2, 3)), 4, 5])
 def test_a_replica_that_lags_is_promoted_in_the_middle_of_a_walk(lags_from: int, ahead: bool) -> None:
@@ -103,6 +104,7 @@ def test_a_replica_that_lags_is_promoted_in_the_middle_of_a_walk(lags_from: int,
             heal(scene)
 
 
+@pytest.mark.full
 def test_a_server_that_falls_silent_ends_the_pull_and_the_next_one_goes_on() -> None:
     with own_archive() as (server, database):
         scene = Scene(database, PAGES)
@@ -116,6 +118,7 @@ def test_a_server_that_falls_silent_ends_the_pull_and_the_next_one_goes_on() -> 
             heal(scene)
 
 
+@pytest.mark.full
 def test_a_server_that_is_silent_for_a_while_only_costs_that_while() -> None:
     with own_archive() as (server, database):
         scene = Scene(database, PAGES)

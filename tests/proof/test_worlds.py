@@ -9,7 +9,7 @@ from tests.proof.prove import run
 from tests.proof.world import World
 
 TOGETHER = 20
-SOME, MANY = range(0, 100, TOGETHER), range(100, 800, TOGETHER)
+SOME, MANY = range(0, 40, TOGETHER), range(40, 400, TOGETHER)
 
 
 @pytest.mark.parametrize("first", [*SOME, *(pytest.param(first, marks=pytest.mark.full) for first in MANY)])

@@ -151,6 +151,7 @@ def talk(count: int) -> list[str]:
     return records
 
 
+@pytest.mark.full
 def test_the_latest_are_the_same_by_whichever_way_they_are_found(database: Database) -> None:
     """By the index, by reading the latest texts, and what the index lacks; in psql, too."""
     records = talk(2_000)

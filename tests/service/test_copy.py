@@ -82,6 +82,7 @@ def test_a_copy_is_whole_and_goes_on_pulling(
     assert filled("index") == 0, "what is derived is made anew"
 
 
+@pytest.mark.full
 def test_what_the_source_has_no_more_is_taken_out(filled: Archive, pair: tuple[Database, Database]) -> None:
     source, target = pair
     for name in ("gone", "stays"):
@@ -95,6 +96,7 @@ def test_what_the_source_has_no_more_is_taken_out(filled: Archive, pair: tuple[D
     assert ("stays",) in left
 
 
+@pytest.mark.full
 def test_what_was_requeued_is_found_in_the_copy(
     filled: Archive, pair: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -120,6 +122,7 @@ def index(store: Store) -> None:
     search.index(store)
 
 
+@pytest.mark.full
 def test_an_index_that_is_made_meanwhile_lacks_nothing_at_the_end(
     filled: Archive, pair: tuple[Database, Database], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +136,7 @@ def test_an_index_that_is_made_meanwhile_lacks_nothing_at_the_end(
     assert pair[0].rows(texts) == pair[1].rows(texts)
 
 
+@pytest.mark.full
 def test_neither_side_waits_while_the_other_is_read(filled: Archive, pair: tuple[Database, Database]) -> None:
     """A server ends a transaction that does nothing for a while: what writes never does, and a comparison neither."""
     server = next(one for one in pair if one.kind == "postgresql")

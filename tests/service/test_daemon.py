@@ -24,6 +24,7 @@ from tests.postgres import Postgres, free_port
 from tests.service.conftest import Listener, MakeService, Manager, wait_until
 
 
+@pytest.mark.full
 def test_systemd_hears_that_it_is_ready_well_and_stopping(
     archive: Archive, manager: Manager, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,6 +141,7 @@ def test_a_wrong_schema_ends_the_daemon(
     assert "archive yet" in str(service.failed)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("trouble", ["credentials", "zone"])
 def test_what_is_wrong_with_one_app_does_not_end_the_service_for_the_others(
     database: Database,
@@ -190,6 +192,7 @@ def said(listener: Listener) -> list[str]:
     return [each["status"] for each in alerts if each["name"] == "ArchiverMisconfigured"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("hours", [-1, 1])
 def test_the_wall_clock_may_jump(
     database: Database, make_archive: MakeArchive, serve: MakeService, hours: int, monkeypatch: pytest.MonkeyPatch

@@ -73,6 +73,7 @@ def test_a_database_that_is_away(archive: Archive) -> None:
     assert "failed   database: database error" in archive.output
 
 
+@pytest.mark.full
 def test_a_database_that_somebody_has_frozen(postgres_database: Database, make_archive: MakeArchive) -> None:
     """For a move, or as a disk is full: that passes, and is not to be overridden."""
     name = postgres_database.url.partition("postgresql://postgres@/")[2].partition("?")[0]
@@ -102,6 +103,7 @@ def risks(archive: Archive) -> list[str]:
     return [each["text"].partition(":")[0] for each in found if each["state"] == "warning"]
 
 
+@pytest.mark.full
 def test_a_server_that_may_forget_what_it_has_committed(make_archive: MakeArchive, tmp_path: Path) -> None:
     with own_archive(durable=True) as (server, database):
         archive = make_archive(database, messages=3)
@@ -170,6 +172,7 @@ def test_without_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "archiver init" in capsys.readouterr().err
 
 
+@pytest.mark.full
 def test_an_hour_zone_that_does_not_fit(archive: Archive) -> None:
     hourly: dict[str, Any] = {"source": "hourly", "settle": "24h", "audits": None}
     code, found = examine(archive, **hourly)

@@ -64,6 +64,7 @@ def elsewhere(archive: Archive, url: str) -> None:
     archive.config.write_text(text.replace(archive.database.url, url))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("change", "remedy"),
     [
@@ -87,6 +88,7 @@ def test_a_server_that_refuses_the_connection(
     refused(archive, listener, remedy)
 
 
+@pytest.mark.full
 def test_a_wrong_password_and_one_that_is_missing(make_archive: MakeArchive, listener: Listener) -> None:
     with own_archive() as (server, database):
         archive = make_archive(database, messages=3)
@@ -100,6 +102,7 @@ def test_a_wrong_password_and_one_that_is_missing(make_archive: MakeArchive, lis
             refused(archive, listener, "user and password")
 
 
+@pytest.mark.full
 def test_rights_that_are_missing_are_named(
     postgres: Postgres, postgres_database: Database, make_archive: MakeArchive, listener: Listener
 ) -> None:
@@ -125,6 +128,7 @@ def test_rights_that_are_missing_are_named(
             conn.execute(f"DROP ROLE {login}")
 
 
+@pytest.mark.full
 def test_who_may_not_make_tables_hears_of_it(postgres: Postgres, make_archive: MakeArchive, listener: Listener) -> None:
     """What a newcomer to PostgreSQL 15 and later sees first."""
     postgres.run("CREATE ROLE newcomer LOGIN")
@@ -155,6 +159,7 @@ def a_folder(path: Path) -> None:
     path.mkdir()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("breaks", "remedy"),
     [(no_database, "that file is something else"), (torn, "Back up and restore"), (a_folder, "the rights to write")],
@@ -170,6 +175,7 @@ def heard(listener: Listener) -> list[tuple[str, str]]:
     return [(body["alerts"][0]["name"], body["alerts"][0]["status"]) for _, body in listener.of("POST")]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("place", ["STATE_DIRECTORY", "sqlite", "nowhere"])
 def test_many_pulls_tell_it_once_and_once_that_it_is_over(
     archive: Archive, listener: Listener, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
@@ -219,6 +225,7 @@ def test_a_server_that_takes_no_writes_alarms(
     assert archive("status") == 0
 
 
+@pytest.mark.full
 def test_a_folder_that_may_not_be_written(archive: Archive, tmp_path: Path) -> None:
     folder = tmp_path / "others"
     folder.mkdir(mode=0o555)

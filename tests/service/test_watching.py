@@ -48,6 +48,7 @@ def values(text: str) -> dict[tuple[str, ...], float]:
     }
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_nobody_waits_for_the_look_of_somebody_else(make_archive: MakeArchive) -> None:
     """One look may wait for the database for as long as a look may: those who ask meanwhile are told at once."""
@@ -68,6 +69,7 @@ def test_nobody_waits_for_the_look_of_somebody_else(make_archive: MakeArchive) -
         store.dispose()
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)  # by which what hangs is seen to hang
 def test_a_database_that_falls_silent_is_told_of_at_once_and_is_taken_back(
     make_archive: MakeArchive, serve: MakeService
@@ -338,6 +340,7 @@ def text_of(told: Any, form: alerts.Form) -> str:
     return str(told["text"]["content"])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("form", ["json", "dingtalk", "wecom", "feishu"])
 @pytest.mark.parametrize("count", [1, 2, 17, 1000])
 @pytest.mark.parametrize("words", ["overdue by 901 s, complete until 2026-11-28T00:00:00.000Z", "错" * 3000])

@@ -326,6 +326,7 @@ def lines_of(count: int) -> list[bytes]:
     return [json.dumps({"msg_id": f"m{n}", "timestamp": 1_790_000_000_000 + n}).encode() for n in range(count)]
 
 
+@pytest.mark.full
 def test_what_can_be_read_of_a_damaged_file_is_whole_records_and_none_that_may_have_been_changed() -> None:
     lines = lines_of(2000)
     text = b"\n".join(lines)

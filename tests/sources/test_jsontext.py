@@ -27,6 +27,7 @@ def test_canonical_text_is_the_librarys(value: Any) -> None:
     assert canonical(value, plain=False) == librarys(value)
 
 
+@pytest.mark.full
 @settings(max_examples=500)
 @given(PLAIN)
 def test_canonical_text_of_plain_values_is_the_librarys(value: Any) -> None:

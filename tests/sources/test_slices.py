@@ -79,6 +79,7 @@ def of_the_library(text: str) -> tuple[bytes, str]:
         return text.encode(), "a number too long to read"
 
 
+@pytest.mark.full
 @settings(max_examples=400)
 @given(answers())
 def test_an_answer_is_cut_as_it_came(answer: tuple[str, list[str]]) -> None:
@@ -89,6 +90,7 @@ def test_an_answer_is_cut_as_it_came(answer: tuple[str, list[str]]) -> None:
     assert "entities" not in envelope
 
 
+@pytest.mark.full
 @settings(max_examples=400)
 @given(records(), SPACE)
 def test_a_line_is_read_as_it_came(record: str, space: str) -> None:

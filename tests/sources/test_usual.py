@@ -64,6 +64,7 @@ def agree(raw: bytes) -> bool:
     return True
 
 
+@pytest.mark.full
 @settings(max_examples=1000)
 @given(CHANGES, st.booleans())
 def test_by_its_types_it_is_the_same(changes: list[tuple[str, Any]], escaped: bool) -> None:

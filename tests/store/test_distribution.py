@@ -91,6 +91,7 @@ def statements() -> Iterator[list[str]]:
     sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
+@pytest.mark.full
 def test_no_statement_locks_rows_of_many_machines(
     postgres_database: Database, make_collector: MakeCollector, folder: Shelf, statements: list[str], tmp_path: Path
 ) -> None:

@@ -30,6 +30,7 @@ def test_an_sqlite_that_is_too_old(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     refused(make_archive(Database("sqlite", f"sqlite:///{tmp_path}/a.db"), messages=3), "3.34.1", "3.35")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1", "EUC_CN"])
 def test_a_database_of_another_encoding(encoding: str, postgres: Postgres, make_archive: MakeArchive) -> None:
     name = f"archiver_{encoding.lower()}"
@@ -40,6 +41,7 @@ def test_a_database_of_another_encoding(encoding: str, postgres: Postgres, make_
         postgres.run(f"DROP DATABASE {name}")
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("revision", ["a1b2c3d4e5f6", "0001", "0002"])
 def test_a_table_alembic_version_of_another_program(
     revision: str, empty_database: Database, make_archive: MakeArchive
@@ -62,6 +64,7 @@ def placed(database: Database, path: str) -> Database:
     return Database("postgresql", f"{database.url}&options=-csearch_path%3D{path}")
 
 
+@pytest.mark.full
 def test_several_archives_in_schemas_of_their_own(
     postgres: Postgres, postgres_database: Database, make_archive: MakeArchive
 ) -> None:

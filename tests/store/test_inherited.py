@@ -117,6 +117,7 @@ def literal(name: str, value: str) -> str:
 WAYS = [by_environment, by_url, by_role, by_database]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 @pytest.mark.parametrize(
     "settings",

@@ -72,6 +72,7 @@ def to_a_new_connection(store: Store, server: Postgres) -> None:
         ask(store)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "phase",
     [in_a_statement, at_the_commit, at_a_commit_after_a_statement, while_rows_are_sent, to_a_new_connection],
@@ -87,6 +88,7 @@ def test_a_server_that_falls_silent_is_given_up_and_asked_again_when_it_is_back(
     assert store.engine.pool.checkedout() == 0  # type: ignore[attr-defined]
 
 
+@pytest.mark.full
 def test_where_it_was_silent_once_others_do_not_wait_for_it_in_turn(server: Postgres) -> None:
     store = stored(server, BRIEF._replace(rest_s=1000.0))
     with pytest.raises(DatabaseUnavailable, match="did not answer"):
@@ -96,6 +98,7 @@ def test_where_it_was_silent_once_others_do_not_wait_for_it_in_turn(server: Post
     store.dispose()
 
 
+@pytest.mark.full
 def test_who_reads_much_waits_for_longer_and_who_is_asked_himself_for_less(store: Store) -> None:
     long = "SELECT pg_sleep(2.5)"  # the bounds are 2 s, 60 s and 1 s
     with store.patient.read() as tx:

@@ -6,6 +6,7 @@ import json
 import unicodedata
 
 import psycopg
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,6 +114,7 @@ def assigned() -> list[int]:
     return [code for code in range(1, 0x110000) if unicodedata.category(chr(code)) not in ("Cn", "Cs")]
 
 
+@pytest.mark.full
 def test_postgresql_folds_as_python_does(postgres_database: Database) -> None:
     check_same(postgres_database, [*(told for told in TRICKS if told.isprintable() and told), "退\u200b款", "ΐ"])
     check_same(postgres_database, in_chunks(assigned()))

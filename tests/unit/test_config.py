@@ -519,6 +519,7 @@ PASSWORDS = ["a@Rest", "@Rest", "a@Rest?x", "a?b@Rest", "a@Rest/b", "a@b@Rest", 
 AFTER = ["@127.0.0.1:1/d", "@127.0.0.1:1/d?sslmode=disable", "@/d?host=/run&Rest=1", "@127.0.0.1:1,[::1]:1/d"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "end", [p + a for p in PASSWORDS for a in AFTER] + ["Rest/d", "a:Rest/d", "Rest?sslmode=disable"]
 )
