@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from threading import Event
 
-from archiver import status
+from archiver import coverage
 from archiver.export import run
 from archiver.model import DAY_MS
 from archiver.sandbox.data import Seed, make_records
@@ -54,5 +54,5 @@ class Quiet:
 def export_all(store: Store, form: str, output: Path, wanted: Filter | None = None) -> run.Outcome:
     """Export without a command around it."""
     request = run.Request(form, output, wanted or Filter(), "bench")
-    ways = {"claims": status.claims, "decode": decode, "blobs": None, "stop": Event(), "watcher": Quiet()}
+    ways = {"claims": coverage.claims, "decode": decode, "blobs": None, "stop": Event(), "watcher": Quiet()}
     return run.Export(store, request, **ways).run()  # type: ignore[arg-type]

@@ -84,9 +84,9 @@ def run_audit(told: argparse.Namespace) -> dict[str, Any]:
     settings = load(Path(told.config), {})
     clock = Clock()
     with connect.opened(settings) as store:
-        entry = status.report(store, [], every_ms=0)["apps"][0]
+        entry = status.report(store, [], every_ms=0)[0]
         clock.begin()
-        closed = Window(entry["complete_from_ms"], entry["complete_until_ms"])
+        closed = Window(entry.complete_from_ms, entry.complete_until_ms)
         code = commands.audit_each(settings, store, None, closed, stop=Event())
         found = clock.end()
     if code != 0:

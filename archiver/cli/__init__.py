@@ -51,8 +51,11 @@ class LazyGroup(click.Group):
         module = _COMMANDS.get(cmd_name)
         if module is None:
             return None
-        found = importlib.import_module(f"archiver.cli.{module}")
-        return getattr(found, cmd_name.replace("-", "_"))  # type: ignore[no-any-return]
+        room = importlib.import_module(f"archiver.cli.{module}")
+        name = cmd_name.replace("-", "_")
+        # A command whose name is that of a module which it uses is called `<name>_command` there.
+        command: click.Command = getattr(room, f"{name}_command", None) or getattr(room, name)
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing any of them."""

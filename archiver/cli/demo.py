@@ -119,7 +119,7 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
                 [code, commands.fetch_each(settings, store, commands.open_blobs(settings), stop=stop)]
             )
             configured = standing.configured(settings.apps)
-            for entry in standing.report(store, configured, every_ms=settings.schedule.every_ms)["apps"]:
+            for entry in standing.report(store, configured, every_ms=settings.schedule.every_ms):
                 print_status(entry)
             for title, sql in _QUERIES.items():
                 columns, rows = ask(store, sql)

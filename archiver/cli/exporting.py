@@ -11,7 +11,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from archiver import host, logs
+from archiver import coverage, host, logs
 from archiver.cli import common
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
 from archiver.export import FOR_PEOPLE, FORMATS
@@ -66,7 +66,6 @@ def _export(
     zone: tzinfo,
     wanted: Filter,
 ) -> int:
-    from archiver import status
     from archiver.attachments import commands
     from archiver.export import run
     from archiver.sources import decode
@@ -79,7 +78,7 @@ def _export(
         blobs = commands.open_blobs(settings) if attachments else None
         with _Bar(str(output), plain=common.plain(ctx)) as bar:
             done = run.Export(
-                store, request, claims=status.claims, decode=decode, blobs=blobs, stop=stop, watcher=bar
+                store, request, claims=coverage.claims, decode=decode, blobs=blobs, stop=stop, watcher=bar
             ).run()
     click.echo(f"{done.messages:,} messages of {done.days:,} days in {logs.visible(str(output))}")
     if done.kept_days:

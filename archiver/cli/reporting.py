@@ -4,27 +4,31 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
-from archiver import host, review
-from archiver import status as standing
+from archiver import coverage, host, review, status
 from archiver.cli import common, show
 from archiver.cli.common import INSTANT
+from archiver.coverage import WindowReport
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
 from archiver.logs import visible
+from archiver.model import Window
+from archiver.status import SourceReport
 from archiver.store.quarantine import Entry
+from archiver.store.read.status import Hole
 
 _FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
 
 
-@click.command()
+@click.command("status")
 @click.option(
     "--format", "form", type=click.Choice(["table", "json", "prometheus"]), default="table", show_default=True
 )
 @click.pass_context
-def status(ctx: click.Context, form: str) -> int:
+def status_command(ctx: click.Context, form: str) -> int:
     """Show the state of the archive, from the database alone. Exits with 3 if there is an unaccepted hole.
 
     \b
@@ -33,89 +37,91 @@ def status(ctx: click.Context, form: str) -> int:
       archiver status --format prometheus > archiver.prom
     """
     with common.archive(ctx, offline=True) as (settings, store):
-        configured = standing.configured(settings.apps)
-        report = standing.report(store, configured, every_ms=settings.schedule.every_ms)
+        configured = status.configured(settings.apps)
+        reports = status.report(store, configured, every_ms=settings.schedule.every_ms)
         disk = store.disk()
     if form == "prometheus":
         from archiver.service import metrics
 
         schedule = settings.schedule
-        told = metrics.render(report["apps"], disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
+        told = metrics.render(reports, disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
         click.echo(told, nl=False)
     elif form == "json":
-        click.echo(json.dumps(report))
+        click.echo(json.dumps(status.to_json(reports)))
     else:
-        for entry in report["apps"]:
+        for entry in reports:
             print_status(entry)
-    return EXIT_INCOMPLETE if standing.has_hole(report["apps"]) else EXIT_DONE
+    return EXIT_INCOMPLETE if coverage.has_hole(reports) else EXIT_DONE
 
 
 _PROBLEMS = (("start", "start_problem"), ("server's clock", "clock_problem"), ("hours", "zone_problem"))
 
 
-def print_status(entry: dict[str, Any]) -> None:
+def print_status(entry: SourceReport) -> None:
     """One source, as a table of facts and the claim in words."""
-    run = entry["last_run"]
-    windows = ", ".join(f"{count} {state}" for state, count in entry["windows"].items() if count) or "none yet"
+    run = entry.last_run
+    windows = ", ".join(f"{count} {state}" for state, count in entry.windows.items() if count) or "none yet"
     rows = [
-        ("complete", f"{show.instant(entry['complete_from_ms'])} to {show.instant(entry['complete_until_ms'])} UTC"),
-        ("audited", f"{show.instant(entry['origin_ms'])} to {show.instant(entry['audited_until_ms'])} UTC"),
-        ("lag / overdue", f"{_length(entry['lag_seconds'])} / {_length(entry['overdue_seconds'])}"),
-        ("newest message", f"{_length(entry['freshness_seconds'])} ago" if entry["freshness_seconds"] else "-"),
-        ("time to loss", _length(entry["time_to_loss_seconds"])),
-        ("messages / bodies", f"{entry['messages']:,} / {entry['bodies']:,}"),
-        ("quarantined", f"{entry['quarantined']:,}"),
-        ("revisions", f"{entry['revisions']:,}"),
+        ("complete", f"{show.instant(entry.complete_from_ms)} to {show.instant(entry.complete_until_ms)} UTC"),
+        ("audited", f"{show.instant(entry.origin_ms)} to {show.instant(entry.audited_until_ms)} UTC"),
+        ("lag / overdue", f"{_length(entry.lag_seconds)} / {_length(entry.overdue_seconds)}"),
+        ("newest message", f"{_length(entry.freshness_seconds)} ago" if entry.freshness_seconds else "-"),
+        ("time to loss", _length(entry.time_to_loss_seconds)),
+        ("messages / bodies", f"{entry.messages:,} / {entry.bodies:,}"),
+        ("quarantined", f"{entry.quarantined:,}"),
+        ("revisions", f"{entry.revisions:,}"),
         ("late arrivals", _late(entry)),
         ("attachments", _attachments(entry)),
-        *([("not fetched", _foreign(entry))] if entry["foreign_expiring"] else []),
-        ("server's order", "trusted" if entry["order_trusted"] else "NOT TRUSTED"),
-        *[(name, entry[key]) for name, key in _PROBLEMS if entry[key]],
+        *([("not fetched", _foreign(entry))] if entry.foreign_expiring else []),
+        ("server's order", "trusted" if entry.order_trusted else "NOT TRUSTED"),
+        *[(name, problem) for name, key in _PROBLEMS if (problem := getattr(entry, key))],
         ("windows", windows),
-        ("holes", "; ".join(map(_hole, entry["holes"])) or "none"),
-        *[(name, _ranges(entry[name])) for name in ("unproven", "unaudited") if entry[name]],
+        ("holes", "; ".join(map(_hole, entry.holes)) or "none"),
+        *[(name, _ranges(ranges)) for name in ("unproven", "unaudited") if (ranges := getattr(entry, name))],
         ("last run", f"{run['outcome']} at {run['ended_at']}" if run else "never"),
     ]
-    title = f"{entry['app']} ({entry['source']}{'' if entry['configured'] else ', not configured'})"
+    title = f"{entry.app} ({entry.source}{'' if entry.configured else ', not configured'})"
     show.table(title, ("", ""), rows)
-    show.console().print(standing.claim_in_words(entry), style="italic")
+    show.console().print(coverage.in_words(entry), style="italic")
 
 
 def _length(seconds: float | None) -> str:
     return show.length(None if seconds is None else seconds * 1000)
 
 
-def _late(entry: dict[str, Any]) -> str:
-    worst_ms = entry["worst_lateness_ms"]
-    return f"{entry['late_arrivals']:,}" + (f", the worst {show.length(worst_ms)}" if worst_ms is not None else "")
+def _late(entry: SourceReport) -> str:
+    worst_ms = entry.worst_lateness_ms
+    return f"{entry.late_arrivals:,}" + (f", the worst {show.length(worst_ms)}" if worst_ms is not None else "")
 
 
-def _attachments(entry: dict[str, Any]) -> str:
-    counts = ", ".join(f"{count:,} {state}" for state, count in entry["attachments"].items() if count) or "none"
-    left_s = entry["attachments_time_to_loss_seconds"]
+def _attachments(entry: SourceReport) -> str:
+    counts = ", ".join(f"{count:,} {state}" for state, count in entry.attachments.items() if count) or "none"
+    left_s = entry.attachments_time_to_loss_seconds
     return counts if left_s is None else f"{counts}; first to expire in {_length(left_s)}"
 
 
-def _foreign(entry: dict[str, Any]) -> str:
-    named = ", ".join(f"{visible(reason)} ({count:,})" for reason, count in entry["foreign_reasons"].items())
-    more = entry["foreign_hosts"] - len(entry["foreign_reasons"])
+def _foreign(entry: SourceReport) -> str:
+    named = ", ".join(f"{visible(reason)} ({count:,})" for reason, count in entry.foreign_reasons.items())
+    more = entry.foreign_hosts - len(entry.foreign_reasons)
     told = f"{named} and {more:,} more hosts" if more > 0 else named
-    return f"{entry['foreign_expiring']:,} foreign files expire within two days, or have: {told}"
+    return f"{entry.foreign_expiring:,} foreign files expire within two days, or have: {told}"
 
 
-def _hole(hole: dict[str, Any]) -> str:
-    told = f"{show.instant(hole['lo_ms'])} to {show.instant(hole['hi_ms'])} {hole['state']}"
-    return told + (f" ({hole['reason']})" if hole["reason"] else "")
+def _hole(hole: Hole) -> str:
+    text = f"{show.instant(hole.window.lo_ms)} to {show.instant(hole.window.hi_ms)} {hole.state}"
+    if hole.accepted_by:
+        text += f" by {hole.accepted_by} on {show.instant(hole.accepted_ms)}"
+    return text + (f" ({hole.reason})" if hole.reason else "")
 
 
-def _ranges(ranges: list[dict[str, int]]) -> str:
-    return "; ".join(f"{show.instant(each['lo_ms'])} to {show.instant(each['hi_ms'])}" for each in ranges)
+def _ranges(ranges: Iterable[Window]) -> str:
+    return "; ".join(f"{show.instant(lo_ms)} to {show.instant(hi_ms)}" for lo_ms, hi_ms in ranges)
 
 
-@click.group(invoke_without_command=True)
+@click.group("coverage", invoke_without_command=True)
 @_FORMAT
 @click.pass_context
-def coverage(ctx: click.Context, form: str) -> int | None:
+def coverage_command(ctx: click.Context, form: str) -> int | None:
     """List all windows and holes. Exits with 3 if there is an unaccepted hole.
 
     \b
@@ -127,35 +133,35 @@ def coverage(ctx: click.Context, form: str) -> int | None:
     if ctx.invoked_subcommand is not None:
         return None
     with common.archive(ctx, offline=True) as (_, store):
-        report = standing.coverage(store)
+        reports = coverage.report(store)
     if form == "json":
-        click.echo(json.dumps(report))
+        click.echo(json.dumps({"version": 1, "apps": [report.to_json() for report in reports]}))
     else:
-        for entry in report["apps"]:
-            _print_coverage(entry)
-    return EXIT_INCOMPLETE if standing.has_hole(report["apps"]) else EXIT_DONE
+        for report in reports:
+            _print_coverage(report)
+    return EXIT_INCOMPLETE if coverage.has_hole(reports) else EXIT_DONE
 
 
-def _print_coverage(entry: dict[str, Any]) -> None:
+def _print_coverage(report: WindowReport) -> None:
     rows = [
         (
-            each["pass"] if each["cause"] != "audit" else f"audit {each['pass']}",
-            show.instant(each["lo_ms"]),
-            show.instant(each["hi_ms"]),
-            each["state"] + (f" ({each['reason']})" if each["reason"] else ""),
-            f"{each['windows']:,}",
-            f"{each['received']:,}",
+            stretch.pass_no if stretch.cause != "audit" else f"audit {stretch.pass_no}",
+            show.instant(stretch.window.lo_ms),
+            show.instant(stretch.window.hi_ms),
+            stretch.state + (f" ({stretch.reason})" if stretch.reason else ""),
+            f"{stretch.windows:,}",
+            f"{stretch.received:,}",
         )
-        for each in entry["windows"]
+        for stretch in report.stretches
     ]
-    title = f"{entry['app']} ({entry['source']})"
+    title = f"{report.app} ({report.source})"
     show.table(title, ("pass", "from (UTC)", "to (UTC)", "state", "windows", "received"), rows)
-    show.console().print("holes: " + ("; ".join(map(_hole, entry["holes"])) or "none"))
-    for sentence in standing.weaknesses(entry):
+    show.console().print("holes: " + ("; ".join(map(_hole, report.holes)) or "none"))
+    for sentence in coverage.weaknesses(report):
         show.console().print(sentence)
 
 
-@coverage.command()
+@coverage_command.command()
 @click.option("--from", "from_ms", type=INSTANT, required=True)
 @click.option("--to", "to_ms", type=INSTANT, required=True)
 @click.option("--reason", required=True, help="Why the loss is accepted; recorded for the auditor.")

@@ -14,13 +14,14 @@ from typing import Any, Literal, NamedTuple
 from archiver import host
 from archiver.errors import TryAgainLater
 from archiver.logs import redacted, visible
+from archiver.status import SourceReport
 from archiver.store import alerts
 from archiver.store.alerts import News
 from archiver.store.engine import Store
+from archiver.store.schema import iso
 
 log = logging.getLogger(__name__)
 
-Entry = Mapping[str, Any]
 Form = Literal["json", "dingtalk", "wecom", "feishu"]
 _SKEW_MS, _FILES_S, _DISK = 300_000, 2 * 86_400, 0.1
 
@@ -41,10 +42,10 @@ class Finding(NamedTuple):
 
 
 def findings(
-    entries: Sequence[Entry], disk: Mapping[str, int | None], *, overdue_ms: int, files: bool
+    entries: Sequence[SourceReport], disk: Mapping[str, int | None], *, overdue_ms: int, files: bool
 ) -> list[Finding]:
     """What is wrong with the configured sources. `files`: attachments are fetched, so they may be lost."""
-    found = [each for entry in entries if entry["configured"] for each in _of(entry, overdue_ms / 1000, files=files)]
+    found = [each for entry in entries if entry.configured for each in _of(entry, overdue_ms / 1000, files=files)]
     free, size = disk.get("disk_free_bytes"), disk.get("disk_size_bytes")
     if free is not None and size and free < size * _DISK:
         text = f"{free // 2**20} MiB are free on the disk of the database"
@@ -61,51 +62,49 @@ Severity = Literal["critical", "warning"]
 _Wrong = tuple[str, Severity, str, int | None]
 
 
-def _of(entry: Entry, overdue_s: float, *, files: bool) -> Iterator[Finding]:
+def _of(entry: SourceReport, overdue_s: float, *, files: bool) -> Iterator[Finding]:
     for name, severity, text, grows in [*_late(entry, overdue_s, files=files), *_odd(entry)]:
-        yield Finding(f"Archiver{name}", entry["app"], entry["source"], severity, text, grows)
+        yield Finding(f"Archiver{name}", entry.app, entry.source, severity, text, grows)
 
 
-def _late(entry: Entry, overdue_s: float, *, files: bool) -> Iterator[_Wrong]:
+def _late(entry: SourceReport, overdue_s: float, *, files: bool) -> Iterator[_Wrong]:
     """What may end in a loss."""
-    run, left_s, kept_s = entry["last_run"], entry["time_to_loss_seconds"], entry["retention_seconds"]
+    run, left_s, kept_s = entry.last_run, entry.time_to_loss_seconds, entry.retention_seconds
     if run and run["outcome"] == "refused":
         yield "CredentialsRefused", "critical", "the provider refuses the credentials", None
     if run and run["outcome"] == "failed":
         yield "Misconfigured", "critical", "its configuration cannot be worked with; the log says why", None
-    if entry["overdue_seconds"] > overdue_s:
-        text = f"overdue by {entry['overdue_seconds']:.0f} s, complete until {entry['complete_until']}"
+    if entry.overdue_seconds > overdue_s:
+        text = f"overdue by {entry.overdue_seconds:.0f} s, complete until {iso(entry.complete_until_ms)}"
         yield "Overdue", "critical", text, None
     if left_s is not None and kept_s and left_s < kept_s / 2:
         yield "LossNear", "critical", f"messages will be lost in {left_s:.0f} s", None
-    files_s = entry["attachments_time_to_loss_seconds"]
+    files_s = entry.attachments_time_to_loss_seconds
     if files and files_s is not None and files_s < _FILES_S:
         yield "FilesLossNear", "critical", f"files will be lost in {files_s:.0f} s", None
-    if files and (count := entry["foreign_expiring"]):
-        text = (
-            f"{count} files at {entry['foreign_hosts']} hosts that are not configured expire within two days, or have"
-        )
-        yield "FilesForeign", "warning", text, entry["foreign_hosts"]
+    if files and (count := entry.foreign_expiring):
+        text = f"{count} files at {entry.foreign_hosts} hosts that are not configured expire within two days, or have"
+        yield "FilesForeign", "warning", text, entry.foreign_hosts
 
 
-def _odd(entry: Entry) -> Iterator[_Wrong]:
+def _odd(entry: SourceReport) -> Iterator[_Wrong]:
     """What is lost, or not as it should be."""
-    states = [hole["state"] for hole in entry["holes"]]
+    states = [hole.state for hole in entry.holes]
     stuck = states.count("stuck")
     if lost := len(states) - states.count("accepted") - stuck:
         yield "Hole", "critical", f"{lost} ranges are lost, and nobody has accepted that", None
     if stuck:
         yield "Stuck", "critical", f"{stuck} ranges cannot be walked", None
-    if count := entry["quarantined"]:
+    if count := entry.quarantined:
         yield "Quarantine", "warning", f"{count} records could not be read", count
-    if count := entry["late_arrivals"]:
-        text = f"{count} late arrivals so far, the worst {entry['worst_lateness_ms'] or 0} ms late"
+    if count := entry.late_arrivals:
+        text = f"{count} late arrivals so far, the worst {entry.worst_lateness_ms or 0} ms late"
         yield "LateArrivals", "warning", text, count
-    if entry["clock_problem"]:
-        yield "ClockSkew", "critical", entry["clock_problem"], None
-    elif abs(skew_ms := entry["clock_skew_ms"] or 0) > _SKEW_MS:
+    if entry.clock_problem:
+        yield "ClockSkew", "critical", entry.clock_problem, None
+    elif abs(skew_ms := entry.clock_skew_ms or 0) > _SKEW_MS:
         yield "ClockSkew", "warning", f"the server's clock is {skew_ms // 1000} s ahead of the database's", None
-    canary = entry["last_canary"]
+    canary = entry.last_canary
     if canary and canary["outcome"] != "archived":
         yield "CanaryLost", "critical", f"the canary of {canary['sent_at']} was {canary['outcome']}", None
 

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import __version__
 from archiver.errors import UsageError
+from archiver.status import SourceReport
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-Entry = Mapping[str, Any]
 
 _GAUGES = (
     ("lag_seconds", "Time since the end of what is complete; never 0, since it includes settle."),
@@ -51,7 +51,7 @@ _COUNTED = (
 )
 
 
-def render(entries: Sequence[Entry], disk: Mapping[str, int | None], *, every_ms: int, overdue_ms: int) -> bytes:
+def render(entries: Sequence[SourceReport], disk: Mapping[str, int | None], *, every_ms: int, overdue_ms: int) -> bytes:
     """The text of an exposition. Raises UsageError where prometheus-client is not installed."""
     registry = _registry()
     from prometheus_client import generate_latest
@@ -114,14 +114,14 @@ Values = Iterator[tuple[tuple[str, ...], float]]
 """Values of one source, each with its further labels."""
 
 
-def _sources(entries: Sequence[Entry]) -> Iterator[Metric]:
+def _sources(entries: Sequence[SourceReport]) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-    def family(kind: Any, name: str, about: str, pick: Callable[[Entry], Values], *labels: str) -> Metric:
+    def family(kind: Any, name: str, about: str, pick: Callable[[SourceReport], Values], *labels: str) -> Metric:
         found = kind(f"archiver_{name}", about, labels=("app", "source", *labels))
         for entry in entries:
             for more, value in pick(entry):
-                found.add_metric((entry["app"], entry["source"], *more), value)
+                found.add_metric((entry.app, entry.source, *more), value)
         return found  # type: ignore[no-any-return]
 
     gauge, counter = partial(family, GaugeMetricFamily), partial(family, CounterMetricFamily)
@@ -142,39 +142,39 @@ def _sources(entries: Sequence[Entry]) -> Iterator[Metric]:
     yield gauge("canary_timestamp_seconds", "When the last canary was sent whose fate is known.", _canary_sent)
 
 
-def _one(entry: Entry, *, name: str, per: int = 1) -> Values:
-    if (value := entry[name]) is not None:
+def _one(entry: SourceReport, *, name: str, per: int = 1) -> Values:
+    if (value := getattr(entry, name)) is not None:
         yield (), float(value) / per
 
 
-def _each(entry: Entry, *, name: str) -> Values:
-    for label, value in entry[name].items():
+def _each(entry: SourceReport, *, name: str) -> Values:
+    for label, value in getattr(entry, name).items():
         yield (label,), value
 
 
-def _holes(entry: Entry) -> Values:
-    found = [hole["state"] for hole in entry["holes"]]
+def _holes(entry: SourceReport) -> Values:
+    found = [hole.state for hole in entry.holes]
     for state in ("expired", "stuck", "accepted", "uncovered"):
         yield (state,), found.count(state)
 
 
-def _last_run(entry: Entry) -> Values:
-    if run := entry["last_run"]:
+def _last_run(entry: SourceReport) -> Values:
+    if run := entry.last_run:
         yield (run["outcome"],), _unix(run["ended_at"])
 
 
-def _canary_delay(entry: Entry) -> Values:
-    if (canary := entry["last_canary"]) and canary["delay_seconds"] is not None:
+def _canary_delay(entry: SourceReport) -> Values:
+    if (canary := entry.last_canary) and canary["delay_seconds"] is not None:
         yield (), canary["delay_seconds"]
 
 
-def _canary_ok(entry: Entry) -> Values:
-    if canary := entry["last_canary"]:
+def _canary_ok(entry: SourceReport) -> Values:
+    if canary := entry.last_canary:
         yield (), canary["outcome"] == "archived"
 
 
-def _canary_sent(entry: Entry) -> Values:
-    if canary := entry["last_canary"]:
+def _canary_sent(entry: SourceReport) -> Values:
+    if canary := entry.last_canary:
         yield (), _unix(canary["sent_at"])
 
 

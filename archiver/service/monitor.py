@@ -23,6 +23,7 @@ from archiver.service.systemd import Notifier
 from archiver.store.admin import health
 from archiver.store.alerts import News
 from archiver.store.engine import Store
+from archiver.store.schema import iso
 
 log = logging.getLogger("archiver.service.monitor")
 
@@ -40,7 +41,7 @@ _DATABASE_S = 120.0
 class Look(NamedTuple):
     """What the database said, or why it said nothing."""
 
-    entries: list[status.Entry]
+    entries: Sequence[status.SourceReport]
     disk: Mapping[str, int | None]
     error: str | None = None
 
@@ -110,7 +111,7 @@ class Watch:
         if look.error:
             return self._worst_s + now - self._well_at <= limit_s
         self._worst_s, self._well_at = worst_s(look), now
-        found = [(each["complete_until_ms"], each["messages"], each["windows"]) for each in look.entries]
+        found = [(each.complete_until_ms, each.messages, each.windows) for each in look.entries]
         before, self._before = self._before, found
         return not self.late(look) or before not in (None, found)
 
@@ -172,14 +173,10 @@ def look(settings: Settings, store: Store) -> Look:
     """One look at the database."""
     configured = status.configured(settings.apps)
     try:
-        report = status.report(store, configured, every_ms=settings.schedule.every_ms)
+        reports = status.report(store, configured, every_ms=settings.schedule.every_ms)
         with store.read() as tx:
             closed = health.read_only(tx)  # reports work all the same, and nothing that is wrong could be noted
-        return (
-            Look(report["apps"], store.disk())
-            if closed is None
-            else Look([], {}, f"{closed.text} (try: {closed.remedy})")
-        )
+        return Look(reports, store.disk()) if closed is None else Look([], {}, f"{closed.text} (try: {closed.remedy})")
     except (TryAgainLater, DatabaseRefused) as error:
         return Look([], {}, _with_hint(error))
 
@@ -229,15 +226,15 @@ def _end_reminders(settings: Settings) -> None:
 def late(look: Look, overdue_ms: int) -> list[str]:
     """Which configured sources are overdue by more than is tolerated, in words."""
     return [
-        f"{entry['app']} ({entry['source']}) is overdue by {entry['overdue_seconds']:.0f} s"
+        f"{entry.app} ({entry.source}) is overdue by {entry.overdue_seconds:.0f} s"
         for entry in look.entries
-        if entry["configured"] and entry["overdue_seconds"] * SECOND_MS > overdue_ms
+        if entry.configured and entry.overdue_seconds * SECOND_MS > overdue_ms
     ]
 
 
 def worst_s(look: Look) -> float:
     """How far the latest of the configured sources is overdue."""
-    return max((each["overdue_seconds"] for each in look.entries if each["configured"]), default=0.0)
+    return max((each.overdue_seconds for each in look.entries if each.configured), default=0.0)
 
 
 def sentence(look: Look, late: list[str]) -> str:
@@ -245,9 +242,9 @@ def sentence(look: Look, late: list[str]) -> str:
     if look.error:
         return look.error
     told = [
-        f"{entry['app']} ({entry['source']}) complete until {entry['complete_until']}, lag {entry['lag_seconds']:.0f} s"
+        f"{entry.app} ({entry.source}) complete until {iso(entry.complete_until_ms)}, lag {entry.lag_seconds:.0f} s"
         for entry in look.entries
-        if entry["configured"]
+        if entry.configured
     ]
     return "; ".join([*late, *told])
 

@@ -364,7 +364,7 @@ def test_foreign_files_that_expire_alarm_and_come_once_their_host_is_known(
         "not the provider's: im.example.com": 2,
         "not the provider's: cdn.example.com": 1,
     }
-    (finding,) = alerts.findings([entry], {}, overdue_ms=10**12, files=True)
+    (finding,) = alerts.findings([archive.report()], {}, overdue_ms=10**12, files=True)
     assert (finding.name, finding.severity, finding.grows) == ("ArchiverFilesForeign", "warning", 2)
     assert "example" not in finding.text, "what a user wrote stays here"
     assert archive("status") == 0

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any
 
-from archiver import review, status
+from archiver import coverage, review, status
 from archiver.errors import ProviderUnavailable
 from archiver.model import HOUR_MS, MINUTE_MS, Page, Pass, Window
 from archiver.pull import plan
@@ -190,21 +190,24 @@ class Archive:
     def audited_ms(self) -> int:
         return self.mark[2]
 
-    def status(self) -> dict[str, Any]:
+    def report(self) -> status.SourceReport:
         configured = [status.Configured(APP, self.kind, self.settings.start_ms)]
-        (entry,) = status.report(self.store, configured, every_ms=MINUTE_MS)["apps"]
-        return entry
+        (report,) = status.report(self.store, configured, every_ms=MINUTE_MS)
+        return report
+
+    def status(self) -> dict[str, Any]:
+        return self.report().to_json()
 
     def words(self) -> str:
-        return status.claim_in_words(self.status())
+        return coverage.in_words(self.report())
 
     def coverage(self) -> Mapping[str, Any]:
-        (entry,) = status.coverage(self.store)["apps"]
-        return entry
+        (report,) = coverage.report(self.store)
+        return report.to_json()
 
     def alarms(self, overdue_ms: int = 15 * MINUTE_MS) -> dict[str, str]:
         """What the program's own alarms say is wrong, and how grave that is."""
-        found = alerts.findings([self.status()], {}, overdue_ms=overdue_ms, files=False)
+        found = alerts.findings([self.report()], {}, overdue_ms=overdue_ms, files=False)
         return {each.name.removeprefix("Archiver"): each.severity for each in found}
 
     def holes(self) -> list[tuple[int, int, str]]:

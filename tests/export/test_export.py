@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from archiver import status
+from archiver import coverage
 from archiver.errors import DatabaseRefused, Stopped
 from archiver.export import manifest
 from archiver.export import run as exports
@@ -51,7 +51,7 @@ def run(store: Store, output: Path, told: Told | None = None, stop: threading.Ev
     request = exports.Request("jsonl", output, Filter(), "auditor", case="7")
     stop = stop or threading.Event()
     return exports.Export(
-        store, request, claims=status.claims, decode=decode, blobs=None, stop=stop, watcher=told or Told()
+        store, request, claims=coverage.claims, decode=decode, blobs=None, stop=stop, watcher=told or Told()
     ).run()
 
 
@@ -222,7 +222,7 @@ def test_an_export_in_days_of_a_zone_goes_on_in_the_same_days(archive: Archive, 
     request = exports.Request("csv", place, Filter(), "auditor", calendar=calendar)
 
     def once(told: Told) -> exports.Outcome:
-        parts: dict[str, Any] = {"claims": status.claims, "decode": decode, "blobs": None}
+        parts: dict[str, Any] = {"claims": coverage.claims, "decode": decode, "blobs": None}
         return exports.Export(store, request, **parts, stop=stop, watcher=told).run()
 
     with pytest.raises(Stopped):

@@ -21,6 +21,7 @@ from archiver.config import Settings, load
 from archiver.pull import commands
 from archiver.pull.run import Outcome
 from archiver.sandbox import Faults, Sandbox
+from archiver.status import SourceReport
 from archiver.store.engine import open_store
 from archiver.store.schema import iso
 from tests import canaries
@@ -70,6 +71,13 @@ class Archive:
         self("status", "--format", "json")
         (entry,) = json.loads(self.output)["apps"]
         return dict(entry)
+
+    def report(self) -> SourceReport:
+        """What `status` says of the one source, as the program has it."""
+        settings = load(self.config, {}, offline=True)
+        with connect.opened(settings) as store:
+            (report,) = status.report(store, status.configured(settings.apps), every_ms=60_000)
+        return report
 
     def count(self, table: str) -> int:
         return int(self.database.value(f"SELECT count(*) FROM {table}"))
@@ -172,10 +180,13 @@ class Simulated:
             return commands.pull(session, settings, self.store, stop=self.stop, **ways)
 
     def status(self) -> dict[str, Any]:
+        return self.report().to_json()
+
+    def report(self) -> SourceReport:
         (app,) = self.settings().apps
         configured = [status.Configured(app.name, app.source, app.start_ms)]
-        (entry,) = status.report(self.store, configured, every_ms=60_000)["apps"]
-        return entry
+        (report,) = status.report(self.store, configured, every_ms=60_000)
+        return report
 
     def served(self) -> set[str]:
         return {row.msg_id for row in self.server.records}

@@ -11,14 +11,13 @@ from functools import partial
 import pytest
 import requests
 
-from archiver import connect, review
+from archiver import connect, coverage, review
 from archiver.http import DownloadLimits, download
 from archiver.model import Window
 from archiver.pull import commands, walk
 from archiver.sandbox import Faults
 from archiver.sources import decode, salvage
 from archiver.sources.easemob.hours import hour_name
-from archiver.status import claim_in_words
 from archiver.store import windows
 from archiver.store.schema import iso
 from archiver.store.windows import Held
@@ -122,7 +121,7 @@ def test_what_was_lost_before_the_first_contact_lies_before_the_archive(make_sim
     before = status["before"]
     assert (before["lo_ms"], before["hi_ms"]) == (archive.server.start_ms, NOON - 72 * HOUR)
     assert status["complete_from_ms"] == before["hi_ms"] == status["origin_ms"]
-    assert "Before the archive's beginning" in claim_in_words(status)
+    assert "Before the archive's beginning" in coverage.in_words(archive.report())
     assert archive.database.rows("SELECT count(*) FROM coverage_holes") == [(0,)]
     assert archive.server.count("/chatmessages/", status=400) == 0, "it is not probed"
     assert archive.stored() == {row.msg_id for row in archive.server.records if row.timestamp_ms >= before["hi_ms"]}

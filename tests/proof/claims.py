@@ -11,7 +11,7 @@ from bisect import bisect_right
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-from archiver import status
+from archiver import coverage, status
 from archiver.model import HOUR_MS, MINUTE_MS, Window
 from archiver.pull.run import Outcome
 from archiver.store.schema import iso
@@ -504,8 +504,8 @@ class Claims(Oracles):
             return
         if self.mark[1] >= began.now_ms - began.settings.settle_ms - 4 * HOUR_MS:
             return  # the Date header is right, and all really is well
-        entry = self._entry()
-        if not entry["overdue_seconds"] and "clock" not in status.claim_in_words(entry).lower():
+        report = self._report()
+        if not report.overdue_seconds and "clock" not in coverage.in_words(report).lower():
             self.fail("O13", "the server's clock has told nonsense for hours, and all looks well")
 
     def _check_time_to_loss(self, began: Began, outcome: Outcome) -> None:
@@ -514,26 +514,27 @@ class Claims(Oracles):
         if lied or outcome.exit_code not in (0, 3) or began.settings.retention_ms is None or self.mark is None:
             return
         true_ms = began.settings.retention_ms - (self.now_ms - self.mark[1])
-        entry = self._entry()
-        told_s = entry["time_to_loss_seconds"]
-        if entry["clock_problem"]:  # one of the clocks jumped: the worse one counts, and the words say so
+        report = self._report()
+        told_s = report.time_to_loss_seconds
+        assert told_s is not None
+        if report.clock_problem:  # one of the clocks jumped: the worse one counts, and the words say so
             return
         if abs(told_s - true_ms / 1000) > HOUR_MS / 1000:
             self.fail("O13", f"time to loss is told as {told_s / 3600:.1f} h, and is {true_ms / HOUR_MS:.1f} h")
 
-    def _entry(self) -> dict[str, Any]:
+    def _report(self) -> status.SourceReport:
         plan = self.side.plan
-        for entry in status.report(self.world.store, [], every_ms=MINUTE_MS)["apps"]:
-            if (entry["app"], entry["source"]) == (plan.app, plan.kind):
-                return entry
+        for report in status.report(self.world.store, [], every_ms=MINUTE_MS):
+            if (report.app, report.source) == (plan.app, plan.kind):
+                return report
         raise AssertionError
 
     def check_words(self) -> None:
         """O13."""
         if self.mark is None:
             return
-        entry = self._entry()
-        words = status.claim_in_words(entry)
+        report = self._report()
+        entry, words = report.to_json(), coverage.in_words(report)
         holes = self.holes()
         (late,) = self._all("SELECT count(*) FROM late_arrivals")[0]
         known = {

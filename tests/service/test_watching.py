@@ -7,6 +7,7 @@ import re
 import socket
 import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,10 @@ import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from archiver import config, status
+from archiver import config, coverage
 from archiver.errors import ProviderUnavailable
 from archiver.http import call
-from archiver.model import Tally
+from archiver.model import Tally, Window
 from archiver.service import alerts, monitor
 from archiver.service.alerts import Finding
 from archiver.service.endpoint import Endpoint, Reply
@@ -25,6 +26,7 @@ from archiver.service.systemd import Notifier
 from archiver.store.alerts import News
 from archiver.store.engine import open_store
 from archiver.store.postgres import Limits
+from archiver.store.read.status import Hole
 from archiver.store.schema import iso
 from tests.conftest import Database, own_archive
 from tests.flow.conftest import DAY, Archive, MakeArchive
@@ -408,7 +410,8 @@ def test_the_addresses_of_alerts_are_secrets(archive: Archive) -> None:
 
 def test_an_alert_is_raised_by_what_it_stands_for_and_is_in_both_manuals(archive: Archive) -> None:
     archive("pull")
-    entry = archive.status()
+    report = archive.report()
+    range_ = Window(0, 1)
     wrong: dict[str, dict[str, Any]] = {
         "ArchiverCredentialsRefused": {"last_run": {"outcome": "refused", "ended_at": ""}},
         "ArchiverMisconfigured": {"last_run": {"outcome": "failed", "ended_at": ""}},
@@ -416,16 +419,16 @@ def test_an_alert_is_raised_by_what_it_stands_for_and_is_in_both_manuals(archive
         "ArchiverLossNear": {"retention_seconds": 100.0, "time_to_loss_seconds": 49.0},
         "ArchiverFilesLossNear": {"attachments_time_to_loss_seconds": 3600.0},
         "ArchiverFilesForeign": {"foreign_expiring": 3, "foreign_hosts": 1},
-        "ArchiverHole": {"holes": [{"state": "expired"}]},
-        "ArchiverStuck": {"holes": [{"state": "stuck"}, {"state": "accepted"}]},
+        "ArchiverHole": {"holes": (Hole(range_, "expired", None),)},
+        "ArchiverStuck": {"holes": (Hole(range_, "stuck", None), Hole(range_, "accepted", None))},
         "ArchiverQuarantine": {"quarantined": 1},
         "ArchiverLateArrivals": {"late_arrivals": 1, "worst_lateness_ms": 7},
         "ArchiverClockSkew": {"clock_skew_ms": -400_000},
         "ArchiverCanaryLost": {"last_canary": {"outcome": "lost", "sent_at": "", "delay_seconds": None}},
     }
-    assert alerts.findings([entry], {}, overdue_ms=900_000, files=True) == []
+    assert alerts.findings([report], {}, overdue_ms=900_000, files=True) == []
     for name, change in wrong.items():
-        (found,) = alerts.findings([entry | change], {}, overdue_ms=900_000, files=True)
+        (found,) = alerts.findings([replace(report, **change)], {}, overdue_ms=900_000, files=True)
         assert found.name == name
     (full,) = alerts.findings([], {"disk_free_bytes": 5, "disk_size_bytes": 100}, overdue_ms=1, files=True)
     assert full.name == "ArchiverDiskNearlyFull"
@@ -433,6 +436,6 @@ def test_an_alert_is_raised_by_what_it_stands_for_and_is_in_both_manuals(archive
     for page in ("operations.md", "operations.zh-CN.md"):
         explained = set(re.findall(r"\*\*(Archiver\w+)", (docs / page).read_text(encoding="utf-8")))
         assert {*wrong, full.name} <= explained, page
-    assert alerts.findings([entry | {"configured": False, "quarantined": 1}], {}, overdue_ms=1, files=True) == []
+    assert alerts.findings([replace(report, configured=False, quarantined=1)], {}, overdue_ms=1, files=True) == []
     assert not re.search(r"\d{13}", json.dumps(full))
-    assert status.has_hole([entry | {"holes": [{"state": "stuck"}]}])
+    assert coverage.has_hole([replace(report, holes=(Hole(range_, "stuck", None),))])

@@ -37,6 +37,8 @@ class Hole(NamedTuple):
     window: Window
     state: str
     reason: str | None
+    accepted_by: str | None = None
+    accepted_ms: int | None = None
 
 
 class SourceStatus(NamedTuple):
@@ -157,13 +159,14 @@ def newest_ms(tx: Tx, app_id: int, now_ms: int) -> int | None:
 
 def holes(tx: Tx, key: SourceKey) -> list[Hole]:
     """What pass 1 has lost, cannot walk or has had accepted, and what no row covers; in order of time."""
-    query = sa.select(w.lo_ms, w.hi_ms, w.state, w.reason).where(_first_pass(key), w.state.in_(_HOLES))
-    found = [Hole(Window(row.lo_ms, row.hi_ms), row.state, row.reason) for row in tx.conn.execute(query)]
+    columns = (w.lo_ms, w.hi_ms, w.state, w.reason, w.accepted_by, w.accepted_at)
+    query = sa.select(*columns).where(_first_pass(key), w.state.in_(_HOLES))
+    lost = [Hole(Window(lo_ms, hi_ms), *more) for lo_ms, hi_ms, *more in tx.conn.execute(query)]
     before = sa.func.lag(w.hi_ms).over(order_by=w.lo_ms).label("before_ms")
     tiles = sa.select(before, w.lo_ms).where(_first_pass(key)).subquery()
     gaps = tx.conn.execute(sa.select(tiles).where(tiles.c.before_ms < tiles.c.lo_ms))
-    found += [Hole(Window(row.before_ms, row.lo_ms), "uncovered", "no window covers this range") for row in gaps]
-    return sorted(found)
+    lost += [Hole(Window(row.before_ms, row.lo_ms), "uncovered", "no window covers this range") for row in gaps]
+    return sorted(lost, key=lambda hole: hole.window)
 
 
 class Weakness(NamedTuple):
@@ -261,9 +264,9 @@ def last_canary(tx: Tx, key: SourceKey) -> dict[str, Any] | None:
 
 
 class Stretch(NamedTuple):
-    """Neighbouring windows of one pass in one state, told as one."""
+    """Neighbouring windows of one pass in one state, as one."""
 
-    number: int
+    pass_no: int
     cause: str
     state: str
     window: Window
@@ -282,7 +285,7 @@ def stretches(tx: Tx, key: SourceKey) -> list[Stretch]:
     drawn: list[Stretch] = []
     for number, cause, state, lo_ms, hi_ms, received, reason in tx.conn.execute(query):
         last = drawn[-1] if drawn else None
-        if last and (last.number, last.cause, last.state, last.reason, last.window.hi_ms) == (
+        if last and (last.pass_no, last.cause, last.state, last.reason, last.window.hi_ms) == (
             number,
             cause,
             state,
