@@ -7,7 +7,7 @@ A window is half-open, `[lo_ms, hi_ms)`, in server time. It may close only when 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Window
@@ -62,6 +62,23 @@ def clock_problem(before: tuple[int, int] | None, server_ms: int, database_ms: i
     if server_gone_ms <= 0:
         return "the server's clock stands still or goes back"
     return f"the server's clock runs slower than the database's: {server_gone_ms // 1000} s in {gone_ms // 1000} s"
+
+
+def common(one: Window, other: Window) -> Window | None:
+    """What two windows have in common; None where that is nothing."""
+    lo_ms, hi_ms = max(one.lo_ms, other.lo_ms), min(one.hi_ms, other.hi_ms)
+    return Window(lo_ms, hi_ms) if lo_ms < hi_ms else None
+
+
+def without(window: Window, parts: Iterable[Window]) -> Iterator[Window]:
+    """What is left of a window when these parts are taken out. They come in order of time, and may overlap."""
+    lo_ms = window.lo_ms
+    for part in parts:
+        if part.lo_ms > lo_ms and lo_ms < window.hi_ms:
+            yield Window(lo_ms, min(part.lo_ms, window.hi_ms))
+        lo_ms = max(lo_ms, part.hi_ms)
+    if lo_ms < window.hi_ms:
+        yield Window(lo_ms, window.hi_ms)
 
 
 def due_until(now_ms: int, lag_ms: int) -> int:

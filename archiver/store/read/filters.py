@@ -69,13 +69,22 @@ def range_ms(wanted: Filter) -> tuple[int, int] | None:
 
 
 def app_ids(tx: Tx, name: str) -> list[int]:
-    """The archived apps of a name ("org#app", or its second half)."""
+    """The archived apps of a name ("org#app", or its second half). Raises UsageError where there is none."""
+    return [app_id for app_id, _ in _apps(tx, name)]
+
+
+def app_names(tx: Tx, name: str) -> set[str]:
+    """The same by their whole names."""
+    return {whole for _, whole in _apps(tx, name)}
+
+
+def _apps(tx: Tx, name: str) -> list[tuple[int, str]]:
     rows = tx.conn.execute(sa.select(apps.c.id, apps.c.name).order_by(apps.c.name)).all()
-    found = [row.id for row in rows if name in (row.name, row.name.partition("#")[2])]
-    if not found:
+    named = [(row.id, row.name) for row in rows if name in (row.name, row.name.partition("#")[2])]
+    if not named:
         known = ", ".join(row.name for row in rows) or "none"
         raise UsageError(f"no app named {name!r} is in the archive; there is: {known}")
-    return found
+    return named
 
 
 def conversation_ids(text: str) -> list[str]:
