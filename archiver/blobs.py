@@ -1,4 +1,4 @@
-"""Attachments' bytes by content: each once, under its SHA-256, complete or not there at all; the one user of obstore.
+"""Attachments' bytes by content: stored once, under its SHA-256, complete or not at all; the one user of obstore.
 
 A name is made of the digest alone, so nothing that a user wrote can lead outside. Nothing is ever overwritten. What is
 larger than a piece goes to `incoming/` first and is then copied under its name with create-only: that bounds memory
@@ -50,7 +50,7 @@ class Blobs:
     def __init__(self, url: str, endpoint: str | None = None) -> None:
         parts = urlsplit(url)
         self._root: Path | None = None
-        with _told("opened"):
+        with _translated_errors("opened"):
             if parts.scheme == "file":
                 self._root = Path(unquote(parts.path))
                 self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -70,9 +70,9 @@ class Blobs:
         """
         name = name_of(sha256)
         file.seek(0)
-        with _told("written"):
+        with _translated_errors("written"):
             stored = self._size(name)
-            fresh = stored is None and self._create(name, cast("IO[bytes]", _Told(file, progress)), size)
+            fresh = stored is None and self._create(name, cast("IO[bytes]", _ReportingFile(file, progress)), size)
             if fresh or stored is None:
                 stored = self._size(name)
             self._sync(name)
@@ -126,7 +126,7 @@ class Blobs:
     def digest(self, sha256: str) -> tuple[str, int] | None:
         """SHA-256 and length of what lies under a digest's name, read again to the last byte; None: nothing does."""
         whole, size = hashlib.sha256(), 0
-        with _told("read"):
+        with _translated_errors("read"):
             try:
                 for piece in obstore.get(self._store, name_of(sha256)).stream(min_chunk_size=1 << 20):
                     whole.update(piece)
@@ -137,7 +137,7 @@ class Blobs:
 
     def pieces(self, sha256: str) -> Iterator[bytes]:
         """The content under a digest, piece by piece. Raises ArchiveIncomplete where nothing lies there."""
-        with _told("read"):
+        with _translated_errors("read"):
             try:
                 for piece in obstore.get(self._store, name_of(sha256)).stream(min_chunk_size=1 << 20):
                     yield bytes(piece)
@@ -146,31 +146,31 @@ class Blobs:
 
     def read(self, sha256: str) -> bytes:
         """The content of a small file, whole."""
-        with _told("read"):
+        with _translated_errors("read"):
             return bytes(obstore.get(self._store, name_of(sha256)).bytes())
 
     def names(self) -> Iterator[str]:
         """Every name in the store, `incoming/` left out."""
-        with _told("listed"):
+        with _translated_errors("listed"):
             for batch in obstore.list(self._store):
-                yield from (each["path"] for each in batch if not each["path"].startswith(f"{_INCOMING}/"))
+                yield from (entry["path"] for entry in batch if not entry["path"].startswith(f"{_INCOMING}/"))
 
     def sweep(self) -> None:
         """Remove what a process that was killed has left in `incoming/`; a day later, as it may be another's work."""
         before = datetime.now(UTC) - _LEFT_BEHIND
-        with _told("swept"):
+        with _translated_errors("swept"):
             for batch in obstore.list(self._store, _INCOMING):
-                for each in batch:
-                    if each["last_modified"] < before:
-                        obstore.delete(self._store, each["path"])
+                for entry in batch:
+                    if entry["last_modified"] < before:
+                        obstore.delete(self._store, entry["path"])
             if self._root is not None:  # a local upload that was cut off has a name that obstore does not list
                 for path in (self._root / _INCOMING).glob("*#*"):
                     if datetime.fromtimestamp(path.stat().st_mtime, UTC) < before:
                         path.unlink(missing_ok=True)
 
 
-class _Told:
-    """A file that tells how many bytes were read from it."""
+class _ReportingFile:
+    """A file that reports how many bytes were read from it."""
 
     def __init__(self, file: IO[bytes], progress: Callable[[int], None]) -> None:
         self._file, self._progress = file, progress
@@ -191,7 +191,7 @@ def _s3(bucket: str, prefix: str, endpoint: str | None) -> S3Store:
 
 
 @contextmanager
-def _told(done: str) -> Iterator[None]:
+def _translated_errors(done: str) -> Iterator[None]:
     """obstore's errors in our words: the kind alone, as their texts quote requests."""
     try:
         yield
@@ -222,8 +222,8 @@ def _errno(error: Exception) -> int | None:
     """The system's number for what a store on this machine failed by: obstore has it in its text alone."""
     if isinstance(error, OSError):
         return error.errno
-    found = re.search(r"\(os error ([0-9]+)\)", str(error))
-    return int(found[1]) if found else None
+    match = re.search(r"\(os error ([0-9]+)\)", str(error))
+    return int(match[1]) if match else None
 
 
 def _kind(error: Exception) -> str:

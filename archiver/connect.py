@@ -30,7 +30,7 @@ _LONGEST_SILENCE_S = 55.0
 
 @contextmanager
 def opened(settings: Settings, *, at_head: bool = True) -> Iterator[Store]:
-    """The archive's database; unless told otherwise only with the schema that this program works with."""
+    """The archive's database; unless `at_head` is false, only with the schema that this program works with."""
     for secret in settings.secrets():
         logs.keep_secret(secret)
     store = open_store(settings.database.sqlalchemy_url)
@@ -111,8 +111,8 @@ def session(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
 
     way = way_to(app, settings)
     limits = Limits(deadline_s=settings.http.deadline_ms / SECOND_MS, give_up_s=app.give_up_ms / SECOND_MS)
-    told = {"limits": limits, "take_turn": take_turn, "rest": budget.rest, "heard": heard, "way": way}
-    with Client(app.base_url, stop=stop, **told) as client:  # type: ignore[arg-type]
+    client = Client(app.base_url, stop=stop, limits=limits, take_turn=take_turn, rest=budget.rest, heard=heard, way=way)
+    with client:
         connection = provider_of(app).connect(
             app, client, pin=pin, download=fetch_file, clock_ms=now_ms, within_s=idle.left_s
         )
@@ -125,7 +125,7 @@ def way_to(app: App, settings: Settings) -> Way:
 
 
 def way_out(settings: Settings) -> Way:
-    """How those are reached whom the program tells."""
+    """How webhooks are reached."""
     return Way(settings.http.ca_path, settings.http.proxy_url)
 
 
@@ -137,8 +137,8 @@ def _rate_group(app: App) -> str:
 
 def chosen(settings: Settings, name: str | None) -> list[App]:
     """The configured apps, or those of one name ("org#app", or its second half)."""
-    found = [app for app in settings.apps if name in (None, app.name, app.app)]
-    if not found:
+    matching = [app for app in settings.apps if name in (None, app.name, app.app)]
+    if not matching:
         known = ", ".join(sorted({app.name for app in settings.apps})) or "none"
         raise ConfigurationError(f"no app named {name!r} is configured; there is: {known}")
-    return found
+    return matching

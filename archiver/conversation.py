@@ -20,26 +20,26 @@ def find(store: Store, text: str, app: str | None = None) -> Thread:
     Raises UsageError where there is none, and where several apps have one of this name.
     """
     with store.patient.read() as tx:
-        found = conversations.find(tx, text, app)
-    if not found:
+        threads = conversations.find(tx, text, app)
+    if not threads:
         raise UsageError(
             f"there is no conversation {text!r} in the archive",
             hint="SELECT conversation FROM participants WHERE participant = '...'",
         )
-    if len(found) > 1:
-        names = ", ".join(each.app for each in found)
-        raise UsageError(f"several apps have a conversation {text!r}: {names}", hint=f"--app {found[0].app}")
-    return found[0]
+    if len(threads) > 1:
+        names = ", ".join(thread.app for thread in threads)
+        raise UsageError(f"several apps have a conversation {text!r}: {names}", hint=f"--app {threads[0].app}")
+    return threads[0]
 
 
 def read(store: Store, thread: Thread, window: Window = ALL_TIME) -> Iterator[list[Archived]]:
-    """Its messages stamped within a range, a page at a time, each page as the archive has it when it is read."""
+    """Its messages stamped within a range, a page at a time, as the archive has it when the page is read."""
     after, most = None, _FIRST_PAGE
     while True:
         with store.patient.read() as tx:
             keys = conversations.page(tx, thread, window, after, most)
-            found = messages.fetch(tx, thread.app_id, thread.app, [key.msg_id for key in keys])
+            page = messages.fetch(tx, thread.app_id, thread.app, [key.msg_id for key in keys])
         if not keys:
             return
-        yield found
+        yield page
         after, most = keys[-1], _PAGE

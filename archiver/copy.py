@@ -46,8 +46,11 @@ def prepare(source: Store, target: Store) -> None:
         raise UsageError(f"--to holds another archive, with {', '.join(foreign)}", hint="copy into an empty database")
 
 
-def copy(source: Store, target: Store, *, stop: Event, told: Callable[[str, int], None]) -> None:
-    """Bring over what is missing or has changed, a transaction for some rows; `told` hears of table and rows."""
+def copy(source: Store, target: Store, *, stop: Event, on_batch: Callable[[str, int], None]) -> None:
+    """Bring over what is missing or has changed, a transaction per batch.
+
+    `on_batch` receives the table and how many of its rows have been copied so far.
+    """
     target = target.patient
     with source.patient.read() as ours:
         for table in TABLES:
@@ -60,14 +63,14 @@ def copy(source: Store, target: Store, *, stop: Event, told: Callable[[str, int]
                         raise Stopped("stopped; what was copied stays, the same command goes on")
                     with target.write() as theirs:
                         count += transfer.put(theirs, table, rows, fresh=fresh)
-                    told(table.name, count)
+                    on_batch(table.name, count)
         for table in reversed(TABLES):
             transfer.prune(ours, target, table)
     transfer.go_on_counting(target)
 
 
 def compare(source: Store, target: Store) -> list[Compared]:
-    """Read both databases to the end, table by table, each for itself: neither waits while the other is read."""
+    """Read both databases to the end, table by table, one after the other: neither waits while the other is read."""
     return [Compared(table.name, _total(source, table), _total(target, table)) for table in TABLES]
 
 

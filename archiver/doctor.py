@@ -1,4 +1,4 @@
-"""Is everything in place? Each thing a pull needs is tried once, for real, and told in one line with its remedy."""
+"""Is everything in place? Everything a pull needs is tried once, for real, and reported in a line with its remedy."""
 
 from __future__ import annotations
 
@@ -60,9 +60,9 @@ def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Ite
         except ArchiverError as error:
             yield Finding("failed", "database", str(error), error.hint, error.exit_code)
             return
-        found = list(_tried("database", lambda: _database(store)))
-        yield from found
-        if all(each.state != "failed" for each in found):
+        findings = list(_tried("database", lambda: _database(store)))
+        yield from findings
+        if all(finding.state != "failed" for finding in findings):
             yield from _tried("rights", lambda: _rights(store))
             yield from _tried("durability", lambda: _durability(store))
             yield from _tried("disk", lambda: _disk(store))
@@ -94,7 +94,7 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         remedy = "pip install 'archiver[metrics]'"
         yield Finding("failed", "configuration", "[metrics] needs prometheus-client", remedy, EXIT_USAGE)
     if settings.alerts is None:
-        yield Finding("warning", "alerts", "none are configured: nobody is told when it fails", "[alerts] in the file")
+        yield Finding("warning", "alerts", "none are configured: nobody learns that it fails", "[alerts] in the file")
     count = len(settings.apps)
     yield Finding("ok", "configuration", f"{count} source{'' if count == 1 else 's'} of apps")
 
@@ -110,9 +110,9 @@ def _database(store: Store) -> Iterator[Finding]:
 def _rights(store: Store) -> Iterator[Finding]:
     missing = health.missing_rights(store)
     if missing:
-        told = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        named = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
         remedy = "archiver migrate --roles, then GRANT archive_writer TO this login"
-        yield Finding("failed", "rights", f"this login may not: {told}", remedy, EXIT_USAGE)
+        yield Finding("failed", "rights", f"this login may not: {named}", remedy, EXIT_USAGE)
     else:
         yield Finding("ok", "rights", "this login may do what a pull does")
     with store.read() as tx:
@@ -124,10 +124,10 @@ def _rights(store: Store) -> Iterator[Finding]:
 
 def _durability(store: Store) -> Iterator[Finding]:
     with store.read() as tx:
-        found = health.risks(tx)
-    for risk in found:
+        risks = health.risks(tx)
+    for risk in risks:
         yield Finding("warning", "durability", *risk)
-    if not found:
+    if not risks:
         yield Finding("ok", "durability", "the database keeps what it has committed, as far as its settings say")
 
 
@@ -141,10 +141,10 @@ def _open_to_all(what: str, paths: Sequence[Path], mode: str) -> Iterator[Findin
 
 def _disk(store: Store) -> Iterator[Finding]:
     store.check_disk()
-    found = store.disk()
-    size, free = found["database_bytes"] or 0, found["disk_free_bytes"]
-    told = f"the database has {size / 2**20:,.0f} MiB"
-    yield Finding("ok", "disk", told if free is None else f"{told}, {free / 2**30:,.1f} GiB are free beside it")
+    disk = store.disk()
+    size, free = disk["database_bytes"] or 0, disk["disk_free_bytes"]
+    text = f"the database has {size / 2**20:,.0f} MiB"
+    yield Finding("ok", "disk", text if free is None else f"{text}, {free / 2**30:,.1f} GiB are free beside it")
 
 
 def _clock(store: Store) -> Iterator[Finding]:
@@ -167,16 +167,16 @@ def _search(store: Store) -> Iterator[Finding]:
 
 
 def _starts(settings: Settings, store: Store) -> Iterator[Finding]:
-    for each in status.moved_starts(store, status.configured(settings.apps)):
-        yield Finding("warning", f"{each.app} ({each.source}): start", each.text, each.remedy)
+    for start in status.moved_starts(store, status.configured(settings.apps)):
+        yield Finding("warning", f"{start.app} ({start.source}): start", start.text, start.remedy)
 
 
 def _app(app: App, settings: Settings, store: Store, stop: Event) -> Iterator[Finding]:
     name = f"{app.name} ({app.source})"
     with connect.session(app, settings, store, stop) as session:
-        found = list(_tried(f"{name}: credentials", lambda: _credentials(session, name)))
-        yield from found
-        if all(each.state == "ok" for each in found):
+        findings = list(_tried(f"{name}: credentials", lambda: _credentials(session, name)))
+        yield from findings
+        if all(finding.state == "ok" for finding in findings):
             yield from _tried(f"{name}: provider", lambda: _provider(session, store, name))
     if app.source == "hourly":
         yield from _tried(f"{name}: hour zone", lambda: _zone(app, store, name))
@@ -235,10 +235,10 @@ def _temporary() -> Iterator[Finding]:
 
 def _attachments(settings: Settings) -> Iterator[Finding]:
     """An empty content is stored and read back: it is a content like any other, and stays."""
-    found = settings.attachments
-    if found is None:
+    section = settings.attachments
+    if section is None:
         return
-    blobs = Blobs(found.store, found.endpoint)
+    blobs = Blobs(section.store, section.endpoint)
     yield from _open_to_all("attachments", [blobs.folder] if blobs.folder else [], "0700")
     digest = hashlib.sha256(b"").hexdigest()
     blobs.save(io.BytesIO(), digest, 0)
@@ -249,13 +249,13 @@ def _attachments(settings: Settings) -> Iterator[Finding]:
 
 
 def _alert(settings: Settings) -> Iterator[Finding]:
-    found = settings.alerts
-    if found is None or found.webhook is None:
+    section = settings.alerts
+    if section is None or section.webhook is None:
         raise ConfigurationError("no webhook is configured", hint="[alerts] webhook_file in the configuration")
-    call(found.webhook.get_secret_value(), alerts.test_message(found.form), connect.way_out(settings))
+    call(section.webhook.get_secret_value(), alerts.test_message(section.form), connect.way_out(settings))
     yield Finding("ok", "alerts", "the webhook took a test; look whether it arrived")
 
 
-def gravest(found: list[Finding]) -> int:
+def gravest(findings: list[Finding]) -> int:
     """The exit code of all of them together."""
-    return worst_exit_code(each.code for each in found)
+    return worst_exit_code(finding.code for finding in findings)

@@ -70,7 +70,7 @@ def temporary_file() -> IO[bytes]:
 
 
 def check_temporary_folder() -> None:
-    """Raise what `temporary_file` would; whoever downloads asks before anything is asked for."""
+    """Raise what `temporary_file` would; downloads check this before the first request."""
     try:
         with temporary_file() as file:
             file.write(b"x")

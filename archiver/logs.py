@@ -1,6 +1,6 @@
 """Log lines for people (text) or machines (json): one fact a line, nothing that steers a terminal, no secret.
 
-Each line has the id of its run: eight characters for the process, and within a pull the number of its row in `runs`.
+A line has the id of its run: eight characters for the process, and within a pull the number of its row in `runs`.
 
 Redaction works on the finished text, tracebacks included, because nobody knows beforehand which exception quotes what.
 Libraries are kept at WARNING whatever the verbosity: below it they print query strings and rows.
@@ -111,21 +111,21 @@ class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         fields = "".join(f" {name}={value}" for name, value in _fields(record))
         line = f"{_time(record)} {record.levelname} {_run.get()} {record.name}: {record.getMessage()}{fields}"
-        # Each line of a traceback is marked, so that no text in it can pass for a line of the log.
+        # Every line of a traceback is marked, so that no text in it can pass for a line of the log.
         return "\n  | ".join(visible(redacted(part)) for part in [line, *_traceback(self, record).splitlines()])
 
 
 class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        told = {str(name): _clean(value) for name, value in _fields(record)}
-        told |= {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
-        told["run"] = _run.get()
-        told["message"] = redacted(record.getMessage())
+        entry = {str(name): _clean(value) for name, value in _fields(record)}
+        entry |= {"time": _time(record), "level": record.levelname.lower(), "logger": record.name}
+        entry["run"] = _run.get()
+        entry["message"] = redacted(record.getMessage())
         if trace := _traceback(self, record):
-            told["traceback"] = redacted(trace)
-        order = {name: told[name] for name in ("time", "level", "logger", "message", "run")}
+            entry["traceback"] = redacted(trace)
+        order = {name: entry[name] for name in ("time", "level", "logger", "message", "run")}
         # The one control character that JSON lets through; it can only lie within a text.
-        return json.dumps(order | told, ensure_ascii=True).replace("\x7f", r"\u007f")
+        return json.dumps(order | entry, ensure_ascii=True).replace("\x7f", r"\u007f")
 
 
 def _time(record: logging.LogRecord) -> str:

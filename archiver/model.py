@@ -135,7 +135,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of records: each one has exactly one of four fates."""
+    """What became of records: every one has exactly one of four fates."""
 
     new: int = 0
     known: int = 0
@@ -235,8 +235,8 @@ class Source(Protocol):
     ) -> Iterator[Step]:
         """Read one window, page by page, to its end or to an error.
 
-        With `resume_ms` the walk begins there, inclusive; give it only where order is trusted. `progress` is told how
-        many bytes have come in where a page takes long, and may raise to end the walk.
+        With `resume_ms` the walk begins there, inclusive; give it only where order is trusted. Where a page takes
+        long, `progress` is called with the number of bytes since its last call; it may raise to end the walk.
         Raises WalkFailed, HourMissing, ProviderUnavailable, QuotaExceeded, CredentialsRefused, Stopped.
         """
 

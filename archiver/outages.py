@@ -1,7 +1,7 @@
 """Whether files fail by their own fault or by their server's, from what those beside them came to. Pure.
 
 A server counts by how its urls begin, as they are written. Only files say something of it that it should have, and that
-did not fail before: thousands of dead ones tell nothing.
+did not fail before: thousands of dead ones prove nothing.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Services:
     @property
     def doubt(self) -> int | None:
         """How many files were taken from anywhere because some server may be down; None: there is no doubt."""
-        failing = max((each.failing for each in self._services.values() if not each.is_down), default=0)
+        failing = max((service.failing for service in self._services.values() if not service.is_down), default=0)
         return failing - _DOUBTFUL if failing >= _DOUBTFUL else None
 
     def _of(self, url: str) -> Fortune:

@@ -28,11 +28,11 @@ class Requeued(NamedTuple):
 def quarantined(store: Store, ids: Sequence[int] = (), *, unresolved: bool = True, most: int = 1000) -> list[Entry]:
     """Records that could not be read. Raises UsageError for an id that is not there."""
     with store.read() as tx:
-        found = quarantine.entries(tx, ids=list(ids) or None, unresolved=unresolved, most=most)
-    missing = set(ids) - {entry.id for entry in found}
+        entries = quarantine.entries(tx, ids=list(ids) or None, unresolved=unresolved, most=most)
+    missing = set(ids) - {entry.id for entry in entries}
     if missing:
         raise UsageError(f"not in quarantine: {', '.join(map(str, sorted(missing)))}", hint="archiver quarantine list")
-    return found
+    return entries
 
 
 Salvage = Callable[[bytes], Iterator[Message]]
@@ -98,18 +98,18 @@ def accept(store: Store, window: Window, reason: str, who: str, *, app: str | No
     """
     accepted, before = 0, False
     with store.write() as tx:
-        for each in status.read(tx):
-            if app not in (None, each.app):
+        for source in status.read(tx):
+            if app not in (None, source.app):
                 continue
-            lost = unclosed.lost(tx, each.key, window)
+            lost = unclosed.lost(tx, source.key, window)
             for lo_ms, hi_ms in lost:
                 if lo_ms < window.lo_ms or hi_ms > window.hi_ms:
                     raise UsageError(f"the range cuts the hole from {lo_ms} to {hi_ms}; give its whole range")
-            before |= unclosed.has_accepted(tx, each.key, window)
-            held = watermarks.lock(tx, each.key)
-            accepted += unclosed.accept(tx, each.key, window, reason=reason, who=who)
-            hours.cut_heads(tx, each.key)
-            watermarks.move(tx, each.key, held)
+            before |= unclosed.has_accepted(tx, source.key, window)
+            held = watermarks.lock(tx, source.key)
+            accepted += unclosed.accept(tx, source.key, window, reason=reason, who=who)
+            hours.cut_heads(tx, source.key)
+            watermarks.move(tx, source.key, held)
         if not accepted and not before:
             raise UsageError("no hole lies in this range", hint="archiver coverage lists them")
     return accepted

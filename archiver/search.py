@@ -33,17 +33,17 @@ def lag(store: Store) -> Lag:
         return indexing.lag(tx)
 
 
-def find(store: Store, text: str, wanted: Filter, most: int | None = None) -> Iterator[Hit]:
+def find(store: Store, text: str, criteria: Filter, most: int | None = None) -> Iterator[Hit]:
     """What holds a text, the latest first, whatever its case, width and unseen characters.
 
     Raises UsageError for a text that nothing could be found by, and for an app that is not in the archive.
     """
     query = terms.query_for(text)
     with store.patient.read() as tx:
-        places = search.find(tx, query, wanted, most)
-        found = search.hits(tx, places[:_HITS_AT_ONCE])
-    yield from found
+        places = search.find(tx, query, criteria, most)
+        hits = search.hits(tx, places[:_HITS_AT_ONCE])
+    yield from hits
     for at in range(_HITS_AT_ONCE, len(places), _HITS_AT_ONCE):
         with store.patient.read() as tx:
-            found = search.hits(tx, places[at : at + _HITS_AT_ONCE])
-        yield from found
+            hits = search.hits(tx, places[at : at + _HITS_AT_ONCE])
+        yield from hits

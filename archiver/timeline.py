@@ -96,12 +96,12 @@ def next_span(span_ms: int, pages: int, longest_ms: int = DAY_MS) -> int:
 
     Grows and shrinks at most fourfold at once, so an idle quarter costs a hundred requests and a burst is cut small.
     """
-    wanted = span_ms * PAGES_AIMED_AT // max(pages, 1)
-    return max(1, min(max(wanted, span_ms // 4), span_ms * 4, longest_ms))
+    aimed_ms = span_ms * PAGES_AIMED_AT // max(pages, 1)
+    return max(1, min(max(aimed_ms, span_ms // 4), span_ms * 4, longest_ms))
 
 
 def cut(from_ms: int, until_ms: int, span_ms: int, most: int) -> list[Window]:
-    """At most `most` windows, each `span_ms` wide or less, that tile `[from_ms, until_ms)` from its start."""
+    """At most `most` windows, `span_ms` wide or less, that tile `[from_ms, until_ms)` from its start."""
     windows: list[Window] = []
     while from_ms < until_ms and len(windows) < most:
         hi_ms = min(from_ms + span_ms, until_ms)

@@ -57,8 +57,8 @@ class Calendar:
 
     def spoken(self, instant: str) -> str:
         """The same for people: date, time and distance, parted by blanks."""
-        told = self.written(instant) or instant
-        clock, distance = (told[:-1], "UTC") if told.endswith("Z") else (told[:-6], told[-6:])
+        text = self.written(instant) or instant
+        clock, distance = (text[:-1], "UTC") if text.endswith("Z") else (text[:-6], text[-6:])
         return f"{clock.replace('T', ' ')} {distance}"
 
     def _begins_ms(self, number: int) -> int:

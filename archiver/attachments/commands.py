@@ -36,8 +36,8 @@ def configured(settings: Settings) -> Attachments:
 
 def open_blobs(settings: Settings) -> Blobs:
     """The store of attachments."""
-    found = configured(settings)
-    return Blobs(found.store, found.endpoint)
+    section = configured(settings)
+    return Blobs(section.store, section.endpoint)
 
 
 def fetch_each(
@@ -94,7 +94,7 @@ def fetch(
     enough: Callable[[], bool] = lambda: False,
 ) -> Outcome | None:
     """Fetch what is due of one app; None where nothing of it was ever archived."""
-    found = configured(settings)
+    section = configured(settings)
     host.check_temporary_folder()
     with store.read() as tx:
         app_id = apps.find_app(tx, session.app.name)
@@ -102,15 +102,15 @@ def fetch(
         return None
     group = f"{session.app.base_url.partition('://')[2]} {session.app.name} chatfiles"
 
-    budget = rate_limit.RateLimiter(store, group, found.rate.count, found.rate.period_ms)
+    budget = rate_limit.RateLimiter(store, group, section.rate.count, section.rate.period_ms)
 
     def take_turn(stop: Event) -> None:
         if wait_s := budget.take():
             stop.wait(wait_s)
 
     adapter = partial(Adapter, connect.way_to(session.app, settings))
-    files = session.connection.files(found, stop, rest=budget.rest, adapter=adapter)
-    options = FetchOptions(workers=found.workers, lease_ms=settings.schedule.lease_ms, limit=limit, enough=enough)
+    files = session.connection.files(section, stop, rest=budget.rest, adapter=adapter)
+    options = FetchOptions(workers=section.workers, lease_ms=settings.schedule.lease_ms, limit=limit, enough=enough)
     return Fetching(store, app_id, blobs, files.fetch, options, stop=stop, take_turn=take_turn).run()
 
 
@@ -123,7 +123,7 @@ def tell(session: AppSession, outcome: Outcome) -> None:
     elif outcome.tried:
         log.info("attachments were fetched", extra={"fields": fields})
     if outcome.foreign:
-        told = "files lie at hosts that are not configured, and are not fetched: archiver status names the hosts"
-        log.warning(told, extra={"fields": {"app": session.app.name, "foreign": outcome.foreign}})
+        problem = "files lie at hosts that are not configured, and are not fetched: archiver status names the hosts"
+        log.warning(problem, extra={"fields": {"app": session.app.name, "foreign": outcome.foreign}})
     if outcome.endangered:
         log.error("attachments will be lost soon: the provider drops them within two days", extra={"fields": fields})

@@ -62,7 +62,7 @@ class Blobs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FetchOptions:
-    """How to fetch: so many at once, each under a lease; at most `limit`; none begun after `enough` says so."""
+    """How to fetch: so many at once, all under leases; at most `limit`; none begun after `enough` says so."""
 
     workers: int = 4
     lease_ms: int = 180 * SECOND_MS
@@ -88,7 +88,7 @@ class Outcome(NamedTuple):
 
 
 class Fetching:
-    """One run over what is due of one app: each attachment is tried once at most, so that a run ends."""
+    """One run over what is due of one app: every attachment is tried once at most, so that a run ends."""
 
     def __init__(
         self,
@@ -145,7 +145,7 @@ class Fetching:
             return claim
 
     def _search(self, tx: Tx) -> Claim | None:
-        """The next one; each look goes once from its beginning to its end."""
+        """The next one; every look goes once from its beginning to its end."""
         down, doubt = self._services.down, self._services.doubt
         while self._looks:
             look = self._looks[0]._replace(unlike=down)
@@ -199,7 +199,7 @@ class Fetching:
         got = self._fetch(claim.pointer, file, held.progress)
         if got.state == "stored":
             problem = _contradiction(claim, got)
-            # A user's program wrote the length: where the answer told its own end and is no page, the file is believed.
+            # A user's program wrote the length: an answer that declared its end, and is no page, is believed before it.
             is_page = got.served_as in _PAGES
             whole = got.framed or self._comes_again(claim, got, held)
             if problem is None or (whole and (not is_page or claim.attempts >= BELIEVED_AFTER)):
@@ -290,9 +290,9 @@ class Difference(NamedTuple):
 
 
 def verify(store: Store, blobs: Blobs, *, sample: int | None, stop: Event) -> Iterator[Difference | None]:
-    """Read contents again and compare them with their rows; None for each one that is as it should be."""
-    found = attachments.contents(store) if sample is None else _sampled(store, sample)
-    for sha256, size in found:
+    """Read contents again and compare them with their rows; None for every one that is as it should be."""
+    contents = attachments.contents(store) if sample is None else _sampled(store, sample)
+    for sha256, size in contents:
         if stop.is_set():
             raise Stopped
         there = blobs.digest(sha256)

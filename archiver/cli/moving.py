@@ -42,7 +42,7 @@ def copy(ctx: click.Context, url: str, *, compare_only: bool) -> int:
         try:
             copying.prepare(source, target)
             if not compare_only:
-                copying.copy(source, target, stop=stop, told=_Told())
+                copying.copy(source, target, stop=stop, on_batch=_Told())
             found = copying.compare(source, target)
         finally:
             target.dispose()

@@ -1,4 +1,4 @@
-"""From a file and an environment to settings, or to every problem at once; each names its key and the remedy."""
+"""From a file and an environment to settings, or to every problem at once; a problem names its key and the remedy."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class _Draft:
             if section not in _SECTIONS:
                 self.wrong((section,), _nearest(section, ""))
             elif section == "apps" and not (isinstance(value, list) and all(isinstance(app, dict) for app in value)):
-                self.wrong((section,), "is not a list of tables; begin each app with [[apps]]")
+                self.wrong((section,), "is not a list of tables; begin every app with [[apps]]")
             elif section != "apps" and not isinstance(value, dict):
                 self.wrong((section,), f"is not a table; begin it with [{section}]")
             else:
@@ -115,13 +115,13 @@ class _Draft:
                 self.wrong(("apps", index, key), f'does not apply to source = "{source}"; remove it')
         self.secret(index, given)
         defaults = _BY_SOURCE["hourly" if source == "hourly" else "cursor"]
-        found = self.read(App, ("apps", index), {**defaults, **given})
-        if found and found.base_url.startswith("http://") and found.allow_plain_http:
+        app = self.read(App, ("apps", index), {**defaults, **given})
+        if app and app.base_url.startswith("http://") and app.allow_plain_http:
             self.warnings.append(f"{_key(('apps', index, 'base_url'))}: credentials and messages go there unencrypted")
-        return found
+        return app
 
     def secret(self, index: int, given: dict[str, Any]) -> None:
-        """Settle where the client secret comes from: the environment before the file, one place in each."""
+        """Settle where the client secret comes from: the environment before the file, one place in either."""
         inline, file = (("apps", index, key) for key in ("client_secret", "client_secret_file"))
         if "client_secret" in given and "client_secret_file" in given:
             if (inline in self.origins) == (file in self.origins):
@@ -182,17 +182,17 @@ class _Draft:
         return self.read(Alerts, ("alerts",), given)
 
     def canary(self, given: Mapping[str, Any], apps: list[App | None]) -> Canary | None:
-        found = self.read(Canary, ("canary",), given)
-        if found is None:
+        canary = self.read(Canary, ("canary",), given)
+        if canary is None:
             return None
-        if not (found.user or found.group):
+        if not (canary.user or canary.group):
             self.wrong(("canary",), "has no target; write user or group, and make it an account of your own")
         names = {app.name for app in apps if app} | {app.app for app in apps if app}
-        if found.app is not None and found.app not in names:
-            self.wrong(("canary", "app"), f"no app named {found.app!r} is configured")
-        if found.app is None and len({app.name for app in apps if app}) > 1:
+        if canary.app is not None and canary.app not in names:
+            self.wrong(("canary", "app"), f"no app named {canary.app!r} is configured")
+        if canary.app is None and len({app.name for app in apps if app}) > 1:
             self.wrong(("canary", "app"), "is missing; several apps are configured, name one")
-        return found
+        return canary
 
     def secret_from(self, path: _Path, name: object) -> str:
         """The text of a secret file. A problem is noted, and answered with a stand-in, so that it is reported once."""
@@ -300,7 +300,8 @@ def _read_file(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
 def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Settings:
     """Read the file and lay the environment over it. Raises ConfigurationError with every problem at once.
 
-    `offline`: for what reads the database alone, so that whoever may not read the client's secret can run it.
+    `offline`: for commands that only read the database, so that accounts without access to the client's secret can
+    run them.
     """
     draft = _Draft(_read_file(path, environ), path.parent, offline=offline)
     draft.overlay(environ)

@@ -1,4 +1,4 @@
-"""The settings, section by section; each field is checked on its own and against those above it.
+"""The settings, section by section; a field is checked on its own and against those above it.
 
 Keys lose their unit in TOML and gain it in Python (`settle` there, `settle_ms` here), so that no number is read in the
 wrong one.
@@ -107,7 +107,7 @@ class Metrics(Section):
 
 
 class Alerts(Section):
-    """Whom the program tells by itself. The addresses are secrets: whoever knows one can write there."""
+    """Where the program sends alerts. The addresses are secrets: anybody who knows one can post there."""
 
     webhook: Annotated[SecretStr | None, PlainValidator(values.secret_url)] = None
     form: Literal["json", "dingtalk", "wecom", "feishu"] = "json"
@@ -234,19 +234,19 @@ class Settings(BaseModel):
 
 def describe(settings: Settings) -> dict[str, Any]:
     """Everything that was understood, in the words of the file, secrets as `***`."""
-    told: dict[str, Any] = {
+    description: dict[str, Any] = {
         "database": {"url": settings.database.safe_url},
-        "schedule": _told(settings.schedule),
-        "http": _told(settings.http),
-        "apps": [_told(app) for app in settings.apps],
+        "schedule": _described(settings.schedule),
+        "http": _described(settings.http),
+        "apps": [_described(app) for app in settings.apps],
     }
     for name in ("attachments", "metrics", "alerts", "canary"):
         if section := getattr(settings, name):
-            told[name] = _told(section)
-    return told
+            description[name] = _described(section)
+    return description
 
 
-def _told(section: Section) -> dict[str, Any]:
+def _described(section: Section) -> dict[str, Any]:
     return {
         field.alias or name: _value_text(field.alias or name, getattr(section, name))
         for name, field in type(section).model_fields.items()

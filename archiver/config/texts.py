@@ -69,10 +69,10 @@ def strange(text: str, problem: str) -> str:
     """The sign in the line that a decoder's `problem` names which people take for another one; "" where none is."""
     named = re.search(r"at line ([0-9]+)", problem)
     line = text.split("\n")[int(named[1]) - 1] if named else ""
-    if (found := _NOT_TOML.search(re.sub(r"\"[^\"]*\"|'[^']*'", "", line))) is None:
+    if (sign := _NOT_TOML.search(re.sub(r"\"[^\"]*\"|'[^']*'", "", line))) is None:
         return ""
-    name = unicodedata.name(found[0], "a control character").lower()
-    return f"; that line holds U+{ord(found[0]):04X}, {name}: write it as the ASCII sign, or leave it out"
+    name = unicodedata.name(sign[0], "a control character").lower()
+    return f"; that line holds U+{ord(sign[0]):04X}, {name}: write it as the ASCII sign, or leave it out"
 
 
 def is_empty(secret: str) -> bool:

@@ -202,13 +202,13 @@ def proxy(value: object) -> SecretStr | None:
         return None
     text = value.get_secret_value() if isinstance(value, SecretStr) else value
     form = r"http://([^\s:/?#@]+(:[^\s/?#@]*)?@)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})/?"
-    found = re.fullmatch(form, text) if isinstance(text, str) and text.isascii() else None
-    if found is None or not 0 < int(found[4]) < 65536:
+    match = re.fullmatch(form, text) if isinstance(text, str) and text.isascii() else None
+    if match is None or not 0 < int(match[4]) < 65536:
         raise ValueError(
             "is not the address of a proxy; write http://proxy.example.com:3128, or with user:password@ before the"
             " name, in which @ : / ? # % are %40 %3A %2F %3F %23 %25"
         )
-    return SecretStr(found[0].rstrip("/"))
+    return SecretStr(match[0].rstrip("/"))
 
 
 def path_prefix(value: str) -> str:

@@ -1,7 +1,7 @@
 """HTTP as the archive needs it: one base URL, a deadline to the last byte, bounded answers, retries, the rate budget.
 
-Redirects, cookies, proxies and .netrc are left out on purpose: each of them carries credentials to somebody else, so
-requests' adapter is used without its session. Errors tell host and path only; a query may hold what must not be logged.
+Redirects, cookies, proxies and .netrc are left out on purpose: all of them carry credentials to somebody else, so
+requests' adapter is used without its session. Errors name host and path only; a query may hold what must not be logged.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _haste: ContextVar[bool] = ContextVar("haste", default=False)
 def haste(hasty: bool = True) -> Iterator[None]:
     """Within the block, here and in threads of its context, no failing request is repeated for longer than a moment.
 
-    For what may fail by its own fault: patience is for a service that may come back, and is not spent on each record.
+    For what may fail by its own fault: patience is for a service that may come back, and is not spent on every record.
     """
     before = _haste.set(hasty)
     try:
@@ -82,8 +82,8 @@ class Options(TypedDict, total=False):
 class Client:
     """Speaks with one base URL; may be used from several threads at once.
 
-    `take_turn` waits for the shared rate budget before each physical request; `rest` is told for how many seconds an
-    answer asks to be left alone; `heard` is told each status, or "error".
+    `take_turn` waits for the shared rate budget before every physical request. `rest` receives the seconds for which an
+    answer asks to be left alone; `heard` receives every status, or "error".
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Client:
         self._verify, self._clock = verify, clock
         self._way = way
         self._adapter = Adapter(way)
-        # One for all calls: each is a circle of objects, which only the garbage collector takes away.
+        # One for all calls: it is a circle of objects, which only the garbage collector takes away.
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(RetryableError),
             wait=self._wait,
@@ -138,11 +138,11 @@ class Client:
         if call.once:
             return self._once(call, read_answer)
         try:
-            found: T = self._retrying(self._attempt, call, read_answer)
+            result: T = self._retrying(self._attempt, call, read_answer)
         except RetryableError as error:
             given_up = error.given_up()
         else:
-            return found
+            return result
         raise given_up from None
 
     def _prepared(self, method: str, path: str, options: Options) -> _Call:

@@ -1,6 +1,6 @@
 """A file behind a signed link, to a temporary file of the caller's.
 
-Whoever has a signed link can read the file: it is a credential, so its text is in no log, no error and no repr. The
+A signed link is a credential, since its bearer can read the file; so its text is in no log, no error and no repr. The
 storage host is somebody else: it gets nothing but the link, and its redirects are not followed.
 """
 
@@ -22,7 +22,7 @@ from archiver.errors import AnswerUnusable, ProviderUnavailable, RequestRefused,
 from archiver.http.wire import FAILURES, Adapter, Broken, Deadline, permanent, reason
 
 Progress = Callable[[int], None]
-"""Told how many bytes were worked through since it was told last; may raise to put an end to it."""
+"""Receives the number of bytes processed since its last call; may raise to end the work."""
 
 _PIECE = 1 << 16
 _ERROR_BYTES = _LINK_CHARS = 1 << 13
@@ -45,15 +45,15 @@ class SignedLink:
     url: str = field(repr=False)
 
     def __post_init__(self) -> None:
-        found = _LINK.fullmatch(self.url) if len(self.url) <= _LINK_CHARS else None
-        if found is None or not 0 < int(found["port"] or 1) < 65536:
+        match = _LINK.fullmatch(self.url) if len(self.url) <= _LINK_CHARS else None
+        if match is None or not 0 < int(match["port"] or 1) < 65536:
             raise AnswerUnusable("the link to the file is no plain http or https address")
 
     @property
     def host(self) -> str:
-        """What may be told of it."""
-        found = _LINK.fullmatch(self.url)
-        return found["host"] if found else ""
+        """The part that may be logged."""
+        match = _LINK.fullmatch(self.url)
+        return match["host"] if match else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class DownloadLimits:
 
 @dataclass(frozen=True, slots=True)
 class Downloaded:
-    """What came: `framed` says whether the answer told where its end is, so that one cut short was noticed."""
+    """What came: `framed`: the answer declared its end, so that one cut short was noticed."""
 
     size: int
     sha256: str
@@ -79,7 +79,7 @@ class Downloaded:
 class _Pace(Deadline):
     """A deadline that begins anew as long as enough has come since it began."""
 
-    told = "hardly anything came for"
+    problem = "hardly anything came for"
 
     def __init__(self, seconds: float) -> None:
         super().__init__(seconds)
@@ -120,7 +120,7 @@ def keep(
     pieces: Pieces, into: IO[bytes], limits: DownloadLimits, *, stop: threading.Event, progress: Progress
 ) -> Downloaded:
     """Write what arrives to `into`, within its limits."""
-    whole, size, told = hashlib.sha256(), 0, 0
+    whole, size, reported = hashlib.sha256(), 0, 0
     with closing(pieces.fetch()) as arriving:
         for piece in arriving:
             size += len(piece)
@@ -130,9 +130,9 @@ def keep(
             _kept(into.write, piece)
             if stop.is_set():
                 raise Stopped
-            if size - told >= limits.progress_bytes:
-                progress(size - told)
-                told = size
+            if size - reported >= limits.progress_bytes:
+                progress(size - reported)
+                reported = size
                 pieces.pace.moved()
     _kept(into.flush)
     return Downloaded(size, whole.hexdigest(), pieces.framed)
@@ -200,10 +200,10 @@ class Pieces:
         status = response.status_code
         body = b"" if status < 400 else response.raw.read(_ERROR_BYTES, decode_content=False)
         code = re.search(rb"<Code>([A-Za-z]{1,64})</Code>", body)
-        told = f"{self.link.host} answered {status}{f' ({code[1].decode()})' if code else ''}"
+        problem = f"{self.link.host} answered {status}{f' ({code[1].decode()})' if code else ''}"
         if 300 <= status < 400:
-            raise RequestRefused(f"{told}: a redirected file is not fetched", status=status)
-        raise ProviderUnavailable(told)
+            raise RequestRefused(f"{problem}: a redirected file is not fetched", status=status)
+        raise ProviderUnavailable(problem)
 
 
 def _too_large(link: SignedLink, limits: DownloadLimits) -> WalkFailed:

@@ -42,8 +42,8 @@ def is_public(text: str) -> bool:
 
 
 def resolve(host: str, port: int) -> Sequence[str]:
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(each[4][0]) for each in found))
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in infos))
 
 
 def public_adapter(resolve: Resolve = resolve, is_public: Callable[[str], bool] = is_public) -> Adapter:

@@ -53,26 +53,28 @@ class RetryableError(ProviderUnavailable):
 def envelope(answer: Answer) -> dict[str, Any]:
     """The JSON object of an answer, read as UTF-8 whatever charset it claims; AnswerUnusable if there is none."""
     try:
-        found = json.loads(answer.body.decode("utf-8"))
+        content = json.loads(answer.body.decode("utf-8"))
     except (ValueError, RecursionError):
         raise AnswerUnusable(f"{answer.where}: the answer is not whole JSON") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise AnswerUnusable(f"{answer.where}: the answer is not a JSON object")
-    return found
+    return content
 
 
 def refusal(answer: Answer) -> Exception:
     """What an unexpected status means."""
     code = error_code(answer.body)
-    told = f"{answer.where} answered {answer.status}{f' ({code})' if code else ''}"
+    problem = f"{answer.where} answered {answer.status}{f' ({code})' if code else ''}"
     if answer.status == 429 and code == "resource_limited":
-        return QuotaExceeded(f"{told}: the quota of the plan is used up", hint="waiting does not help; raise the plan")
+        return QuotaExceeded(
+            f"{problem}: the quota of the plan is used up", hint="waiting does not help; raise the plan"
+        )
     if answer.status in (408, 425, 429) or answer.status >= 500:
-        return RetryableError(told, retry_after_s=retry_after_s(answer), unsent=answer.status in (425, 429))
+        return RetryableError(problem, retry_after_s=retry_after_s(answer), unsent=answer.status in (425, 429))
     if answer.status < 300:
-        return AnswerUnusable(told)
+        return AnswerUnusable(problem)
     hint = "redirects are not followed; is base_url right?" if answer.status < 400 else None
-    return RequestRefused(told, status=answer.status, code=code, hint=hint)
+    return RequestRefused(problem, status=answer.status, code=code, hint=hint)
 
 
 def error_code(body: bytes) -> str:
@@ -80,10 +82,10 @@ def error_code(body: bytes) -> str:
     if len(body) > _ERROR_BYTES:
         return ""
     try:
-        found = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
         return ""
-    code = found.get("error") if isinstance(found, dict) else None
+    code = content.get("error") if isinstance(content, dict) else None
     return code if isinstance(code, str) and re.fullmatch(r"[a-z0-9_]{1,64}", code) else ""
 
 
@@ -105,8 +107,8 @@ def asks_for_rest(answer: Answer) -> float | None:
 
 def http_date_ms(text: str) -> int | None:
     try:
-        found = parsedate_to_datetime(text)
+        moment = parsedate_to_datetime(text)
         # One without a zone is meant as GMT like all others, and must not be read as the time of this machine.
-        return int((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+        return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None

@@ -29,7 +29,7 @@ _ERROR_BYTES = 1 << 13
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What came. 200: the file, whose end was told if `framed`; else the status, and what is known of the reason.
+    """What came. 200: the file, whose end was declared if `framed`; else the status, and what is known of the reason.
 
     `location` is where a redirect points, as it stands there; `code` the `error` of the provider's envelope.
     """

@@ -46,8 +46,8 @@ def call(url: str, payload: object | None = None, way: Way = DIRECT) -> None:
 def _refusal(body: bytes) -> int:
     """Chat services answer 200 to what they refuse, with a number inside."""
     try:
-        told: Any = json.loads(body)
+        answer: Any = json.loads(body)
     except (ValueError, RecursionError):
         return 0
-    codes = [told.get(name) for name in ("errcode", "code", "StatusCode")] if isinstance(told, dict) else []
+    codes = [answer.get(name) for name in ("errcode", "code", "StatusCode")] if isinstance(answer, dict) else []
     return next((code for code in codes if isinstance(code, int) and code not in (0, 200)), 0)

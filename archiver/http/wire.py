@@ -44,7 +44,7 @@ class NotPrivate(Broken):
 
 
 class _Watch:
-    """Ends the requests whose time is up, in one thread for all: one for each would wait for its turn every time."""
+    """Ends the requests whose time is up, in one thread: as many threads would wait for their turn every time."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -74,7 +74,7 @@ class _Watch:
                 self._changed.wait(min(self._wakes_at - now, threading.TIMEOUT_MAX))
 
     def _expire(self, now: float) -> None:
-        for late in [each for each, at in self._due.items() if at <= now]:
+        for late in [deadline for deadline, due_at in self._due.items() if due_at <= now]:
             self._due[late] = now + late.seconds
             if late.expire():
                 self._due.pop(late, None)
@@ -83,12 +83,12 @@ class _Watch:
 class Deadline:
     """Ends a request when its time is up, whatever phase it is in.
 
-    requests bounds each read, never their sum: a server that sends a byte of a header every few seconds holds it for
+    requests bounds single reads, never their sum: a server that sends a byte of a header every few seconds holds it for
     ever. So a watch shuts the connection down, by a descriptor of its own, since TLS takes the first one over.
     """
 
     at_work = threading.local()
-    told = "not finished within"
+    problem = "not finished within"
     _watch = _Watch()
 
     def __init__(self, seconds: float) -> None:
@@ -109,7 +109,7 @@ class Deadline:
         for twin in twins:
             twin.close()
         if over:  # even without an error: headers that end early look like an answer without a body
-            raise Broken(f"{self.told} {self.seconds:g} s")
+            raise Broken(f"{self.problem} {self.seconds:g} s")
 
     @classmethod
     def watch_this(cls, connection: socket.socket | None) -> None:
@@ -136,7 +136,7 @@ def _shut(connection: socket.socket) -> None:
 
 
 class _WatchedConnection(HTTPConnection):
-    """New or taken from the pool: each request puts its connection under the deadline at work in this thread."""
+    """New or taken from the pool: every request puts its connection under the deadline at work in this thread."""
 
     def _new_conn(self) -> socket.socket:
         connection = super()._new_conn()
@@ -318,15 +318,15 @@ def permanent(where: str, error: BaseException) -> UsageError | None:
 
 
 _REMEDIES = {
-    10: "it has expired, by this machine's clock: whoever runs the service has to renew it",
+    10: "it has expired, by this machine's clock: its operator has to renew it",
     62: "it is another host's: check base_url",
     64: "it is another host's: check base_url",
 }
 
 
 def certificate_problem(error: BaseException) -> ssl.SSLCertVerificationError | None:
-    found = (cause for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError))
-    return next(found, None)
+    problems = (cause for cause in _causes(error) if isinstance(cause, ssl.SSLCertVerificationError))
+    return next(problems, None)
 
 
 def is_unsent(error: BaseException) -> bool:

@@ -91,7 +91,7 @@ def pull(
 
 
 class _ProgressRelay:
-    """Passes on how a pull goes, and takes each page for progress."""
+    """Passes on how a pull goes, and counts every page as progress."""
 
     def __init__(self, idle: IdleTimeout, watcher: PullProgress) -> None:
         self._idle, self._watcher = idle, watcher
@@ -129,11 +129,11 @@ def tell(app: App, outcome: Outcome) -> None:
 
 def plan_backfill(settings: Settings, store: Store, name: str | None, from_ms: int, to_ms: int | None) -> bool:
     """Remember how far back the chosen apps' archives shall go; False when all of them reach back that far already."""
-    wanted = False
+    goes_further = False
     for app in connect.chosen(settings, name):
         with store.write() as tx:
-            wanted |= plan.want_backfill(tx, _registered(tx, app), from_ms, to_ms)
-    return wanted
+            goes_further |= plan.want_backfill(tx, _registered(tx, app), from_ms, to_ms)
+    return goes_further
 
 
 def audit_each(settings: Settings, store: Store, name: str | None, window: Window, *, stop: Event) -> int:

@@ -21,10 +21,10 @@ from archiver.timeline import cut, cut_back, cut_hours, hour_floor, next_span
 def with_looks(source: Source) -> tuple[Pass, ...]:
     """The passes of a source. Hours always have an early one.
 
-    An hour's messages may lie in any file that came until its lag was over, so each of these must have been looked at
+    An hour's messages may lie in any file that came until its lag was over, so all of these must have been looked at
     once before the hour can close, whether or not an early look was asked for as an insurance.
     """
-    if source.hour_offset_ms is None or any(each.number == 0 for each in source.passes):
+    if source.hour_offset_ms is None or any(a_pass.number == 0 for a_pass in source.passes):
         return source.passes
     return (Pass(0, HOUR_MS), *source.passes)
 
@@ -39,20 +39,20 @@ def plan(
     ahead: int,
     further: bool = False,
 ) -> None:
-    """Add what is wanted and not planned yet, at most `ahead` windows of each kind before they are claimed.
+    """Add what is due and not planned yet, at most `ahead` windows of a kind before they are claimed.
 
     `further`: some more, as those that are planned fail. Hours are what they are; other windows would cut time up.
     """
-    due_ms = {(each.number, each.cause): each.due_ms for each in targets}
+    due_ms = {(target.number, target.cause): target.due_ms for target in targets}
     more = (_FAILED_HOURS if setup.hour_offset_ms is not None else _FURTHER) * further
     state = _PlanState(tx, key, remembered.origin_ms, setup, ahead + more)
-    pass_of = {each.number: each for each in setup.passes}
+    pass_of = {a_pass.number: a_pass for a_pass in setup.passes}
     if (1, LIVE) in due_ms:
         due_of = {number: state.floor(due_ms[number, LIVE]) for number in pass_of}
         state.add(1, pass_of[1].lag_ms, state.planned_until(1), due_of[1], _first_ms(ahead))
         if 0 in pass_of:
             _plan_early(state, pass_of[0], pass_of[1], due_of)
-        _plan_audits(state, [each for each in setup.passes if each.number > 1], due_of)
+        _plan_audits(state, [a_pass for a_pass in setup.passes if a_pass.number > 1], due_of)
     if (1, BACKFILL) in due_ms and remembered.backfill_from_ms is not None:
         _plan_back(tx, key, pass_of[1], remembered.origin_ms, remembered.backfill_from_ms, ahead)
 
@@ -64,7 +64,7 @@ def _first_ms(ahead: int) -> int:
 
 _FAILED_HOURS, _FAILED, _FURTHER = 48, 8, 4
 """So many windows may fail while others are planned: some bad ones must not keep the good ones out of the plan, and a
-provider that is down must not cut the time into a window for each pull."""
+provider that is down must not cut the time into as many windows as there are pulls."""
 
 
 def _room(tx: Tx, key: SourceKey, number: int, cause: str, ahead: int, *, hourly: bool) -> int:
@@ -98,7 +98,7 @@ class _PlanState(NamedTuple):
             walked = windows.last_walked(self.tx, self.key, number, LIVE)
             span_ms = max(narrowest_ms, first_ms if walked is None else next_span(*walked))
             cuts = cut(from_ms, until_ms, span_ms, room)
-            ranges = [each for each in cuts if each.hi_ms - each.lo_ms >= narrowest_ms]
+            ranges = [window for window in cuts if window.hi_ms - window.lo_ms >= narrowest_ms]
         windows.plan(self.tx, self.key, number, LIVE, lag_ms, ranges)
         return ranges[-1].hi_ms if ranges else from_ms
 
@@ -138,7 +138,7 @@ def _plan_audits(state: _PlanState, audits: list[Pass], due_of: dict[int, int]) 
     """
     bound_ms = state.planned_until(1)
     covered_ms, all_covered = _looked_at_longer(state, audits), True
-    for audit in sorted(audits, key=lambda each: -each.lag_ms):
+    for audit in sorted(audits, key=lambda audit: -audit.lag_ms):
         from_ms = state.skip(audit.number, audit.lag_ms, covered_ms)
         if not all_covered:
             continue  # a longer audit has still to be planned here

@@ -1,6 +1,6 @@
 """Lets the next pages of a walk arrive while the last ones are stored, and stores together what has arrived together.
 
-A transaction costs the same for one page as for four, and SQLite writes each index page once in it instead of four
+A transaction costs the same for one page as for four, and SQLite writes an index page once in it instead of four
 times. When the provider is the slower one, every page is still stored as soon as it is there.
 """
 
@@ -20,7 +20,7 @@ included; but one page may always wait."""
 
 @contextmanager
 def batches(steps: Iterator[Step], most: int) -> Iterator[Iterator[list[Step]]]:
-    """The steps of a walk in their order, each time those that have arrived; an error comes behind what came before it.
+    """The steps of a walk in order, always those that have arrived; an error comes after what came before it.
 
     The walk goes on in a thread of its own, which has ended with the block. No more than `most` steps lie around at
     once, what is being stored included.
@@ -61,7 +61,7 @@ class _Shelf:
                 self._changed.notify_all()
 
     def _put(self, step: Step) -> bool:
-        """Lay a step down and wait until there is room for the next; False when no more are wanted."""
+        """Lay a step down and wait until there is room for the next; False when the walk shall end."""
         with self._changed:
             self._arrived.append((step, step.page.size))
             self._changed.notify_all()

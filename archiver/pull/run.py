@@ -1,4 +1,4 @@
-"""Pulls what is due: plan windows, claim them one by one, walk each, commit each page.
+"""Pulls what is due: plan windows, claim them one by one, walk them, commit every page.
 
 What has arrived is one transaction: rows, fates, the window's progress and, with its last page, the watermark.
 Whatever fails rolls back whole and is claimed again; the database is the only state. What is due is fixed by the
@@ -54,7 +54,7 @@ _FOR_EVER_MS = 2**62
 
 
 class PullProgress(Protocol):
-    """Is told how a pull goes on; the progress bar is one."""
+    """Receives the progress of a pull; the progress bar is one."""
 
     def begun(self, complete_until_ms: int, due_ms: int) -> None: ...
 

@@ -160,7 +160,7 @@ class Setback:
         return enough and blame.hour_is_to_blame(tx, self.claim, missing=missing)
 
     def _get_stuck(self, held: Held, error: ArchiverError) -> None:
-        """Nobody waits for an audit's look, so it is missed; what moves the watermark is tried again, each hour."""
+        """Nobody waits for an audit's look, so it is missed; what moves the watermark is tried again every hour."""
         claim, source = self.claim, self.context.source
         if claim.number != 1:
             self._end(held, str(error))

@@ -31,7 +31,7 @@ from archiver.store.windows import Claim
 FAILURES_IN_A_ROW, _DOUBTFUL = 6, 3
 """So many windows that fail one after the other, and the pull ends; the next one tries again.
 
-From the first half on each second one is taken from the far end of what is planned: those that cannot be had lie side
+From the first half on every second one is taken from the far end of what is planned: those that cannot be had lie side
 by side, as where a store has dropped its oldest files, and one that can proves that the provider is well.
 """
 
@@ -141,7 +141,7 @@ class Workers:
     def _take(self, ended: int) -> WindowWalker | None:
         """Claim a window, unless it is known that there is none.
 
-        Workers take turns, as they would in the database, where each would wait on a connection of its own.
+        Workers take turns, as they would in the database, where all would wait on connections of their own.
         """
         with self._claims:
             if self._is_over() or self._nothing_since == ended:
@@ -202,4 +202,4 @@ class Tried:
 
 
 def _is_within(window: Window, ranges: Iterable[Window]) -> bool:
-    return any(each.lo_ms <= window.lo_ms < each.hi_ms for each in ranges)
+    return any(lo_ms <= window.lo_ms < hi_ms for lo_ms, hi_ms in ranges)

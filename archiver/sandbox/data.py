@@ -1,4 +1,4 @@
-"""Seeded records that look like real traffic: conversations, every kind of body, ties, odd but legal shapes."""
+"""Seeded records that look like real traffic: conversations, every kind of body, ties, unusual but legal shapes."""
 
 from __future__ import annotations
 

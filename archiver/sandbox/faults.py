@@ -68,7 +68,7 @@ class Faults:
 
     # Time.
     clock_offset_ms: Annotated[int, "what the server tells about its time is off by so much"] = 0
-    clock_jitter_ms: Annotated[int, "each answer's clock is off by up to so much, either way"] = 0
+    clock_jitter_ms: Annotated[int, "every answer's clock is off by up to so much, either way"] = 0
     day_ahead: Annotated[Rate, "one answer's clock is a day ahead"] = 0.0
     timestamp_missing: Annotated[bool, "envelopes lack `timestamp` and `duration`"] = False
     date_missing: Annotated[bool, "answers lack the Date header"] = False
@@ -98,7 +98,7 @@ class Faults:
     loop_cursor: Annotated[Rate, "a page hands out the cursor it was asked with"] = 0.0
     outside_rows: Annotated[Rate, "a page holds rows that the query did not ask for"] = 0.0
     lost_rows: Annotated[Rate, "a page leaves one row out, without a sign"] = 0.0
-    order_ignored: Annotated[bool, "rows come in no order, each one once"] = False
+    order_ignored: Annotated[bool, "rows come in no order, every one once"] = False
     always_descending: Annotated[bool, "rows come newest first, whatever was asked"] = False
     limit_ignored: Annotated[int, "rows on a page, whatever limit was asked; 0: as asked"] = 0
     truncate_after: Annotated[int, "a query ends after so many rows, without a cursor; 0: never"] = 0
@@ -208,7 +208,7 @@ class Dice:
         self._seen = self._hits = 0
 
     def count(self, faults: Faults, path: str) -> None:
-        """One more request; called once for each, before anything is drawn for it."""
+        """One more request; called once a request, before anything is drawn for it."""
         with self._lock:
             self._seen += faults.only in path
 

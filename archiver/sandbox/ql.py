@@ -1,7 +1,7 @@
 """The query language of the listing, as far as messages need it, and the slice that a query reads.
 
 A query reads one slice of one index: the timestamps between two bounds in one direction or, without any word about
-timestamps, all records in the order they were ingested. A cursor belongs to a slice, told by its hash.
+timestamps, all records in the order they were ingested. A cursor belongs to a slice, identified by its hash.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class QueryParse(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What a query reads. The bounds are a (value, inclusive) pair each, or None."""
+    """What a query reads. A bound is a (value, inclusive) pair, or None."""
 
     index: str = "uuid"
     descending: bool = False
@@ -116,9 +116,9 @@ class _Parser:
         return self.tokens[self.at].group().strip() if self.at < len(self.tokens) else ""
 
     def take(self, word: str) -> bool:
-        found = self.peek() == word
-        self.at += found
-        return found
+        is_next = self.peek() == word
+        self.at += is_next
+        return is_next
 
     def expect(self, word: str) -> None:
         if not self.take(word):

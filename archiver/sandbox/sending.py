@@ -41,8 +41,8 @@ def send_2014(service: Service, request: Request) -> Answer:
     if refused:
         return refused
     ids = {str(target): _deliver(service, kind, str(target), body, asked) for target in targets}
-    wanted = request.query.get("useMsgId") == "true"
-    return _sent(service, request, ids if wanted else dict.fromkeys(ids, "success"))
+    with_ids = request.query.get("useMsgId") == "true"
+    return _sent(service, request, ids if with_ids else dict.fromkeys(ids, "success"))
 
 
 def send_now(service: Service, request: Request, kind: str) -> Answer:

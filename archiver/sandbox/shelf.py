@@ -148,16 +148,16 @@ class Shelf:
         with self.lock:
             self.by_time.remove(row)
             self.by_uuid.remove(row)
-            for found in _FILE.findall(row.raw):
-                self.files.pop(found.decode(), None)
+            for uuid in _FILE.findall(row.raw):
+                self.files.pop(uuid.decode(), None)
 
     def serial(self) -> int:
         """A number that no other message has."""
         return next(self._serials)
 
     def _find_files(self, row: Stored) -> None:
-        for found in _FILE.findall(row.raw):
-            self.files[found.decode()] = row.timestamp_ms
+        for uuid in _FILE.findall(row.raw):
+            self.files[uuid.decode()] = row.timestamp_ms
 
     def all(self) -> list[Stored]:
         with self.lock:

@@ -66,8 +66,8 @@ def give_token(service: Service, request: Request) -> Answer:
     if isinstance(ttl, int) and ttl >= 0:
         seconds = min(seconds, ttl or _NEVER)
     token = service.tokens.give(service.true_ms() + seconds * 1000)
-    told = {"access_token": token, "expires_in": int(min(seconds, _NEVER)), "application": service.application}
-    return Answer(200, render(told))
+    body = {"access_token": token, "expires_in": int(min(seconds, _NEVER)), "application": service.application}
+    return Answer(200, render(body))
 
 
 def _problem(service: Service, asked: dict[str, Any]) -> tuple[str, str] | None:

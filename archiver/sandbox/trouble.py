@@ -19,7 +19,7 @@ _WIRE = {"cut_body": "cut", "cut_unframed": "unframed", "drip": "drip", "silent_
 
 
 class Recent:
-    """Says who asks too often: at most `most` requests within a span, each by itself."""
+    """Says who asks too often: at most `most` requests of one of them within a span."""
 
     def __init__(self) -> None:
         self._times: dict[str, deque[int]] = {}
@@ -104,7 +104,7 @@ def spoil(service: Service, request: Request, answer: Answer) -> None:
 
 
 def bomb(service: Service) -> bytes:
-    """Spaces without end, a thousandth of their size: legal JSON whitespace, one gzip member for each MiB."""
+    """Spaces without end, a thousandth of their size: legal JSON whitespace, one gzip member per MiB."""
     return gzip.compress(b" " * (1 << 20)) * service.faults.bomb_mb
 
 

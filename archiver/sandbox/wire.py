@@ -68,7 +68,7 @@ class Answer:
 
 
 class Listener(socketserver.ThreadingTCPServer):
-    """One listening socket, with a thread for each connection."""
+    """One listening socket, with a thread per connection."""
 
     allow_reuse_address = True
     daemon_threads = False

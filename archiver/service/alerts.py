@@ -1,7 +1,7 @@
-"""What is wrong, in one line each, and who has been told: the program's own alarms. Figures only, never chat text.
+"""The program's own alerts: what is wrong, a line per finding, and what was sent. Figures only, never chat text.
 
-Their names are those of the Prometheus rules, so that both ways lead to the same page of the manual. What has been told
-lies in the database: several processes tell it once, and a restart does not tell it again.
+Their names are those of the Prometheus rules, so that both ways lead to the same page of the manual. What has been sent
+is in the database: several processes send it once, and a restart does not send it again.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ def findings(
     entries: Sequence[SourceReport], disk: Mapping[str, int | None], *, overdue_ms: int, files: bool
 ) -> list[Finding]:
     """What is wrong with the configured sources. `files`: attachments are fetched, so they may be lost."""
-    found = [each for entry in entries if entry.configured for each in _of(entry, overdue_ms / 1000, files=files)]
+    wrong = [finding for entry in entries if entry.configured for finding in _of(entry, overdue_ms / 1000, files=files)]
     free, size = disk.get("disk_free_bytes"), disk.get("disk_size_bytes")
     if free is not None and size and free < size * _DISK:
         text = f"{free // 2**20} MiB are free on the disk of the database"
-        found.append(Finding("ArchiverDiskNearlyFull", "", "", "critical", text))
-    return found
+        wrong.append(Finding("ArchiverDiskNearlyFull", "", "", "critical", text))
+    return wrong
 
 
 def misconfigured(app: str, source: str, part: str, text: str) -> Finding:
-    """What the last run in the database does not tell."""
+    """A problem that no run in the database records."""
     return Finding("ArchiverMisconfigured", app, source, "critical", f"{part}: {text}")
 
 
@@ -109,12 +109,12 @@ def _odd(entry: SourceReport) -> Iterator[_Wrong]:
         yield "CanaryLost", "critical", f"the canary of {canary['sent_at']} was {canary['outcome']}", None
 
 
-def tell(store: Store, found: Sequence[Finding], send: Callable[[object], None], *, form: Form, repeat_ms: int) -> bool:
+def tell(store: Store, wrong: Sequence[Finding], send: Callable[[object], None], *, form: Form, repeat_ms: int) -> bool:
     """Send what is new, what still stands after `repeat_ms`, and what has ended, as one message; nothing if nothing.
 
     False where it could not be sent: then it is news again at the next call.
     """
-    standing = {each.key: each.grows for each in found}
+    standing = {finding.key: finding.grows for finding in wrong}
     with store.read() as tx:
         if not alerts.news(tx, standing, repeat_ms):
             return True
@@ -124,7 +124,7 @@ def tell(store: Store, found: Sequence[Finding], send: Callable[[object], None],
         alerts.note(tx, news, standing)
     if not news:
         return True
-    texts = {each.key: each for each in found}
+    texts = {finding.key: finding for finding in wrong}
     try:
         send(message(news, texts, form))
     except TryAgainLater as error:
@@ -141,12 +141,12 @@ def test_message(form: Form) -> object:
     return message([News(finding.key, ended=False, since=None)], {finding.key: finding}, form)
 
 
-def message(news: Sequence[News], found: Mapping[tuple[str, str, str], Finding], form: Form) -> object:
+def message(news: Sequence[News], findings: Mapping[tuple[str, str, str], Finding], form: Form) -> object:
     """The news in the form that a service reads."""
-    told = sorted((_told(each, found.get(each.key)) for each in news), key=_gravity)
+    entries = sorted((_entry(item, findings.get(item.key)) for item in news), key=_gravity)
     lines = [
-        f"[{one['status']}] {one['name']} {one['app']} {one['source']}: {one['text']}".replace("  :", ":")
-        for one in told
+        f"[{entry.status}] {entry.name} {entry.app} {entry.source}: {entry.text}".replace("  :", ":")
+        for entry in entries
     ]
     text = fitting([f"archiver on {host.name()}", *lines], *_LIMITS[form])
     match form:
@@ -154,13 +154,13 @@ def message(news: Sequence[News], found: Mapping[tuple[str, str, str], Finding],
             return {"msgtype": "text", "text": {"content": text}}
         case "feishu":
             return {"msg_type": "text", "content": {"text": text}}
-    more = {"left_out": len(told) - _MOST_ALERTS} if len(told) > _MOST_ALERTS else {}
-    return {"text": text, "host": host.name(), "alerts": told[:_MOST_ALERTS], **more}
+    more = {"left_out": len(entries) - _MOST_ALERTS} if len(entries) > _MOST_ALERTS else {}
+    return {"text": text, "host": host.name(), "alerts": entries[:_MOST_ALERTS], **more}
 
 
-def _gravity(told: Mapping[str, Any]) -> int:
+def _gravity(entry: Mapping[str, Any]) -> int:
     """What is worst comes first, as the end of a long message is cut off."""
-    return ("critical", "warning", None).index(told["severity"])
+    return ("critical", "warning", None).index(entry.severity)
 
 
 def _bytes(text: str) -> int:
@@ -217,13 +217,13 @@ def _more(count: int) -> str:
     return f"… and {count} more: archiver status"
 
 
-def _told(news: News, finding: Finding | None) -> dict[str, Any]:
+def _entry(news: News, finding: Finding | None) -> dict[str, Any]:
     name, app, source = news.key
     status = "resolved" if finding is None else "firing"
     text = "it has passed" if finding is None else _one_line(finding.text)
     severity = None if finding is None else finding.severity
-    told = {"name": name, "status": status, "severity": severity, "app": app, "source": source}
-    return {**told, "text": text, "since": news.since}
+    entry = {"name": name, "status": status, "severity": severity, "app": app, "source": source}
+    return {**entry, "text": text, "since": news.since}
 
 
 def _one_line(text: str) -> str:

@@ -1,4 +1,4 @@
-"""A marked message through the whole chain: sent as users send, read back as all is read, found in the archive.
+"""A marked message through the whole chain: sent as users send, read as all is read, and looked up in the archive.
 
 What it proves no other figure does: that the provider still gives us what is sent today.
 """
@@ -41,13 +41,13 @@ def send(
 
 
 def look(store: Store, key: SourceKey, within_ms: int) -> list[Canary]:
-    """Which of those under way have come, or are lost; one line of log for each."""
+    """Which of those under way have come, or are lost; one line of log per canary."""
     with store.write() as tx:
-        found = canaries.look(tx, key, within_ms)
-    for each in found:
-        if each.archived_ms is None:
-            log.error("the canary was lost: it was not archived in time", extra={"fields": {"canary": each.id}})
+        settled = canaries.look(tx, key, within_ms)
+    for flight in settled:
+        if flight.archived_ms is None:
+            log.error("the canary was lost: it was not archived in time", extra={"fields": {"canary": flight.id}})
         else:
-            fields = {"canary": each.id, "delay_seconds": (each.archived_ms - each.sent_ms) / 1000}
+            fields = {"canary": flight.id, "delay_seconds": (flight.archived_ms - flight.sent_ms) / 1000}
             log.info("the canary came", extra={"fields": fields})
-    return found
+    return settled

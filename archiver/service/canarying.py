@@ -25,28 +25,28 @@ _GRACE_MS, _BETWEEN_PULLS_S = 10 * MINUTE_MS, 5.0
 
 def configured(settings: Settings) -> tuple[Canary, App]:
     """The settings of the canary, and the app it is sent by. Raises ConfigurationError where there are none."""
-    found = settings.canary
-    if found is None:
+    section = settings.canary
+    if section is None:
         hint = 'in the configuration: [canary] and user = "..."'
         raise ConfigurationError("no canary is configured", hint=hint)
-    return found, connect.chosen(settings, found.app)[0]
+    return section, connect.chosen(settings, section.app)[0]
 
 
-def within_ms(found: Canary, app: App) -> int:
+def within_ms(section: Canary, app: App) -> int:
     """How long one may take: what was configured, or ten minutes more than the app's settings explain."""
-    if found.within_ms is not None:
-        return found.within_ms
+    if section.within_ms is not None:
+        return section.within_ms
     if app.source == "cursor":
         return app.settle_ms + _GRACE_MS
     return (app.early_ms or app.settle_ms) + 2 * HOUR_MS + _GRACE_MS
 
 
 def send(
-    store: Store, key: SourceKey, found: Canary, session: AppSession, *, spacing_ms: int = 0
+    store: Store, key: SourceKey, section: Canary, session: AppSession, *, spacing_ms: int = 0
 ) -> flights.Canary | None:
     """Send one by the app's line."""
-    target = found.user or found.group or ""
-    call = session.connection.send_user if found.user else session.connection.send_group
+    target = section.user or section.group or ""
+    call = session.connection.send_user if section.user else session.connection.send_group
     return canary.send(store, key, target, partial(call, target), spacing_ms=spacing_ms)
 
 
@@ -80,22 +80,22 @@ class Flights:
 
 def fly(settings: Settings, store: Store, *, stop: Event) -> flights.Canary:
     """Send one, and pull until it is archived. Raises CredentialsRefused, and TryAgainLater when it did not come."""
-    found, app = configured(settings)
+    section, app = configured(settings)
     with connect.session(app, settings, store, stop) as session:
         key = commands.registered(store, app)
-        flight = send(store, key, found, session)
+        flight = send(store, key, section, session)
         assert flight is not None  # noqa: S101 - without spacing one is always sent
         while True:
             outcome = commands.pull(session, settings, store, stop=stop, command="canary")
-            for each in canary.look(store, key, within_ms(found, app)):
-                if each.id == flight.id and each.archived_ms is None:
+            for settled in canary.look(store, key, within_ms(section, app)):
+                if settled.id == flight.id and settled.archived_ms is None:
                     raise TryAgainLater(
-                        f"the canary was not archived within {within_ms(found, app) // SECOND_MS} s"
+                        f"the canary was not archived within {within_ms(section, app) // SECOND_MS} s"
                         f"{': ' + outcome.reason if outcome.reason else ''}",
                         hint="archiver status",
                     )
-                if each.id == flight.id:
-                    return each
+                if settled.id == flight.id:
+                    return settled
             if outcome.exit_code == CredentialsRefused.exit_code:
                 raise CredentialsRefused(outcome.reason, hint=outcome.hint)
             if stop.wait(_BETWEEN_PULLS_S):

@@ -1,7 +1,7 @@
-"""The daemon: one-shot pulls on a schedule, the attachments after each, until told to stop; its memory is the database.
+"""The daemon: one-shot pulls on a schedule, then the attachments, until it is stopped; its memory is the database.
 
 APScheduler keeps time only: late runs are run once, late, and never dropped; a run is never doubled. It goes by the
-wall clock, and with that set back it would wait for as long; so whoever waits here compares the clocks each second.
+wall clock, and with that set back it would wait for as long; so `_wait` compares the clocks every second.
 """
 
 from __future__ import annotations
@@ -200,21 +200,21 @@ class Daemon:
             ]
             scheduler = self._scheduler(settings, sessions, watch, halt)
             self._notifier.ready()
-            with suppress(DatabaseUnavailable):  # it is waited for by each who needs it
+            with suppress(DatabaseUnavailable):  # every job that needs it waits for it
                 status.tell_moved_starts(self._store, status.configured(settings.apps))
             scheduler.start()
             log.info("archiving", extra={"fields": {"apps": len(settings.apps)}})
-            found = self._wait(scheduler, settings)
-            if found is None:
+            reloaded = self._wait(scheduler, settings)
+            if reloaded is None:
                 self._notifier.stopping()
             halt.set()
             scheduler.shutdown(wait=True)
-        return found
+        return reloaded
 
     def _scheduler(
         self, settings: Settings, sessions: list[AppSession], watch: Watch, halt: Event
     ) -> BackgroundScheduler:
-        # A thread for each app, and some for the rest: rounds that take long must not hold up the watch.
+        # A thread per app, and some for the rest: rounds that take long must not hold up the watch.
         scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(sessions) + 3)})
 
         def again(work: Callable[[], None], seconds: float, name: str) -> None:
@@ -249,8 +249,8 @@ class Daemon:
                     job.modify(next_run_time=datetime.now(UTC))
             if self._hangup.is_set():
                 self._hangup.clear()
-                if (found := self._reloaded(settings)) is not None:
-                    return found
+                if (reloaded := self._reloaded(settings)) is not None:
+                    return reloaded
         return None
 
     def _reloaded(self, settings: Settings) -> Settings | None:
@@ -259,15 +259,15 @@ class Daemon:
             return None
         self._notifier.reloading()
         try:
-            found = self._reload()
+            reloaded = self._reload()
         except ConfigurationError as error:
             self._keep(error)
             return None
-        if found.database != settings.database:
+        if reloaded.database != settings.database:
             self._keep(ConfigurationError("[database] url is another one; that needs a new start"))
             return None
         log.info("the configuration was read anew")
-        return found
+        return reloaded
 
     def _keep(self, error: ConfigurationError) -> None:
         for problem in error.problems:

@@ -111,18 +111,18 @@ def _disk(disk: Mapping[str, int | None]) -> Iterator[Metric]:
 
 
 Values = Iterator[tuple[tuple[str, ...], float]]
-"""Values of one source, each with its further labels."""
+"""Values of one source with their further labels."""
 
 
 def _sources(entries: Sequence[SourceReport]) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
     def family(kind: Any, name: str, about: str, pick: Callable[[SourceReport], Values], *labels: str) -> Metric:
-        found = kind(f"archiver_{name}", about, labels=("app", "source", *labels))
+        metric = kind(f"archiver_{name}", about, labels=("app", "source", *labels))
         for entry in entries:
             for more, value in pick(entry):
-                found.add_metric((entry.app, entry.source, *more), value)
-        return found  # type: ignore[no-any-return]
+                metric.add_metric((entry.app, entry.source, *more), value)
+        return metric  # type: ignore[no-any-return]
 
     gauge, counter = partial(family, GaugeMetricFamily), partial(family, CounterMetricFamily)
     for name, about in _GAUGES:
@@ -130,9 +130,9 @@ def _sources(entries: Sequence[SourceReport]) -> Iterator[Metric]:
     for name, about in _COUNTERS:
         yield counter(name, about, partial(_one, name=name))
     for name, label, about in _LABELLED:
-        yield gauge(name, about, partial(_each, name=name), label)
+        yield gauge(name, about, partial(_labelled, name=name), label)
     for name, label, about in _COUNTED:
-        yield counter(name, about, partial(_each, name=name), label)
+        yield counter(name, about, partial(_labelled, name=name), label)
     for key, (name, about) in _MILLISECONDS.items():
         yield gauge(name, about, partial(_one, name=key, per=1000))
     yield gauge("holes", "Ranges that are lost, cannot be walked, or were accepted as lost.", _holes, "state")
@@ -147,15 +147,15 @@ def _one(entry: SourceReport, *, name: str, per: int = 1) -> Values:
         yield (), float(value) / per
 
 
-def _each(entry: SourceReport, *, name: str) -> Values:
+def _labelled(entry: SourceReport, *, name: str) -> Values:
     for label, value in getattr(entry, name).items():
         yield (label,), value
 
 
 def _holes(entry: SourceReport) -> Values:
-    found = [hole.state for hole in entry.holes]
+    states = [hole.state for hole in entry.holes]
     for state in ("expired", "stuck", "accepted", "uncovered"):
-        yield (state,), found.count(state)
+        yield (state,), states.count(state)
 
 
 def _last_run(entry: SourceReport) -> Values:

@@ -65,7 +65,7 @@ class Watch:
         self._worst_s = 0.0
         self._before: object = None
         self._pace = Pace()
-        self._told_at: float | None = None
+        self._alarmed_at: float | None = None
         self._refused_at: float | None = None
         self._wrong: dict[tuple[str, str, str], str] = {}
         self.beat = time.monotonic()
@@ -111,19 +111,19 @@ class Watch:
         if look.error:
             return self._worst_s + now - self._well_at <= limit_s
         self._worst_s, self._well_at = worst_s(look), now
-        found = [(each.complete_until_ms, each.messages, each.windows) for each in look.entries]
-        before, self._before = self._before, found
-        return not self.late(look) or before not in (None, found)
+        progress = [(entry.complete_until_ms, entry.messages, entry.windows) for entry in look.entries]
+        before, self._before = self._before, progress
+        return not self.late(look) or before not in (None, progress)
 
     def _raise_alerts(self, look: Look) -> None:
         now = time.monotonic()
         if look.error is None:
             self._database_at = now
-            if self._told_at is not None:
-                self._told_at = None
+            if self._alarmed_at is not None:
+                self._alarmed_at = None
                 self._send_unkept("ArchiverDatabaseDown", None)
-        elif now - self._database_at > _DATABASE_S and self._is_rested(now, self._told_at):
-            self._told_at = now
+        elif now - self._database_at > _DATABASE_S and self._is_rested(now, self._alarmed_at):
+            self._alarmed_at = now
             self._send_unkept("ArchiverDatabaseDown", look.error)
         elif look.error:
             return
@@ -141,9 +141,9 @@ class Watch:
         except TryAgainLater as error:
             log.warning("alerts wait: %s", error)
 
-    def _is_rested(self, now: float, told_at: float | None) -> bool:
+    def _is_rested(self, now: float, sent_at: float | None) -> bool:
         repeat_ms = self._settings.alerts.repeat_ms if self._settings.alerts else 0
-        return told_at is None or now - told_at > repeat_ms / SECOND_MS
+        return sent_at is None or now - sent_at > repeat_ms / SECOND_MS
 
     def _send_unkept(self, name: str, text: str | None) -> None:
         send_unkept(self._settings, name, text)
@@ -153,8 +153,8 @@ class Watch:
         return {"/metrics": self._metrics, "/healthz": self._healthz, "/readyz": self._readyz}
 
     def _metrics(self) -> Reply:
-        found = self.look(_FRESH_S)
-        return Reply(200, exposition(self._settings, found), EXPOSITION)
+        look = self.look(_FRESH_S)
+        return Reply(200, exposition(self._settings, look), EXPOSITION)
 
     def _healthz(self) -> Reply:
         """Alive: the scheduler works. Nothing that a new start would not mend."""
@@ -164,9 +164,9 @@ class Watch:
         return Reply(503, f"the scheduler has been silent for {silent_s:.0f} s\n".encode())
 
     def _readyz(self) -> Reply:
-        found = self.look(_FRESH_S)
-        late = self.late(found)
-        return Reply(503 if found.error or late else 200, (sentence(found, late) + "\n").encode())
+        look = self.look(_FRESH_S)
+        late = self.late(look)
+        return Reply(503 if look.error or late else 200, (sentence(look, late) + "\n").encode())
 
 
 def look(settings: Settings, store: Store) -> Look:
@@ -234,51 +234,49 @@ def late(look: Look, overdue_ms: int) -> list[str]:
 
 def worst_s(look: Look) -> float:
     """How far the latest of the configured sources is overdue."""
-    return max((each.overdue_seconds for each in look.entries if each.configured), default=0.0)
+    return max((entry.overdue_seconds for entry in look.entries if entry.configured), default=0.0)
 
 
 def sentence(look: Look, late: list[str]) -> str:
     """How it stands, in one line."""
     if look.error:
         return look.error
-    told = [
+    sources = [
         f"{entry.app} ({entry.source}) complete until {iso(entry.complete_until_ms)}, lag {entry.lag_seconds:.0f} s"
         for entry in look.entries
         if entry.configured
     ]
-    return "; ".join([*late, *told])
+    return "; ".join([*late, *sources])
 
 
-def exposition(settings: Settings, found: Look) -> bytes:
+def exposition(settings: Settings, look: Look) -> bytes:
     """What Prometheus reads."""
-    if found.error:
+    if look.error:
         return metrics.without_database()
     schedule = settings.schedule
-    return metrics.render(found.entries, found.disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
+    return metrics.render(look.entries, look.disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
 
 
-def raise_alerts(
-    settings: Settings, store: Store, found: Look, pace: Pace, more: Sequence[alerts.Finding] = ()
-) -> None:
-    """Tell the webhook what is new, and the heartbeat that all is well: that nothing critical stands.
+def raise_alerts(settings: Settings, store: Store, look: Look, pace: Pace, more: Sequence[alerts.Finding] = ()) -> None:
+    """Send the webhook what is new, and the heartbeat if all is well, that is, if nothing critical stands.
 
     `more`: what the database does not know of.
     """
     configured = settings.alerts
-    if configured is None or found.error:
+    if configured is None or look.error:
         return
     now = time.monotonic()
     overdue_ms, files = settings.schedule.overdue_ms, settings.attachments is not None
-    wrong = [*alerts.findings(found.entries, found.disk, overdue_ms=overdue_ms, files=files), *more]
+    wrong = [*alerts.findings(look.entries, look.disk, overdue_ms=overdue_ms, files=files), *more]
     if configured.webhook is not None and now >= pace.webhook_rests_until:
         webhook = configured.webhook.get_secret_value()
-        told = alerts.tell(
+        was_sent = alerts.tell(
             *(store, wrong, lambda payload: call(webhook, payload, connect.way_out(settings))),
             form=configured.form,
             repeat_ms=configured.repeat_ms,
         )
-        pace.webhook_rests_until = now if told else now + _REST_S
-    critical = any(each.severity == "critical" for each in wrong)
+        pace.webhook_rests_until = now if was_sent else now + _REST_S
+    critical = any(finding.severity == "critical" for finding in wrong)
     if configured.heartbeat is None or critical or now - pace.heartbeat_at < _REST_S:
         return
     pace.heartbeat_at = now
@@ -289,7 +287,7 @@ def raise_alerts(
 
 
 def tell_after_pull(settings: Settings, store: Store) -> None:
-    """Alerts for those who pull by cron: one look at the end of each pull."""
+    """Alerts for those who pull by cron: one look at the end of every pull."""
     if settings.alerts is None:
         return
     seen = look(settings, store)

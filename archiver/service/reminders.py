@@ -1,6 +1,6 @@
-"""What was told of a database that cannot remember it: a small file, so that a pull each minute tells it once an hour.
+"""Alerts about a database that cannot remember them: a small file, so that a pull every minute sends one an hour.
 
-Where no file can be kept, all of them tell it: somebody who hears too much is better off than one who hears nothing.
+Where no file can be kept, every pull sends it: too many alerts are better than none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LARGEST = 4096
 
 
 class Reminders:
-    """Names of alerts, and when they were told, in seconds since 1970."""
+    """Names of alerts, and when they were sent, in seconds since 1970."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
@@ -41,38 +41,38 @@ class Reminders:
         )
 
     def is_due(self, name: str, repeat_s: float, now: float) -> bool:
-        """Whether to tell it now. A clock that was set back must not silence it for as long."""
-        told_at = self._read().get(name)
-        return told_at is None or not told_at <= now < told_at + repeat_s
+        """Whether to send it now. A clock that was set back must not silence it for as long."""
+        sent_at = self._read().get(name)
+        return sent_at is None or not sent_at <= now < sent_at + repeat_s
 
     def note(self, name: str, now: float) -> None:
-        """It has been told."""
+        """It has been sent."""
         self._write({**self._read(), name: now})
 
     def end(self) -> list[str]:
-        """What was told, and is forgotten from now on."""
-        if told := self._read():
+        """The alerts that were sent, which are forgotten from now on."""
+        if sent := self._read():
             self._write({})
-        return sorted(told)
+        return sorted(sent)
 
     def _read(self) -> dict[str, float]:
         try:
             with os.fdopen(self._open(os.O_RDONLY), "rb") as file:
-                found = json.loads(file.read(_LARGEST))
-            return {str(name): float(told_at) for name, told_at in found.items()}
+                sent = json.loads(file.read(_LARGEST))
+            return {str(name): float(sent_at) for name, sent_at in sent.items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
-    def _write(self, told: Mapping[str, float]) -> None:
+    def _write(self, sent: Mapping[str, float]) -> None:
         with suppress(OSError), os.fdopen(self._open(os.O_WRONLY | os.O_CREAT), "wb") as file:
             file.truncate()
-            file.write(json.dumps(told).encode())
+            file.write(json.dumps(sent).encode())
 
     def _open(self, how: int) -> int:
         """Among temporary files somebody else may have laid one of this name, or a link that leads to one of ours."""
         descriptor = os.open(self._place, how | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.getuid():
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.getuid():
             os.close(descriptor)
             raise PermissionError(self._place)
         return descriptor

@@ -62,4 +62,4 @@ class Notifier:
                 way.settimeout(5)
                 way.sendto(text.encode(errors="replace"), self._address)
         except OSError as error:
-            log.warning("systemd could not be told: %s", error.strerror or type(error).__name__)
+            log.warning("systemd could not be notified: %s", error.strerror or type(error).__name__)

@@ -47,7 +47,7 @@ class Connection(Protocol):
         """Send a text to one group; else as `send_user`."""
 
     def fetch_presence(self, users: Iterable[str]) -> list[tuple[str, str]]:
-        """For each user "online" or "offline"."""
+        """Every user with "online" or "offline"."""
 
 
 class Provider(Protocol):

@@ -1,4 +1,4 @@
-"""What one walk over pages has seen, and what it may conclude from that. Pure: it is told pages, and knows no request.
+"""What one walk over pages has seen, and what it may conclude from that. Pure: it is given pages, and knows no request.
 
 Servers of this kind have been seen to sort otherwise than asked, to cut lists silently, to answer a cursor with the
 first page, and to send the same cursor for ever. So order is verified, never assumed; every loop is bounded; and a
@@ -16,7 +16,7 @@ SHORTEST_SUSPICIOUS_PAGE = 10
 
 
 class ListingCheck:
-    """One walk over `window`, made of one or more lists. `trusted`: the server's order was found good so far."""
+    """One walk over `window`, made of one or more lists. `trusted`: the server's order has been good so far."""
 
     def __init__(self, window: Window, *, trusted: bool) -> None:
         self.window = window
@@ -45,7 +45,7 @@ class ListingCheck:
 
     @property
     def trusted(self) -> bool:
-        """The server's order was found good so far, and in this walk."""
+        """The server's order has been good so far, and in this walk."""
         return self._trusted and self.ordered
 
     @property

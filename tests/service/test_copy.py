@@ -129,7 +129,7 @@ def test_an_index_that_is_made_meanwhile_lacks_nothing_at_the_end(
     monkeypatch.setattr("archiver.store.admin.copy._ROWS", 50)
     with opened(pair[0]) as ours, opened(pair[1]) as theirs:
         copy.prepare(ours, theirs)
-        copy.copy(ours, theirs, stop=Event(), told=lambda *_: index(theirs))
+        copy.copy(ours, theirs, stop=Event(), on_batch=lambda *_: index(theirs))
         index(ours)
         index(theirs)
     texts = "SELECT msg_id, revision, position, part FROM search_texts ORDER BY 1, 2, 3, 4"
@@ -150,7 +150,7 @@ def test_neither_side_waits_while_the_other_is_read(filled: Archive, pair: tuple
         event.listen((theirs if server is pair[0] else ours).engine, "before_cursor_execute", look)
         copy.prepare(ours, theirs)
         seen.clear()
-        copy.copy(ours, theirs, stop=Event(), told=lambda *_: None)
+        copy.copy(ours, theirs, stop=Event(), on_batch=lambda *_: None)
         assert {writing for _, writing in seen} == {0}
         seen.clear()
         assert all(one.same for one in copy.compare(ours, theirs))
@@ -166,7 +166,7 @@ def test_a_copy_that_was_stopped_goes_on_and_follows_what_changed(
     with opened(source) as ours, opened(target) as theirs:
         copy.prepare(ours, theirs)
         with pytest.raises(Stopped):
-            copy.copy(ours, theirs, stop=stop, told=lambda table, _: stop.set() if table == "messages" else None)
+            copy.copy(ours, theirs, stop=stop, on_batch=lambda table, _: stop.set() if table == "messages" else None)
     assert filled("copy", "--to", target.url, "--compare-only") == 3
     assert "DIFFERENT" in filled.output
     assert filled("copy", "--to", target.url) == 0

@@ -78,7 +78,7 @@ def test_a_manager_that_is_gone_does_not_end_the_service(caplog: pytest.LogCaptu
     Notifier("/nowhere/at/all").ready()
     Notifier().ready()
     assert [record.getMessage() for record in caplog.records] == [
-        "systemd could not be told: No such file or directory"
+        "systemd could not be notified: No such file or directory"
     ]
 
 

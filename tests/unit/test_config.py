@@ -123,7 +123,7 @@ def test_a_key_of_another_section_is_pointed_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("[apps]\norg = 'x'", "begin each app with [[apps]]"),
+        ("[apps]\norg = 'x'", "begin every app with [[apps]]"),
         ("database = 3" + APP, "begin it with [database]"),
         ("", "none is configured; begin one with [[apps]]"),
     ],

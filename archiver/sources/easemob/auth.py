@@ -38,7 +38,7 @@ class _Token:
 class Tokens:
     """`fetch` as the client's, below the app's prefix and under its token; may be used from several threads.
 
-    `pin` is told the application of each token before its first use, and may raise WrongApplication.
+    `pin` receives the application of every token before its first use, and may raise WrongApplication.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Tokens:
             headers = {**options.get("headers", {}), "Authorization": f"Bearer {token.text}"}
             call: Options = {**options, **bounds.left(), "headers": headers}
             try:
-                found = self._client.fetch_as(read_answer, method, self._prefix + path, **call)
+                result = self._client.fetch_as(read_answer, method, self._prefix + path, **call)
             except RequestRefused as error:
                 if not _is_about_the_token(error):
                     raise
@@ -84,7 +84,7 @@ class Tokens:
             else:
                 token.worked = True
                 self._refused = self._refused and self._token is not token
-                return found
+                return result
         raise _storm(refused)
 
     def borrow(self) -> str:
@@ -103,7 +103,7 @@ class Tokens:
         with self._lock:
             if self._token and not self._is_over(self._token):
                 return self._token
-            if self._failures != failures:  # while we waited; not one give-up time after the other for each thread
+            if self._failures != failures:  # while we waited; not one give-up time after the other, a thread at a time
                 raise ProviderUnavailable("the token could not be renewed just now")
             try:
                 self._token = self._fetch_token(bounds.left())
@@ -155,7 +155,7 @@ class Tokens:
 
 
 class _Bounds:
-    """What is left of a call's time for each of the requests it takes."""
+    """What is left of a call's time for the requests it takes."""
 
     def __init__(self, options: Options, clock: Callable[[], float]) -> None:
         self._give_up_s, self._clock = options.get("give_up_s"), clock
@@ -178,8 +178,8 @@ def _is_about_the_token(error: RequestRefused) -> bool:
 
 def _understood(answer: Answer) -> tuple[str, float, str]:
     """Token, life in seconds (0: it never ends), application."""
-    found = envelope(answer)
-    text, seconds, application = (found.get(key) for key in ("access_token", "expires_in", "application"))
+    content = envelope(answer)
+    text, seconds, application = (content.get(key) for key in ("access_token", "expires_in", "application"))
     if isinstance(seconds, str) and re.fullmatch(r"[0-9]{1,15}", seconds):
         seconds = int(seconds)
     if not isinstance(text, str) or not re.fullmatch(r"[!-~]{1,4096}", text):

@@ -55,8 +55,8 @@ def _usual_file(element: dict[str, Any]) -> Body | None:
             values[place] = value
         elif key in _NUMBER_AT:
             place, read_number = _NUMBER_AT[key]
-            values[place] = found = read_number(value)
-            if found is None:
+            values[place] = converted = read_number(value)
+            if converted is None:
                 return None
         elif key == "size" and type(value) is dict and value.keys() == _PIXELS:
             values[_WIDTH], values[_HEIGHT] = pixels = integer(value["width"]), integer(value["height"])

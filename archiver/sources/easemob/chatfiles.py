@@ -67,12 +67,12 @@ def find_chatfile(pointer: Pointer, ours: Ours) -> Chatfile | None:
     `size=small` and `vframe=true` for a smaller copy. The path alone names the file, so every query is dropped, known
     or not, but for the share-secret, which goes into a header.
     """
-    found = _CHATFILE.fullmatch(pointer.url)
-    if found is None or not ours.has(found["host"].lower(), found["prefix"].lower()):
+    match = _CHATFILE.fullmatch(pointer.url)
+    if match is None or not ours.has(match["host"].lower(), match["prefix"].lower()):
         return None
-    in_query = _SHARE_SECRET.search(found["query"] or "")
+    in_query = _SHARE_SECRET.search(match["query"] or "")
     secret = pointer.secret or (in_query and unquote(in_query[1]))
-    return Chatfile(found["uuid"].lower(), secret if secret and _SECRET.fullmatch(secret) else None)
+    return Chatfile(match["uuid"].lower(), secret if secret and _SECRET.fullmatch(secret) else None)
 
 
 def find_link(url: str) -> SignedLink | None:
@@ -111,7 +111,7 @@ class Chatfiles:
     verify: bool | str = True
     limits: DownloadLimits = field(default=LIMITS)
     rest: Callable[[float], None] = lambda _: None
-    """Told for how many seconds the provider, of all hosts, asks to be left alone."""
+    """Receives the seconds for which the provider, of all hosts, asks to be left alone."""
 
     def fetch(self, pointer: Pointer, into: IO[bytes], progress: Progress) -> Fetched:
         """One attempt. Raises CredentialsRefused, Stopped, and what `progress` and the temporary file raise."""
@@ -206,14 +206,14 @@ def _meaning(link: SignedLink, got: Transfer, *, own: bool) -> Fetched:
     """What an answer means for the file. Only what can never come again is called gone."""
     if got.status == 200:
         return Fetched("stored", None, got.size, got.sha256, got.framed, got.served_as, status=200)
-    told = f"{link.host} answered {got.status}{f' ({got.code})' if got.code else ''}"
+    reason = f"{link.host} answered {got.status}{f' ({got.code})' if got.code else ''}"
     if got.status == 410 or (got.status == 404 and (got.code in _GONE or not own)):
         state = "gone"
     elif got.status in (401, 404, 408, 409, 425, 429) or got.status >= 500 or got.status < 300:
         state = "failed"
     else:
         state = "refused"
-    return Fetched(state, told, retry_after_s=got.retry_after_s, status=got.status)
+    return Fetched(state, reason, retry_after_s=got.retry_after_s, status=got.status)
 
 
 def ours(base_url: str, prefixes: Iterable[str], hosts: Iterable[str] = ()) -> Ours:

@@ -65,9 +65,9 @@ class Columns:
             return None if storable is None else compact(storable, plain=False)
         if self.clean or not ("\\u0000" in stored or _UNSTORABLE.search(stored)):
             return stored
-        found = compact(self._storable(value), plain=False)
-        self.lossy |= found != stored
-        return found
+        written = compact(self._storable(value), plain=False)
+        self.lossy |= written != stored
+        return written
 
     def _storable(self, value: Any) -> Any:
         if isinstance(value, str):

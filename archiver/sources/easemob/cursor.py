@@ -122,7 +122,7 @@ class CursorSource:
         *,
         resume_ms: int | None,
         order_trusted: bool,
-        progress: Callable[[int], None] = lambda _: None,  # noqa: ARG002 - each page renews the lease
+        progress: Callable[[int], None] = lambda _: None,  # noqa: ARG002 - every page renews the lease
     ) -> Iterator[Step]:
         """Read one window; see `Source.walk`. Lists that look cut are probed before their end is believed."""
         start_ms = window.lo_ms if resume_ms is None else resume_ms

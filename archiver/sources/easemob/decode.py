@@ -21,7 +21,7 @@ from archiver.sources.easemob.slices import Piece, Slice, is_shallow, quick_read
 _INT64 = range(-(2**63), 2**63)
 _new = tuple.__new__
 _DIGITS = re.compile(r"-?[0-9]{1,19}")
-_BACKSLASH = ord("\\")  # as a number it is found without the search's failing once
+_BACKSLASH = ord("\\")  # as a number it is searched for without an exception inside
 _no_bytes = sha256().copy  # to begin from, in three quarters of the time
 # Only these escapes can put a NUL or half a surrogate pair into a text; a record without them is plainly storable.
 _SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")

@@ -1,7 +1,7 @@
 """A downloaded hourly file to pages of records, in bounded memory whatever its size.
 
 The provider documents gzip with one JSON object a line. Whether the bytes arrive packed, in one member or several,
-with a byte order mark, CR LF, blank lines or without any newline is told nowhere, or was seen: all are read. A packed
+with a byte order mark, CR LF, blank lines or without any newline is not documented, or was seen: all are read. A packed
 file ends with a trailer, so one cut short is noticed although its HTTP length fits; but one of several members that was
 cut between two ends with a trailer as well, and only the frame of the answer tells.
 """
@@ -28,7 +28,7 @@ KEPT_BYTES, _SALVAGED = 16 << 20, 64 << 20
 """Of a damaged file so much is kept, and so much text is read from it at most."""
 
 _MAGIC, _LAYERS = b"\x1f\x8b", 3
-_BLOCK, _GLUED, _PAGE_BYTES, _TOLD = 1 << 18, 1 << 20, 8 << 20, 64 << 20
+_BLOCK, _GLUED, _PAGE_BYTES, _REPORT_EVERY = 1 << 18, 1 << 20, 8 << 20, 64 << 20
 _MOST_PIECES = 50_000
 _BODY_COSTS = 64
 """At least, in memory, however few bytes it takes in the text."""
@@ -60,7 +60,7 @@ def verify(
     file and reading that, and needs no room for a text ten times as large as the file. `framed`: see `Downloaded`;
     without that a file of one member may still be the first of several, and who asked has to ask again.
     """
-    size = told = 0
+    size = reported = 0
     try:
         stream, packed = _open(file)
         begins = stream.read(4).removeprefix(codecs.BOM_UTF8)[:1]
@@ -69,9 +69,9 @@ def verify(
             size += len(block)
             if size > limit:
                 raise WalkFailed(f"the file inflates to more than {limit} bytes")
-            if size - told >= _TOLD:
-                progress(size - told)
-                told = size
+            if size - reported >= _REPORT_EVERY:
+                progress(size - reported)
+                reported = size
     except EOFError:
         raise AnswerUnusable("the file was cut off") from None
     except (zlib.error, gzip.BadGzipFile):
@@ -88,7 +88,7 @@ def _has_several(file: IO[bytes], progress: Callable[[int], None]) -> bool:
     inflater, size = zlib.decompressobj(wbits=31), 0
     while not inflater.eof and (piece := inflater.unconsumed_tail or file.read(_BLOCK)):
         size += len(inflater.decompress(piece, _BLOCK))
-        if size >= _TOLD:
+        if size >= _REPORT_EVERY:
             progress(size)
             size = 0
     rest = inflater.unused_data or file.read(_BLOCK)
@@ -119,7 +119,7 @@ def read_pages(
 def salvage(data: bytes) -> Iterator[Message]:
     """The records of a damaged file that can be read, up to a bound; what follows a tear cannot.
 
-    A record that is cut is no JSON, so each one that is read is whole.
+    A record that is cut is no JSON, so every one that is read is whole.
     """
     text = _inflated(data).removeprefix(codecs.BOM_UTF8)
     position = 0
@@ -233,8 +233,8 @@ def _objects(text: str) -> tuple[list[Slice], str]:
             if not piece.raw.startswith(b"{"):
                 break
             pieces.append(piece)
-            told = piece.raw.decode()
-            at = text.index(told, at) + len(told)
+            record = piece.raw.decode()
+            at = text.index(record, at) + len(record)
     except ValueError:
         pass  # the rest has no end
     return pieces, text[at:]
@@ -260,7 +260,7 @@ def _lines(stream: _Stream, packed: bool, limit: int) -> Iterator[bytes]:
             if size := _whole_objects(rest):
                 yield bytes(rest[:size])
                 del rest[:size]
-            look_at = max(_GLUED, 2 * len(rest))  # whoever looks too often reads one long record many times
+            look_at = max(_GLUED, 2 * len(rest))  # looking too often would read one long record many times
         if len(rest) > limit:
             raise WalkFailed(f"a record of the file is larger than {limit} bytes")
         block = stream.read(_BLOCK)
@@ -276,8 +276,8 @@ def _whole_objects(data: bytes | bytearray) -> int:
         return 0
     try:
         text, _ = codecs.utf_8_decode(data, "strict", False)  # it may end within a character
-        while found := _next_object(text, at):
-            at = _raw_decode(text, found.end())[1]
+        while match := _next_object(text, at):
+            at = _raw_decode(text, match.end())[1]
     except UnicodeDecodeError:
         return 0
     except (ValueError, RecursionError):

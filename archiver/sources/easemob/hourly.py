@@ -58,23 +58,23 @@ def read_answer(answer: Answer) -> HourAnswer:
     not stored yet, in the same words (the provider's pages on message history, their error table).
     """
     try:
-        found = envelope(answer)
+        content = envelope(answer)
     except AnswerUnusable:
         if answer.status == 200:
             raise
         raise refusal(answer) from None
-    server_ms = server_time(found, answer.date_ms, answer.elapsed_ms)
-    match answer.status, found.get("error"):
+    server_ms = server_time(content, answer.date_ms, answer.elapsed_ms)
+    match answer.status, content.get("error"):
         case 200, _:
-            return HourAnswer(_expected(found, server_ms), False, server_ms)
+            return HourAnswer(_expected(content, server_ms), False, server_ms)
         case 404, "storage_object_not_found":
             return HourAnswer((), False, server_ms)
-        case 400, "illegal_argument" if "not supported" not in str(found.get("error_description")):
+        case 400, "illegal_argument" if "not supported" not in str(content.get("error_description")):
             return HourAnswer((), True, server_ms)
         case 400, "illegal_argument":
             hint = "ask the provider to switch the files of message history on"
-            told = f"{answer.where}: hourly files are not supported for this app"
-            raise RequestRefused(told, status=400, code="illegal_argument", hint=hint)
+            problem = f"{answer.where}: hourly files are not supported for this app"
+            raise RequestRefused(problem, status=400, code="illegal_argument", hint=hint)
     raise refusal(answer)
 
 
@@ -83,22 +83,22 @@ def _first_bytes(file: IO[bytes]) -> bytes:
     return file.read(hour_files.KEPT_BYTES)
 
 
-def _expected(found: Json, server_ms: int | None) -> tuple[SignedLink, ...]:
+def _expected(content: Json, server_ms: int | None) -> tuple[SignedLink, ...]:
     try:
-        return _links(found)
+        return _links(content)
     except AnswerUnusable as error:
-        if "error" in found:  # a trouble of its own, which passes
+        if "error" in content:  # a trouble of its own, which passes
             raise
         unexpected = AnswerUnexpected(str(error))
         unexpected.server_ms = server_ms
     raise unexpected
 
 
-def _links(found: Json) -> tuple[SignedLink, ...]:
-    data = found.get("data")
+def _links(content: Json) -> tuple[SignedLink, ...]:
+    data = content.get("data")
     if not isinstance(data, list) or not 0 < len(data) <= _MOST_FILES:
         raise AnswerUnusable("the answer has no list of links")
-    urls = [each.get("url") if isinstance(each, dict) else None for each in data]
+    urls = [entry.get("url") if isinstance(entry, dict) else None for entry in data]
     return tuple(SignedLink(url if isinstance(url, str) else "") for url in urls)
 
 
@@ -135,7 +135,7 @@ class HourlySource:
         return self.offset_ms
 
     def first_contact(self, start_ms: int, now_ms: int) -> int:
-        """The first whole hour that is wanted and that the provider still keeps."""
+        """The first whole hour from `start_ms` on that the provider still keeps."""
         return first_contact(start_ms, now_ms, self.retention_ms, self.offset_ms)
 
     def fetch_now(self) -> int:
@@ -190,15 +190,15 @@ class HourlySource:
         try:
             for page in hour_files.read_pages(file.bytes, page_size=self.page_size, server_ms=server_ms):
                 yield Step(page, None, True, "", file.sha256)
-        except AnswerUnusable as error:  # no trailer told before that this one is not whole
+        except AnswerUnusable as error:  # no trailer has shown before that this one is not whole
             missing = FileMissing(str(error))
             missing.remains = _first_bytes(file.bytes)
             raise missing from None
 
     def _fetch_files(self, hour: str, stack: ExitStack, progress: Progress) -> tuple[list[_File], int | None]:
-        """All files of an hour, whole, before any record of them is believed; a fresh link for each attempt.
+        """All files of an hour, whole, before any record of them is believed; a fresh link for every attempt.
 
-        None begins when bytes have been missing for long: whoever waits for us is told so instead.
+        No attempt begins when bytes have been missing for long: the caller gets the error instead.
         """
         heard_at = self.clock()
         seen: set[str] = set()
@@ -218,8 +218,8 @@ class HourlySource:
             heard_at = self.clock()
             with ExitStack() as files:
                 try:
-                    found = [self._fetch_file(link, files, heard) for link in answer.links]
-                    _check_ends(found, seen)
+                    fetched = [self._fetch_file(link, files, heard) for link in answer.links]
+                    _check_ends(fetched, seen)
                 except ProviderUnavailable as error:
                     if isinstance(error, FileDamaged) and len(error.remains) >= len(remains or b""):
                         remains = error.remains
@@ -230,7 +230,7 @@ class HourlySource:
                     log.info("%s; a fresh link is asked for", error)
                     continue
                 stack.push(files.pop_all())
-                return found, answer.server_ms
+                return fetched, answer.server_ms
         raise AssertionError
 
     def _fetch_file(self, link: SignedLink, stack: ExitStack, progress: Progress) -> _File:
@@ -249,7 +249,7 @@ def _check_ends(files: list[_File], seen: set[str]) -> None:
     """Believe a file without a frame when it came the same, byte for byte, by two answers.
 
     It may be the first of several members, and the rest may have been lost on the way; but what cuts a connection does
-    not cut it twice at the same byte. `seen`: the contents of earlier answers that told no end, and then of these.
+    not cut it twice at the same byte. `seen`: the contents of earlier answers that declared no end, and then of these.
     """
     unproven = {file.sha256 for file in files if not file.framed}
     news = unproven - seen

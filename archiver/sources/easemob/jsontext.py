@@ -28,7 +28,7 @@ def compact(value: Any, *, plain: bool) -> str:
 
 
 def _writer(*, sort_keys: bool, allow_nan: bool) -> Callable[[Any], str]:
-    """The library's `dumps` builds an encoder for each call, which takes longer than to encode a chat message."""
+    """The library's `dumps` builds an encoder for every call, which takes longer than to encode a chat message."""
     make = getattr(encoder, "c_make_encoder", None)
     if make is None:  # an interpreter without the C half
         plain = json.JSONEncoder(ensure_ascii=False, sort_keys=sort_keys, allow_nan=allow_nan, separators=(",", ":"))

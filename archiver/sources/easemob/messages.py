@@ -52,15 +52,15 @@ def _send(
 
 
 def _sent_id(answer: Answer, target: str) -> str | None:
-    """The service answers 200 as a whole and tells of each target inside, in one of three ways."""
+    """The service answers 200 as a whole and names what became of the target inside, in one of three ways."""
     match envelope(answer).get("data"):
         case [{"result_code": int(code)}]:
             if code == 200:
                 return None
             raise RequestRefused(f"{answer.where}: the service did not take the message ({code})", status=code)
         case dict(results) if len(results) == 1:
-            [(found, result)] = results.items()
-            if found.lower() == target.lower() and isinstance(result, str):
+            [(name, result)] = results.items()
+            if name.lower() == target.lower() and isinstance(result, str):
                 return _id_or_refusal(answer, result)
     raise AnswerUnusable(f"{answer.where}: the answer does not say what became of the message; it may have been sent")
 

@@ -17,23 +17,23 @@ T = TypeVar("T")
 
 
 def in_portions(fetch_page: Callable[[dict[str, str]], T]) -> Callable[[dict[str, str]], T]:
-    """`fetch_page`, with its `limit` halved after an answer that was too large, and doubled again after each page."""
+    """`fetch_page`, with its `limit` halved after an answer that was too large, and doubled again after every page."""
     bound: int | None = None
 
     def fetch(query: dict[str, str]) -> T:
         nonlocal bound
-        wanted = int(query["limit"])
-        limit = wanted if bound is None else min(wanted, bound)
+        asked = int(query["limit"])
+        limit = asked if bound is None else min(asked, bound)
         while True:
             try:
-                found = fetch_page(query | {"limit": str(limit)})
+                page = fetch_page(query | {"limit": str(limit)})
             except AnswerTooLarge as error:
                 if limit == 1:
                     raise
                 limit = max(1, limit // 2)
                 log.info("%s; asked again for %d records", error, limit)
             else:
-                bound = limit * 2 if limit < wanted else None
-                return found
+                bound = limit * 2 if limit < asked else None
+                return page
 
     return fetch

@@ -14,7 +14,7 @@ State = Literal["online", "offline"]
 
 
 def fetch_presence(api: Tokens, users: Iterable[str]) -> list[tuple[str, State]]:
-    """Each user with their state, in the order asked. Anything but online and offline is AnswerUnusable."""
+    """Every user with their state, in the order asked. Anything but online and offline is AnswerUnusable."""
     return [(user, _fetch_state(api, user)) for user in users]
 
 
@@ -31,8 +31,8 @@ def _read_state(answer: Answer, user: str) -> State:
     raise AnswerUnusable(f"{answer.where}: the answer does not say whether the user is online")
 
 
-def _state(found: object, user: str) -> object:
-    match found:
+def _state(content: object, user: str) -> object:
+    match content:
         case [only]:
             return _state(only, user)
         case {"target_name": str(name), "result_code": 200, "result_content": {"result": state}}:

@@ -58,7 +58,7 @@ class EasemobApp:
         return messages.send_group(self.tokens, group, text, form=self.app.send_api)
 
     def fetch_presence(self, users: Iterable[str]) -> list[tuple[str, str]]:
-        """For each user "online" or "offline"."""
+        """Every user with "online" or "offline"."""
         return [(user, str(state)) for user, state in presence.fetch_presence(self.tokens, users)]
 
 

@@ -1,8 +1,8 @@
-"""Cuts an answer into its envelope and the verbatim text of each record, without serialising anything again.
+"""Cuts an answer into its envelope and the verbatim text of every record, without serialising anything again.
 
 The standard library decides what is valid JSON. What it cannot bear (100,000 levels, millions of values in a few
-megabytes, an error in each of a million records) is measured first, by a scanner that knows only strings and brackets:
-it finds each record's end in one pass, so that one record can neither take its neighbours with it nor eat the memory.
+megabytes, an error in all of a million records) is measured first, by a scanner that knows only strings and brackets:
+it finds every record's end in one pass, so that one record can neither take its neighbours with it nor eat the memory.
 
 What is plain, as nearly everything is, msgspec reads in half of the time, and to the same values; at the first thing
 it refuses, the library is asked.
@@ -28,7 +28,7 @@ DEEPEST, MOST_VALUES = 256, 400_000
 calls; databases bear more. A value costs a hundred bytes once it is read, however few it takes in the text."""
 
 _MOST_RECORDS, _MOST_IN_PAGE, _LARGE = 100_000, 500_000, 1 << 20
-_SHALLOW = 2 * DEEPEST  # each level takes two characters at least
+_SHALLOW = 2 * DEEPEST  # a level takes two characters at least
 _OPENING = ("{", "[", '"')
 _decode = JSONDecoder().raw_decode
 
@@ -128,8 +128,8 @@ def _without_list(body: bytes, key: str) -> tuple[bytes, list[msgspec.Raw]]:
 
 def _emptied(body: bytes, key: str, listed: bytes) -> bytes | None:
     """The answer with an empty list in place of `listed`; None where that does not stand behind `key`."""
-    for found in re.finditer(rb'"%b"[ \t\n\r]*+:[ \t\n\r]*+' % key.encode(), body):
-        at = found.end()
+    for match in re.finditer(rb'"%b"[ \t\n\r]*+:[ \t\n\r]*+' % key.encode(), body):
+        at = match.end()
         if body.startswith(listed, at):  # if it is not the one, the one is read where it stands
             return b"%b[]%b" % (body[:at], body[at + len(listed) :])
     return None
@@ -192,7 +192,7 @@ class _Reader:
             try:
                 value, end = _decode(text, at)
             except (ValueError, RecursionError):
-                # Each error of the library looks through all that lies before it; so from now on it sees one record.
+                # Every error of the library looks through all that lies before it; so from now on it sees one record.
                 self._careful = True
             else:
                 if end - at <= _SHALLOW or text.count("[", at, end) + text.count("{", at, end) <= DEEPEST:
@@ -210,13 +210,13 @@ def _encoded(text: str, at: int, end: int) -> bytes:
     """As `text[at:end].encode()`, without a copy of that text, which may be nearly all of a large answer."""
     pieces = range(at, end, _LARGE)
     size = sum(len(text[begin : min(begin + _LARGE, end)].encode()) for begin in pieces)
-    found = io.BytesIO()
-    found.seek(size - 1)
-    found.write(b"0")  # all of its room at once
-    found.seek(0)
+    encoded = io.BytesIO()
+    encoded.seek(size - 1)
+    encoded.write(b"0")  # all of its room at once
+    encoded.seek(0)
     for begin in pieces:
-        found.write(text[begin : min(begin + _LARGE, end)].encode())
-    return found.getvalue()
+        encoded.write(text[begin : min(begin + _LARGE, end)].encode())
+    return encoded.getvalue()
 
 
 def _read_measured(piece: str) -> Slice:
@@ -233,19 +233,19 @@ def _read_measured(piece: str) -> Slice:
 def _measure(text: str, at: int) -> tuple[int, int, int]:
     """Where a value ends, how many values it holds, and how deep. Raises ValueError where it does not end."""
     if text[at : at + 1] not in _OPENING:
-        found = _scalar.match(text, at)
-        if found is None:
+        scalar = _scalar.match(text, at)
+        if scalar is None:
             raise ValueError("value")
-        return found.end(), 1, 0
+        return scalar.end(), 1, 0
     depth = deepest = values = 0 if text[at] == '"' else 1
-    for found in _tokens(text, at + depth):
-        start, end = found.span()
-        if found.lastindex == _STRING:
-            if not found[_STRING]:
+    for token in _tokens(text, at + depth):
+        start, end = token.span()
+        if token.lastindex == _STRING:
+            if not token[_STRING]:
                 break
             if depth == 0:
                 return end, values, 0
-        elif found.lastindex == _BETWEEN:
+        elif token.lastindex == _BETWEEN:
             values += text.count(",", start, end)
         elif text[start] in "[{":
             depth += end - start
