@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
@@ -33,14 +33,20 @@ def lag(store: Store) -> Lag:
         return indexing.lag(tx)
 
 
-def find(store: Store, text: str, criteria: Filter, most: int | None = None) -> Iterator[Hit]:
-    """What holds a text, the latest first, whatever its case, width and unseen characters.
+def find(
+    store: Store, texts: str | Sequence[str], criteria: Filter, most: int | None = None, *, any_of: bool = False
+) -> Iterator[Hit]:
+    """The bodies that hold all of these texts (`any_of`: at least one), the latest first, whatever their case, width
+    and unseen characters.
 
-    Raises UsageError for a text that nothing could be found by, and for an app that is not in the archive.
+    Raises UsageError for a text that nothing could be found by, for too many, and for an app that is not archived.
     """
-    query = terms.query_for(text)
+    queries = terms.queries_for([texts] if isinstance(texts, str) else texts)
     with store.patient.read() as tx:
-        places = search.find(tx, query, criteria, most)
+        if any_of:
+            places = search.find_any(tx, queries, criteria, most)
+        else:
+            places = search.find(tx, terms.all_of(queries), criteria, most)
         hits = search.hits(tx, places[:_HITS_AT_ONCE])
     yield from hits
     for at in range(_HITS_AT_ONCE, len(places), _HITS_AT_ONCE):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import tzinfo
 from typing import Any
 
@@ -30,22 +31,36 @@ _AROUND = 24
 
 
 @click.command()
-@click.argument("text")
+@click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
+@click.option("--any", "any_of", is_flag=True, help="Find what holds any of several TEXTs, instead of all.")
 @common.message_filter
 @click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="Maximum number of hits; 0: all.")
 @click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True)
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
 @common.ZONE
 @click.pass_context
-def search(ctx: click.Context, /, text: str, wanted: Filter, limit: int, form: str, *, bom: bool, zone: tzinfo) -> int:
+def search(
+    ctx: click.Context,
+    /,
+    texts: tuple[str, ...],
+    wanted: Filter,
+    limit: int,
+    form: str,
+    *,
+    any_of: bool,
+    bom: bool,
+    zone: tzinfo,
+) -> int:
     """Search the messages for TEXT, the latest first: words of any length in any script, numbers, emoji.
 
-    Searches texts, file names, addresses and custom messages, including revisions. Ignores case, full and half width,
-    and invisible characters. Write -- before a TEXT that begins with a dash.
+    Of several TEXTs, all must be in one body of a message; in quotes, several words are one TEXT. Searches texts, file
+    names, addresses and custom messages, including revisions. Ignores case, full and half width, and invisible
+    characters. Write -- before a TEXT that begins with a dash.
 
     \b
     Example:
       archiver search 退款 --sender xingchen --from 2026-11-01T00:00:00+08:00
+      archiver search 发货 付款
       archiver search "order A-1029" --format csv --bom --limit 0 > found.csv
     """
     if bom and form != "csv":
@@ -53,10 +68,12 @@ def search(ctx: click.Context, /, text: str, wanted: Filter, limit: int, form: s
     calendar = common.calendar_for(zone, form, machines=("jsonl",))
     with common.archive(ctx, offline=True) as (_, store):
         _tell_lag(searching.lag(store))
-        found = searching.find(store, text, wanted, limit + 1 if limit else None)
+        hits = searching.find(store, texts, wanted, limit + 1 if limit else None, any_of=any_of)
+        if bom or form == "jsonl":
+            _write_utf8()
         if bom:
-            _begin_with_mark()
-        _PRINTERS[form](_up_to(limit, found), text, calendar)
+            click.echo("\ufeff", nl=False)
+        _PRINTERS[form](_up_to(limit, hits), texts, calendar)
     return EXIT_DONE
 
 
@@ -74,15 +91,14 @@ def _up_to(limit: int, found: Iterable[Hit]) -> Iterator[Hit]:
         yield hit
 
 
-def _begin_with_mark() -> None:
-    """The mark says UTF-8, so that is what follows, whatever a terminal would take."""
+def _write_utf8() -> None:
+    """JSON is UTF-8 by its definition, and a byte order mark says so: whatever a terminal would take."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(encoding="utf-8")
-    click.echo("\ufeff", nl=False)
 
 
-def _print_table(hits: Iterable[Hit], text: str, calendar: Calendar) -> None:
-    rows = [(_clock(calendar.written(hit.sent_at)), hit.sender, hit.conversation, _excerpt(hit, text)) for hit in hits]
+def _print_table(hits: Iterable[Hit], texts: Sequence[str], calendar: Calendar) -> None:
+    rows = [(_clock(calendar.written(hit.sent_at)), hit.sender, hit.conversation, _excerpt(hit, texts)) for hit in hits]
     if rows:
         show.table("", (f"sent ({calendar.name})", "sender", "conversation", "said"), rows)
     else:
@@ -93,24 +109,34 @@ def _clock(instant: str | None) -> str:
     return (instant or "")[:19].replace("T", " ")
 
 
-def _excerpt(hit: Hit, text: str) -> str:
-    """The field that was found, around the place where that can be told; unseen characters may hide it."""
-    fields = [each for each in (hit.text, hit.filename, hit.addr, hit.extra) if each]
-    told = next((each for each in fields if normal(text) in normal(each)), " ".join(fields))
-    at = max(0, told.lower().find(text.lower()))
+def _excerpt(hit: Hit, texts: Sequence[str]) -> str:
+    """The field that was found, around the first place that can be located; unseen characters may hide it."""
+    fields = [field for field in (hit.text, hit.filename, hit.addr, hit.extra) if field]
+    holding = ((field, text) for text in texts for field in fields if normal(text) in normal(field))
+    shown, text = next(holding, (" ".join(fields), texts[0]))
+    at = max(0, shown.lower().find(text.lower()))
     start, end = max(0, at - _AROUND), at + len(text) + _AROUND
-    cut = ("…" if start else "") + told[start:end] + ("…" if end < len(told) else "")
+    cut = ("…" if start else "") + shown[start:end] + ("…" if end < len(shown) else "")
     kind = "" if hit.body_type == "txt" else f"[{hit.body_type}] "
     return kind + (f"(revision {hit.revision}) " if hit.revision else "") + cut
 
 
-def _print_jsonl(hits: Iterable[Hit], _: str, _calendar: Calendar) -> None:
+def _print_jsonl(hits: Iterable[Hit], _: Sequence[str], _calendar: Calendar) -> None:
     for hit in hits:
-        told = hit._asdict() | {"extra": None if hit.extra is None else parsed(hit.extra)}
-        click.echo(json.dumps(told))
+        fields = hit._asdict() | {"extra": None if hit.extra is None else parsed(hit.extra)}
+        click.echo(_UNSEEN.sub(_escaped, json.dumps(fields, ensure_ascii=False)))
 
 
-def _print_csv(hits: Iterable[Hit], _: str, calendar: Calendar) -> None:
+# What no terminal should receive from a chat user: controls, signs that turn the direction of a line, tags.
+_UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\U000e0000-\U000e007f]")
+
+
+def _escaped(character: re.Match[str]) -> str:
+    """As JSON spells it, so that every reader has the same text."""
+    return json.dumps(character[0])[1:-1]
+
+
+def _print_csv(hits: Iterable[Hit], _: Sequence[str], calendar: Calendar) -> None:
     from archiver.export.formats.csv import disarmed
 
     def line(cells: Iterable[Any]) -> None:

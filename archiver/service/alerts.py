@@ -145,7 +145,7 @@ def message(news: Sequence[News], findings: Mapping[tuple[str, str, str], Findin
     """The news in the form that a service reads."""
     entries = sorted((_entry(item, findings.get(item.key)) for item in news), key=_gravity)
     lines = [
-        f"[{entry.status}] {entry.name} {entry.app} {entry.source}: {entry.text}".replace("  :", ":")
+        f"[{entry['status']}] {entry['name']} {entry['app']} {entry['source']}: {entry['text']}".replace("  :", ":")
         for entry in entries
     ]
     text = fitting([f"archiver on {host.name()}", *lines], *_LIMITS[form])
@@ -160,7 +160,7 @@ def message(news: Sequence[News], findings: Mapping[tuple[str, str, str], Findin
 
 def _gravity(entry: Mapping[str, Any]) -> int:
     """What is worst comes first, as the end of a long message is cut off."""
-    return ("critical", "warning", None).index(entry.severity)
+    return ("critical", "warning", None).index(entry["severity"])
 
 
 def _bytes(text: str) -> int:

@@ -87,6 +87,25 @@ def test_search_prints_json_lines_and_csv_for_programs(reader: Archive) -> None:
     assert "there is more than these 2" in reader.errors
 
 
+def test_json_lines_are_utf8_and_steer_no_terminal(reader: Archive) -> None:
+    assert reader("search", "红色", "--format", "jsonl") == 0
+    assert "我同意退款" in reader.output, "as grep looks for it"
+    assert not set(reader.output) & {"\x1b", "\u202e", "\r"}
+    assert json.loads(reader.output)["text"] == "\x1b[31m红色\u202e反的\r\n09:00:00 boss:\t我同意退款"
+
+
+def test_search_takes_several_texts(reader: Archive) -> None:
+    assert reader("search", "处理", "退款", "--format", "jsonl") == 0
+    assert [json.loads(line)["msg_id"] for line in reader.output.splitlines()] == ["1"]
+    assert reader("search", "处理", "换货", "--any", "--format", "jsonl") == 0
+    assert {json.loads(line)["msg_id"] for line in reader.output.splitlines()} == {"1", "2", "29"}
+    assert reader("search", "处理", "退款") == 0
+    assert "请尽快处理" in reader.output
+    assert reader("search", "order #A-1029", "--format", "csv") == 0, "one TEXT is a phrase"
+    assert len(reader.output.splitlines()) == 2
+    assert reader("search") == 2
+
+
 def test_search_refuses_what_it_cannot_do(reader: Archive) -> None:
     assert reader("search", "\u200b") == 2
     assert "1 to 200 characters" in reader.errors

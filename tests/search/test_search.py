@@ -115,16 +115,49 @@ def test_what_leaves_quarantine_is_found(database: Database) -> None:
 def test_what_is_committed_late_is_not_missed(postgres_database: Database) -> None:
     """Two writers: the one that began first, with the smaller page id, ends last."""
     with filled(postgres_database, []) as store:
-        claim = claimed(store, SourceKey(1, "cursor"), Window(ORIGIN + 1000, ORIGIN + 2000))
+        key = SourceKey(1, "cursor")
+        first, second = (claimed(store, key, Window(ORIGIN + at, ORIGIN + at + 1000)) for at in (1000, 2000))
         with store.write() as early:
-            pages.insert(windows.hold(early, claim), [page_of(said(50, "迟到的退款"))], ORIGIN + 10)
+            pages.insert(windows.hold(early, first), [page_of(said(50, "迟到的退款"))], ORIGIN + 10)
             with store.write() as late:
-                pages.insert(windows.hold(late, claim), [page_of(said(51, "先到的退款"))], ORIGIN + 10)
+                pages.insert(windows.hold(late, second), [page_of(said(51, "先到的退款"))], ORIGIN + 10)
             index(store)
             assert found(store, "退款") == [51]
         assert found(store, "退款") == [50, 51]
         assert index(store) == 1
         assert found(store, "退款") == [50, 51]
+
+
+SEVERAL: list[tuple[tuple[str, ...], list[int], list[int]]] = [
+    (("退款", "处理"), [1], [1, 9, 10]),
+    (("处理", "我要"), [1], [1]),
+    (("REFUND", "订单"), [5], [4, 5, 6, 29]),
+    (("退", "货"), [2, 29], [1, 2, 3, 9, 10, 29, 32]),
+    (("退款", "没有的话"), [], [1, 9, 10]),
+    (("合同", "2026", "pdf"), [11], [5, 11]),
+    (("看图", "发票"), [], [17]),
+    (("订单", "最后的话", "跨越边界"), [29], [5, 29]),
+    (("最后的话", "最后的话"), [29], [29]),
+]
+"""Texts, the messages in which one body holds them all, and those in which one holds any of them."""
+
+
+def test_several_texts_are_all_in_one_body_or_any_of_them(database: Database) -> None:
+    """Whether the index has come to them or not; 29 is so long that it is indexed in parts."""
+    with filled(database) as store:
+        for _ in range(2):
+            for texts, every, some in SEVERAL:
+                for most in (None, 50):
+                    assert sorted({int(h.msg_id) for h in search.find(store, texts, Filter(), most)}) == every, texts
+                    hits = list(search.find(store, texts, Filter(), most, any_of=True))
+                    assert sorted({int(h.msg_id) for h in hits}) == some, texts
+                    assert len(hits) == len(set(hits))
+            index(store)
+
+
+def test_too_many_texts_are_refused(database: Database) -> None:
+    with filled(database, []) as store, pytest.raises(UsageError, match="1 to 10 texts"):
+        list(search.find(store, [str(number) for number in range(11)], Filter()))
 
 
 WORDS = ("常见", "较少", "罕见", "没有", "见", "x")
@@ -171,8 +204,21 @@ def test_the_latest_are_the_same_by_whichever_way_they_are_found(database: Datab
                 assert len(every) == len(holding), word
             for most in (1, 100, 900):
                 assert list(search.find(store, word, wanted, most)) == every[:most], (word, wanted, most)
+        check_latest_of_several(store)
         if database.kind == "postgresql":
             check_latest_in_sql(database, store)
+
+
+def check_latest_of_several(store: Store) -> None:
+    """Against what single words find."""
+    for texts, wanted in itertools.product((("见", "较少"), ("常见", "x"), ("罕见", "没有", "句")), ASKED):
+        single = [set(search.find(store, text, wanted)) for text in texts]
+        every = list(search.find(store, texts, wanted))
+        some = list(search.find(store, texts, wanted, any_of=True))
+        assert (set(every), set(some)) == (set.intersection(*single), set.union(*single)), (texts, wanted)
+        for most in (1, 100):
+            assert list(search.find(store, texts, wanted, most)) == every[:most], (texts, wanted, most)
+            assert list(search.find(store, texts, wanted, most, any_of=True)) == some[:most], (texts, wanted, most)
 
 
 def test_stamps_beyond_all_calendars_are_told_in_their_order(database: Database) -> None:

@@ -60,30 +60,36 @@ class Hit(NamedTuple):
     """JSON text, without the secrets of files."""
 
 
-def find(tx: Tx, query: str, wanted: Filter, most: int | None) -> list[Place]:
-    """Where a normalised text is found, the latest first, at most `most` places."""
-    told = _newest(tx, query, wanted, most) if most else None
-    found = {*(_indexed(tx, query, wanted, most) if told is None else told), *_waiting(tx, query, wanted)}
-    return sorted(found, key=Place.order)[:most]
+def find(tx: Tx, query: terms.Terms, wanted: Filter, most: int | None) -> list[Place]:
+    """Where these texts are, the latest first, at most `most` places."""
+    newest = _newest(tx, query, wanted, most) if most else None
+    places = {*(_indexed(tx, query, wanted, most) if newest is None else newest), *_waiting(tx, query, wanted)}
+    return sorted(places, key=Place.order)[:most]
+
+
+def find_any(tx: Tx, queries: Sequence[str], wanted: Filter, most: int | None) -> list[Place]:
+    """Where at least one of these texts is, in the same order."""
+    places = {place for query in queries for place in find(tx, terms.Terms(query), wanted, most)}
+    return sorted(places, key=Place.order)[:most]
 
 
 def holding(tx: Tx, query: str, wanted: Filter) -> sa.ColumnElement[bool]:
     """The condition on `messages` for those that hold a normalised text, in any body or revision."""
     found: dict[int, set[str]] = {}
-    for place in find(tx, query, wanted, None):
+    for place in find(tx, terms.Terms(query), wanted, None):
         found.setdefault(place.app_id, set()).add(place.msg_id)
     each = (sa.and_(m.app_id == app_id, tx.among(m.msg_id, sorted(ids))) for app_id, ids in found.items())
     return sa.or_(sa.false(), *each)
 
 
-def _indexed(tx: Tx, query: str, wanted: Filter, most: int | None) -> list[Place]:
-    found = _filtered(tx, _by_index(tx.postgres), t, wanted)
+def _indexed(tx: Tx, query: terms.Terms, wanted: Filter, most: int | None) -> list[Place]:
+    found = _filtered(tx, _by_index(tx.postgres, len(query.others)), t, wanted)
     if tx.postgres:
         tx.conn.exec_driver_sql(_ROOM)
-        return _places(tx, found, {"query": query, "most": _ALL if most is None else most})
+        return _places(tx, found, {**query.bound(), "most": _ALL if most is None else most})
     told: list[Place] = []
-    for numbers in _numbers(tx, query, wanted, most):
-        told += _places(tx, found, {"query": query, "most": _ALL, "numbers": json.dumps(numbers)})
+    for numbers in _numbers(tx, query.lead, wanted, most):
+        told += _places(tx, found, {**query.bound(), "most": _ALL, "numbers": json.dumps(numbers)})
         if most is not None and len(told) >= most:
             break
     return told
@@ -116,18 +122,18 @@ def _number_range(wanted: Filter) -> tuple[int, int]:
     return index.numbers_between(*(filters.range_ms(wanted) or _ALWAYS))
 
 
-def _newest(tx: Tx, query: str, wanted: Filter, most: int) -> list[Place] | None:
+def _newest(tx: Tx, query: terms.Terms, wanted: Filter, most: int) -> list[Place] | None:
     """The same by reading the latest texts, where many of them hold it; None where the index is the better way.
 
     What an index says of a frequent word must all be read for the sake of the latest hundred; but for what SQLite's
     says of pairs.
     """
-    if wanted.sender or wanted.recipient or wanted.conversation or not (tx.postgres or terms.asked(query)[1]):
+    if wanted.sender or wanted.recipient or wanted.conversation or not (tx.postgres or terms.asked(query.lead)[1]):
         return None
     # Of stamps, or of numbers.
     first, last = (filters.range_ms(wanted) or _ALWAYS) if tx.postgres else _number_range(wanted)
-    walk = _filtered(tx, *_by_time(tx.postgres), wanted)
-    values = {"query": query, "most": most, "first": first, "last": last}
+    walk = _filtered(tx, *_by_time(tx.postgres, len(query.others)), wanted)
+    values = {**query.bound(), "most": most, "first": first, "last": last}
     found = _places(tx, walk, {**values, "texts": _READ_FIRST})
     if 0 < len(found) < most:
         promising = _READ_FIRST * most * 3 // (2 * len(found))
@@ -144,8 +150,8 @@ _Texts = sa.ColumnCollection[str, sa.ColumnElement[Any]]
 """The columns of search_texts, or of some of its rows."""
 
 
-def _holding(texts: _Texts, *, postgres: bool) -> sa.Select[Any]:
-    """Which of these texts hold :query, at most :most, the latest first."""
+def _holding(texts: _Texts, *, postgres: bool, others: int) -> sa.Select[Any]:
+    """Which of these texts hold :query and the other terms, at most :most, the latest first."""
     position_of, query = sa.func.strpos if postgres else sa.func.instr, sa.bindparam("query", type_=sa.Text)
     before = search_texts.alias("before")
     again = sa.select(before.c.part).where(
@@ -157,18 +163,28 @@ def _holding(texts: _Texts, *, postgres: bool) -> sa.Select[Any]:
     msg_id = sa.collate(texts.msg_id, "C") if postgres else texts.msg_id  # as Python sorts, in any locale
     order = (texts.timestamp_ms.desc(), texts.app_id, msg_id, texts.revision, texts.position)
     found = sa.select(*(texts[name] for name in Place._fields)).order_by(*order)
-    return found.where(position_of(texts.text, query) > 0, once).limit(sa.bindparam("most", type_=sa.BigInteger))
+    also = [_also(texts, terms.other(number), postgres=postgres) for number in range(others)]
+    return found.where(position_of(texts.text, query) > 0, once, *also).limit(sa.bindparam("most", type_=sa.BigInteger))
+
+
+def _also(texts: _Texts, name: str, *, postgres: bool) -> sa.ColumnElement[bool]:
+    """Whether the same body holds this term, in this part of its text or, where it is long, in another one."""
+    position_of, term = sa.func.strpos if postgres else sa.func.instr, sa.bindparam(name, type_=sa.Text)
+    part = search_texts.alias(f"part_{name}")
+    same = (part.c[key] == texts[key] for key in ("app_id", "msg_id", "revision", "position"))
+    elsewhere = sa.select(part.c.part).where(*same, position_of(part.c.text, term) > 0)
+    return sa.or_(position_of(texts.text, term) > 0, elsewhere.correlate_except(part).exists())
 
 
 @cache  # to make a statement takes longer than to run it
-def _by_index(postgres: bool) -> sa.Select[Any]:
+def _by_index(postgres: bool, others: int) -> sa.Select[Any]:
     if postgres:
         vector = sa.func.array_to_tsvector(sa.func.archive_bigrams(t.text))
         matches = vector.bool_op("@@")(sa.func.archive_query(sa.bindparam("query", type_=sa.Text)))
     else:
         numbers = sa.func.json_each(sa.bindparam("numbers", type_=sa.Text)).table_valued("value")
         matches = t.number.in_(sa.select(numbers.c.value))
-    return _holding(t, postgres=postgres).where(matches)
+    return _holding(t, postgres=postgres, others=others).where(matches)
 
 
 _LATEST_NUMBERS = (
@@ -184,16 +200,16 @@ _LATEST_NUMBERS = (
 
 
 @cache
-def _by_time(postgres: bool) -> tuple[sa.Select[Any], _Texts]:
+def _by_time(postgres: bool, others: int) -> tuple[sa.Select[Any], _Texts]:
     """Among the latest :texts between :first and :last, and what has the stamp of the last of these."""
     first, last, texts = (sa.bindparam(name, type_=sa.BigInteger) for name in ("first", "last", "texts"))
     by = t.timestamp_ms if postgres else t.number
     latest = sa.select(search_texts).where(by.between(first, last)).order_by(by.desc())
     if postgres:
         some = latest.fetch(texts, with_ties=True).subquery("latest")
-        return _holding(some.c, postgres=True), some.c
+        return _holding(some.c, postgres=True, others=others), some.c
     edge = latest.with_only_columns(index.first_of_same(t.number)).offset(texts).limit(1).scalar_subquery()
-    return _holding(t, postgres=False).where(t.number.between(sa.func.coalesce(edge, first), last)), t
+    return _holding(t, postgres=False, others=others).where(t.number.between(sa.func.coalesce(edge, first), last)), t
 
 
 def _quoted(word: str) -> str:
@@ -228,7 +244,7 @@ def _typed(texts: _Texts, wanted: Filter) -> sa.ColumnElement[bool]:
 _WAITING = QUEUED.distinct()
 
 
-def _waiting(tx: Tx, query: str, wanted: Filter) -> Iterator[Place]:
+def _waiting(tx: Tx, query: terms.Terms, wanted: Filter) -> Iterator[Place]:
     """The same of what waits for the index, read as it is."""
     # As values, so that it is planned by what is in it: mostly nothing.
     waiting = list(tx.conn.scalars(_WAITING))
@@ -240,7 +256,7 @@ def _waiting(tx: Tx, query: str, wanted: Filter) -> Iterator[Place]:
         if wanted.types:
             of_these = of_these.where(kind.in_(wanted.types))
         for app_id, msg_id, revision, position, timestamp_ms, text in searchable(tx, of_these):
-            if query in text:
+            if query.lead in text and all(other in text for other in query.others):
                 yield Place(timestamp_ms, app_id, msg_id, revision, position)
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 from unicodedata import is_normalized, normalize
 
 from archiver.errors import UsageError
@@ -16,6 +17,9 @@ from archiver.rendering import SECRET_KEYS
 
 LONGEST_QUERY = 200
 """In characters, normalised: what the parts of a long text overlap by."""
+
+MOST_QUERIES = 10
+"""Texts of one search: every further one is compared with all that the first one finds."""
 
 _PART = 8_000
 """Long texts are indexed in parts: a tsvector ends at 1 MiB, and one hostile text must not stop the index."""
@@ -47,6 +51,36 @@ def query_for(text: str) -> str:
     if not 1 <= len(query) <= LONGEST_QUERY:
         raise UsageError(f"a search is for 1 to {LONGEST_QUERY} characters that can be seen")
     return query
+
+
+def queries_for(texts: Sequence[str]) -> list[str]:
+    """The same for several texts, none of them twice."""
+    queries = list(dict.fromkeys(query_for(text) for text in texts))
+    if not 1 <= len(queries) <= MOST_QUERIES:
+        raise UsageError(f"a search is for 1 to {MOST_QUERIES} texts", hint='quotes make one of several: "order 1029"')
+    return queries
+
+
+class Terms(NamedTuple):
+    """Normalised texts that one body must hold. `lead` is looked up; what it finds is compared with the others."""
+
+    lead: str
+    others: tuple[str, ...] = ()
+
+    def bound(self) -> dict[str, str]:
+        """The values of a statement that looks for them."""
+        return {"query": self.lead} | {other(number): text for number, text in enumerate(self.others)}
+
+
+def other(number: int) -> str:
+    """The name of one of the others' values."""
+    return f"query_{number + 1}"
+
+
+def all_of(queries: Sequence[str]) -> Terms:
+    """The terms for texts that must all be in one body: the longest leads, as it tends to be the rarest."""
+    lead, *others = sorted(dict.fromkeys(queries), key=len, reverse=True)
+    return Terms(lead, tuple(others))
 
 
 def _nfkc(text: str) -> str:
