@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full test-lowest deploy-test image-test soak check docs format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search
+.PHONY: demo test test-full test-lowest deploy-test image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -32,6 +32,9 @@ check: $(VENV)/dev.installed               ## style, types, architecture
 
 docs: $(VENV)/dev.installed                ## docs/settings.md, from the settings and the example's comments
 	$(BIN)/python -m tests.settings_page
+
+words: $(VENV)/dev.installed               ## the Chinese catalogue, from the texts in the code; names what lacks a translation
+	$(BIN)/python -m tests.words
 
 format: $(VENV)/dev.installed
 	$(BIN)/ruff check --fix .

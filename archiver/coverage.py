@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from archiver.language import ENGLISH, Language
 from archiver.model import HOUR_MS, SECOND_MS, Window
 from archiver.store import hours
 from archiver.store.engine import Store, Tx
@@ -169,50 +170,83 @@ def seconds(ms: int) -> float:
     return ms / SECOND_MS
 
 
-def in_words(coverage: Coverage) -> str:
+def in_words(coverage: Coverage, language: Language = ENGLISH) -> str:
     """The claim in the protocol's words: nothing that was not walked, and with every weakness known."""
     if coverage.complete_from_ms == coverage.complete_until_ms:
-        nothing = f"Nothing is claimed yet: the archive of {coverage.app} begins at {iso(coverage.complete_from_ms)}."
-        return " ".join([nothing, *weaknesses(coverage)])
-    accepted = sum(1 for hole in coverage.holes if hole.state == "accepted")
-    words = (
-        f"Complete from {iso(coverage.complete_from_ms)} to {iso(coverage.complete_until_ms)}: every message stamped in"
-        f" this range that the server made visible within the settling time is stored, or listed in quarantine"
+        nothing = language.say(
+            "Nothing is claimed yet: the archive of {app} begins at {begins}.",
+            app=coverage.app,
+            begins=iso(coverage.complete_from_ms),
+        )
+        return language.sentences([nothing, *weaknesses(coverage, language)])
+    words = language.say(
+        "Complete from {begins} to {ends}: every message stamped in this range that the server made visible within the"
+        " settling time is stored, or listed in quarantine",
+        begins=iso(coverage.complete_from_ms),
+        ends=iso(coverage.complete_until_ms),
     )
+    accepted = sum(1 for hole in coverage.holes if hole.state == "accepted")
     if accepted or coverage.presumed_empty:
-        words += f", except the holes listed ({accepted} accepted, {coverage.presumed_empty} hours presumed empty)"
+        words += language.say(
+            ", except the holes listed ({accepted} accepted, {presumed} hours presumed empty)",
+            accepted=accepted,
+            presumed=coverage.presumed_empty,
+        )
     if coverage.audited_until_ms > coverage.origin_ms:
-        words += f". Audited from {iso(coverage.origin_ms)} up to {iso(coverage.audited_until_ms)}"
+        words += language.say(
+            ". Audited from {begins} up to {ends}",
+            begins=iso(coverage.origin_ms),
+            ends=iso(coverage.audited_until_ms),
+        )
         if coverage.audit_lag_ms:
-            words += f" ({coverage.audit_lag_ms / HOUR_MS:g} h after the fact)"
+            lag = f"{coverage.audit_lag_ms / HOUR_MS:g}"
+            words += language.say(" ({hours} h after the fact)", hours=lag)
         if coverage.unaudited:
-            words += f", except {len(coverage.unaudited)} ranges that nobody could look at any more (unaudited)"
-    words += f". Late arrivals observed: {coverage.late_arrivals}"
-    worst_ms = coverage.worst_lateness_ms
-    words += f", the worst {worst_ms / SECOND_MS:.1f} s." if worst_ms is not None else "."
-    return " ".join([words, *weaknesses(coverage)])
+            words += language.say(
+                ", except {number} ranges that nobody could look at any more (unaudited)",
+                number=len(coverage.unaudited),
+            )
+    words += language.say(". Late arrivals observed: {number}", number=coverage.late_arrivals)
+    if (worst_ms := coverage.worst_lateness_ms) is not None:
+        worst = f"{worst_ms / SECOND_MS:.1f}"
+        words += language.say(", the worst {seconds} s", seconds=worst)
+    return language.sentences([words + language.say("."), *weaknesses(coverage, language)])
 
 
-def weaknesses(coverage: Coverage) -> list[str]:
+def weaknesses(coverage: Coverage, language: Language = ENGLISH) -> list[str]:
     """What weakens the claim, a sentence for every kind; none where nothing is known."""
     sentences = []
     if coverage.before is not None:
         lo, hi = iso(coverage.before.lo_ms), iso(coverage.before.hi_ms)
-        sentences.append(f"Before the archive's beginning lies {lo} to {hi}, which the provider kept no longer.")
+        sentences.append(
+            language.say(
+                "Before the archive's beginning lies {lo} to {hi}, which the provider kept no longer.", lo=lo, hi=hi
+            )
+        )
     if coverage.unproven:
-        count = len(coverage.unproven)
-        sentences.append(f"{count} ranges rest on an order of the server that proved false later (unproven).")
+        sentences.append(
+            language.say(
+                "{number} ranges rest on an order of the server that proved false later (unproven).",
+                number=len(coverage.unproven),
+            )
+        )
     if not coverage.order_trusted:
-        sentences.append("The server's order is not trusted at present.")
+        sentences.append(language.say("The server's order is not trusted at present."))
     if coverage.clock_problem:
-        sentences.append(f"What is due is uncertain: {coverage.clock_problem}.")
+        sentences.append(language.say("What is due is uncertain: {problem}.", problem=coverage.clock_problem))
     if coverage.zone_problem:
-        sentences.append(f"Nothing of these files is claimed: {coverage.zone_problem}.")
+        sentences.append(language.say("Nothing of these files is claimed: {problem}.", problem=coverage.zone_problem))
     confirmed_ms = coverage.hours_confirmed_until_ms
     if confirmed_ms is not None and coverage.complete_until_ms > max(confirmed_ms, coverage.origin_ms):
-        sentences.append(f"That hour_utc_offset is right is confirmed by no message after {iso(confirmed_ms)}.")
+        sentences.append(
+            language.say(
+                "That hour_utc_offset is right is confirmed by no message after {instant}.", instant=iso(confirmed_ms)
+            )
+        )
     if coverage.source == "hourly":
-        sentences.append("A file holds what arrived in its hour; what is filed later than that is found by audits.")
+        sentences.append(
+            language.say("A file holds what arrived in its hour; what is filed later than that is found by audits.")
+        )
     return sentences
 
 

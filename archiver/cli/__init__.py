@@ -37,6 +37,7 @@ _COMMANDS = {
     "sandbox": "sandbox",
     "search": "reading",
     "send": "provider",
+    "statement": "statement",
     "status": "reporting",
 }
 
@@ -86,6 +87,7 @@ _ABOUT = {
     "sandbox": "run the simulated Easemob server",
     "search": "search the messages",
     "send": "send a message to a user or a group",
+    "statement": "state whether a range of time is archived",
     "status": "show the state of the archive",
 }
 

@@ -7,23 +7,24 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, date, tzinfo
 from functools import wraps
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
 from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
+from click.core import ParameterSource
 
 from archiver import connect, logs
-from archiver.config import Settings, load, parse_time
+from archiver.config import Display, Settings, load, parse_time
 from archiver.errors import UsageError
+from archiver.language import language, of_environment
 from archiver.model import Window
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
-from archiver.zones import Calendar
+from archiver.zones import Calendar, local_time, machine_zone, month, parse_zone
 
 
 def settings(ctx: click.Context, *, offline: bool = False) -> Settings:
@@ -108,19 +109,45 @@ def hangups() -> Iterator[Event]:
         signal.signal(signal.SIGHUP, before)
 
 
+def display(ctx: click.Context) -> Display:
+    """How people are answered, by the configuration: known while the options are read, as they go by it."""
+    shared = ctx.find_root().obj
+    if "display" not in shared:
+        shared["display"] = load(Path(shared["config"]), os.environ, offline=True).display
+    found: Display = shared["display"]
+    return found
+
+
 class Instant(click.ParamType[int]):
-    """A point in time, as milliseconds."""
+    """A point in time, as milliseconds. A day, a month or a time without a zone is read in the zone of `--zone`."""
 
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
         try:
-            return value if isinstance(value, int) else parse_time(value)
+            local = local_time(value.strip())
+            if local is None or ctx is None:
+                return parse_time(value)
+            return parse_time(Calendar(_zone(ctx)).at_ms(local))
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
 INSTANT = Instant()
+
+
+class Month(click.ParamType[tuple[date, date]]):
+    """A month as its first day and the next month's."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[date, date]:
+        try:
+            return value if isinstance(value, tuple) else month(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class Zone(click.ParamType[tzinfo]):
@@ -129,30 +156,59 @@ class Zone(click.ParamType[tzinfo]):
     name = "zone"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tzinfo:
-        if isinstance(value, tzinfo):
-            return value
-        if value == "UTC":
-            return UTC
         try:
-            if value[:1] in "+-":
-                offset = datetime.strptime(value, "%z").utcoffset() or timedelta()
-                return timezone(offset)
-            return ZoneInfo(value)
-        except (ValueError, ZoneInfoNotFoundError, OSError):
-            self.fail(f"{value!r} is no zone known here; try +08:00, or a name as Asia/Shanghai", param, ctx)
+            return value if isinstance(value, tzinfo) else parse_zone(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def _zone(ctx: click.Context) -> tzinfo:
+    """The zone by which this command's times are read: that of `--zone`, of the configuration, of the machine."""
+    given = ctx.params.get("zone")
+    if isinstance(given, tzinfo):
+        return given
+    configured = display(ctx).zone
+    return machine_zone(os.environ) if configured is None else parse_zone(configured)
 
 
 ZONE = click.option(
-    "--zone", type=Zone(), default="UTC", show_default=True, help="Zone of days and times: Asia/Shanghai or +08:00."
+    "--zone",
+    type=Zone(),
+    is_eager=True,  # before the times, which may be read by it
+    callback=lambda ctx, _param, value: _zone(ctx) if value is None else value,
+    help="Zone of days and times: Asia/Shanghai or +08:00. Default: [display] zone, or this machine's.",
 )
+
+LANGUAGE = click.option(
+    "--language",
+    type=click.Choice(["zh", "en"]),
+    callback=lambda ctx, _param, value: language(value or display(ctx).language or of_environment(os.environ)),
+    help="Default: [display] language, or by the locale.",
+)
+
+MONTH = click.option("--month", "month", metavar="YYYY-MM", type=Month(), help="Instead of --from and --to.")
 
 
 def calendar_for(zone: tzinfo, form: str, *, machines: Sequence[str]) -> Calendar:
     """The calendar by which a format is written; what machines read stays with UTC."""
-    if zone is not UTC and form in machines:
+    if form not in machines:
+        return Calendar(zone)
+    if click.get_current_context().get_parameter_source("zone") is ParameterSource.COMMANDLINE and zone is not UTC:
         click.echo(f"--format {form} is for machines, and in UTC; --zone changes nothing there", err=True)
-        return Calendar()
-    return Calendar(zone)
+    return Calendar()
+
+
+def in_month(month: tuple[date, date] | None, zone: tzinfo, from_ms: int | None, to_ms: int | None) -> Limits:
+    """The limits of a range: those of `--month` in this zone, or `--from` and `--to` as they were given."""
+    if month is None:
+        return from_ms, to_ms
+    if from_ms is not None or to_ms is not None:
+        raise UsageError("--month stands for --from and --to; give one or the other")
+    calendar = Calendar(zone)
+    return calendar.begins(month[0]), calendar.begins(month[1])
+
+
+Limits = tuple[int | None, int | None]
 
 
 def stretch(from_ms: int, to_ms: int) -> Window:
@@ -169,6 +225,7 @@ _FILTERS = (
     click.option("--conversation", metavar="ID", help='Only this group, room or pair of users ("A|B").'),
     click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Stamped at this time or later."),
     click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="Stamped before this time."),
+    MONTH,
     click.option(
         "--type", "types", metavar="TYPE", multiple=True, help="Only bodies of this type (txt, img, ...); repeatable."
     ),
@@ -181,6 +238,8 @@ def message_filter(command: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(command)
     def with_filter(*arguments: Any, **options: Any) -> Any:
         given = {name: options.pop(name) for name in Filter.__dataclass_fields__}
+        limits = in_month(options.pop("month"), options["zone"], given["from_ms"], given["to_ms"])
+        given["from_ms"], given["to_ms"] = limits
         if given["from_ms"] is not None and given["to_ms"] is not None:
             stretch(given["from_ms"], given["to_ms"])
         return command(*arguments, wanted=Filter(**given), **options)

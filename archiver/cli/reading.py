@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import tzinfo
+from datetime import date, tzinfo
 from typing import Any
 
 import click
@@ -19,8 +19,11 @@ from archiver import search as searching
 from archiver.cli import common, show
 from archiver.cli.common import INSTANT
 from archiver.cli.spoken import Spoken
+from archiver.cli.statement import tell_gaps
 from archiver.errors import EXIT_DONE, UsageError
+from archiver.language import Language
 from archiver.rendering import parsed
+from archiver.statement import Wording
 from archiver.store.read.filters import Filter
 from archiver.store.search.index import Lag
 from archiver.store.search.query import Hit
@@ -38,6 +41,7 @@ _AROUND = 24
 @click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True)
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
 @common.ZONE
+@common.LANGUAGE
 @click.pass_context
 def search(
     ctx: click.Context,
@@ -50,12 +54,13 @@ def search(
     any_of: bool,
     bom: bool,
     zone: tzinfo,
+    language: Language,
 ) -> int:
     """Search the messages for TEXT, the latest first: words of any length in any script, numbers, emoji.
 
     Of several TEXTs, all must be in one body of a message; in quotes, several words are one TEXT. Searches texts, file
     names, addresses and custom messages, including revisions. Ignores case, full and half width, and invisible
-    characters. Write -- before a TEXT that begins with a dash.
+    characters. Write -- before a TEXT that begins with a dash. Exits with 3 if the range is not wholly archived.
 
     \b
     Example:
@@ -66,7 +71,9 @@ def search(
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
     calendar = common.calendar_for(zone, form, machines=("jsonl",))
+    limits, wording = (wanted.from_ms, wanted.to_ms), Wording(language, Calendar(zone))
     with common.archive(ctx, offline=True) as (_, store):
+        code = tell_gaps(store, limits, wanted.app, wording, machine=form != "table")
         _tell_lag(searching.lag(store))
         hits = searching.find(store, texts, wanted, limit + 1 if limit else None, any_of=any_of)
         if bom or form == "jsonl":
@@ -74,7 +81,7 @@ def search(
         if bom:
             click.echo("\ufeff", nl=False)
         _PRINTERS[form](_up_to(limit, hits), texts, calendar)
-    return EXIT_DONE
+    return code
 
 
 def _tell_lag(lag: Lag) -> None:
@@ -173,7 +180,9 @@ def index(ctx: click.Context) -> int:
 @click.option("--app", metavar="NAME", help='Only this app, as "org#app" or "app".')
 @click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Stamped at this time or later.")
 @click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="Stamped before this time.")
+@common.MONTH
 @common.ZONE
+@common.LANGUAGE
 @click.pass_context
 def conversation(
     ctx: click.Context,
@@ -181,12 +190,14 @@ def conversation(
     app: str | None,
     from_ms: int | None,
     to_ms: int | None,
+    month: tuple[date, date] | None,
     zone: tzinfo,
+    language: Language,
 ) -> int:
     """Print the conversation of two users, or of a group or room.
 
     Late and changed messages are marked, files have their digest, and control characters are shown as escapes. Lines
-    that begin with | continue the text above them.
+    that begin with | continue the text above them. Exits with 3 if the range is not wholly archived.
 
     \b
     Example:
@@ -195,13 +206,15 @@ def conversation(
     """
     if len(names) > 2:
         raise click.UsageError("two users, or one group")
+    from_ms, to_ms = common.in_month(month, zone, from_ms, to_ms)
     lo_ms, hi_ms = transcripts.ALL_TIME
     window = common.stretch(lo_ms if from_ms is None else from_ms, hi_ms if to_ms is None else to_ms)
     with common.archive(ctx, offline=True) as (_, store):
+        code = tell_gaps(store, (from_ms, to_ms), app, Wording(language, Calendar(zone)))
         thread = transcripts.find(store, "|".join(names), app)
         click.echo(logs.visible(f"{thread.conversation} in {thread.app}, times in {zone}"))
         spoken = Spoken(zone)
         for page in transcripts.read(store, thread, window):
             sys.stdout.write("".join(f"{line}\n" for each in page for line in spoken.lines(each)))
             sys.stdout.flush()
-    return EXIT_DONE
+    return code

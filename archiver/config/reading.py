@@ -21,6 +21,7 @@ from archiver.config.settings import (
     Attachments,
     Canary,
     Database,
+    Display,
     Http,
     Metrics,
     Schedule,
@@ -42,6 +43,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "metrics": Metrics,
     "alerts": Alerts,
     "canary": Canary,
+    "display": Display,
 }
 _BY_SOURCE: dict[str, dict[str, Any]] = {
     "cursor": {"settle": "2m", "audits": ["1h", "24h"], "rate": "1/s"},
@@ -317,13 +319,14 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
     alerts = draft.alerts(tree["alerts"]) if "alerts" in tree else None
     apps = [draft.app(index, given) for index, given in enumerate(tree.get("apps", []))]
     canary = draft.canary(tree["canary"], apps) if "canary" in tree else None
+    display = draft.read(Display, ("display",), tree.get("display", {}))
     if not apps:
         draft.wrong(("apps",), "none is configured; begin one with [[apps]]")
     if schedule and http and schedule.lease_ms < 3 * http.deadline_ms:
         least = duration_text(3 * http.deadline_ms)
         draft.wrong(("schedule", "lease"), f"must be at least 3 x [http] deadline; write {least} or more")
     _refuse_twins(apps, draft)
-    if draft.problems or not (database and schedule and http):
+    if draft.problems or not (database and schedule and http and display):
         raise ConfigurationError(draft.problems)
     return Settings(
         database=database,
@@ -334,6 +337,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
         metrics=metrics,
         alerts=alerts,
         canary=canary,
+        display=display,
         warnings=tuple(draft.warnings),
     )
 

@@ -132,6 +132,13 @@ class Canary(Section):
         return value
 
 
+class Display(Section):
+    """How people are answered: in which zone and language. What machines read stays in UTC and English."""
+
+    zone: Annotated[str | None, AfterValidator(values.zone_name)] = None
+    language: Literal["zh", "en"] | None = None
+
+
 class App(Section):
     """One app read through one source. Order matters: a field is checked against those above it."""
 
@@ -214,6 +221,7 @@ class Settings(BaseModel):
     metrics: Metrics | None = None
     alerts: Alerts | None = None
     canary: Canary | None = None
+    display: Display = Display()
     warnings: tuple[str, ...] = ()
 
     def secrets(self) -> Iterator[str]:
@@ -240,7 +248,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "http": _described(settings.http),
         "apps": [_described(app) for app in settings.apps],
     }
-    for name in ("attachments", "metrics", "alerts", "canary"):
+    for name in ("attachments", "metrics", "alerts", "canary", "display"):
         if section := getattr(settings, name):
             description[name] = _described(section)
     return description

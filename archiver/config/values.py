@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from archiver.config import libpq
+from archiver.zones import parse_zone
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _PERIODS = {"s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000}
@@ -51,6 +52,12 @@ def parse_time(value: object) -> int:
         raise ValueError(f"{value} looks like seconds, but integers count milliseconds; did you mean {value}000?")
     if not 0 <= value < _YEAR_10000_MS:
         raise ValueError(f"{value} ms lies outside the years 1970 to 9999")
+    return value
+
+
+def zone_name(value: str) -> str:
+    """The name of a time zone, or its distance from UTC; ValueError says what is meant."""
+    parse_zone(value)
     return value
 
 

@@ -97,10 +97,11 @@ def of(tx: Tx, from_ms: int | None, to_ms: int | None, app: str | None = None) -
         raise UsageError("--from must lie before --to")
     names = None if app is None else filters.app_names(tx, app)
     sources = [source for source in coverage.read(tx) if names is None or source.app in names]
-    return Statement(from_ms, to_ms, tuple(_of_source(source, from_ms, to_ms) for source in sources))
+    return Statement(from_ms, to_ms, tuple(of_source(source, from_ms, to_ms) for source in sources))
 
 
-def _of_source(source: Coverage, from_ms: int | None, to_ms: int | None) -> SourceStatement:
+def of_source(source: Coverage, from_ms: int | None, to_ms: int | None) -> SourceStatement:
+    """The answer for one source."""
     lo_ms = source.complete_from_ms if from_ms is None else from_ms
     hi_ms = max(lo_ms, source.complete_until_ms) if to_ms is None else to_ms
     asked = Window(lo_ms, max(lo_ms, hi_ms))

@@ -1,0 +1,57 @@
+"""What people read, in their language: English stands in the code, other languages in catalogues under locale/.
+
+Logs and what machines read stay English. `say` and `plural` are what a catalogue is made from (`make words`).
+"""
+
+from __future__ import annotations
+
+import gettext
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from pathlib import Path
+
+LANGUAGES = {"en": None, "zh": "zh_CN"}
+"""The name that an option takes, and its catalogue."""
+
+_LOCALE = Path(__file__).parent / "locale"
+
+
+class Language:
+    """One language: texts by their English, with the values put in."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        catalogue = LANGUAGES[name]
+        self._texts: gettext.NullTranslations = (
+            gettext.NullTranslations()
+            if catalogue is None
+            else gettext.translation("archiver", localedir=_LOCALE, languages=[catalogue])
+        )
+
+    def say(self, text: str, /, **values: object) -> str:
+        """A text with its `{values}`. The values are put in as they are: escape them for where the text goes."""
+        wording = self._texts.gettext(text)
+        return wording.format(**values) if values else wording
+
+    def plural(self, one: str, many: str, number: int, /, **values: object) -> str:
+        """A text about `{number}` things, with thousands parted by commas."""
+        return self._texts.ngettext(one, many, number).format(number=f"{number:,}", **values)
+
+    def sentences(self, texts: Iterable[str]) -> str:
+        """Whole sentences in a row, parted as the language parts them."""
+        return ("" if self.name == "zh" else " ").join(texts)
+
+
+@lru_cache
+def language(name: str) -> Language:
+    """A language by its option's name: en or zh."""
+    return Language(name)
+
+
+ENGLISH = language("en")
+
+
+def of_environment(environ: Mapping[str, str]) -> str:
+    """The language that a locale asks for, by the first of LC_ALL, LC_MESSAGES and LANG that is set."""
+    chosen = next((value for name in ("LC_ALL", "LC_MESSAGES", "LANG") if (value := environ.get(name))), "")
+    return "zh" if chosen.lower().startswith("zh") else "en"
