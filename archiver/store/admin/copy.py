@@ -18,18 +18,26 @@ import sqlalchemy as sa
 
 from archiver.errors import ArchiveIncomplete
 from archiver.store.engine import Store, Tx
-from archiver.store.schema import Instant, JsonText, apps, metadata, page_ids, pages, quarantine, search_queue
-
-_DERIVED = ("search_texts", "search_queue")
-_FOR_EVER = (
-    *("messages", "message_bodies", "message_revisions", "revision_bodies", "pages", "late_arrivals"),
-    *("attachment_attempts", "audit_log"),
+from archiver.store.schema import (
+    EVIDENCE,
+    JUDGED,
+    STATE,
+    Instant,
+    JsonText,
+    apps,
+    of_kind,
+    page_ids,
+    pages,
+    quarantine,
+    search_queue,
 )
+
+_FOR_EVER = {table.name for table in of_kind(EVIDENCE)}
 _ROWS = 500
 Row = tuple[Any, ...]
 Table = sa.Table
 _QUEUE = (pages, quarantine)
-TABLES = [table for table in metadata.sorted_tables if table.name not in _DERIVED and table not in _QUEUE] + [*_QUEUE]
+TABLES = [table for table in of_kind(EVIDENCE, JUDGED, STATE) if table not in _QUEUE] + [*_QUEUE]
 """Last come those that have the target's index take in what they brought: by then it is there."""
 
 

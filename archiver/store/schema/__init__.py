@@ -7,11 +7,18 @@ by (app_id, msg_id) and not partitioned by time: the same id must be found whate
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+
 from archiver.store.schema.columns import (
     ATTACHMENT_STATES,
+    DERIVED,
+    EVIDENCE,
     FATES,
+    JUDGED,
+    JUDGEMENT,
     LAST_MS,
     OPEN_STATES,
+    STATE,
     STATES,
     TILING_STATES,
     Id,
@@ -52,6 +59,12 @@ from archiver.store.schema.service import (
     search_texts,
 )
 
+
+def of_kind(*kinds: str) -> list[sa.Table]:
+    """The tables of these kinds, in an order in which rows may be added."""
+    return [table for table in metadata.sorted_tables if table.info["kind"] in kinds]
+
+
 VIEWS = (
     "messages_readable",
     "revisions_readable",
@@ -65,9 +78,14 @@ VIEWS = (
 __all__ = [
     "ATTACHMENT_STATES",
     "AUDIT_OUTCOMES",
+    "DERIVED",
+    "EVIDENCE",
     "FATES",
+    "JUDGED",
+    "JUDGEMENT",
     "LAST_MS",
     "OPEN_STATES",
+    "STATE",
     "STATES",
     "TILING_STATES",
     "VIEWS",
@@ -87,6 +105,7 @@ __all__ = [
     "message_revisions",
     "messages",
     "metadata",
+    "of_kind",
     "page_ids",
     "pages",
     "passes",

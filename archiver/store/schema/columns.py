@@ -54,6 +54,16 @@ class Instant(TypeDecorator[int]):
         return (instant - _EPOCH) // timedelta(milliseconds=1)
 
 
+EVIDENCE, JUDGED, STATE, DERIVED = "evidence", "judged", "state", "derived"
+"""What a table holds, said once, as its `info["kind"]`: who may write it, what is copied, distributed and guarded follows.
+
+EVIDENCE is only ever added to. JUDGED is evidence of which some columns say what became of it (`JUDGEMENT`). STATE is
+what the program goes by, and changes. DERIVED is made of the evidence, and could be made anew.
+"""
+
+JUDGEMENT = {"quarantine": ("reason", "seen", "resolved_at")}
+
+
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # SQLite numbers rows itself only for INTEGER
 Ms = sa.BigInteger
 JsonText = sa.Text().with_variant(JSONB(none_as_null=True), "postgresql")  # JSON text in, on both databases

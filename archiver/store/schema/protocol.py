@@ -5,8 +5,10 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from archiver.store.schema.columns import (
+    EVIDENCE,
     FATES,
     OPEN_STATES,
+    STATE,
     STATES,
     SUM_RULE,
     Id,
@@ -24,6 +26,7 @@ apps = sa.Table(
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("application", sa.Text),
     sa.Column("created_at", Instant, nullable=False),
+    info={"kind": STATE},
 )
 
 
@@ -47,6 +50,7 @@ sources = sa.Table(
     sa.Column("server_seen_at", Instant),
     sa.Column("clock_problem", sa.Text),
     sa.Column("zone_problem", sa.Text),
+    info={"kind": STATE},
 )
 
 
@@ -58,6 +62,7 @@ passes = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("lag_ms", Ms, nullable=False),
     sa.UniqueConstraint("app_id", "source", "lag_ms", name="uq_passes_lag"),
+    info={"kind": STATE},
 )
 
 
@@ -128,6 +133,7 @@ windows = sa.Table(
         sqlite_where=sa.text(f"state IN ({quoted(OPEN_STATES)})"),
         postgresql_where=sa.text(f"state IN ({quoted(OPEN_STATES)})"),
     ),
+    info={"kind": STATE},
 )
 
 
@@ -142,6 +148,7 @@ watermarks = sa.Table(
     sa.Column("updated_at", Instant, nullable=False),
     sa.Column("audited_pass", sa.Integer),
     sa.CheckConstraint("complete_from_ms <= complete_until_ms", name="range"),
+    info={"kind": STATE},
 )
 
 
@@ -160,6 +167,7 @@ pages = sa.Table(
     counter("outside"),
     sa.CheckConstraint(SUM_RULE, name="fates"),
     sa.Index("ix_pages_window_id", "window_id"),
+    info={"kind": EVIDENCE},
 )
 
 
@@ -184,6 +192,7 @@ runs = sa.Table(
     sa.Column("retries", sa.Integer, nullable=False, server_default="0"),
     sa.Column("skew_ms", Ms),
     sa.Index("ix_runs_app_id_source", "app_id", "source", "id"),
+    info={"kind": STATE},
 )
 
 
@@ -196,6 +205,7 @@ run_counters = sa.Table(
     sa.Column("label", sa.Text, primary_key=True),
     counter("count"),
     sa.CheckConstraint("kind IN ('requests', 'runs', 'refused_commits')", name="kind"),
+    info={"kind": STATE},
 )
 
 
@@ -204,4 +214,5 @@ rate_budgets = sa.Table(
     metadata,
     sa.Column("rate_group", sa.Text, primary_key=True),
     sa.Column("turns", sa.Text, nullable=False, server_default="[]"),
+    info={"kind": STATE},
 )

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from archiver.store.schema.columns import ATTACHMENT_STATES, Id, Instant, JsonText, Ms, metadata, quoted
+from archiver.store.schema.columns import (
+    ATTACHMENT_STATES,
+    EVIDENCE,
+    JUDGED,
+    STATE,
+    Id,
+    Instant,
+    JsonText,
+    Ms,
+    metadata,
+    quoted,
+)
 
 
 def of_message(name: str) -> sa.ForeignKeyConstraint:
@@ -37,6 +48,7 @@ messages = sa.Table(
     sa.Index("ix_messages_sender_timestamp_ms", "sender", "timestamp_ms"),
     sa.Index("ix_messages_recipient_timestamp_ms", "recipient", "timestamp_ms"),
     sa.Index("ix_messages_page_id", "page_id"),
+    info={"kind": EVIDENCE},
 )
 
 
@@ -62,6 +74,7 @@ message_bodies = sa.Table(
     sa.Column("addr", sa.Text),
     sa.Column("extra", JsonText),
     of_message("message_bodies"),
+    info={"kind": EVIDENCE},
 )
 
 
@@ -80,6 +93,7 @@ message_revisions = sa.Table(
     sa.UniqueConstraint("app_id", "msg_id", "digest", name="uq_message_revisions_content"),
     sa.Index("ix_message_revisions_page_id", "page_id"),
     of_message("message_revisions"),
+    info={"kind": EVIDENCE},
 )
 
 
@@ -106,6 +120,7 @@ quarantine = sa.Table(
         sqlite_where=sa.text("resolved_at IS NULL"),
         postgresql_where=sa.text("resolved_at IS NULL"),
     ),
+    info={"kind": JUDGED},
 )
 
 
@@ -121,6 +136,7 @@ late_arrivals = sa.Table(
     sa.Column("window_id", sa.BigInteger, nullable=False),
     sa.Column("page_id", sa.BigInteger, nullable=False),
     of_message("late_arrivals"),
+    info={"kind": EVIDENCE},
 )
 
 
@@ -163,6 +179,7 @@ attachments = sa.Table(
         sqlite_where=sa.text("state = 'stored'"),
         postgresql_where=sa.text("state = 'stored'"),
     ),
+    info={"kind": STATE},
 )
 
 
@@ -184,4 +201,5 @@ attachment_attempts = sa.Table(
         ["attachments.app_id", "attachments.msg_id", "attachments.position", "attachments.kind"],
         name="fk_attachment_attempts_attachments",
     ),
+    info={"kind": EVIDENCE},
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from archiver.store.schema.columns import Id, Instant, Ms, metadata, quoted
+from archiver.store.schema.columns import DERIVED, EVIDENCE, STATE, Id, Instant, Ms, metadata, quoted
 from archiver.store.schema.records import message_bodies, of_message
 
 AUDIT_OUTCOMES = ("begun", "done", "stopped", "failed")
@@ -25,6 +25,7 @@ canaries = sa.Table(
     sa.CheckConstraint("outcome IN ('waiting', 'archived', 'lost', 'unsent')", name="outcome"),
     sa.CheckConstraint("(outcome = 'archived') = (archived_at IS NOT NULL)", name="archived"),
     sa.Index("ix_canaries_app_id_source", "app_id", "source", "id"),
+    info={"kind": STATE},
 )
 
 
@@ -38,6 +39,7 @@ alerts = sa.Table(
     sa.Column("told_at", Instant),
     sa.Column("ended_at", Instant),
     sa.Column("seen", sa.BigInteger),
+    info={"kind": STATE},
 )
 
 
@@ -61,6 +63,7 @@ audit_log = sa.Table(
     sa.UniqueConstraint("export_id", "outcome", name="uq_audit_log_outcome"),
     sa.CheckConstraint(f"outcome IN ({quoted(AUDIT_OUTCOMES)})", name="outcome"),
     sa.CheckConstraint("(outcome = 'done') = (manifest_sha256 IS NOT NULL)", name="done"),
+    info={"kind": EVIDENCE},
 )
 
 
@@ -69,6 +72,7 @@ search_queue = sa.Table(
     metadata,
     sa.Column("id", Id, primary_key=True),
     sa.Column("page_id", sa.BigInteger, nullable=False),
+    info={"kind": DERIVED},
 )
 """Filled by triggers on `pages` and `quarantine`, so that nothing is ever missing in it."""
 
@@ -85,6 +89,7 @@ search_texts = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("number", sa.BigInteger),
     of_message("search_texts"),
+    info={"kind": DERIVED},
 )
 """Its index over bigrams is SQLite's table `search_index`, by `number`, and PostgreSQL's `ix_search_texts_bigrams`."""
 
@@ -105,4 +110,5 @@ revision_bodies = sa.Table(
         ["message_revisions.app_id", "message_revisions.msg_id", "message_revisions.revision"],
         name="fk_revision_bodies_message_revisions",
     ),
+    info={"kind": EVIDENCE},
 )
