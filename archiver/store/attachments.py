@@ -1,4 +1,4 @@
-"""Attachments by state: claimed by one process at a time, the most endangered first; each attempt leaves a row.
+"""Attachments by state: claimed by one process at a time, the most endangered first; every attempt leaves a row.
 
 A claim is a lease with a fence, as a window's is: a process that was killed is followed by the next one at once on the
 same machine, and after the lease elsewhere; one that wakes up late finds another fence, and changes nothing.
@@ -145,7 +145,7 @@ def _looked_for(look: Look, after: _Place | None, now_ms: int) -> sa.Select[Any]
         place = sa.tuple_(sa.literal(after[0], Instant), *map(sa.literal, after[1:]))
         within = a.expires_at <= after[0] if backwards else a.expires_at >= after[0]
         query = query.where(within, sa.tuple_(*key) < place if backwards else sa.tuple_(*key) > place)
-    return query.order_by(*(each.desc() if backwards else each for each in key))
+    return query.order_by(*(column.desc() if backwards else column for column in key))
 
 
 def last_expiry_ms(tx: Tx, app_id: int) -> int | None:
@@ -177,8 +177,8 @@ def _secret(tx: Tx, file: File) -> str | None:
             b.app_id == file.app_id, b.msg_id == file.msg_id, b.position == file.position
         )
     ).one()
-    found = (row.thumb_secret or row.secret) if file.kind == "thumbnail" else row.secret
-    return str(found) if found else None
+    secret = (row.thumb_secret or row.secret) if file.kind == "thumbnail" else row.secret
+    return str(secret) if secret else None
 
 
 def renew(tx: Tx, held: Claim, lease_ms: int) -> None:
@@ -269,7 +269,7 @@ def still_open(tx: Tx, app_id: int, soon_ms: int) -> Open:
 
 
 def contents(store: Store, *, batch: int = 1000) -> Iterator[tuple[str, int]]:
-    """Digest and size of everything that rows call stored, each once, in the order of digests."""
+    """Digest and size of everything that rows call stored, without repetition, in the order of digests."""
     after = ""
     while rows := _contents(store, after, batch):
         yield from rows

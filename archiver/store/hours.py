@@ -166,7 +166,7 @@ class Reading(NamedTuple):
 class Files(NamedTuple):
     """What the newest files of one naming say, and how to judge those that nothing vouches for.
 
-    `vouching`: files that agree. Each vouches for the hours up to its own that were read no later: a cluster may name
+    `vouching`: files that agree. One vouches for the hours up to its own that were read no later: a cluster may name
     its files otherwise from some hour on, or from some moment on.
     """
 

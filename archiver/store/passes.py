@@ -1,4 +1,4 @@
-"""Passes: a pass is its lag, for ever. Numbers are given out once for each lag, whatever order a list of audits has.
+"""Passes: a pass is its lag, for ever. Numbers are given out once per lag, whatever order a list of audits has.
 
 Numbered by their place in the list, a shorter audit that is dropped would hand its windows to a longer one.
 """

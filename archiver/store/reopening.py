@@ -28,7 +28,7 @@ _AS_PLANNED: dict[str, object] = {
 
 
 def _open_again(tx: Tx, key: SourceKey, which: sa.ColumnElement[bool], reason: str, **more: object) -> list[int]:
-    """Open windows again; gives the pass of each."""
+    """Open windows again; gives their passes."""
     change = windows.update().where(of_source(w), which).values({**_AS_PLANNED, "reason": reason, **more})
     return [row[0] for row in tx.conn.execute(change.returning(w["pass"]), key.bound)]
 

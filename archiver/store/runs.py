@@ -97,7 +97,7 @@ def end(
 ) -> None:
     """Close the row of a run, and add up what it counted. `did`, `pages`: what a row made anew says of it.
 
-    `requests`: how many answers came with each status ("error": none came). `refused_commits`: page transactions that
+    `requests`: how many answers came, by status ("error": none came). `refused_commits`: page transactions that
     the fence refused, since another process had the window.
     """
     now_ms = tx.now_ms()
@@ -128,7 +128,7 @@ def _fates(tally: Tally) -> dict[str, int]:
 
 
 def _count(tx: Tx, key: SourceKey, kind: str, counts: Mapping[str, int]) -> None:
-    """In the order of labels, so that two processes that count cannot wait for each other."""
+    """In the order of labels, so that two processes that count cannot wait for one another."""
     rows = [{**key._asdict(), "kind": kind, "label": label, "count": counts[label]} for label in sorted(counts)]
     for row in rows:
         if row["count"]:

@@ -57,7 +57,7 @@ class Claim(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A claim whose row this transaction has locked, and has found as the claim says: see `hold`, which alone makes it.
+    """A claim whose row this transaction has locked, with the values of the claim: only `hold` makes it.
 
     Every writer of a window's state asks for one, so that a forgotten fence is an error of types.
     """
@@ -103,7 +103,7 @@ _FIRST = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS).order_by(w.lo_ms).limit(1)
 _LAST = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS).order_by(w.lo_ms.desc()).limit(1)
 # What was cut off at the retention's edge has no pages of its own, and says nothing of how dense messages lie.
 # Pages of what lies outside the window do not get fewer when it is narrower: a list without an upper bound and without
-# order is read to its end for each window, and to cut ever more of them would never end.
+# order is read to its end for every window, and to cut ever more of them would never end.
 _PAGES_INSIDE = w.pages - w.pages * w.outside // sa.func.coalesce(sa.func.nullif(w.received, 0), 1)
 _WALKED = (
     sa.select(w.hi_ms - w.lo_ms, _PAGES_INSIDE)
@@ -296,7 +296,7 @@ def renew(held: Held, lease_ms: int) -> None:
 
 
 def end(held: Held, state: str, *, reason: str | None = None, **values: Any) -> None:
-    """Give the window up in its new state; whoever still holds it by an older fence has lost it."""
+    """Give the window up in its new state; a process that still holds it by an older fence has lost it."""
     given_up = {"state": state, "reason": reason, "owner": None, "lease_until": None}
     held.tx.conn.execute(_END, {"window_id": held.claim.id, **given_up, **values})
 
