@@ -35,28 +35,28 @@ def begin(tx: Tx, key: SourceKey, target: str, marker: str, *, spacing_ms: int =
     if last_ms is not None and last_ms <= now_ms < last_ms + spacing_ms:
         return None
     values = {**key._asdict(), "target": target, "marker": marker, "sent_at": now_ms}
-    number = tx.conn.execute(canaries.insert().values(values).returning(c.id)).scalar_one()
-    return Canary(number, marker, now_ms)
+    canary_id = tx.conn.execute(canaries.insert().values(values).returning(c.id)).scalar_one()
+    return Canary(canary_id, marker, now_ms)
 
 
-def end(tx: Tx, number: int, outcome: str, reason: str) -> None:
+def end(tx: Tx, canary_id: int, outcome: str, reason: str) -> None:
     """It was lost, or could not be sent."""
-    tx.conn.execute(canaries.update().where(c.id == number).values(outcome=outcome, reason=reason))
+    tx.conn.execute(canaries.update().where(c.id == canary_id).values(outcome=outcome, reason=reason))
 
 
 def look(tx: Tx, key: SourceKey, within_ms: int) -> list[Canary]:
     """Settle the fate of those that are waited for; gives those that came and those that are too late."""
     settled = []
     waiting = sa.select(c.id, c.marker, c.sent_at).where(_of(key), c.outcome == "waiting").order_by(c.id)
-    for number, marker, sent_ms in tx.conn.execute(waiting).all():
-        canary = Canary(number, marker, sent_ms)
+    for canary_id, marker, sent_ms in tx.conn.execute(waiting).all():
+        canary = Canary(canary_id, marker, sent_ms)
         if (row := _archived(tx, key, canary)) is not None:
             msg_id, archived_ms = row
             came = {"outcome": "archived", "msg_id": msg_id, "archived_at": archived_ms, "reason": None}
-            tx.conn.execute(canaries.update().where(c.id == number).values(came))
+            tx.conn.execute(canaries.update().where(c.id == canary_id).values(came))
             settled.append(canary._replace(outcome="archived", archived_ms=archived_ms))
         elif not sent_ms <= tx.now_ms() <= sent_ms + within_ms:
-            end(tx, number, "lost", "it was not archived in time")
+            end(tx, canary_id, "lost", "it was not archived in time")
             settled.append(canary._replace(outcome="lost"))
     return settled
 

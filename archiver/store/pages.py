@@ -86,7 +86,7 @@ def _insert_late(tx: Tx, claim: Claim, walk0_ms: int, new: Mapping[int, Sequence
     suspects = sorted(
         (message.msg_id, page_id, message.timestamp_ms)
         for page_id, messages in new.items()
-        for message in (claim.outside(messages) if claim.number == 1 else messages)
+        for message in (claim.outside(messages) if claim.pass_no == 1 else messages)
     )
     if not suspects:
         return {}

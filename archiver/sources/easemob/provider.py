@@ -83,7 +83,7 @@ def _source(
     clock_ms: Callable[[], int],
     within_s: Callable[[], float | None],
 ) -> Source:
-    later = tuple(Pass(number, lag_ms) for number, lag_ms in enumerate(app.audits_ms, 2))
+    later = tuple(Pass(pass_no, lag_ms) for pass_no, lag_ms in enumerate(app.audits_ms, 2))
     passes = (Pass(1, app.settle_ms), *later)
     if app.source == "cursor":
         return _cursor(app, tokens, passes, within_s)
