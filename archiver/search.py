@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
-from archiver.store.search import index as indexing
-from archiver.store.search import query as search
-from archiver.store.search import text as terms
-from archiver.store.search.index import Lag
-from archiver.store.search.query import Hit
+from archiver.store.search.index import Lag, add_pages, measure_lag
+from archiver.store.search.query import Hit, find_places, hits_at
+from archiver.store.search.text import query_for
 
 _HITS_AT_ONCE = 200
 
@@ -20,7 +18,7 @@ def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
     added = 0
     while not enough():
         with store.patient.write() as tx:
-            batch = indexing.index(tx)
+            batch = add_pages(tx)
         if batch is None:
             break
         added += batch
@@ -30,7 +28,7 @@ def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
 def lag(store: Store) -> Lag:
     """What the index has not come to yet."""
     with store.patient.read() as tx:
-        return indexing.lag(tx)
+        return measure_lag(tx)
 
 
 def find(store: Store, text: str, criteria: Filter, most: int | None = None) -> Iterator[Hit]:
@@ -38,12 +36,12 @@ def find(store: Store, text: str, criteria: Filter, most: int | None = None) -> 
 
     Raises UsageError for a text that nothing could be found by, and for an app that is not in the archive.
     """
-    query = terms.query_for(text)
+    query = query_for(text)
     with store.patient.read() as tx:
-        places = search.find(tx, query, criteria, most)
-        hits = search.hits(tx, places[:_HITS_AT_ONCE])
+        places = find_places(tx, query, criteria, most)
+        hits = hits_at(tx, places[:_HITS_AT_ONCE])
     yield from hits
     for at in range(_HITS_AT_ONCE, len(places), _HITS_AT_ONCE):
         with store.patient.read() as tx:
-            hits = search.hits(tx, places[at : at + _HITS_AT_ONCE])
+            hits = hits_at(tx, places[at : at + _HITS_AT_ONCE])
         yield from hits

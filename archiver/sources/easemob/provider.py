@@ -14,7 +14,7 @@ from archiver.sources.easemob import cursor, hour_files, hours, messages, presen
 from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.chatfiles import Chatfiles, Ours, find_chatfile, foreign_reason, ours
 from archiver.sources.easemob.cursor import CursorSource, read_page
-from archiver.sources.easemob.decode import decode as decode_piece
+from archiver.sources.easemob.decode import decode_piece
 from archiver.sources.easemob.hourly import ANSWERS, HourAnswer, HourlySource, read_answer
 from archiver.sources.easemob.portions import in_portions
 from archiver.sources.easemob.slices import read_whole

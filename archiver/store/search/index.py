@@ -26,7 +26,7 @@ from archiver.store.schema import (
     search_queue,
     search_texts,
 )
-from archiver.store.search import text as terms
+from archiver.store.search.text import bigrams, parts, searchable
 
 m, b, r, rb, t = messages.c, message_bodies.c, message_revisions.c, revision_bodies.c, search_texts.c
 QUEUED = sa.select(search_queue.c.page_id)
@@ -48,14 +48,14 @@ class Lag(NamedTuple):
     since_ms: int | None
 
 
-def lag(tx: Tx) -> Lag:
+def measure_lag(tx: Tx) -> Lag:
     p = pages.c
     query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(p.new + p.changed), 0), sa.func.min(p.fetched_at))
     row = tx.conn.execute(query.where(p.id.in_(QUEUED))).one()
     return Lag(row[0], int(row[1]), row[2])
 
 
-def index(tx: Tx) -> int | None:
+def add_pages(tx: Tx) -> int | None:
     """Take the next pages into the index, all in this transaction; gives how many texts that were, None at the end."""
     claimed = _claim(tx)
     if not claimed:
@@ -70,12 +70,12 @@ def _index_pages(tx: Tx, page_ids: Sequence[int]) -> int:
     second waits for the first one, and looks again for what the index lacks.
     """
     for _ in range(_RACES):
-        texts = [text for query in (_new_bodies(page_ids), _new_revisions(page_ids)) for text in searchable(tx, query)]
+        texts = [text for query in (_new_bodies(page_ids), _new_revisions(page_ids)) for text in read_texts(tx, query)]
         rows = sorted(
             (app_id, msg_id, revision, position, part, timestamp_ms, piece)
             for app_id, msg_id, revision, position, timestamp_ms, text in texts
             if text
-            for part, piece in enumerate(terms.parts(text))
+            for part, piece in enumerate(parts(text))
         )
         try:
             with tx.savepoint() if tx.postgres else nullcontext():
@@ -140,9 +140,9 @@ def revisions_of() -> sa.Select[Any]:
     )
 
 
-def searchable(tx: Tx, query: sa.Select[Any]) -> Iterator[_Text]:
+def read_texts(tx: Tx, query: sa.Select[Any]) -> Iterator[_Text]:
     for app_id, msg_id, revision, position, timestamp_ms, *values in tx.conn.execute(query):
-        yield app_id, msg_id, revision, position, timestamp_ms, terms.searchable(*values)
+        yield app_id, msg_id, revision, position, timestamp_ms, searchable(*values)
 
 
 def _append(tx: Tx, rows: list[tuple[Any, ...]]) -> None:
@@ -153,7 +153,7 @@ def _append(tx: Tx, rows: list[tuple[Any, ...]]) -> None:
     numbered = [(*row, number) for row, number in zip(rows, _numbers(tx, [row[5] for row in rows]), strict=True)]
     tx.append(search_texts, _TEXT_COLUMNS, numbered)
     # In their order: for every step back SQLite would begin another part of the index.
-    pairs = sorted((number, " ".join(terms.bigrams(text))) for *_, text, number in numbered)
+    pairs = sorted((number, " ".join(bigrams(text))) for *_, text, number in numbered)
     tx.append(SEARCH_INDEX, ("rowid", "bigrams"), pairs)
 
 

@@ -14,8 +14,8 @@ from archiver.store.read import filters
 from archiver.store.read.filters import Filter
 from archiver.store.schema import apps, iso, message_bodies, message_revisions, messages, revision_bodies, search_texts
 from archiver.store.search import index
-from archiver.store.search import text as terms
-from archiver.store.search.index import QUEUED, SEARCH_INDEX, bodies_of, revisions_of, searchable
+from archiver.store.search.index import QUEUED, SEARCH_INDEX, bodies_of, read_texts, revisions_of
+from archiver.store.search.text import asked
 
 _ALL, _ALWAYS = 2**62, (-(2**63), 2**63 - 1)
 _READ_FIRST, _READ_AT_MOST = 1_000, 40_000
@@ -60,7 +60,7 @@ class Hit(NamedTuple):
     """JSON text, without the secrets of files."""
 
 
-def find(tx: Tx, query: str, criteria: Filter, most: int | None) -> list[Place]:
+def find_places(tx: Tx, query: str, criteria: Filter, most: int | None) -> list[Place]:
     """The places of a normalised text, the latest first, at most `most` of them."""
     newest = _newest(tx, query, criteria, most) if most else None
     places = {*(_indexed(tx, query, criteria, most) if newest is None else newest), *_waiting(tx, query, criteria)}
@@ -70,7 +70,7 @@ def find(tx: Tx, query: str, criteria: Filter, most: int | None) -> list[Place]:
 def holding(tx: Tx, query: str, criteria: Filter) -> sa.ColumnElement[bool]:
     """The condition on `messages` for those that hold a normalised text, in any body or revision."""
     ids_of: dict[int, set[str]] = {}
-    for place in find(tx, query, criteria, None):
+    for place in find_places(tx, query, criteria, None):
         ids_of.setdefault(place.app_id, set()).add(place.msg_id)
     of_apps = (sa.and_(m.app_id == app_id, tx.among(m.msg_id, sorted(ids))) for app_id, ids in ids_of.items())
     return sa.or_(sa.false(), *of_apps)
@@ -94,7 +94,7 @@ def _numbers(tx: Tx, query: str, criteria: Filter, most: int | None) -> Iterator
 
     Numbers follow the stamps, so that the latest hundred of a frequent word are as near as those of a rare one.
     """
-    pairs, beginnings = terms.asked(query)
+    pairs, beginnings = asked(query)
     words = " ".join([_quoted(pair) for pair in pairs] + [f"{_quoted(beginning)} *" for beginning in beginnings])
     least, after = _number_range(criteria)
     size = _ALL if beginnings or most is None else 2 * most  # of beginnings, it makes the whole list for any part of it
@@ -122,7 +122,7 @@ def _newest(tx: Tx, query: str, criteria: Filter, most: int) -> list[Place] | No
     What an index says of a frequent word must all be read for the sake of the latest hundred; but for what SQLite's
     says of pairs.
     """
-    if criteria.sender or criteria.recipient or criteria.conversation or not (tx.postgres or terms.asked(query)[1]):
+    if criteria.sender or criteria.recipient or criteria.conversation or not (tx.postgres or asked(query)[1]):
         return None
     # Of stamps, or of numbers.
     first, last = (filters.range_ms(criteria) or _ALWAYS) if tx.postgres else _number_range(criteria)
@@ -239,7 +239,7 @@ def _waiting(tx: Tx, query: str, criteria: Filter) -> Iterator[Place]:
         of_these = bodies.where(page_id.in_(waiting), *conditions)
         if criteria.types:
             of_these = of_these.where(kind.in_(criteria.types))
-        for app_id, msg_id, revision, position, timestamp_ms, text in searchable(tx, of_these):
+        for app_id, msg_id, revision, position, timestamp_ms, text in read_texts(tx, of_these):
             if query in text:
                 yield Place(timestamp_ms, app_id, msg_id, revision, position)
 
@@ -260,15 +260,15 @@ def _shown(view: str, revision: sa.ColumnElement[int], postgres: bool) -> sa.Sel
     return shown.join_from(readable, apps, apps.c.name == app).where(*these)
 
 
-def hits(tx: Tx, places: Sequence[Place]) -> list[Hit]:
+def hits_at(tx: Tx, places: Sequence[Place]) -> list[Hit]:
     """The hits at these places, in their order."""
     hit_at: dict[tuple[int, str, int, int], Hit] = {}
     for revised, view in enumerate(_VIEWS):
         of_these = [place for place in places if bool(place.revision) == bool(revised)]
         if of_these:
             msg_ids = json.dumps(sorted({place.msg_id for place in of_these}))
-            asked = {"app_ids": sorted({place.app_id for place in of_these}), "msg_ids": msg_ids}
-            for app_id, *values in tx.conn.execute(_shown(*view, tx.postgres), asked).all():
+            bound = {"app_ids": sorted({place.app_id for place in of_these}), "msg_ids": msg_ids}
+            for app_id, *values in tx.conn.execute(_shown(*view, tx.postgres), bound).all():
                 hit = Hit._make(values)
                 hit_at[app_id, hit.msg_id, hit.revision, hit.body_position] = hit
     chosen = [(place, hit_at[place.app_id, place.msg_id, place.revision, place.position]) for place in places]
