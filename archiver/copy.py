@@ -13,9 +13,19 @@ from threading import Event
 from typing import NamedTuple
 
 from archiver.errors import Stopped, UsageError
-from archiver.store.admin import copy as transfer
 from archiver.store.admin import migrate
-from archiver.store.admin.copy import TABLES, Sum, Table
+from archiver.store.admin.copy import (
+    TABLES,
+    Sum,
+    Table,
+    batches,
+    foreign_apps,
+    go_on_counting,
+    is_empty,
+    prune,
+    put,
+    total,
+)
 from archiver.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -41,7 +51,7 @@ def prepare(source: Store, target: Store) -> None:
         migrate.upgrade(target)
     migrate.check(target)
     with source.read() as ours, target.read() as theirs:
-        foreign = transfer.foreign_apps(ours, theirs)
+        foreign = foreign_apps(ours, theirs)
     if foreign:
         raise UsageError(f"--to holds another archive, with {', '.join(foreign)}", hint="copy into an empty database")
 
@@ -55,18 +65,18 @@ def copy(source: Store, target: Store, *, stop: Event, on_batch: Callable[[str, 
     with source.patient.read() as ours:
         for table in TABLES:
             with target.read() as theirs:
-                fresh = transfer.is_empty(theirs, table)
+                fresh = is_empty(theirs, table)
             count = 0
-            with closing(transfer.batches(ours, table)) as batches:
-                for rows in batches:
+            with closing(batches(ours, table)) as arriving:
+                for rows in arriving:
                     if stop.is_set():
                         raise Stopped("stopped; what was copied stays, the same command goes on")
                     with target.write() as theirs:
-                        count += transfer.put(theirs, table, rows, fresh=fresh)
+                        count += put(theirs, table, rows, fresh=fresh)
                     on_batch(table.name, count)
         for table in reversed(TABLES):
-            transfer.prune(ours, target, table)
-    transfer.go_on_counting(target)
+            prune(ours, target, table)
+    go_on_counting(target)
 
 
 def compare(source: Store, target: Store) -> list[Compared]:
@@ -76,4 +86,4 @@ def compare(source: Store, target: Store) -> list[Compared]:
 
 def _total(store: Store, table: Table) -> Sum:
     with store.patient.read() as tx:
-        return transfer.total(tx, table)
+        return total(tx, table)

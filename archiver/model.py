@@ -186,7 +186,7 @@ class Step:
 class Pass:
     """One look at a range of time, at a fixed lag behind its end: 1 moves the watermark, 2 and up are audits."""
 
-    number: int
+    pass_no: int
     lag_ms: int
 
 

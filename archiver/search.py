@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
-from archiver.store.search import index as indexing
-from archiver.store.search import query as search
-from archiver.store.search import text as terms
-from archiver.store.search.index import Lag
-from archiver.store.search.query import Hit
+from archiver.store.search.index import Lag, add_pages, measure_lag
+from archiver.store.search.query import Hit, find_any, find_places, hits_at
+from archiver.store.search.text import all_of, queries_for
 
 _HITS_AT_ONCE = 200
 
@@ -20,7 +18,7 @@ def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
     added = 0
     while not enough():
         with store.patient.write() as tx:
-            batch = indexing.index(tx)
+            batch = add_pages(tx)
         if batch is None:
             break
         added += batch
@@ -30,7 +28,7 @@ def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
 def lag(store: Store) -> Lag:
     """What the index has not come to yet."""
     with store.patient.read() as tx:
-        return indexing.lag(tx)
+        return measure_lag(tx)
 
 
 def find(
@@ -41,15 +39,12 @@ def find(
 
     Raises UsageError for a text that nothing could be found by, for too many, and for an app that is not archived.
     """
-    queries = terms.queries_for([texts] if isinstance(texts, str) else texts)
+    queries = queries_for([texts] if isinstance(texts, str) else texts)
     with store.patient.read() as tx:
-        if any_of:
-            places = search.find_any(tx, queries, criteria, most)
-        else:
-            places = search.find(tx, terms.all_of(queries), criteria, most)
-        hits = search.hits(tx, places[:_HITS_AT_ONCE])
+        places = find_any(tx, queries, criteria, most) if any_of else find_places(tx, all_of(queries), criteria, most)
+        hits = hits_at(tx, places[:_HITS_AT_ONCE])
     yield from hits
     for at in range(_HITS_AT_ONCE, len(places), _HITS_AT_ONCE):
         with store.patient.read() as tx:
-            hits = search.hits(tx, places[at : at + _HITS_AT_ONCE])
+            hits = hits_at(tx, places[at : at + _HITS_AT_ONCE])
         yield from hits

@@ -27,7 +27,7 @@ class Closed(NamedTuple):
 
 
 def close_hours(
-    tx: Tx, key: SourceKey, app: str, setup: Setup, held: Watermark, numbers: tuple[int, ...] = (1,)
+    tx: Tx, key: SourceKey, app: str, setup: Setup, held: Watermark, pass_nos: tuple[int, ...] = (1,)
 ) -> Closed:
     """Close every hour of these passes that may close, under the watermark that the caller holds."""
     offset_ms = setup.hour_offset_ms or 0
@@ -41,14 +41,14 @@ def close_hours(
     if files.agreed_ms is not None:
         apps.note_zone(tx, key, None)
     vouching = files.vouching if files.zone.doubtful else None
-    for number in numbers:
-        reopening.read_neighbours_again(tx, key, number)
-        hours.close(tx, key, number, offset_ms, _looked(tx, key, setup), vouching=vouching)
+    for pass_no in pass_nos:
+        reopening.read_neighbours_again(tx, key, pass_no)
+        hours.close(tx, key, pass_no, offset_ms, _looked(tx, key, setup), vouching=vouching)
     return Closed(watermarks.move(tx, key, held), doubtful=files.zone.doubtful)
 
 
 def _looked(tx: Tx, key: SourceKey, setup: Setup) -> Looked:
-    early_ms = next((each.lag_ms for each in setup.passes if each.number == 0), HOUR_MS)
+    early_ms = next((a_pass.lag_ms for a_pass in setup.passes if a_pass.pass_no == 0), HOUR_MS)
     return Looked(hours.looked_until(tx, key), max(HOUR_MS, early_ms), hours.has_begun(tx, key))
 
 

@@ -145,9 +145,9 @@ def audit_each(settings: Settings, store: Store, name: str | None, window: Windo
             if key is None:
                 raise UsageError(f"{app.name}: nothing has been archived yet", hint="archiver pull")
             offset_ms = app.hour_utc_offset_ms if app.source == "hourly" else None
-            number = plan.plan_audit(tx, key, window, offset_ms)
+            pass_no = plan.plan_audit(tx, key, window, offset_ms)
         with connect.session(app, settings, store, stop) as session:
-            outcome = pull(session, settings, store, stop=stop, command="audit", live=False, audit=number)
+            outcome = pull(session, settings, store, stop=stop, command="audit", live=False, audit=pass_no)
         tell(app, outcome)
         codes.append(EXIT_INCOMPLETE if outcome.tally.late else outcome.exit_code)
     return worst_exit_code(codes)

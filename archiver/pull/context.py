@@ -38,8 +38,8 @@ class WalkContext:
     def close_hours(self, held: Held, locked: watermarks.Watermark) -> Closed:
         """Close what a walk of a window, or the end of it, made ready; says so where the zone has proved wrong."""
         tx, claim = held
-        numbers = (1,) if claim.number <= 1 else (1, claim.number)
-        closed = close_hours(tx, claim.key, self.source.app, self.setup, locked, numbers)
+        pass_nos = (1,) if claim.pass_no <= 1 else (1, claim.pass_no)
+        closed = close_hours(tx, claim.key, self.source.app, self.setup, locked, pass_nos)
         if closed.wrong is not None:
             fields = {"app": self.source.app, "reopened": closed.reopened}
             log.error("the hours have another zone: what was read is open again", extra={"fields": fields})

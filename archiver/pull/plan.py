@@ -24,7 +24,7 @@ def with_looks(source: Source) -> tuple[Pass, ...]:
     An hour's messages may lie in any file that came until its lag was over, so all of these must have been looked at
     once before the hour can close, whether or not an early look was asked for as an insurance.
     """
-    if source.hour_offset_ms is None or any(a_pass.number == 0 for a_pass in source.passes):
+    if source.hour_offset_ms is None or any(a_pass.pass_no == 0 for a_pass in source.passes):
         return source.passes
     return (Pass(0, HOUR_MS), *source.passes)
 
@@ -43,16 +43,16 @@ def plan(
 
     `further`: some more, as those that are planned fail. Hours are what they are; other windows would cut time up.
     """
-    due_ms = {(target.number, target.cause): target.due_ms for target in targets}
+    due_ms = {(target.pass_no, target.cause): target.due_ms for target in targets}
     more = (_FAILED_HOURS if setup.hour_offset_ms is not None else _FURTHER) * further
     state = _PlanState(tx, key, remembered.origin_ms, setup, ahead + more)
-    pass_of = {a_pass.number: a_pass for a_pass in setup.passes}
+    pass_of = {a_pass.pass_no: a_pass for a_pass in setup.passes}
     if (1, LIVE) in due_ms:
-        due_of = {number: state.floor(due_ms[number, LIVE]) for number in pass_of}
+        due_of = {pass_no: state.floor(due_ms[pass_no, LIVE]) for pass_no in pass_of}
         state.add(1, pass_of[1].lag_ms, state.planned_until(1), due_of[1], _first_ms(ahead))
         if 0 in pass_of:
             _plan_early(state, pass_of[0], pass_of[1], due_of)
-        _plan_audits(state, [a_pass for a_pass in setup.passes if a_pass.number > 1], due_of)
+        _plan_audits(state, [a_pass for a_pass in setup.passes if a_pass.pass_no > 1], due_of)
     if (1, BACKFILL) in due_ms and remembered.backfill_from_ms is not None:
         _plan_back(tx, key, pass_of[1], remembered.origin_ms, remembered.backfill_from_ms, ahead)
 
@@ -67,8 +67,8 @@ _FAILED_HOURS, _FAILED, _FURTHER = 48, 8, 4
 provider that is down must not cut the time into as many windows as there are pulls."""
 
 
-def _room(tx: Tx, key: SourceKey, number: int, cause: str, ahead: int, *, hourly: bool) -> int:
-    waiting, failed = windows.waiting(tx, key, number, cause)
+def _room(tx: Tx, key: SourceKey, pass_no: int, cause: str, ahead: int, *, hourly: bool) -> int:
+    waiting, failed = windows.waiting(tx, key, pass_no, cause)
     return ahead - waiting + min(failed, _FAILED_HOURS if hourly else _FAILED)
 
 
@@ -85,30 +85,30 @@ class _PlanState(NamedTuple):
         offset_ms = self.setup.hour_offset_ms
         return due_ms if offset_ms is None else hour_floor(due_ms, offset_ms)
 
-    def planned_until(self, number: int) -> int:
-        planned = windows.planned(self.tx, self.key, number)
+    def planned_until(self, pass_no: int) -> int:
+        planned = windows.planned(self.tx, self.key, pass_no)
         return self.origin_ms if planned is None else max(planned.hi_ms, self.origin_ms)
 
-    def add(self, number: int, lag_ms: int, from_ms: int, until_ms: int, first_ms: int, narrowest_ms: int = 1) -> int:
+    def add(self, pass_no: int, lag_ms: int, from_ms: int, until_ms: int, first_ms: int, narrowest_ms: int = 1) -> int:
         """Plan as much of a range as may be planned now; gives up to where."""
-        room = _room(self.tx, self.key, number, LIVE, self.ahead, hourly=self.setup.hour_offset_ms is not None)
+        room = _room(self.tx, self.key, pass_no, LIVE, self.ahead, hourly=self.setup.hour_offset_ms is not None)
         if self.setup.hour_offset_ms is not None:
             ranges = cut_hours(from_ms, until_ms, self.setup.hour_offset_ms, room)
         else:
-            walked = windows.last_walked(self.tx, self.key, number, LIVE)
+            walked = windows.last_walked(self.tx, self.key, pass_no, LIVE)
             span_ms = max(narrowest_ms, first_ms if walked is None else next_span(*walked))
             cuts = cut(from_ms, until_ms, span_ms, room)
             ranges = [window for window in cuts if window.hi_ms - window.lo_ms >= narrowest_ms]
-        windows.plan(self.tx, self.key, number, LIVE, lag_ms, ranges)
+        windows.plan(self.tx, self.key, pass_no, LIVE, lag_ms, ranges)
         return ranges[-1].hi_ms if ranges else from_ms
 
-    def skip(self, number: int, lag_ms: int, until_ms: int, missed: str | None = None) -> int:
+    def skip(self, pass_no: int, lag_ms: int, until_ms: int, missed: str | None = None) -> int:
         """Mark what another pass looks at as skipped, or what was `missed`; gives up to where it is planned now."""
-        from_ms = self.planned_until(number)
+        from_ms = self.planned_until(pass_no)
         if from_ms >= until_ms:
             return from_ms
         skipped = [Window(from_ms, until_ms)]
-        windows.plan(self.tx, self.key, number, LIVE, lag_ms, skipped, state="skipped", missed=missed)
+        windows.plan(self.tx, self.key, pass_no, LIVE, lag_ms, skipped, state="skipped", missed=missed)
         return until_ms
 
 
@@ -139,16 +139,16 @@ def _plan_audits(state: _PlanState, audits: list[Pass], due_of: dict[int, int]) 
     bound_ms = state.planned_until(1)
     covered_ms, all_covered = _looked_at_longer(state, audits), True
     for audit in sorted(audits, key=lambda audit: -audit.lag_ms):
-        from_ms = state.skip(audit.number, audit.lag_ms, covered_ms)
+        from_ms = state.skip(audit.pass_no, audit.lag_ms, covered_ms)
         if not all_covered:
             continue  # a longer audit has still to be planned here
         expired_ms = state.setup.expired_ms
         if expired_ms is not None and from_ms < (expired_ms := state.floor(expired_ms)):
-            gone_ms = min(expired_ms, bound_ms, due_of[audit.number])
-            from_ms = state.skip(audit.number, audit.lag_ms, gone_ms, missed="beyond the retention when it was due")
+            gone_ms = min(expired_ms, bound_ms, due_of[audit.pass_no])
+            from_ms = state.skip(audit.pass_no, audit.lag_ms, gone_ms, missed="beyond the retention when it was due")
         narrowest_ms = max(1, audit.lag_ms // 10)
-        until_ms = min(due_of[audit.number], bound_ms)
-        covered_ms = state.add(audit.number, audit.lag_ms, from_ms, until_ms, narrowest_ms, narrowest_ms)
+        until_ms = min(due_of[audit.pass_no], bound_ms)
+        covered_ms = state.add(audit.pass_no, audit.lag_ms, from_ms, until_ms, narrowest_ms, narrowest_ms)
         all_covered = until_ms - covered_ms < narrowest_ms
 
 
@@ -158,7 +158,7 @@ def _looked_at_longer(state: _PlanState, audits: list[Pass]) -> int:
     if longest_ms is None:
         return state.origin_ms
     longer = [audit for audit in passes.audits(state.tx, state.key) if audit.lag_ms > longest_ms]
-    reached = [watermarks.looked_until(state.tx, state.key, audit.number, state.origin_ms) for audit in longer]
+    reached = [watermarks.looked_until(state.tx, state.key, audit.pass_no, state.origin_ms) for audit in longer]
     return max(reached, default=state.origin_ms)
 
 
@@ -189,7 +189,7 @@ def want_backfill(tx: Tx, key: SourceKey, from_ms: int, to_ms: int | None) -> bo
 
 
 def plan_audit(tx: Tx, key: SourceKey, window: Window, hour_offset_ms: int | None) -> int:
-    """Plan another look at a closed range, as a pass of its own, and give its number; whole hours where hours count.
+    """Plan another look at a closed range, as a pass of its own, and give its pass_no; whole hours where hours count.
 
     Raises UsageError for a range that is not closed as a whole.
     """
@@ -200,10 +200,10 @@ def plan_audit(tx: Tx, key: SourceKey, window: Window, hour_offset_ms: int | Non
     if not mark.complete_from_ms <= window.lo_ms < window.hi_ms <= mark.complete_until_ms:
         closed = f"from {iso(mark.complete_from_ms)} to {iso(mark.complete_until_ms)}"
         raise UsageError(f"an audit looks at what is closed: {closed}", hint="archiver status")
-    number = windows.next_audit(tx, key)
+    pass_no = windows.next_audit(tx, key)
     most = window.hi_ms - window.lo_ms
     ranges = cut(window.lo_ms, window.hi_ms, DAY_MS, most)
     if hour_offset_ms is not None:
         ranges = cut_hours(window.lo_ms, window.hi_ms, hour_offset_ms, most)
-    windows.plan(tx, key, number, AUDIT, 0, ranges)
-    return number
+    windows.plan(tx, key, pass_no, AUDIT, 0, ranges)
+    return pass_no

@@ -49,12 +49,12 @@ def register(tx: Tx, reading: Reading, start_ms: int) -> SourceKey:
 
 def take_settings(tx: Tx, key: SourceKey, source: Source, configured: Sequence[Pass]) -> None:
     """What was read under other settings than those in force now is read again, or left where it is proved."""
-    audits = [audit for audit in configured if audit.number >= passes.FIRST_AUDIT]
+    audits = [audit for audit in configured if audit.pass_no >= passes.FIRST_AUDIT]
     longest = max(audits, key=lambda audit: audit.lag_ms, default=None)
     before_ms = apps.hour_offset(tx, key)
     for a_pass in configured:
-        reopening.read_again_at(tx, key, a_pass.number, a_pass.lag_ms)
-    watermarks.audit_by(tx, key, None if longest is None else longest.number)
+        reopening.read_again_at(tx, key, a_pass.pass_no, a_pass.lag_ms)
+    watermarks.audit_by(tx, key, None if longest is None else longest.pass_no)
     if source.hour_offset_ms is not None and before_ms != source.hour_offset_ms:
         _change_zone(tx, key, source, before_ms, source.hour_offset_ms)
     elif source.hour_offset_ms is not None:

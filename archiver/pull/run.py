@@ -88,7 +88,7 @@ class PullOptions:
     ahead: bool = False
     """Fetch the next pages while these are stored."""
     audit: int | None = None
-    """The pass number of an audit that was asked for: only that is walked."""
+    """The pass_no of an audit that was asked for: only that is walked."""
 
 
 class Pull:
@@ -186,9 +186,9 @@ class Pull:
         """The kinds of windows that this pull is for, in the order of their claims."""
         if self.options.audit is not None:  # of what is closed already, whatever lag is in force by now
             return [Target(self.options.audit, windows.AUDIT, due_until(now_ms, 0))]
-        in_turn = sorted(self._passes, key=lambda a_pass: (a_pass.number != 1, a_pass.number))
+        in_turn = sorted(self._passes, key=lambda a_pass: (a_pass.pass_no != 1, a_pass.pass_no))
         live = [
-            Target(a_pass.number, windows.LIVE, due_until(now_ms, a_pass.lag_ms), a_pass.lag_ms) for a_pass in in_turn
+            Target(a_pass.pass_no, windows.LIVE, due_until(now_ms, a_pass.lag_ms), a_pass.lag_ms) for a_pass in in_turn
         ]
         back = [Target(1, windows.BACKFILL, due_ms, settle_ms)]
         return live * self.options.live + back * self.options.backfill
@@ -336,4 +336,4 @@ class Pull:
 
 
 def _settle_ms(source: Source) -> int:
-    return next(a_pass.lag_ms for a_pass in source.passes if a_pass.number == 1)
+    return next(a_pass.lag_ms for a_pass in source.passes if a_pass.pass_no == 1)

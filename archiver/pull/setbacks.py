@@ -162,7 +162,7 @@ class Setback:
     def _get_stuck(self, held: Held, error: ArchiverError) -> None:
         """Nobody waits for an audit's look, so it is missed; what moves the watermark is tried again every hour."""
         claim, source = self.claim, self.context.source
-        if claim.number != 1:
+        if claim.pass_no != 1:
             self._end(held, str(error))
             return
         windows.retry(
@@ -184,7 +184,7 @@ class Setback:
         gone = error.was_there or hours.had_a_file(tx, claim)
         if (gone or due) and self._hour_is_to_blame(tx, missing=not gone):
             self._get_stuck(held, error)
-        elif claim.number == 1 and due and kept and not gone and hours.presumed_empty(held):
+        elif claim.pass_no == 1 and due and kept and not gone and hours.presumed_empty(held):
             locked = watermarks.lock(tx, claim.key)
             named = {"naming_ms": source.hour_offset_ms, "closed_at": now_ms}
             windows.end(held, "presumed_empty", reason=str(error), **named)

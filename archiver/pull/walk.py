@@ -217,7 +217,7 @@ class WindowWalker:
         if expired:
             state = windows.give_up(held, "beyond the retention when it was read", **seen)
             self.context.say_lost(claim, state)
-        elif claim.number == 0 or claim.cause == AUDIT:  # claims nothing, so it need not wait for its neighbour
+        elif claim.pass_no == 0 or claim.cause == AUDIT:  # claims nothing, so it need not wait for its neighbour
             windows.close(held, by_order=False, walked_at=now_ms, **seen)
         else:
             hours.walked(held, **seen)

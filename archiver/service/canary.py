@@ -26,28 +26,28 @@ def send(
     After a broken connection it may have gone out; then it is waited for like any other.
     """
     with store.write() as tx:
-        flight = canaries.begin(tx, key, target, f"archiver canary {secrets.token_hex(8)}", spacing_ms=spacing_ms)
-    if flight is None:
+        canary = canaries.begin(tx, key, target, f"archiver canary {secrets.token_hex(8)}", spacing_ms=spacing_ms)
+    if canary is None:
         return None
     try:
-        post(flight.marker)
+        post(canary.marker)
     except ProviderUnavailable as error:
         log.warning("whether the canary was sent is unknown: %s", error)
     except Exception as error:
         with store.write() as tx:
-            canaries.end(tx, flight.id, "unsent", type(error).__name__)
+            canaries.end(tx, canary.id, "unsent", type(error).__name__)
         raise
-    return flight
+    return canary
 
 
 def look(store: Store, key: SourceKey, within_ms: int) -> list[Canary]:
     """Which of those under way have come, or are lost; one line of log per canary."""
     with store.write() as tx:
         settled = canaries.look(tx, key, within_ms)
-    for flight in settled:
-        if flight.archived_ms is None:
-            log.error("the canary was lost: it was not archived in time", extra={"fields": {"canary": flight.id}})
+    for canary in settled:
+        if canary.archived_ms is None:
+            log.error("the canary was lost: it was not archived in time", extra={"fields": {"canary": canary.id}})
         else:
-            fields = {"canary": flight.id, "delay_seconds": (flight.archived_ms - flight.sent_ms) / 1000}
+            fields = {"canary": canary.id, "delay_seconds": (canary.archived_ms - canary.sent_ms) / 1000}
             log.info("the canary came", extra={"fields": fields})
     return settled

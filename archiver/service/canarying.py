@@ -13,8 +13,7 @@ from archiver.errors import ArchiverError, ConfigurationError, CredentialsRefuse
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
 from archiver.pull import commands
 from archiver.service import canary
-from archiver.store import apps
-from archiver.store import canaries as flights
+from archiver.store import apps, canaries
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 
@@ -43,14 +42,14 @@ def within_ms(section: Canary, app: App) -> int:
 
 def send(
     store: Store, key: SourceKey, section: Canary, session: AppSession, *, spacing_ms: int = 0
-) -> flights.Canary | None:
+) -> canaries.Canary | None:
     """Send one by the app's line."""
     target = section.user or section.group or ""
     call = session.connection.send_user if section.user else session.connection.send_group
     return canary.send(store, key, target, partial(call, target), spacing_ms=spacing_ms)
 
 
-class Flights:
+class CanaryJob:
     """The canaries of the daemon: sends one when it is time, and looks for those under way. The pulls bring them."""
 
     def __init__(self, settings: Settings, store: Store, sessions: list[AppSession], stop: Event) -> None:
@@ -78,23 +77,23 @@ class Flights:
         send(self._store, key, self._canary, self._session, spacing_ms=self._canary.every_ms or 0)
 
 
-def fly(settings: Settings, store: Store, *, stop: Event) -> flights.Canary:
+def send_and_wait(settings: Settings, store: Store, *, stop: Event) -> canaries.Canary:
     """Send one, and pull until it is archived. Raises CredentialsRefused, and TryAgainLater when it did not come."""
     section, app = configured(settings)
     with connect.session(app, settings, store, stop) as session:
         key = commands.registered(store, app)
-        flight = send(store, key, section, session)
-        assert flight is not None  # noqa: S101 - without spacing one is always sent
+        sent = send(store, key, section, session)
+        assert sent is not None  # noqa: S101 - without spacing one is always sent
         while True:
             outcome = commands.pull(session, settings, store, stop=stop, command="canary")
             for settled in canary.look(store, key, within_ms(section, app)):
-                if settled.id == flight.id and settled.archived_ms is None:
+                if settled.id == sent.id and settled.archived_ms is None:
                     raise TryAgainLater(
                         f"the canary was not archived within {within_ms(section, app) // SECOND_MS} s"
                         f"{': ' + outcome.reason if outcome.reason else ''}",
                         hint="archiver status",
                     )
-                if settled.id == flight.id:
+                if settled.id == sent.id:
                     return settled
             if outcome.exit_code == CredentialsRefused.exit_code:
                 raise CredentialsRefused(outcome.reason, hint=outcome.hint)

@@ -234,7 +234,7 @@ class Daemon:
             again(round_, settings.schedule.every_ms / SECOND_MS, f"pull {number}")
         again(watch, min(_LOOK_S, (self._notifier.watchdog_s or _LOOK_S) / 3), "watch")
         if settings.canary and settings.canary.every_ms:
-            again(canarying.Flights(settings, self._store, sessions, halt), _CANARY_S, "canary")
+            again(canarying.CanaryJob(settings, self._store, sessions, halt), _CANARY_S, "canary")
         return scheduler
 
     def _wait(self, scheduler: BackgroundScheduler, settings: Settings) -> Settings | None:

@@ -1,4 +1,4 @@
-"""What has been alarmed about: since when, when somebody was told last, and when it ended."""
+"""Alerts that were sent: since when they stand, when they were sent last, and when they ended."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class News(NamedTuple):
 
 
 def news(tx: Tx, standing: Mapping[Key, int | None], repeat_ms: int) -> list[News]:
-    """What to tell: alerts that are new, or stand and were told `repeat_ms` ago, or grew, or have ended.
+    """What to send: alerts that are new, or stand and were sent `repeat_ms` ago, or grew, or have ended.
 
-    `standing`: what is wrong now; with a number, only a greater one than before is worth telling.
+    `standing`: what is wrong now; with a number, only a greater one than before is news.
     """
     now_ms = tx.now_ms()
     known = {(row.name, row.app, row.source): row for row in tx.conn.execute(sa.select(alerts))}
-    found = []
+    due = []
     for key, seen in standing.items():
         row = known.get(key)
         if row is None or row.ended_at is not None or row.told_at is None:
@@ -41,9 +41,9 @@ def news(tx: Tx, standing: Mapping[Key, int | None], repeat_ms: int) -> list[New
             fresh = rested and (seen is None or row.seen is None or seen > row.seen)
         if fresh:
             since = now_ms if row is None or row.ended_at is not None else row.since_at
-            found.append(News(key, ended=False, since=iso(since)))
+            due.append(News(key, ended=False, since=iso(since)))
     over = (key for key, row in known.items() if key not in standing and row.ended_at is None)
-    return found + [News(key, ended=True, since=iso(known[key].since_at)) for key in over]
+    return due + [News(key, ended=True, since=iso(known[key].since_at)) for key in over]
 
 
 def lock(tx: Tx) -> None:
@@ -52,15 +52,15 @@ def lock(tx: Tx) -> None:
         tx.conn.exec_driver_sql("LOCK TABLE alerts IN SHARE ROW EXCLUSIVE MODE")
 
 
-def note(tx: Tx, found: Sequence[News], standing: Mapping[Key, int | None]) -> None:
-    """Remember that these are being told now."""
+def note(tx: Tx, sent: Sequence[News], standing: Mapping[Key, int | None]) -> None:
+    """Remember that these are being sent now."""
     now_ms = tx.now_ms()
-    for each in found:
-        if each.ended:
-            tx.conn.execute(alerts.update().where(_is(each.key)).values(ended_at=now_ms))
+    for item in sent:
+        if item.ended:
+            tx.conn.execute(alerts.update().where(_is(item.key)).values(ended_at=now_ms))
             continue
-        name, app, source = each.key
-        values = {"told_at": now_ms, "seen": standing[each.key], "ended_at": None}
+        name, app, source = item.key
+        values = {"told_at": now_ms, "seen": standing[item.key], "ended_at": None}
         begun = {"name": name, "app": app, "source": source, "since_at": now_ms}
         since = sa.case((a.ended_at.is_(None), a.since_at), else_=sa.literal(now_ms, a.since_at.type))
         again = {**values, "since_at": since}
@@ -68,11 +68,11 @@ def note(tx: Tx, found: Sequence[News], standing: Mapping[Key, int | None]) -> N
         tx.conn.execute(statement.on_conflict_do_update(index_elements=[*alerts.primary_key], set_=again))
 
 
-def forget(tx: Tx, found: Sequence[News]) -> None:
-    """These were not told after all."""
-    for each in found:
-        undone = {"ended_at": None} if each.ended else {"told_at": None}
-        tx.conn.execute(alerts.update().where(_is(each.key)).values(**undone))
+def forget(tx: Tx, unsent: Sequence[News]) -> None:
+    """These were not sent after all."""
+    for item in unsent:
+        undone = {"ended_at": None} if item.ended else {"told_at": None}
+        tx.conn.execute(alerts.update().where(_is(item.key)).values(**undone))
 
 
 def _is(key: Key) -> sa.ColumnElement[bool]:

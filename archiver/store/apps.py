@@ -109,9 +109,9 @@ def is_first_contact(tx: Tx, app: str, source: str) -> bool:
 def _add_app(tx: Tx, app: str) -> int:
     if tx.postgres:  # two first pulls at once: the second waits here, and then finds the row
         tx.conn.exec_driver_sql("LOCK TABLE apps IN SHARE ROW EXCLUSIVE MODE")
-        found = tx.conn.scalar(sa.select(apps.c.id).where(apps.c.name == app))
-        if found is not None:
-            return int(found)
+        known_id = tx.conn.scalar(sa.select(apps.c.id).where(apps.c.name == app))
+        if known_id is not None:
+            return int(known_id)
     values = {"name": app, "created_at": tx.now_ms()}
     return int(tx.conn.execute(apps.insert().values(values).returning(apps.c.id)).scalar_one())
 
@@ -172,7 +172,7 @@ def distrust_order(tx: Tx, key: SourceKey) -> bool:
 
 
 def note_clean_walk(tx: Tx, key: SourceKey, *, clean_needed: int = 100) -> None:
-    """Count a whole walk in good order; trust comes back after `clean_needed` of them, twice as many each time.
+    """Count a whole walk in good order; trust comes back after `clean_needed` of them, twice as many every time.
 
     A server that sorts falsely now and then would otherwise have the same windows opened and closed for ever.
     """

@@ -1,4 +1,4 @@
-"""Attachments by state: claimed by one process at a time, the most endangered first; each attempt leaves a row.
+"""Attachments by state: claimed by one process at a time, the most endangered first; every attempt leaves a row.
 
 A claim is a lease with a fence, as a window's is: a process that was killed is followed by the next one at once on the
 same machine, and after the lease elsewhere; one that wakes up late finds another fence, and changes nothing.
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from archiver.errors import LeaseLost
 from archiver.model import Pointer
-from archiver.store import owner as leases
+from archiver.store import owner
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import Instant, attachment_attempts, attachments, message_bodies
 
@@ -73,7 +73,7 @@ class Result(NamedTuple):
 def free_the_dead(tx: Tx, app_id: int) -> int:
     """Take back what processes held that are gone from this machine; gives how many rows that were."""
     holders = sa.select(a.owner).distinct().where(a.app_id == app_id, _IS_OPEN, a.owner.is_not(None))
-    dead = leases.dead(tx.conn.scalars(holders).all())
+    dead = owner.dead(tx.conn.scalars(holders).all())
     if not dead:
         return 0
     held = sa.select(attachments).where(a.app_id == app_id, _IS_OPEN, a.owner.in_(dead))
@@ -107,7 +107,7 @@ _Place = tuple[int, str, int, str]
 
 
 def claim(
-    tx: Tx, app_id: int, owner: str, lease_ms: int, *, after: _Place | None = None, look: Look | None = None
+    tx: Tx, app_id: int, holder: str, lease_ms: int, *, after: _Place | None = None, look: Look | None = None
 ) -> Claim | None:
     """The next attachment of a look behind `after` that is due and that nobody holds; None: there is none.
 
@@ -122,11 +122,11 @@ def claim(
     query = _looked_for(look or Look(), after, now_ms).where(a.app_id == app_id, is_free).limit(_CANDIDATES)
     while rows := tx.conn.execute(query).all():
         for row in rows:
-            taken = {"fence": row.fence + 1, "owner": owner, "claimed_at": now_ms, "lease_until": now_ms + lease_ms}
+            taken = {"fence": row.fence + 1, "owner": holder, "claimed_at": now_ms, "lease_until": now_ms + lease_ms}
             same = sa.and_(_is(_file(row)), a.fence == row.fence, is_free)
             swap = attachments.update().where(same).values(**taken, attempts=a.attempts + 1).returning(a.fence)
             if tx.conn.execute(swap).first() is not None:
-                return _claimed(tx, row, owner, now_ms)
+                return _claimed(tx, row, holder, now_ms)
     return None
 
 
@@ -145,7 +145,7 @@ def _looked_for(look: Look, after: _Place | None, now_ms: int) -> sa.Select[Any]
         place = sa.tuple_(sa.literal(after[0], Instant), *map(sa.literal, after[1:]))
         within = a.expires_at <= after[0] if backwards else a.expires_at >= after[0]
         query = query.where(within, sa.tuple_(*key) < place if backwards else sa.tuple_(*key) > place)
-    return query.order_by(*(each.desc() if backwards else each for each in key))
+    return query.order_by(*(column.desc() if backwards else column for column in key))
 
 
 def last_expiry_ms(tx: Tx, app_id: int) -> int | None:
@@ -162,12 +162,12 @@ def failures_since_expiry(tx: Tx, held: Claim) -> int:
     return int(tx.conn.execute(query).scalar_one())
 
 
-def _claimed(tx: Tx, row: sa.Row[Any], owner: str, now_ms: int) -> Claim:
+def _claimed(tx: Tx, row: sa.Row[Any], holder: str, now_ms: int) -> Claim:
     if row.owner is not None:
         _note_cut_off(tx, row)
     file = _file(row)
     pointer = Pointer(row.url, _secret(tx, file))
-    return Claim(file, pointer, row.declared_length, row.attempts + 1, row.fence + 1, owner, now_ms, row.expires_at)
+    return Claim(file, pointer, row.declared_length, row.attempts + 1, row.fence + 1, holder, now_ms, row.expires_at)
 
 
 def _secret(tx: Tx, file: File) -> str | None:
@@ -177,8 +177,8 @@ def _secret(tx: Tx, file: File) -> str | None:
             b.app_id == file.app_id, b.msg_id == file.msg_id, b.position == file.position
         )
     ).one()
-    found = (row.thumb_secret or row.secret) if file.kind == "thumbnail" else row.secret
-    return str(found) if found else None
+    secret = (row.thumb_secret or row.secret) if file.kind == "thumbnail" else row.secret
+    return str(secret) if secret else None
 
 
 def renew(tx: Tx, held: Claim, lease_ms: int) -> None:
@@ -218,9 +218,9 @@ def _note_cut_off(tx: Tx, row: sa.Row[Any]) -> None:
 
 
 def _note(
-    tx: Tx, file: File, attempt: int, owner: str, times: tuple[int, int], outcome: str, reason: str | None
+    tx: Tx, file: File, attempt: int, holder: str, times: tuple[int, int], outcome: str, reason: str | None
 ) -> None:
-    values = {**file._asdict(), "attempt": attempt, "owner": owner, "outcome": outcome, "reason": reason}
+    values = {**file._asdict(), "attempt": attempt, "owner": holder, "outcome": outcome, "reason": reason}
     tx.conn.execute(attachment_attempts.insert().values(**values, began_at=times[0], ended_at=times[1]))
 
 
@@ -269,7 +269,7 @@ def still_open(tx: Tx, app_id: int, soon_ms: int) -> Open:
 
 
 def contents(store: Store, *, batch: int = 1000) -> Iterator[tuple[str, int]]:
-    """Digest and size of everything that rows call stored, each once, in the order of digests."""
+    """Digest and size of everything that rows call stored, without repetition, in the order of digests."""
     after = ""
     while rows := _contents(store, after, batch):
         yield from rows

@@ -13,7 +13,7 @@ from archiver.store.schema import audit_log
 
 
 class Entry(NamedTuple):
-    """One export, as each of its rows tells it. `login` is the database's own word on who asks, where it has one."""
+    """One export, as all of its rows have it. `login` is the database's own word on who asks, where it has one."""
 
     export_id: str
     who: str

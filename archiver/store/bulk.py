@@ -1,7 +1,7 @@
 """Many rows into a table in the driver's fastest way: binary COPY on PostgreSQL, many rows a statement on SQLite.
 
 COPY takes values as the server keeps them, which spares both sides work: bytes without their hex, instants as numbers,
-JSON behind a version. So each kind of database has a `Encoders`, which tells what values it is given.
+JSON behind a version. So each kind of database has a `Encoders`, which says what values it takes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql
 from archiver.store.schema import LAST_MS, iso
 
 _ROWS_AT_ONCE = (200, 20, 1)
-"""SQLite lets other threads in before each statement, and then waits for them: few statements, not one a row. But few
+"""SQLite lets other threads in before every statement, and then waits for them: few statements, not one a row. But few
 different ones: the driver keeps 128 of them prepared, and a long one takes half a megabyte."""
 _EPOCH_2000_MS = 946_684_800_000
 _JSONB_VERSION = b"\x01"
@@ -96,6 +96,6 @@ def insert(cursor: Any, table: sa.Table, columns: Sequence[str], rows: Iterable[
 def _insert_alike(cursor: Any, table: sa.Table, columns: Sequence[str], rows: list[tuple[Any, ...]]) -> None:
     names = ", ".join(f'"{name}"' for name in columns)
     marks = ", ".join([f"({', '.join('?' * len(columns))})"] * len(rows))
-    # Whoever appends undoes more than a statement when it fails. OR FAIL spares undoing the statement by itself, for
-    # which SQLite would put by each page of an index that it touches: more than all else that it writes.
+    # The callers undo more than a statement when it fails. OR FAIL spares undoing the statement by itself, for
+    # which SQLite would put by every page of an index that it touches: more than all else that it writes.
     cursor.execute(f"INSERT OR FAIL INTO {table.name} ({names}) VALUES {marks}", list(chain.from_iterable(rows)))  # noqa: S608 - our own names

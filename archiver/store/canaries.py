@@ -35,33 +35,33 @@ def begin(tx: Tx, key: SourceKey, target: str, marker: str, *, spacing_ms: int =
     if last_ms is not None and last_ms <= now_ms < last_ms + spacing_ms:
         return None
     values = {**key._asdict(), "target": target, "marker": marker, "sent_at": now_ms}
-    number = tx.conn.execute(canaries.insert().values(values).returning(c.id)).scalar_one()
-    return Canary(number, marker, now_ms)
+    canary_id = tx.conn.execute(canaries.insert().values(values).returning(c.id)).scalar_one()
+    return Canary(canary_id, marker, now_ms)
 
 
-def end(tx: Tx, number: int, outcome: str, reason: str) -> None:
+def end(tx: Tx, canary_id: int, outcome: str, reason: str) -> None:
     """It was lost, or could not be sent."""
-    tx.conn.execute(canaries.update().where(c.id == number).values(outcome=outcome, reason=reason))
+    tx.conn.execute(canaries.update().where(c.id == canary_id).values(outcome=outcome, reason=reason))
 
 
 def look(tx: Tx, key: SourceKey, within_ms: int) -> list[Canary]:
     """Settle the fate of those that are waited for; gives those that came and those that are too late."""
-    found = []
+    settled = []
     waiting = sa.select(c.id, c.marker, c.sent_at).where(_of(key), c.outcome == "waiting").order_by(c.id)
-    for number, marker, sent_ms in tx.conn.execute(waiting).all():
-        each = Canary(number, marker, sent_ms)
-        if (row := _archived(tx, key, each)) is not None:
+    for canary_id, marker, sent_ms in tx.conn.execute(waiting).all():
+        canary = Canary(canary_id, marker, sent_ms)
+        if (row := _archived(tx, key, canary)) is not None:
             msg_id, archived_ms = row
             came = {"outcome": "archived", "msg_id": msg_id, "archived_at": archived_ms, "reason": None}
-            tx.conn.execute(canaries.update().where(c.id == number).values(came))
-            found.append(each._replace(outcome="archived", archived_ms=archived_ms))
+            tx.conn.execute(canaries.update().where(c.id == canary_id).values(came))
+            settled.append(canary._replace(outcome="archived", archived_ms=archived_ms))
         elif not sent_ms <= tx.now_ms() <= sent_ms + within_ms:
-            end(tx, number, "lost", "it was not archived in time")
-            found.append(each._replace(outcome="lost"))
-    return found
+            end(tx, canary_id, "lost", "it was not archived in time")
+            settled.append(canary._replace(outcome="lost"))
+    return settled
 
 
-def _archived(tx: Tx, key: SourceKey, each: Canary) -> tuple[str, int] | None:
+def _archived(tx: Tx, key: SourceKey, canary: Canary) -> tuple[str, int] | None:
     """The message with the marker; stamped about when it was sent, so that the index on the time helps."""
     m, b, s = messages.c, message_bodies.c, sources.c
     skew_ms = tx.conn.scalar(sa.select(s.skew_ms).where(s.app_id == key.app_id, s.source == key.source)) or 0
@@ -69,7 +69,7 @@ def _archived(tx: Tx, key: SourceKey, each: Canary) -> tuple[str, int] | None:
     query = (
         sa.select(m.msg_id, m.archived_at)
         .select_from(both)
-        .where(m.app_id == key.app_id, m.sent_at >= each.sent_ms + skew_ms - HOUR_MS, b.text == each.marker)
+        .where(m.app_id == key.app_id, m.sent_at >= canary.sent_ms + skew_ms - HOUR_MS, b.text == canary.marker)
     )
     row = tx.conn.execute(query.limit(1)).first()
     return None if row is None else (row.msg_id, row.archived_at)

@@ -2,7 +2,7 @@
 
 A transaction that writes is opened as one (`BEGIN IMMEDIATE` on SQLite, where a reader that turns writer fails at
 once), and after any error it is rolled back whole: SQLite ends a transaction silently when the disk is full, and
-whoever went on would commit a watermark over nothing.
+to go on would commit a watermark over nothing.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ _NEXT_PAGES = sa.select(page_ids.next_value()).select_from(
 _POSTGRES_NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
 
 
-# Rows come by time and go into indexes by people: with the 2 MB of cache that are usual, each takes pages in and out,
-# and what leaves the cache for the log within a transaction and changes again has its checksums made anew. Each
+# Rows come by time and go into indexes by people: with the 2 MB of cache that are usual, all take pages in and out,
+# and what leaves the cache for the log within a transaction and changes again has its checksums made anew. A
 # checkpoint writes most of those indexes, so there are few (a log of 128 MB). Larger pages are faster at first, and
 # slower from half a million messages on.
 _PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=32768")
@@ -68,7 +68,7 @@ class Tx:
         return self._now_ms
 
     def new_page_ids(self, count: int) -> list[int]:
-        """So many ids, each higher than all before."""
+        """So many ids, in ascending order, higher than all before."""
         if self.postgres:
             return list(self.conn.scalars(_NEXT_PAGES, {"count": count}))
         first = int(self.conn.exec_driver_sql("SELECT coalesce(max(id), 0) + 1 FROM pages").scalar_one())
@@ -119,10 +119,10 @@ def among(
     """As `Tx.among`, for a statement that is built once and given `name` later: a JSON list of texts."""
     listed = sa.bindparam(name, value, sa.Text)
     if postgres:  # an array of the driver's making costs more than all else that is asked of it
-        each_text = sa.select(sa.func.json_array_elements_text(sa.cast(listed, postgresql.JSON)))
-        return column == sa.any_(sa.func.ARRAY(each_text.scalar_subquery(), type_=sa.ARRAY(sa.Text)))
-    each = sa.func.json_each(listed).table_valued("value")
-    return column.in_(sa.select(each.c.value))
+        texts = sa.select(sa.func.json_array_elements_text(sa.cast(listed, postgresql.JSON)))
+        return column == sa.any_(sa.func.ARRAY(texts.scalar_subquery(), type_=sa.ARRAY(sa.Text)))
+    entries = sa.func.json_each(listed).table_valued("value")
+    return column.in_(sa.select(entries.c.value))
 
 
 class Store:

@@ -73,28 +73,28 @@ _IS_LOST = sa.and_(_AFTER.c.walked_at.is_(None), _AFTER.c.state.in_(LOST))
 
 
 def close(
-    tx: Tx, key: SourceKey, number: int, naming_ms: int, looked: Looked, *, vouching: Sequence[Reading] | None
+    tx: Tx, key: SourceKey, pass_no: int, naming_ms: int, looked: Looked, *, vouching: Sequence[Reading] | None
 ) -> None:
     """Close every hour of a pass of which all files have been read. The caller holds and moves the watermark.
 
     `vouching`: only what these files vouch for, as the zone may be wrong. An hour whose next file is lost for good is
     itself part of the hole, since its tail may lie there.
     """
-    waits = sa.and_(of_source(w), w["pass"] == number, w.state == "pending", w.walked_at.is_not(None))
+    waits = sa.and_(of_source(w), w["pass"] == pass_no, w.state == "pending", w.walked_at.is_not(None))
     named = w.naming_ms == naming_ms
     reach_ms = w.hi_ms + w.lag_ms - looked.margin_ms
     seen = sa.or_(reach_ms <= looked.until_ms, w.lag_ms <= looked.margin_ms + HOUR_MS)
     sure = sa.true() if vouching is None else vouched(vouching)
     if not looked.begun:
         return
-    if number == 1:
+    if pass_no == 1:
         cut_heads(tx, key)
     change = windows.update().where(waits, named, seen, sure)
     closed = {"state": "closed", "closed_at": tx.now_ms(), "reason": None}
     tx.conn.execute(
         change.where(sa.exists().where(_NEIGHBOUR, sa.or_(_HAS_BEEN_READ, _IS_MISSED))).values(closed), key.bound
     )
-    if number == 1:
+    if pass_no == 1:
         lost = {name: _of_neighbour(_AFTER.c[name]) for name in ("state", "accepted_by", "accepted_at")}
         lost["reason"] = _of_neighbour(_LAST_RECORDS + sa.func.coalesce(": " + _AFTER.c.reason, ""))
         # What was accepted of the next hour was accepted with the tail of this one that it holds.
@@ -116,10 +116,10 @@ def cut_heads(tx: Tx, key: SourceKey) -> None:
     query = sa.select(w.id, w.lo_ms, *copied, *theirs).join_from(windows, before, lost)
     read = sa.and_(of_source(w), w["pass"] == 1, w.naming_ms.is_not(None), w.state.in_(("pending", *READ)))
     for row in tx.conn.execute(query.where(read), key.bound).all():
-        number, lo_ms, *values = row
+        window_id, lo_ms, *values = row
         *kept, state, who, accepted_at, reason = values
         edge_ms = lo_ms + EPS_MS
-        tx.conn.execute(windows.update().where(w.id == number).values(lo_ms=edge_ms))
+        tx.conn.execute(windows.update().where(w.id == window_id).values(lo_ms=edge_ms))
         head = dict(zip(names, kept, strict=True)) | {"lo_ms": lo_ms, "hi_ms": edge_ms, "state": state}
         head |= {"accepted_by": who, "accepted_at": accepted_at, "created_at": tx.now_ms(), "closed_at": tx.now_ms()}
         head["reason"] = _FIRST_RECORDS + (f": {reason}" if reason else "")
@@ -166,7 +166,7 @@ class Reading(NamedTuple):
 class Files(NamedTuple):
     """What the newest files of one naming say, and how to judge those that nothing vouches for.
 
-    `vouching`: files that agree. Each vouches for the hours up to its own that were read no later: a cluster may name
+    `vouching`: files that agree. One vouches for the hours up to its own that were read no later: a cluster may name
     its files otherwise from some hour on, or from some moment on.
     """
 

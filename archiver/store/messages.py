@@ -1,8 +1,8 @@
-"""The record's way into SQL: each record of some pages becomes new, known, changed or quarantined, in one transaction.
+"""The record's way into SQL: every record of some pages becomes new, known, changed or quarantined, in one transaction.
 
 The first copy of a message is never altered; other content under the same id is a revision. Rows are written in key
 order, or two writers deadlock. Keys are looked up first and what is new is then appended by COPY, without a staging
-table; another writer's same row, found by its unique violation, only costs the savepoint and one more look.
+table; another writer's same row, noticed by the unique violation, only costs the savepoint and one more look.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import cache, partial
+from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
@@ -84,8 +85,10 @@ def insert(tx: Tx, origin: Provenance, batches: Sequence[Batch]) -> list[InsertR
             known = digests.get(message.msg_id)
             if known != message.digest:
                 (refused if known is None else differing).append((message.msg_id, batch.page_id, message))
-    changed, odd = _insert_revisions(tx, origin, differing)
-    return [_stored(batch, mine, changed, refused + odd) for batch, (mine, _) in zip(batches, parts, strict=True)]
+    changed, unstorable = _insert_revisions(tx, origin, differing)
+    return [
+        _stored(batch, mine, changed, refused + unstorable) for batch, (mine, _) in zip(batches, parts, strict=True)
+    ]
 
 
 def _part(batch: Batch, left: set[str]) -> tuple[Sequence[Message], Sequence[Message]]:
@@ -104,9 +107,9 @@ def _part(batch: Batch, left: set[str]) -> tuple[Sequence[Message], Sequence[Mes
 
 def _stored(batch: Batch, new: Sequence[Message], changed: list[_Arrived], refused: list[_Arrived]) -> InsertResult:
     changes = [message for _, page_id, message in changed if page_id == batch.page_id]
-    odd = [message for _, page_id, message in refused if page_id == batch.page_id]
-    rejects = [Reject(message.raw, "the database refused it", message.position) for message in odd]
-    return InsertResult(new, changes, len(batch.messages) - len(new) - len(changes) - len(odd), rejects)
+    unstorable = [message for _, page_id, message in refused if page_id == batch.page_id]
+    rejects = [Reject(message.raw, "the database refused it", message.position) for message in unstorable]
+    return InsertResult(new, changes, len(batch.messages) - len(new) - len(changes) - len(unstorable), rejects)
 
 
 def _insert_new(tx: Tx, origin: Provenance, arrived: dict[str, _Arrived]) -> tuple[list[_Arrived], dict[str, bytes]]:
@@ -149,8 +152,8 @@ def _append_missing(
 def _digests(tx: Tx, app_id: int, msg_ids: list[str]) -> dict[str, bytes]:
     if not msg_ids:
         return {}
-    found = tx.conn.execute(_digests_of(tx.postgres), {"of_app": app_id, "msg_ids": json.dumps(msg_ids)})
-    return dict(found.all())
+    rows = tx.conn.execute(_digests_of(tx.postgres), {"of_app": app_id, "msg_ids": json.dumps(msg_ids)})
+    return dict(rows.all())
 
 
 @cache
@@ -168,10 +171,10 @@ def _append(
     take_back: Callable[[list[_Row]], None],
     taken: list[_Row],
 ) -> None:
-    """Append rows; one that the database refuses is found by halving, so that its neighbours stay.
+    """Append rows; one that the database refuses is isolated by halving, so that its neighbours stay.
 
     Those that the database took are added to `taken`. A savepoint undoes what was written before the refusal. SQLite
-    would put by each page of an index for it, half as much as it writes in all; so there `take_back` deletes it.
+    would put by every page of an index for it, half as much as it writes in all; so there `take_back` deletes it.
     """
     if not fresh:
         return
@@ -270,7 +273,7 @@ def _columns(body: Body, json_of: Callable[[str], Any]) -> tuple[Any, ...]:
 
 
 def _expiry_ms(message: Message, archived_ms: int) -> int:
-    """Until when the provider keeps its files; they were there before we were, whatever an odd stamp says."""
+    """Until when the provider keeps its files; they were there before we were, whatever a strange stamp says."""
     stamp_ms = message.timestamp_ms
     return (stamp_ms if 0 <= stamp_ms <= archived_ms else archived_ms) + _ATTACHMENT_KEPT_MS
 
@@ -290,12 +293,12 @@ def _insert_revisions(tx: Tx, origin: Provenance, differing: list[_Arrived]) -> 
 
     write, take_back = partial(_append_revisions, tx, origin), partial(_take_back_revisions, tx, origin)
     taken = sorted(_append_missing(tx, missing, write, take_back))
-    kept = {id(each) for _, each in taken}
-    return [each for _, each in taken], [each for _, each in fresh if id(each) not in kept]
+    kept = {id(revised) for _, revised in taken}
+    return [revised for _, revised in taken], [revised for _, revised in fresh if id(revised) not in kept]
 
 
 def _unknown_revisions(tx: Tx, origin: Provenance, differing: list[_Arrived]) -> list[_Revised]:
-    """Each content that its id did not have before, once, with the number that it gets."""
+    """Every content that its id did not have before, once, with the number that it gets."""
     contents: dict[str, set[bytes]] = {}
     last: dict[str, int] = {}
     msg_ids = json.dumps(sorted({msg_id for msg_id, _, _ in differing}))
@@ -303,14 +306,14 @@ def _unknown_revisions(tx: Tx, origin: Provenance, differing: list[_Arrived]) ->
         contents.setdefault(row.msg_id, set()).add(bytes(row.digest))
         last[row.msg_id] = max(last.get(row.msg_id, 0), row.revision)
     fresh: list[_Revised] = []
-    for each in sorted(differing, key=lambda each: each[0]):
-        msg_id, _, message = each
+    for arrived in sorted(differing, key=itemgetter(0)):
+        msg_id, _, message = arrived
         known = contents.setdefault(msg_id, set())
         if message.digest in known:
             continue
         known.add(message.digest)
         last[msg_id] = revision = last.get(msg_id, 0) + 1
-        fresh.append(((msg_id, revision), each))
+        fresh.append(((msg_id, revision), arrived))
     return fresh
 
 

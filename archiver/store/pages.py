@@ -1,4 +1,4 @@
-"""Pages into the archive: their rows, rejects, late arrivals, and a row for each, in the caller's transaction."""
+"""Pages into the archive: messages, rejects, late arrivals, and rows of their own, in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ def insert(held: Held, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
     stored = messages.insert(
         tx, origin, [messages.Batch(page_id, page.messages) for page_id, page in zip(ids, arrived, strict=True)]
     )
-    late = _insert_late(tx, claim, walk0_ms, dict(zip(ids, (each.new for each in stored), strict=True)))
+    late = _insert_late(tx, claim, walk0_ms, dict(zip(ids, (result.new for result in stored), strict=True)))
     tallies, rows = [], []
-    for page_id, page, found in zip(ids, arrived, stored, strict=True):
-        tally = _tally(claim, page, found, late.get(page_id, []))
+    for page_id, page, result in zip(ids, arrived, stored, strict=True):
+        tally = _tally(claim, page, result, late.get(page_id, []))
         tallies.append(tally)
         fates = (tally.received, tally.new, tally.known, tally.changed, tally.quarantined)
-        told = (tx.given.instant(now_ms), page.server_ms, page.sha256)
-        rows.append((page_id, claim.key.app_id, claim.id, claim.key.source, claim.fence, *told, *fates, tally.outside))
+        answer = (tx.given.instant(now_ms), page.server_ms, page.sha256)
+        rows.append(
+            (page_id, claim.key.app_id, claim.id, claim.key.source, claim.fence, *answer, *fates, tally.outside)
+        )
     tx.append(pages, pages.columns.keys(), rows)
     rejects = [
         (page_id, reject)
-        for page_id, page, found in zip(ids, arrived, stored, strict=True)
-        for reject in (*page.rejects, *found.refused)
+        for page_id, page, result in zip(ids, arrived, stored, strict=True)
+        for reject in (*page.rejects, *result.refused)
     ]
     _quarantine(tx, claim, now_ms, rejects)
     return tallies
@@ -70,7 +72,7 @@ def _quarantine(tx: Tx, claim: Claim, seen_ms: int, rejects: Sequence[tuple[int,
             "digest": hashlib.sha256(reject.raw).digest(),
             "seen_at": seen_ms,
         }
-        for page_id, reject in sorted(rejects, key=lambda each: each[1].raw)
+        for page_id, reject in sorted(rejects, key=lambda entry: entry[1].raw)
     ]
     if rows:
         statement = tx.insert(quarantine).on_conflict_do_update(
@@ -80,11 +82,11 @@ def _quarantine(tx: Tx, claim: Claim, seen_ms: int, rejects: Sequence[tuple[int,
 
 
 def _insert_late(tx: Tx, claim: Claim, walk0_ms: int, new: Mapping[int, Sequence[Message]]) -> dict[int, list[int]]:
-    """Note new messages stamped within what pass 1 had already closed; gives each page's lateness, in ms."""
+    """Note new messages stamped within what pass 1 had already closed; gives the lateness by page, in ms."""
     suspects = sorted(
         (message.msg_id, page_id, message.timestamp_ms)
         for page_id, messages in new.items()
-        for message in (claim.outside(messages) if claim.number == 1 else messages)
+        for message in (claim.outside(messages) if claim.pass_no == 1 else messages)
     )
     if not suspects:
         return {}

@@ -1,4 +1,4 @@
-"""Passes: a pass is its lag, for ever. Numbers are given out once for each lag, whatever order a list of audits has.
+"""Passes: a pass is its lag, for ever. Numbers are given out once per lag, whatever order a list of audits has.
 
 Numbered by their place in the list, a shorter audit that is dropped would hand its windows to a longer one.
 """
@@ -28,20 +28,20 @@ def audits(tx: Tx, key: SourceKey) -> list[Pass]:
 
 def numbered(tx: Tx, key: SourceKey, configured: Sequence[Pass]) -> tuple[Pass, ...]:
     """The configured passes under the archive's own numbers. The caller holds the source's row."""
-    number_of = {audit.lag_ms: audit.number for audit in audits(tx, key)}
+    pass_no_of = {audit.lag_ms: audit.pass_no for audit in audits(tx, key)}
     known_by = []
     for a_pass in configured:
-        if a_pass.number < FIRST_AUDIT:
+        if a_pass.pass_no < FIRST_AUDIT:
             known_by.append(a_pass)
             continue
-        if a_pass.lag_ms not in number_of:
-            number_of[a_pass.lag_ms] = max(number_of.values(), default=FIRST_AUDIT - 1) + 1
+        if a_pass.lag_ms not in pass_no_of:
+            pass_no_of[a_pass.lag_ms] = max(pass_no_of.values(), default=FIRST_AUDIT - 1) + 1
             row = {
                 "app_id": key.app_id,
                 "source": key.source,
-                "number": number_of[a_pass.lag_ms],
+                "number": pass_no_of[a_pass.lag_ms],
                 "lag_ms": a_pass.lag_ms,
             }
             tx.conn.execute(passes.insert(), row)
-        known_by.append(Pass(number_of[a_pass.lag_ms], a_pass.lag_ms))
+        known_by.append(Pass(pass_no_of[a_pass.lag_ms], a_pass.lag_ms))
     return tuple(known_by)

@@ -1,9 +1,9 @@
-"""Connections to PostgreSQL: for how long its answers are waited for, and how each transaction begins.
+"""Connections to PostgreSQL: for how long its answers are waited for, and how a transaction begins.
 
 TCP notices a network that is gone, but the kernel of a server that is stopped, or a proxy before it, goes on taking
 what it is sent. So every wait of the driver's is bounded here, from the connection's start to its COMMIT.
 
-What a session sets, a pooler that hands connections out by the transaction gives to somebody else: so each transaction
+What a session sets, a pooler that hands connections out by the transaction gives to somebody else: so every transaction
 sets for itself what it needs, in the message that begins it.
 """
 
@@ -56,7 +56,7 @@ class Limits(NamedTuple):
     patient_s: float = 3600.0
     """For what reads much before it answers: searches, exports, copies."""
     rest_s: float = 10.0
-    """Where it was silent once, nobody else waits for it anew for so long: or each of many workers would, in turn."""
+    """Where it was silent once, nobody else waits for it anew for so long: or all of many workers would, in turn."""
 
 
 class Silence:
@@ -222,15 +222,15 @@ def _begin(path: str | None, conn: sa.Connection) -> None:
     connection.within_s = within_s = options.get("archiver_within_s")
     kind = options.get("archiver_begin")
     reads, waits = kind == "READ", within_s is None or within_s > _LONG_S
-    told = [f"BEGIN ISOLATION LEVEL {'REPEATABLE READ, READ ONLY' if reads else 'READ COMMITTED'}"]
-    told += [_settings(connection.info.server_version)]
+    statements = [f"BEGIN ISOLATION LEVEL {'REPEATABLE READ, READ ONLY' if reads else 'READ COMMITTED'}"]
+    statements += [_settings(connection.info.server_version)]
     if path is not None:
         quoted = path.replace("'", "''").replace("%", "%%")
-        told += [f"SELECT set_config('search_path', '{quoted}', true)"]
-    told += [f"SET LOCAL idle_in_transaction_session_timeout = '{'1h' if reads and waits else '60s'}'"]
-    told += ["SET LOCAL lock_timeout = '30s'"]
+        statements += [f"SELECT set_config('search_path', '{quoted}', true)"]
+    statements += [f"SET LOCAL idle_in_transaction_session_timeout = '{'1h' if reads and waits else '60s'}'"]
+    statements += ["SET LOCAL lock_timeout = '30s'"]
     if not reads:  # whatever the role, the database or the environment say of it
-        told += [f"SET LOCAL synchronous_commit = {'off' if kind == 'HASTY' else connection.durable}"]
+        statements += [f"SET LOCAL synchronous_commit = {'off' if kind == 'HASTY' else connection.durable}"]
         if connection.replays:  # only then, for it takes a right; where that is missing, nothing is written past them
-            told += ["SET LOCAL session_replication_role = 'origin'"]
-    conn.exec_driver_sql("; ".join(told))
+            statements += ["SET LOCAL session_replication_role = 'origin'"]
+    conn.exec_driver_sql("; ".join(statements))

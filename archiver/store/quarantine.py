@@ -61,13 +61,13 @@ def entries(
 
 
 _FILES_OF_AN_HOUR = 3
-"""A file may be damaged in another place each time it is asked for."""
+"""A file may be damaged in another place every time it is asked for."""
 
 
 def keep_file(held: Held, raw: bytes, reason: str) -> None:
     """Keep what came of an hour's file that is damaged, before the provider drops it; the hour stays as open as it is.
 
-    Once a content and hour, whoever meets it how often: its digest is over both, as all empty files are the same.
+    Once a content and hour, however often it comes: its digest is over both, as all empty files are the same.
     """
     tx, claim = held
     hour = claim.window.lo_ms // MINUTE_MS
@@ -100,8 +100,8 @@ def add_page(tx: Tx, entry: Entry) -> int:
     (page_id,) = tx.new_page_ids(1)
     same = {"id": page_id, "app_id": entry.app_id, "window_id": entry.window_id, "source": entry.source, "fence": 0}
     counts = dict.fromkeys((*FATES, "outside"), 0)
-    told = {"fetched_at": entry.seen_at_ms, "sha256": hashlib.sha256(entry.raw).hexdigest()}
-    tx.conn.execute(pages.insert().values(same | counts | told))
+    answer = {"fetched_at": entry.seen_at_ms, "sha256": hashlib.sha256(entry.raw).hexdigest()}
+    tx.conn.execute(pages.insert().values(same | counts | answer))
     tx.conn.execute(search_queue.insert().values(page_id=page_id))  # the triggers look at what a page counts
     return page_id
 

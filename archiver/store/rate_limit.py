@@ -39,11 +39,11 @@ _heard: ContextVar[Callable[[float], None] | None] = ContextVar("heard", default
 
 @contextmanager
 def heard(tell: Callable[[float], None]) -> Iterator[None]:
-    """Within the block, whoever takes a turn here or in a thread of its context tells how many seconds he waits for it.
+    """Within the block, a turn taken here or in a thread of its context passes the seconds to wait for it to `tell`.
 
-    Who holds something by a lease lengthens that by them: a booked turn comes, and no queue is endless, so to wait for
-    one is no standing still; without that a queue longer than the lease lets windows be taken from each other in a
-    circle. It is booking that renews, and once for each turn, never the time that goes by.
+    A lease is lengthened by them: a booked turn comes, and no queue is endless, so to wait for one is no standing
+    still; without that a queue longer than the lease lets processes take windows from one another in a circle. It is
+    booking that renews, and once per turn, never the time that goes by.
     """
     before = _heard.set(tell)
     try:
@@ -53,9 +53,9 @@ def heard(tell: Callable[[float], None]) -> Iterator[None]:
 
 
 class RateLimiter:
-    """A process's way to its turns: `count` of a group in any `period_ms`, whoever else takes some.
+    """A process's way to its turns: `count` of a group in any `period_ms`, shared with all other processes.
 
-    Of a high rate some turns are booked at once, a twentieth of a period's: each booking is a transaction, and on
+    Of a high rate some turns are booked at once, a twentieth of a period's: a booking is a transaction, and on
     SQLite it waits for the one that stores a page. Turns that were not taken within a period are lost. So a process
     may come a twentieth over the rate, once, after it was idle.
     """
@@ -77,7 +77,7 @@ class RateLimiter:
         return wait_s
 
     def rest(self, seconds: float) -> None:
-        """The provider asked to be left alone: by whoever takes turns of the group, in this process or another."""
+        """The provider asked to be left alone: by all that take turns of the group, in this process or another."""
         with self._lock:
             self._held.clear()
         rest(self._store, self._group, seconds)
@@ -94,7 +94,7 @@ class RateLimiter:
 
 
 def book(store: Store, group: str, count: int, period_ms: int, turns: int = 1) -> list[int]:
-    """Book the next free turns of `group`, which has `count` in any `period_ms`; gives the ms to wait for each.
+    """Book the next free turns of `group`, which has `count` in any `period_ms`; gives the ms to wait for every one.
 
     Up to 20 turns of a period may be taken at once, as the provider counts them; a higher rate is spaced evenly.
     Raises ProviderUnavailable while the provider wants to be left alone for long.

@@ -28,7 +28,7 @@ _AS_PLANNED: dict[str, object] = {
 
 
 def _open_again(tx: Tx, key: SourceKey, which: sa.ColumnElement[bool], reason: str, **more: object) -> list[int]:
-    """Open windows again; gives the pass of each."""
+    """Open windows again; gives their passes."""
     change = windows.update().where(of_source(w), which).values({**_AS_PLANNED, "reason": reason, **more})
     return [row[0] for row in tx.conn.execute(change.returning(w["pass"]), key.bound)]
 
@@ -61,18 +61,18 @@ def read_again_under(tx: Tx, key: SourceKey, naming_ms: int) -> None:
     _open_again(tx, key, waits, "read under another hour_utc_offset", file_seen_at=None)
 
 
-def read_again_at(tx: Tx, key: SourceKey, number: int, lag_ms: int) -> None:
+def read_again_at(tx: Tx, key: SourceKey, pass_no: int, lag_ms: int) -> None:
     """Hours that were read at a shorter lag than is in force now, and wait for their neighbours, are read again.
 
     Those that were read at a longer one close by the shorter, like their neighbours: nothing has been claimed of them.
     """
-    waits = sa.and_(w["pass"] == number, w.state == "pending", w.cause != AUDIT, w.walked_at.is_not(None))
+    waits = sa.and_(w["pass"] == pass_no, w.state == "pending", w.cause != AUDIT, w.walked_at.is_not(None))
     _open_again(tx, key, sa.and_(waits, w.lag_ms < lag_ms), "settle was lengthened: to be read again")
     longer = windows.update().where(of_source(w), waits, w.lag_ms > lag_ms).values(lag_ms=lag_ms)
     tx.conn.execute(longer, key.bound)
 
 
-def read_neighbours_again(tx: Tx, key: SourceKey, number: int) -> None:
+def read_neighbours_again(tx: Tx, key: SourceKey, pass_no: int) -> None:
     """Hours are read again that were closed by a shorter lag than the hour before them waits under.
 
     The watermark has not passed them, as it has not passed that one; so it does not fall.
@@ -81,6 +81,6 @@ def read_neighbours_again(tx: Tx, key: SourceKey, number: int) -> None:
     same = sa.and_(before.c.app_id == w.app_id, before.c.source == w.source, before.c["pass"] == w["pass"])
     waits = sa.and_(same, before.c.hi_ms == w.lo_ms, before.c.state == "pending", before.c.walked_at.is_not(None))
     too_soon = sa.and_(w.lag_ms < before.c.lag_ms, w.walk0_ms < w.hi_ms + before.c.lag_ms + EPS_MS)
-    closed = sa.and_(w["pass"] == number, w.state == "closed", w.cause == LIVE)
+    closed = sa.and_(w["pass"] == pass_no, w.state == "closed", w.cause == LIVE)
     both = sa.and_(closed, sa.exists().where(waits, too_soon))
     _open_again(tx, key, both, "to be read again at the lag of the hour before")

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from archiver import __version__
 from archiver.model import Tally
-from archiver.store import owner as leases
+from archiver.store import owner
 from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, run_counters, runs
@@ -49,7 +49,7 @@ class Run(NamedTuple):
         return self.key.bound | {"run_id": self.id, "run_owner": self.owner}
 
 
-def start(tx: Tx, key: SourceKey, command: str, owner: str, *, alone: bool = False) -> Run:
+def start(tx: Tx, key: SourceKey, command: str, run_owner: str, *, alone: bool = False) -> Run:
     """Open the row of a run; runs that died before are marked as crashed.
 
     `alone`: the owner runs this source once at a time, so the database was away when a run of its own ended.
@@ -59,11 +59,11 @@ def start(tx: Tx, key: SourceKey, command: str, owner: str, *, alone: bool = Fal
         r.app_id == key.app_id, r.source == key.source, r.ended_at.is_(None)
     )
     for row in tx.conn.execute(query).all():
-        if row.heartbeat_at < now_ms - SILENT_MS or leases.dead([row.owner]):
+        if row.heartbeat_at < now_ms - SILENT_MS or owner.dead([row.owner]):
             _end_for(tx, key, row, "crashed", None)
-        elif alone and row.owner == owner:
+        elif alone and row.owner == run_owner:
             _end_for(tx, key, row, "unfinished", "the database was away when it ended")
-    run = Run(0, key, command, owner, now_ms)
+    run = Run(0, key, command, run_owner, now_ms)
     statement = runs.insert().values(**run.row, heartbeat_at=now_ms).returning(r.id)
     return run._replace(id=int(tx.conn.execute(statement).scalar_one()))
 
@@ -97,7 +97,7 @@ def end(
 ) -> None:
     """Close the row of a run, and add up what it counted. `did`, `pages`: what a row made anew says of it.
 
-    `requests`: how many answers came with each status ("error": none came). `refused_commits`: page transactions that
+    `requests`: how many answers came, by status ("error": none came). `refused_commits`: page transactions that
     the fence refused, since another process had the window.
     """
     now_ms = tx.now_ms()
@@ -128,7 +128,7 @@ def _fates(tally: Tally) -> dict[str, int]:
 
 
 def _count(tx: Tx, key: SourceKey, kind: str, counts: Mapping[str, int]) -> None:
-    """In the order of labels, so that two processes that count cannot wait for each other."""
+    """In the order of labels, so that two processes that count cannot wait for one another."""
     rows = [{**key._asdict(), "kind": kind, "label": label, "count": counts[label]} for label in sorted(counts)]
     for row in rows:
         if row["count"]:

@@ -27,38 +27,38 @@ def is_due_unclosed(tx: Tx, key: SourceKey, due_ms: int) -> bool:
     """
     still_open = w.state.in_(("pending", "leased", "not_ready"))
     query = sa.select(w.id).where(OF_CAUSE, w.lo_ms < b("due_ms"), still_open).limit(1)
-    return tx.conn.execute(query, key.bound | {"number": 1, "the_cause": LIVE, "due_ms": due_ms}).first() is not None
+    return tx.conn.execute(query, key.bound | {"pass_no": 1, "the_cause": LIVE, "due_ms": due_ms}).first() is not None
 
 
-def missed(tx: Tx, key: SourceKey, number: int) -> bool:
+def missed(tx: Tx, key: SourceKey, pass_no: int) -> bool:
     """Whether a pass has windows that nobody could look at."""
     query = sa.select(w.id).where(OF_PASS, w.state == "skipped", w.unproven).limit(1)
-    return tx.conn.execute(query, key.bound | {"number": number}).first() is not None
+    return tx.conn.execute(query, key.bound | {"pass_no": pass_no}).first() is not None
 
 
 def is_open(tx: Tx, key: SourceKey, kind: Target) -> bool:
     """Whether a window of this kind has neither been closed, nor called stuck or lost."""
-    bound = {"number": kind.number, "the_cause": kind.cause, "due_ms": kind.due_ms}
+    bound = {"pass_no": kind.pass_no, "the_cause": kind.cause, "due_ms": kind.due_ms}
     return tx.conn.execute(_IS_OPEN, key.bound | bound).first() is not None
 
 
 def unaccepted_hole(tx: Tx, key: SourceKey) -> bool:
     """Whether a window of pass 1 is lost or stuck, and nobody has accepted that."""
     query = sa.select(w.id).where(OF_PASS, _LOST).limit(1)
-    return tx.conn.execute(query, key.bound | {"number": 1}).first() is not None
+    return tx.conn.execute(query, key.bound | {"pass_no": 1}).first() is not None
 
 
 def lost(tx: Tx, key: SourceKey, window: Window) -> list[Window]:
     """What pass 1 has lost or cannot walk, as far as it touches a range."""
     query = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS, _LOST, _TOUCHES).order_by(w.lo_ms)
-    bound = key.bound | {"number": 1} | _edges(window)
+    bound = key.bound | {"pass_no": 1} | _edges(window)
     return [Window(row.lo_ms, row.hi_ms) for row in tx.conn.execute(query, bound)]
 
 
 def has_accepted(tx: Tx, key: SourceKey, window: Window) -> bool:
     """Whether something that touches a range has been accepted already."""
     query = sa.select(w.id).where(OF_PASS, w.state == "accepted", w.cause != "before_first_contact", _TOUCHES).limit(1)
-    return tx.conn.execute(query, key.bound | {"number": 1} | _edges(window)).first() is not None
+    return tx.conn.execute(query, key.bound | {"pass_no": 1} | _edges(window)).first() is not None
 
 
 def _edges(window: Window) -> dict[str, object]:
@@ -78,6 +78,6 @@ def accept(tx: Tx, key: SourceKey, window: Window, *, reason: str, who: str) -> 
     is_tail = sa.and_(w.state == "expired", w.walked_at.is_not(None), sa.exists().where(holds_tail))
     tails = windows.update().where(OF_PASS, is_tail).returning(w.id)
     verdict = {"state": "accepted", "accepted_by": who, "accepted_at": tx.now_ms()}
-    bound = key.bound | {"number": 1} | _edges(window)
+    bound = key.bound | {"pass_no": 1} | _edges(window)
     accepted = tx.conn.execute(lost_in, bound | verdict | {"reason": reason, "next_attempt_at": None}).all()
     return len(accepted) + len(tx.conn.execute(tails, bound | verdict).all())

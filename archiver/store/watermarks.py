@@ -24,7 +24,7 @@ _LOCK = _READ.with_for_update()
 _SAVE = watermarks.update().where(of_source(m))
 _TILES = (
     sa.select(w.lo_ms, w.hi_ms)
-    .where(of_source(w), w["pass"] == sa.bindparam("number"))
+    .where(of_source(w), w["pass"] == sa.bindparam("pass_no"))
     # An audit goes on behind what it could not look at: that is listed, and would stop it for ever otherwise.
     .where(sa.or_(w.state.in_(TILING_STATES), sa.and_(w["pass"] >= FIRST_AUDIT, w.state == "skipped")))
     .where(w.cause != "before_first_contact")
@@ -75,26 +75,26 @@ def move(tx: Tx, key: SourceKey, held: Watermark) -> Watermark:
 def recompute(tx: Tx, key: SourceKey, held: Watermark) -> Watermark:
     """Compute a held watermark from the origin again: after a reopening it may be lower than it was."""
     origin_ms = _origin_ms(tx, key)
-    number = held.audited_pass
-    audited_until_ms = held.audited_until_ms if number is None else _up(tx, key, number, origin_ms)
-    fresh = Watermark(_back(tx, key, origin_ms), _up(tx, key, 1, origin_ms), audited_until_ms, number)
+    pass_no = held.audited_pass
+    audited_until_ms = held.audited_until_ms if pass_no is None else _up(tx, key, pass_no, origin_ms)
+    fresh = Watermark(_back(tx, key, origin_ms), _up(tx, key, 1, origin_ms), audited_until_ms, pass_no)
     if fresh != held:
         _save(tx, key, fresh)
     return fresh
 
 
-def audit_by(tx: Tx, key: SourceKey, number: int | None) -> None:
+def audit_by(tx: Tx, key: SourceKey, pass_no: int | None) -> None:
     """Say which audit counts from now on; another one counts from the origin, by what it has looked at itself."""
     held = lock(tx, key)
-    if number is None or number == held.audited_pass:
+    if pass_no is None or pass_no == held.audited_pass:
         return
-    audited_until_ms = _up(tx, key, number, _origin_ms(tx, key))
-    _save(tx, key, held._replace(audited_until_ms=audited_until_ms, audited_pass=number))
+    audited_until_ms = _up(tx, key, pass_no, _origin_ms(tx, key))
+    _save(tx, key, held._replace(audited_until_ms=audited_until_ms, audited_pass=pass_no))
 
 
-def looked_until(tx: Tx, key: SourceKey, number: int, origin_ms: int) -> int:
+def looked_until(tx: Tx, key: SourceKey, pass_no: int, origin_ms: int) -> int:
     """Up to where an audit has looked at everything, or listed what it could not look at."""
-    return _up(tx, key, number, origin_ms)
+    return _up(tx, key, pass_no, origin_ms)
 
 
 def _origin_ms(tx: Tx, key: SourceKey) -> int:
@@ -107,9 +107,9 @@ def _save(tx: Tx, key: SourceKey, mark: Watermark) -> None:
     tx.conn.execute(_SAVE, key.bound | mark._asdict() | {"updated_at": tx.now_ms()})
 
 
-def _up(tx: Tx, key: SourceKey, number: int, until_ms: int) -> int:
+def _up(tx: Tx, key: SourceKey, pass_no: int, until_ms: int) -> int:
     while True:
-        rows = tx.conn.execute(_TILES_ABOVE, key.bound | {"number": number, "edge_ms": until_ms}).all()
+        rows = tx.conn.execute(_TILES_ABOVE, key.bound | {"pass_no": pass_no, "edge_ms": until_ms}).all()
         reached_ms = reach(until_ms, (Window(*row) for row in rows))
         if not rows or reached_ms != rows[-1].hi_ms or len(rows) < _CHUNK:
             return reached_ms
@@ -118,7 +118,7 @@ def _up(tx: Tx, key: SourceKey, number: int, until_ms: int) -> int:
 
 def _back(tx: Tx, key: SourceKey, from_ms: int) -> int:
     while True:
-        rows = tx.conn.execute(_TILES_BELOW, key.bound | {"number": 1, "edge_ms": from_ms}).all()
+        rows = tx.conn.execute(_TILES_BELOW, key.bound | {"pass_no": 1, "edge_ms": from_ms}).all()
         reached_ms = reach_back(from_ms, (Window(*row) for row in rows))
         if not rows or reached_ms != rows[-1].lo_ms or len(rows) < _CHUNK:
             return reached_ms

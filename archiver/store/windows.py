@@ -30,7 +30,7 @@ class Claim(NamedTuple):
 
     id: int
     key: SourceKey
-    number: int
+    pass_no: int
     """The pass: 0 early, 1 moves the watermark, 2 and up are audits."""
     cause: str
     window: Window
@@ -57,7 +57,7 @@ class Claim(NamedTuple):
 
 
 class Held(NamedTuple):
-    """A claim whose row this transaction has locked, and has found as the claim says: see `hold`, which alone makes it.
+    """A claim whose row this transaction has locked, with the values of the claim: only `hold` makes it.
 
     Every writer of a window's state asks for one, so that a forgotten fence is an error of types.
     """
@@ -69,7 +69,7 @@ class Held(NamedTuple):
 class Target(NamedTuple):
     """Which windows to claim: those of one pass and cause that end at `due_ms` or before."""
 
-    number: int
+    pass_no: int
     cause: str
     due_ms: int
     lag_ms: int | None = None
@@ -93,7 +93,7 @@ class ClaimOptions(NamedTuple):
 
 
 b = sa.bindparam
-OF_PASS = sa.and_(of_source(w), w["pass"] == b("number"))
+OF_PASS = sa.and_(of_source(w), w["pass"] == b("pass_no"))
 OF_CAUSE = sa.and_(OF_PASS, w.cause == b("the_cause"))
 _IDLE = windows.update().where(
     OF_PASS, w.state.in_(("pending", "not_ready")), w.lo_ms >= b("from_ms"), w.hi_ms <= b("until_ms")
@@ -103,7 +103,7 @@ _FIRST = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS).order_by(w.lo_ms).limit(1)
 _LAST = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS).order_by(w.lo_ms.desc()).limit(1)
 # What was cut off at the retention's edge has no pages of its own, and says nothing of how dense messages lie.
 # Pages of what lies outside the window do not get fewer when it is narrower: a list without an upper bound and without
-# order is read to its end for each window, and to cut ever more of them would never end.
+# order is read to its end for every window, and to cut ever more of them would never end.
 _PAGES_INSIDE = w.pages - w.pages * w.outside // sa.func.coalesce(sa.func.nullif(w.received, 0), 1)
 _WALKED = (
     sa.select(w.hi_ms - w.lo_ms, _PAGES_INSIDE)
@@ -131,29 +131,29 @@ _WORSE = _CHANGE.where(sa.func.coalesce(w.worst_lateness_ms, -1) < b("lateness_m
 _END = _CHANGE.values(fence=w.fence + 1)
 
 
-def planned(tx: Tx, key: SourceKey, number: int) -> Window | None:
+def planned(tx: Tx, key: SourceKey, pass_no: int) -> Window | None:
     """What is planned of a pass, from its first window to its last; None before its first window."""
-    first, last = (tx.conn.execute(query, key.bound | {"number": number}).first() for query in (_FIRST, _LAST))
+    first, last = (tx.conn.execute(query, key.bound | {"pass_no": pass_no}).first() for query in (_FIRST, _LAST))
     return None if first is None or last is None else Window(first.lo_ms, last.hi_ms)
 
 
-def last_walked(tx: Tx, key: SourceKey, number: int, cause: str) -> tuple[int, int] | None:
+def last_walked(tx: Tx, key: SourceKey, pass_no: int, cause: str) -> tuple[int, int] | None:
     """Span (ms) and pages of the newest window closed in this pass, or the furthest back for a backfill."""
     order = w.lo_ms if cause == BACKFILL else w.lo_ms.desc()
-    row = tx.conn.execute(_WALKED.order_by(order), key.bound | {"number": number, "the_cause": cause}).first()
+    row = tx.conn.execute(_WALKED.order_by(order), key.bound | {"pass_no": pass_no, "the_cause": cause}).first()
     return None if row is None else (row[0], row[1])
 
 
-def waiting(tx: Tx, key: SourceKey, number: int, cause: str) -> tuple[int, int]:
+def waiting(tx: Tx, key: SourceKey, pass_no: int, cause: str) -> tuple[int, int]:
     """How many windows of a pass are planned and not held by anybody; and how many of them have failed before."""
-    row = tx.conn.execute(_WAITING, key.bound | {"number": number, "the_cause": cause}).one()
+    row = tx.conn.execute(_WAITING, key.bound | {"pass_no": pass_no, "the_cause": cause}).one()
     return int(row[0]), int(row[1])
 
 
 def plan(
     tx: Tx,
     key: SourceKey,
-    number: int,
+    pass_no: int,
     cause: str,
     lag_ms: int,
     ranges: Sequence[Window],
@@ -170,7 +170,7 @@ def plan(
         {
             "app_id": key.app_id,
             "source": key.source,
-            "pass": number,
+            "pass": pass_no,
             "cause": cause,
             "lo_ms": lo_ms,
             "hi_ms": hi_ms,
@@ -193,7 +193,7 @@ def claim(tx: Tx, key: SourceKey, target: Target, options: ClaimOptions) -> Clai
     """
     now_ms = tx.now_ms()
     query = _claimable(options.patient, options.retry_stuck, (target.cause == BACKFILL) != options.afar)
-    bound = {"number": target.number, "the_cause": target.cause, "due_ms": target.due_ms}
+    bound = {"pass_no": target.pass_no, "the_cause": target.cause, "due_ms": target.due_ms}
     clock = {"now_ms": now_ms, "later_ms": now_ms + 2 * MINUTE_MS, "much_later_ms": now_ms + 2 * HOUR_MS}
     lists = {"dead": list(options.dead), "tried": list(options.tried)}
     free = tx.conn.execute(query, key.bound | bound | clock | lists).first()
@@ -296,7 +296,7 @@ def renew(held: Held, lease_ms: int) -> None:
 
 
 def end(held: Held, state: str, *, reason: str | None = None, **values: Any) -> None:
-    """Give the window up in its new state; whoever still holds it by an older fence has lost it."""
+    """Give the window up in its new state; a process that still holds it by an older fence has lost it."""
     given_up = {"state": state, "reason": reason, "owner": None, "lease_until": None}
     held.tx.conn.execute(_END, {"window_id": held.claim.id, **given_up, **values})
 
@@ -317,7 +317,7 @@ def retry(
 
 def give_up(held: Held, reason: str, **values: Any) -> str:
     """End a window that will never be walked; gives its state: a hole in pass 1, a look that was missed elsewhere."""
-    missed = held.claim.number != 1
+    missed = held.claim.pass_no != 1
     state = "skipped" if missed else "expired"
     end(held, state, reason=reason, closed_at=held.tx.now_ms(), next_attempt_at=None, unproven=missed, **values)
     return state
@@ -334,7 +334,7 @@ def split(held: Held, at_ms: int, *, span_ms: int | None = None) -> Held:
     rest_ms = pieces[-1].hi_ms if pieces else at_ms
     if rest_ms < claim.window.hi_ms:
         pieces.append(Window(rest_ms, claim.window.hi_ms))
-    plan(tx, claim.key, claim.number, claim.cause, claim.lag_ms, pieces)
+    plan(tx, claim.key, claim.pass_no, claim.cause, claim.lag_ms, pieces)
     return Held(tx, claim._replace(window=Window(claim.window.lo_ms, at_ms)))
 
 
@@ -351,10 +351,10 @@ def split_off(held: Held, at_ms: int) -> Held:
     return Held(tx, claim._replace(id=rest.id, fence=rest.fence, window=window, pages=0))
 
 
-def skip_pending(tx: Tx, key: SourceKey, number: int, from_ms: int, until_ms: int) -> None:
+def skip_pending(tx: Tx, key: SourceKey, pass_no: int, from_ms: int, until_ms: int) -> None:
     """Give up a pass's windows that nobody has walked yet, where another pass is due."""
     skipped = {"state": "skipped", "reason": "a later pass is due"}
-    tx.conn.execute(_IDLE, key.bound | {"number": number, "from_ms": from_ms, "until_ms": until_ms} | skipped)
+    tx.conn.execute(_IDLE, key.bound | {"pass_no": pass_no, "from_ms": from_ms, "until_ms": until_ms} | skipped)
 
 
 def next_audit(tx: Tx, key: SourceKey) -> int:

@@ -46,7 +46,7 @@ class Settings:
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        return (Pass(1, self.settle_ms), *(Pass(number, lag) for number, lag in enumerate(self.audits_ms, 2)))
+        return (Pass(1, self.settle_ms), *(Pass(pass_no, lag) for pass_no, lag in enumerate(self.audits_ms, 2)))
 
 
 class Pages(Provider):
@@ -137,8 +137,8 @@ class Archive:
             key = apps.find(tx, APP, self.kind)
             assert key is not None
             offset_ms = self.settings.offset_ms if self.kind == "hourly" else None
-            number = plan.plan_audit(tx, key, Window(lo_ms, hi_ms), offset_ms)
-        return self.pull(live=False, audit=number, command="audit")
+            pass_no = plan.plan_audit(tx, key, Window(lo_ms, hi_ms), offset_ms)
+        return self.pull(live=False, audit=pass_no, command="audit")
 
     def backfill(self, from_ms: int) -> Outcome:
         """Reach further back, as `archiver backfill` does."""
@@ -217,8 +217,8 @@ class Archive:
         """The view, as a third party reads it."""
         return self.database.rows("SELECT lo_ms, hi_ms, state FROM coverage_holes ORDER BY lo_ms")
 
-    def states(self, number: int = 1) -> Counter[str]:
-        rows = self.database.rows('SELECT state FROM windows WHERE "pass" = ?', number)
+    def states(self, pass_no: int = 1) -> Counter[str]:
+        rows = self.database.rows('SELECT state FROM windows WHERE "pass" = ?', pass_no)
         return Counter(row[0] for row in rows)
 
     def stored(self) -> set[str]:

@@ -194,8 +194,8 @@ class Simulated:
     def stored(self) -> set[str]:
         return {row[0] for row in self.database.rows("SELECT msg_id FROM messages")}
 
-    def states(self, number: int = 1) -> list[str]:
-        rows = self.database.rows('SELECT state FROM windows WHERE "pass" = ? ORDER BY lo_ms', number)
+    def states(self, pass_no: int = 1) -> list[str]:
+        rows = self.database.rows('SELECT state FROM windows WHERE "pass" = ? ORDER BY lo_ms', pass_no)
         return [row[0] for row in rows]
 
 

@@ -270,10 +270,10 @@ class Claims(Oracles):
             claimed, true = [self.hour(ms) for ms in self.mark[:2]], [self.hour(from_ms), self.hour(until_ms)]
             self.fail("O8", f"the watermark says {claimed}, the windows {true}")
 
-    def _tiles(self, number: int) -> list[tuple[int, ...]]:
+    def _tiles(self, pass_no: int) -> list[tuple[int, ...]]:
         states = ", ".join(f"'{state}'" for state in TILING)
         live = "cause <> 'before_first_contact'"
-        return self._all(f"SELECT lo_ms, hi_ms FROM windows WHERE pass = {number} AND state IN ({states}) AND {live}")
+        return self._all(f"SELECT lo_ms, hi_ms FROM windows WHERE pass = {pass_no} AND state IN ({states}) AND {live}")
 
     def _check_late(self) -> None:
         """O10, for what this source brought."""
@@ -293,20 +293,20 @@ class Claims(Oracles):
         columns = "lo_ms, hi_ms, fence, state, lag_ms, walk0_ms, pass"
         rows = self._all(f"SELECT {columns} FROM windows WHERE cause <> 'before_first_contact'")
         states = {row[0]: row[3] for row in rows if row[6] == 1}
-        for lo_ms, hi_ms, fence, state, lag_ms, walk0_ms, number in rows:
-            known = (number, lo_ms, hi_ms, fence)
+        for lo_ms, hi_ms, fence, state, lag_ms, walk0_ms, pass_no in rows:
+            known = (pass_no, lo_ms, hi_ms, fence)
             if known in self._seen or state not in ("closed", "presumed_empty", "expired"):
                 continue
             self._seen.add(known)
-            where = f"window {self.hour(lo_ms)}..{self.hour(hi_ms)} of pass {number}"
+            where = f"window {self.hour(lo_ms)}..{self.hour(hi_ms)} of pass {pass_no}"
             told = f"{where} is {state} at {self.hour(self.now_ms)}"
             if state == "expired":
                 self._check_expired(lo_ms, hi_ms, began.settings.retention_ms, told)
                 continue
             self._check_kept(began, Window(lo_ms, hi_ms), walk0_ms, told)
-            if number == 1 and state == "closed" and lag_ms < began.settings.settle_ms and self._alone():
+            if pass_no == 1 and state == "closed" and lag_ms < began.settings.settle_ms and self._alone():
                 self.fail("O14", f"{told} by a lag of {lag_ms} ms, and settle was {began.settings.settle_ms} ms")
-            if number == 1 and state == "closed" and self.hourly and not self.zone_was_wrong():
+            if pass_no == 1 and state == "closed" and self.hourly and not self.zone_was_wrong():
                 self._check_evidence(lo_ms, hi_ms, lag_ms, states, told)
 
     def _alone(self) -> bool:
@@ -400,9 +400,9 @@ class Claims(Oracles):
             return False
         until_ms = self.mark[2]
         lost = [(hole[0], hole[1]) for hole in self.holes()]
-        number = self._all("SELECT audited_pass FROM watermarks")[0][0]
-        where = f"pass = {number} AND state = 'skipped' AND unproven AND lo_ms < {until_ms}"
-        gaps = self._all(f"SELECT lo_ms, hi_ms FROM windows WHERE {where}") if number else []
+        pass_no = self._all("SELECT audited_pass FROM watermarks")[0][0]
+        where = f"pass = {pass_no} AND state = 'skipped' AND unproven AND lo_ms < {until_ms}"
+        gaps = self._all(f"SELECT lo_ms, hi_ms FROM windows WHERE {where}") if pass_no else []
         return any(not any(lo <= gap[0] and gap[1] <= hi for lo, hi in lost) for gap in gaps)
 
     # O13, O15, O16
@@ -442,11 +442,11 @@ class Claims(Oracles):
         if not began.server_lied and not self.world.server_lies():
             self._check_due(began, code, told)
 
-    def check_asked(self, number: int, outcome: Outcome) -> None:
+    def check_asked(self, pass_no: int, outcome: Outcome) -> None:
         """O16, for an audit that somebody asked for: done means that all was looked at, and nothing was missing."""
         if outcome.exit_code != 0 or self.world.counts["commits forgotten"]:
             return
-        where = f"pass = {number} AND (state <> 'closed' OR new > 0)"
+        where = f"pass = {pass_no} AND (state <> 'closed' OR new > 0)"
         for lo_ms, hi_ms, state, new in self._all(f"SELECT lo_ms, hi_ms, state, new FROM windows WHERE {where}"):
             told = f"{self.hour(lo_ms)}..{self.hour(hi_ms)} is {state} with {new} messages that were missing"
             self.fail("O16", f"an audit that was asked for says that it is done, but {told}")

@@ -99,9 +99,9 @@ class Oracles(logging.Handler):
                     self._excuse(record, "O1", f"window [{lo_ms}, {hi_ms})", bool(by_order) and trusted)
             origin_ms = self._all("SELECT origin_ms FROM sources")[0][0]
             if longest and origin_ms <= record.stamp_ms < mark[2] and record.lateness_ms <= longest:
-                number = 1 + len(self.audits_ms)
+                pass_no = 1 + len(self.audits_ms)
                 by_order, state = self._all(
-                    f"SELECT by_order, state FROM windows WHERE pass = {number}"
+                    f"SELECT by_order, state FROM windows WHERE pass = {pass_no}"
                     f" AND lo_ms <= {record.stamp_ms} AND hi_ms > {record.stamp_ms}"
                 )[0]
                 if state != "skipped":  # listed as what nobody could look at
@@ -183,11 +183,11 @@ class Oracles(logging.Handler):
                 self.fail("O7", f"windows of pass {after[0]} do not touch: {before[1:]}, {after[1:]}")
         origin_ms = self._all("SELECT origin_ms FROM sources")[0][0]
         starts: dict[int, int] = {}
-        for number, lo_ms, _ in rows:
-            starts.setdefault(number, lo_ms)
-        for number, lo_ms in starts.items():
-            if number < 1000 and (lo_ms > origin_ms if number == 1 else lo_ms != origin_ms):
-                self.fail("O7", f"pass {number} begins at {lo_ms}, not at the origin {origin_ms}")
+        for pass_no, lo_ms, _ in rows:
+            starts.setdefault(pass_no, lo_ms)
+        for pass_no, lo_ms in starts.items():
+            if pass_no < 1000 and (lo_ms > origin_ms if pass_no == 1 else lo_ms != origin_ms):
+                self.fail("O7", f"pass {pass_no} begins at {lo_ms}, not at the origin {origin_ms}")
 
     def _check_watermark(self) -> None:
         """O8."""
@@ -200,13 +200,13 @@ class Oracles(logging.Handler):
         if self.mark != (from_ms, until_ms, audited_ms):
             self.fail("O8", f"the watermark says {self.mark}, the windows {(from_ms, until_ms, audited_ms)}")
 
-    def _tiles(self, number: int) -> list[tuple[int, ...]]:
+    def _tiles(self, pass_no: int) -> list[tuple[int, ...]]:
         # An audit goes on behind what it could not look at, which is listed.
-        states = ", ".join(f"'{state}'" for state in (*TILING, *(["skipped"] if number > 1 else [])))
-        return self._all(f"SELECT lo_ms, hi_ms FROM windows WHERE pass = {number} AND state IN ({states})")
+        states = ", ".join(f"'{state}'" for state in (*TILING, *(["skipped"] if pass_no > 1 else [])))
+        return self._all(f"SELECT lo_ms, hi_ms FROM windows WHERE pass = {pass_no} AND state IN ({states})")
 
-    def _reach(self, number: int, until_ms: int) -> int:
-        tiles = {row[0]: row[1] for row in self._tiles(number)}
+    def _reach(self, pass_no: int, until_ms: int) -> int:
+        tiles = {row[0]: row[1] for row in self._tiles(pass_no)}
         while until_ms in tiles:
             until_ms = tiles[until_ms]
         return until_ms

@@ -336,13 +336,13 @@ class WideWorld(World):
             with self.store.write() as tx:
                 key = apps.find(tx, side.plan.app, side.plan.kind)
                 assert key is not None
-                number = planning.plan_audit(tx, key, Window(lo_ms, hi_ms), hour_offset_ms=offset_ms)
+                pass_no = planning.plan_audit(tx, key, Window(lo_ms, hi_ms), hour_offset_ms=offset_ms)
         except (Crash, DatabaseUnavailable, UsageError):
             return
         self.counts["audits"] += 1
-        outcome = self.pull_side(side, live=False, audit=number, command="audit")
+        outcome = self.pull_side(side, live=False, audit=pass_no, command="audit")
         if outcome is not None:
-            side.oracles.check_asked(number, outcome)
+            side.oracles.check_asked(pass_no, outcome)
 
     def _accept(self, side: Side) -> None:
         for hole in side.oracles.holes():

@@ -159,8 +159,8 @@ def close_with_none_to_vouch(patch: Patch) -> None:
 
 
 def lag_rewritten(patch: Patch) -> None:
-    def set_lag(tx: Tx, key: SourceKey, number: int, lag_ms: int) -> None:
-        of_pass = sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == number)
+    def set_lag(tx: Tx, key: SourceKey, pass_no: int, lag_ms: int) -> None:
+        of_pass = sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == pass_no)
         still_open = sa.and_(w.state.in_(OPEN_STATES), w.cause != windows.AUDIT)
         tx.conn.execute(window_rows.update().where(of_pass, still_open).values(lag_ms=lag_ms))
 
@@ -242,8 +242,8 @@ def audits_numbered_by_place(patch: Patch) -> None:
     def numbered(tx: Tx, key: SourceKey, configured: Sequence[Pass]) -> tuple[Pass, ...]:
         tx.conn.execute(pass_rows.delete().where(p.app_id == key.app_id, p.source == key.source))
         for each in configured:
-            if each.number >= passes.FIRST_AUDIT:
-                row = {"app_id": key.app_id, "source": key.source, "number": each.number, "lag_ms": each.lag_ms}
+            if each.pass_no >= passes.FIRST_AUDIT:
+                row = {"app_id": key.app_id, "source": key.source, "number": each.pass_no, "lag_ms": each.lag_ms}
                 tx.conn.execute(pass_rows.insert(), row)
         return tuple(configured)
 
@@ -251,7 +251,7 @@ def audits_numbered_by_place(patch: Patch) -> None:
 
 
 def _tiles(patch: Patch, *conditions: sa.ColumnElement[bool]) -> None:
-    query = sa.select(w.lo_ms, w.hi_ms).where(apps.of_source(w), w["pass"] == sa.bindparam("number"), *conditions)
+    query = sa.select(w.lo_ms, w.hi_ms).where(apps.of_source(w), w["pass"] == sa.bindparam("pass_no"), *conditions)
     query = query.limit(watermarks._CHUNK)
     edge: sa.BindParameter[int] = sa.bindparam("edge_ms")
     patch.setattr(watermarks, "_TILES_ABOVE", query.where(w.lo_ms >= edge).order_by(w.lo_ms))

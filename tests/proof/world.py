@@ -249,7 +249,7 @@ class World:
         owner, stop, plan = f"process {self._processes}", Event(), self.plan
         self._alive.append(owner)
         self._stops.append(stop)
-        passes = (Pass(1, self.settle_ms), *(Pass(number, lag) for number, lag in enumerate(plan.audits_ms, 2)))
+        passes = (Pass(1, self.settle_ms), *(Pass(pass_no, lag) for pass_no, lag in enumerate(plan.audits_ms, 2)))
         dialect, fetch = plan.nature.lower_only, self.provider.fetch_page
         source = WatchedSource(APP, passes, None, plan.page_size, dialect, fetch)
         options = PullOptions(
@@ -310,10 +310,10 @@ class World:
             with self.store.write() as tx:
                 key = apps.find(tx, APP, "cursor")
                 assert key is not None
-                number = planning.plan_audit(tx, key, Window(lo_ms, hi_ms), hour_offset_ms=None)
+                pass_no = planning.plan_audit(tx, key, Window(lo_ms, hi_ms), hour_offset_ms=None)
         except (Crash, DatabaseUnavailable, UsageError):
             return
-        self.pull(live=False, audit=number, command="audit")
+        self.pull(live=False, audit=pass_no, command="audit")
 
     def _come_to_rest(self) -> None:
         """The troubles end: without anybody's help the archive must become complete up to what is due."""

@@ -37,22 +37,22 @@ class Plans:
             remembered = apps.lock(tx, self.key)
             all_passes = passes.numbered(tx, self.key, configured)
             offset = 0 if self.hourly else None
-            due = [Target(p.number, LIVE, now_ms - p.lag_ms, p.lag_ms) for p in all_passes]
+            due = [Target(p.pass_no, LIVE, now_ms - p.lag_ms, p.lag_ms) for p in all_passes]
             due = due if LIVE in causes else []
             if BACKFILL in causes:
                 due.append(Target(1, BACKFILL, now_ms))
             planning.plan(tx, self.key, Setup(all_passes, offset, **setup), remembered, due, ahead=AHEAD)
 
-    def rows(self, number: int = 1) -> list[tuple[int, int, str]]:
+    def rows(self, pass_no: int = 1) -> list[tuple[int, int, str]]:
         """The windows of a pass, from `lo_ms` to `hi_ms` in ms after the origin, with their states."""
-        query = f"SELECT lo_ms, hi_ms, state FROM windows WHERE pass = {number} ORDER BY lo_ms"
+        query = f"SELECT lo_ms, hi_ms, state FROM windows WHERE pass = {pass_no} ORDER BY lo_ms"
         return [(lo - self.origin_ms, hi - self.origin_ms, state) for lo, hi, state in self.database.rows(query)]
 
-    def close(self, number: int = 1, cause: str = LIVE, **counted: int) -> None:
+    def close(self, pass_no: int = 1, cause: str = LIVE, **counted: int) -> None:
         """Walk and close what is planned, with a page a window if nothing else is said."""
         while True:
             with self.store.write() as tx:
-                claim = windows.claim(tx, self.key, Target(number, cause, 2**60), TERMS)
+                claim = windows.claim(tx, self.key, Target(pass_no, cause, 2**60), TERMS)
                 if claim is None:
                     return
                 windows.close(windows.hold(tx, claim), by_order=False, **{"pages": 1, **counted})
@@ -187,7 +187,7 @@ def test_an_audit_that_is_asked_for_looks_at_what_is_closed_in_whole_hours(hourl
     hourly.close()
     with hourly.store.write() as tx:
         watermarks.move(tx, hourly.key, watermarks.lock(tx, hourly.key))
-        number = planning.plan_audit(tx, hourly.key, Window(HOUR0 + 1, HOUR0 + HOUR_MS + 1), 0)
-    assert hourly.rows(number) == [(0, HOUR_MS, "pending"), (HOUR_MS, 2 * HOUR_MS, "pending")]
-    causes = hourly.database.rows(f"SELECT DISTINCT cause FROM windows WHERE pass = {number}")
+        pass_no = planning.plan_audit(tx, hourly.key, Window(HOUR0 + 1, HOUR0 + HOUR_MS + 1), 0)
+    assert hourly.rows(pass_no) == [(0, HOUR_MS, "pending"), (HOUR_MS, 2 * HOUR_MS, "pending")]
+    causes = hourly.database.rows(f"SELECT DISTINCT cause FROM windows WHERE pass = {pass_no}")
     assert causes == [(AUDIT,)]

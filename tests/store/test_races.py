@@ -132,6 +132,6 @@ def test_a_page_that_stands_in_the_queue_twice_is_indexed_once(
         pages.insert(windows.hold(tx, claim), [page_of(*(record(f"{at}", f"needle {at}") for at in range(5)))], ORIGIN)
     database.run("INSERT INTO search_queue (page_id) SELECT page_id FROM search_queue")
 
-    assert at_once(database, index.index, within(index.index)) == (5, 0)
+    assert at_once(database, index.add_pages, within(index.add_pages)) == (5, 0)
     assert database.rows("SELECT count(*) FROM search_texts") == [(5,)]
     assert database.rows("SELECT count(*) FROM search_queue") == [(0,)]

@@ -59,13 +59,13 @@ class Scene:
             self.key = apps.register(tx, "o#a", self.source.kind, origin_ms, settle_ms=0, retention_ms=None)
             self.run = runs.start(tx, self.key, "pull", "somebody")
 
-    def claim(self, window: Window, *, number: int = 1, tries: int = 1, failing_ms: int | None = None) -> Claim:
+    def claim(self, window: Window, *, pass_no: int = 1, tries: int = 1, failing_ms: int | None = None) -> Claim:
         """A window in its attempt `tries`, failing for so long by now."""
         with self.store.write() as tx:
-            windows.plan(tx, self.key, number, LIVE, LAG_MS, [window])
+            windows.plan(tx, self.key, pass_no, LIVE, LAG_MS, [window])
         self.note(window, attempts=tries - 1, failed_at=None if failing_ms is None else self.now_ms - failing_ms)
         with self.store.write() as tx:
-            claim = windows.claim(tx, self.key, Target(number, LIVE, 2**60), TERMS)
+            claim = windows.claim(tx, self.key, Target(pass_no, LIVE, 2**60), TERMS)
         assert claim is not None
         assert claim.window == window
         return claim
@@ -92,10 +92,10 @@ class Scene:
         )
         return Setback(context, claim, advanced=advanced, in_order=True).give_back(error, may_split=may_split)
 
-    def states(self, number: int = 1) -> list[tuple[str, str | None]]:
+    def states(self, pass_no: int = 1) -> list[tuple[str, str | None]]:
         """State and reason of the windows that this scene is about, from the bottom up."""
         newest = self.hour_ms - 40 * DAY_MS
-        query = f"SELECT state, reason FROM windows WHERE pass = {number} AND lo_ms >= {newest} ORDER BY lo_ms"
+        query = f"SELECT state, reason FROM windows WHERE pass = {pass_no} AND lo_ms >= {newest} ORDER BY lo_ms"
         return [(state, reason) for state, reason in self.database.rows(query)]
 
     def rests_s(self) -> float | None:
@@ -205,7 +205,7 @@ def test_a_single_millisecond_is_stuck_when_others_close(make: Made, others: boo
 
 def test_a_stuck_audit_is_a_look_that_was_missed(make: Made) -> None:
     scene = make(hourly=False)
-    claim = scene.claim(recent(scene, span_ms=1), number=2, tries=3, failing_ms=HOUR_MS)
+    claim = scene.claim(recent(scene, span_ms=1), pass_no=2, tries=3, failing_ms=HOUR_MS)
     scene.close_another()
     scene.give_back(claim, WalkFailed("a loop"))
     assert scene.states(2) == [("skipped", "a loop")]

@@ -37,7 +37,7 @@ _new = tuple.__new__
 _TEXT_OF = {"txt": "msg", "cmd": "action", "custom": "customEvent"}
 
 
-def read_usual(element: Any) -> Body | None:
+def read_usual_body(element: Any) -> Body | None:
     """What `read` makes of an element as nearly all are, with nothing to substitute or put aside; None for others."""
     if type(element) is not dict:
         return None
@@ -67,7 +67,7 @@ def _usual_file(element: dict[str, Any]) -> Body | None:
     return _new(Body, values)
 
 
-def read(element: Any, columns: Columns) -> Body:
+def read_body(element: Any, columns: Columns) -> Body:
     """Read one element; what is no object becomes a body of type `unknown` with the value in `extra`."""
     if not isinstance(element, dict):
         return Body(extra=columns.json(element) or "null")

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from archiver.errors import AnswerUnusable, RequestRefused, WalkFailed
 from archiver.model import DAY_MS, MINUTE_MS, Json, Page, Pass, Step, Window
-from archiver.sources.easemob.decode import decode, page_of
+from archiver.sources.easemob.decode import decode_piece, page_of
 from archiver.sources.easemob.slices import Piece, split_envelope
 from archiver.sources.listing import ListingCheck
 from archiver.timeline import PAGES_PER_WALK
@@ -55,7 +55,7 @@ def read_page(answer: Answer) -> tuple[Page, str | None]:
 
 def make_page(pieces: Sequence[Piece], server_ms: int | None) -> Page:
     """Decode the records of one answer. Raises AnswerUnusable for one that is not UTF-8."""
-    return page_of([decode(piece, position) for position, piece in enumerate(pieces)], server_ms)
+    return page_of([decode_piece(piece, position) for position, piece in enumerate(pieces)], server_ms)
 
 
 def server_time(envelope: Json, date_ms: int | None, elapsed_ms: int | None = None) -> int | None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from archiver.model import Message, Page, Reject
-from archiver.sources.easemob import bodies as body_columns
+from archiver.sources.easemob.bodies import read_body, read_usual_body
 from archiver.sources.easemob.columns import INDEXED_BYTES, Columns
 from archiver.sources.easemob.jsontext import canonical, canonical_of_plain, compact_of_plain
 from archiver.sources.easemob.slices import Piece, Slice, is_shallow, quick_reader, read_piece
@@ -55,7 +55,7 @@ _USUAL_BYTES = 4_000
 _usual = quick_reader(_Usual)
 
 
-def decode(piece: Piece, position: int) -> Message | Reject:
+def decode_piece(piece: Piece, position: int) -> Message | Reject:
     """Read one record. `position` is its place in its page. Raises AnswerUnusable for bytes that are not UTF-8."""
     if isinstance(piece, bytes):
         usual = decode_usual(piece, position)
@@ -84,11 +84,11 @@ def decode_usual(raw: bytes, position: int) -> Message | None:
     sender, recipient = payload.from_ or record.from_, payload.to or record.to
     elements, ext = payload.bodies, payload.ext
     conversation, lossy = _conversation(chat_type, sender, recipient), False
-    bodies = tuple(map(body_columns.read_usual, elements))
+    bodies = tuple(map(read_usual_body, elements))
     if None in bodies or (conversation is not None and len(conversation) * 4 > INDEXED_BYTES):
         columns = Columns(clean=True, plain=True)
         conversation = columns.indexed(conversation)
-        bodies = tuple([body_columns.read(element, columns) for element in elements])
+        bodies = tuple([read_body(element, columns) for element in elements])
         lossy = columns.lossy
     digest = _no_bytes()
     digest.update(
@@ -143,7 +143,7 @@ def _message(piece: Slice, position: int) -> Message:
         columns.indexed(_conversation(chat_type, sender, recipient)),
         columns.indexed(chat_type),
         columns.indexed(direction),
-        tuple([body_columns.read(element, columns) for element in elements]),
+        tuple([read_body(element, columns) for element in elements]),
         columns.json(ext),
         piece.raw,
         # In one canonical form, so that both sources give one digest for one message.

@@ -19,7 +19,7 @@ from typing import IO, NamedTuple, Protocol
 
 from archiver.errors import AnswerUnusable, WalkFailed
 from archiver.model import Message, Page, Reject
-from archiver.sources.easemob.decode import decode, decode_usual, page_of
+from archiver.sources.easemob.decode import decode_piece, decode_usual, page_of
 from archiver.sources.easemob.slices import Slice, read_whole, split_objects
 
 INFLATED_LIMIT, LINE_LIMIT = 64 << 30, 24 << 20
@@ -125,7 +125,7 @@ def salvage(data: bytes) -> Iterator[Message]:
     position = 0
     for line in text.split(b"\n"):
         for piece in _pieces(line.strip(_SPACE)) if line.strip(_SPACE) else ():
-            record = decode(piece, position) if isinstance(piece, Slice) else None
+            record = decode_piece(piece, position) if isinstance(piece, Slice) else None
             if isinstance(record, Message):
                 position += 1
                 yield record
@@ -166,7 +166,7 @@ class _Batch:
             case Message():
                 record: Message | Reject = piece
             case Slice():
-                record = decode(piece, len(self.records))
+                record = decode_piece(piece, len(self.records))
             case Unreadable():
                 record = Reject(*piece, len(self.records))
         self.records.append(record)

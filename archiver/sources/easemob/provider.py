@@ -14,7 +14,7 @@ from archiver.sources.easemob import cursor, hour_files, hours, messages, presen
 from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.chatfiles import Chatfiles, Ours, find_chatfile, foreign_reason, ours
 from archiver.sources.easemob.cursor import CursorSource, read_page
-from archiver.sources.easemob.decode import decode as decode_piece
+from archiver.sources.easemob.decode import decode_piece
 from archiver.sources.easemob.hourly import ANSWERS, HourAnswer, HourlySource, read_answer
 from archiver.sources.easemob.portions import in_portions
 from archiver.sources.easemob.slices import read_whole
@@ -83,7 +83,7 @@ def _source(
     clock_ms: Callable[[], int],
     within_s: Callable[[], float | None],
 ) -> Source:
-    later = tuple(Pass(number, lag_ms) for number, lag_ms in enumerate(app.audits_ms, 2))
+    later = tuple(Pass(pass_no, lag_ms) for pass_no, lag_ms in enumerate(app.audits_ms, 2))
     passes = (Pass(1, app.settle_ms), *later)
     if app.source == "cursor":
         return _cursor(app, tokens, passes, within_s)

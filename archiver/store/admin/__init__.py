@@ -1,1 +1,1 @@
-"""For whoever owns the database: schema, roles, comments, distribution, health, a copy."""
+"""For the owner of the database: schema, roles, comments, distribution, health, a copy."""

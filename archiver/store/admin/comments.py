@@ -26,7 +26,7 @@ def meanings() -> dict[str, Meaning]:
     """The descriptions in docs/schema.md, by table, view or function. A wheel has the page inside the package."""
     inside = _PACKAGE / "schema.md"
     page = (inside if inside.is_file() else _PACKAGE.parent / "docs" / "schema.md").read_text(encoding="utf-8")
-    found = {}
+    meaning_of = {}
     for name, text in re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", page, re.DOTALL | re.MULTILINE):
         about = re.split(r"^\|", text, maxsplit=1, flags=re.MULTILINE)[0]
         columns = {
@@ -34,8 +34,8 @@ def meanings() -> dict[str, Meaning]:
             for columns, meaning in _ROW.findall(text.partition("| column |")[2])
             for column in re.findall(r"\w+", columns)
         }
-        found[name] = Meaning(_plain(about), columns)
-    return found
+        meaning_of[name] = Meaning(_plain(about), columns)
+    return meaning_of
 
 
 def _plain(text: str) -> str:
@@ -60,13 +60,13 @@ def write(tx: Tx) -> None:
     """Update the comments that differ, as far as this login may. PostgreSQL only: SQLite has no comments."""
     changed: dict[str, str] = {}
     for name, kind, column, meaning, about in tx.conn.exec_driver_sql(_OURS):
-        told = meanings().get(name)
-        if told is None:
+        documented = meanings().get(name)
+        if documented is None:
             continue
-        if told.about != about:
-            changed[f"{kind} {name}"] = told.about
-        if column in told.columns and told.columns[column] != meaning:
-            changed[f'COLUMN {name}."{column}"'] = told.columns[column]
+        if documented.about != about:
+            changed[f"{kind} {name}"] = documented.about
+        if column in documented.columns and documented.columns[column] != meaning:
+            changed[f'COLUMN {name}."{column}"'] = documented.columns[column]
     for what, text in changed.items():
         tx.conn.exec_driver_sql(f"COMMENT ON {what} IS {_quoted(text)}")
 

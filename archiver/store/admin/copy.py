@@ -2,7 +2,7 @@
 
 What is derived (the search index) is not moved: the target builds it anew, as pages and quarantine say.
 
-Each statement reads some rows behind those that it knows: none takes long, however large a table is.
+A statement reads some rows behind those that it knows: none takes long, however large a table is.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def prune(source: Tx, target: Store, table: Table) -> None:
     with target.read() as theirs, closing(_in_order(theirs, table, list(table.primary_key))) as batches:
         for keys in batches:
             ours = {tuple(row) for row in source.conn.execute(sa.select(*table.primary_key).where(key.in_(keys)))}
-            gone.append([each for each in keys if each not in ours])
+            gone.append([row_key for row_key in keys if row_key not in ours])
     for keys in filter(None, gone):
         with target.write() as theirs:
             theirs.conn.execute(table.delete().where(key.in_(keys)))
@@ -166,7 +166,7 @@ def go_on_counting(store: Store) -> None:
 def _there(tx: Tx, table: Table, rows: Sequence[Row]) -> dict[Row, Row]:
     keys = [_key(table, row) for row in rows]
     query = sa.select(*map(_plain, table.columns)).where(sa.tuple_(*table.primary_key).in_(keys))
-    return {_key(table, found): found for found in map(tuple, tx.conn.execute(query))}
+    return {_key(table, row): row for row in map(tuple, tx.conn.execute(query))}
 
 
 def _key(table: Table, row: Row) -> Row:
@@ -187,8 +187,8 @@ def _agreed(column: sa.Column[Any], value: Any) -> Any:
     if value is None:
         return None
     if column.type is JsonText:
-        found = json.loads(value, parse_int=_number, parse_float=_number, parse_constant=str)
-        return json.dumps(found, sort_keys=True)
+        content = json.loads(value, parse_int=_number, parse_float=_number, parse_constant=str)
+        return json.dumps(content, sort_keys=True)
     if isinstance(value, bool):
         return int(value)
     if isinstance(column.type, sa.Double):

@@ -1,7 +1,7 @@
 """The big tables spread over the machines of a Citus cluster, by the message's id; the small ones stay together.
 
 All keys of the big tables contain `msg_id`, so a message lies with its bodies, revisions and attachments on one
-machine, each uniqueness is checked on one machine, and no statement of ours locks rows on more than one.
+machine, uniqueness is checked on one machine, and no statement of ours locks rows on more than one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from archiver.store.schema import messages, metadata
 
 COLUMN = "msg_id"
 EVERYWHERE = ("apps",)
-"""Small, and joined with big ones in every view: a copy lies on each machine."""
+"""Small, and joined with big ones in every view: a copy lies on every machine."""
 
 
 def big_tables() -> list[sa.Table]:
     """What grows with the messages; `messages` first, the others lie with it."""
     return [
         messages,
-        *(each for each in metadata.sorted_tables if COLUMN in each.primary_key.columns and each is not messages),
+        *(table for table in metadata.sorted_tables if COLUMN in table.primary_key.columns and table is not messages),
     ]
 
 
@@ -48,8 +48,8 @@ def distribute(store: Store, shards: int) -> list[str]:
 
 
 def _check(tx: Tx) -> None:
-    found = tx.conn.exec_driver_sql("SELECT to_regproc('create_distributed_table'), to_regclass('pg_dist_partition')")
-    if None in tuple(found.one()):
+    row = tx.conn.exec_driver_sql("SELECT to_regproc('create_distributed_table'), to_regclass('pg_dist_partition')")
+    if None in tuple(row.one()):
         raise UsageError(
             "this database has no Citus: nothing was changed",
             hint="CREATE EXTENSION citus, on the coordinator, where shared_preload_libraries has citus",
@@ -72,7 +72,7 @@ def _distribute(tx: Tx, shards: int) -> None:
     ties = [
         (table.name, tie)
         for table in big_tables()
-        for tie in sorted(table.foreign_key_constraints, key=lambda each: str(each.name))
+        for tie in sorted(table.foreign_key_constraints, key=lambda constraint: str(constraint.name))
     ]
     for name, tie in reversed(ties):
         run(f"ALTER TABLE {name} DROP CONSTRAINT {tie.name}")
@@ -80,8 +80,8 @@ def _distribute(tx: Tx, shards: int) -> None:
         run("SELECT create_reference_table(%s)", (name,))
     for table in big_tables():
         if table is messages:
-            told, values = "colocate_with => 'none', shard_count => %s", (table.name, COLUMN, shards)
-            run(f"SELECT create_distributed_table(%s, %s, {told})", values)
+            options, values = "colocate_with => 'none', shard_count => %s", (table.name, COLUMN, shards)
+            run(f"SELECT create_distributed_table(%s, %s, {options})", values)
         else:
             run("SELECT create_distributed_table(%s, %s, colocate_with => 'messages')", (table.name, COLUMN))
     for name, tie in ties:

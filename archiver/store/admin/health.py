@@ -28,7 +28,7 @@ def missing_rights(store: Store) -> list[str]:
     with store.read() as tx:
         return [
             f"{right} on {table}"
-            for table, rights in roles.wanted(tx).items()
+            for table, rights in roles.needed(tx).items()
             for right in rights
             if not tx.conn.scalar(sa.select(sa.func.has_table_privilege(table, right)))
         ]
@@ -51,7 +51,7 @@ class Risk(NamedTuple):
 
 
 def read_only(tx: Tx) -> Risk | None:
-    """Why the server takes no writes from this login. Left as it is: whoever set that may be moving the database."""
+    """Why the server takes no writes from this login. Left as it is: an operator may be moving the database."""
     if not tx.postgres:
         return None
     if tx.conn.scalar(sa.select(sa.func.pg_is_in_recovery())):

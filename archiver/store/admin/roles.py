@@ -1,7 +1,7 @@
 """PostgreSQL's roles: who may write what. Nobody but the owner can change or delete a message once it is stored.
 
 `archive_owner` really owns the schema's objects, so that no login does: a grant can be taken back, what an owner may do
-cannot. Whoever migrates is a member of it.
+cannot. The login that migrates is a member of it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ROLES = ("archive_owner", "archive_writer", "archive_auditor", "archive_reader"
 
 
 def create(store: Store) -> None:
-    """Create the roles where they are missing, and grant each what it needs and no more.
+    """Create the roles where they are missing, and grant them what they need and no more.
 
     Raises UsageError on SQLite, and where this login may not do it.
     """
@@ -118,8 +118,8 @@ def _tables(tx: Tx) -> list[str]:
     return [name for name in ours if tx.conn.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar()]
 
 
-def wanted(tx: Tx) -> dict[str, tuple[str, ...]]:
-    """What a login that pulls must be able to do with each table."""
+def needed(tx: Tx) -> dict[str, tuple[str, ...]]:
+    """What a login that pulls must be able to do, by table."""
     rights: dict[str, tuple[str, ...]] = dict.fromkeys(_tables(tx), ("SELECT",))
     rights |= {name: ("SELECT", "INSERT") for name in (*_APPEND_ONLY, "quarantine") if name in rights}
     return rights | {name: ("SELECT", "INSERT", "UPDATE") for name in _STATE if name in rights}

@@ -1,8 +1,8 @@
-"""The tables as the program knows them. The migrations make them; a test holds the two against each other.
+"""The tables as the program knows them. The migrations make them; a test compares the two.
 
 Names: `*_ms` are integer milliseconds since 1970 (what the protocol computes with), `*_at` and `*_until` are real
 timestamps (what people filter by); `sha256` is hex text, `digest` the 32 bytes themselves. The big tables are keyed
-by (app_id, msg_id) and not partitioned by time: the same id must be found whatever its time says.
+by (app_id, msg_id) and not partitioned by time: the same id must be recognised whatever its time says.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ class Instant(TypeDecorator[int]):
 
 
 EVIDENCE, JUDGED, STATE, DERIVED = "evidence", "judged", "state", "derived"
-"""What a table holds, said once, as its `info["kind"]`: who may write it, what is copied, distributed and guarded follows.
+"""What a table holds, said once, as its `info["kind"]`: who may write it, and what is copied and guarded, follows.
 
 EVIDENCE is only ever added to. JUDGED is evidence of which some columns say what became of it (`JUDGEMENT`). STATE is
 what the program goes by, and changes. DERIVED is made of the evidence, and could be made anew.

@@ -1,4 +1,4 @@
-"""What was said, what was odd, and what messages point to; keyed by (app_id, msg_id), whatever the time says."""
+"""What was said, what could not be read, and what messages point to; keyed by (app_id, msg_id), not by time."""
 
 from __future__ import annotations
 

@@ -101,9 +101,11 @@ revision_bodies = sa.Table(
     sa.Column("msg_id", sa.Text, primary_key=True),
     sa.Column("revision", sa.Integer, primary_key=True, autoincrement=False),
     *(
-        sa.Column(each.name, each.type, primary_key=each.primary_key, nullable=each.nullable, autoincrement=False)
-        for each in message_bodies.columns
-        if each.name not in ("app_id", "msg_id")
+        sa.Column(
+            column.name, column.type, primary_key=column.primary_key, nullable=column.nullable, autoincrement=False
+        )
+        for column in message_bodies.columns
+        if column.name not in ("app_id", "msg_id")
     ),
     sa.ForeignKeyConstraint(
         ["app_id", "msg_id", "revision"],

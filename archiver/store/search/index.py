@@ -1,6 +1,6 @@
 """Keeps the index over what was said up with the archive, behind the ingest, which it never slows down.
 
-Triggers put each stored page into `search_queue` within its own transaction. So the queue is exactly what the index
+Triggers put every stored page into `search_queue` within its own transaction. So the queue is exactly what the index
 lacks, whatever commits late.
 """
 
@@ -26,7 +26,7 @@ from archiver.store.schema import (
     search_queue,
     search_texts,
 )
-from archiver.store.search import text as terms
+from archiver.store.search.text import bigrams, parts, searchable
 
 m, b, r, rb, t = messages.c, message_bodies.c, message_revisions.c, revision_bodies.c, search_texts.c
 QUEUED = sa.select(search_queue.c.page_id)
@@ -48,14 +48,14 @@ class Lag(NamedTuple):
     since_ms: int | None
 
 
-def lag(tx: Tx) -> Lag:
+def measure_lag(tx: Tx) -> Lag:
     p = pages.c
     query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(p.new + p.changed), 0), sa.func.min(p.fetched_at))
     row = tx.conn.execute(query.where(p.id.in_(QUEUED))).one()
     return Lag(row[0], int(row[1]), row[2])
 
 
-def index(tx: Tx) -> int | None:
+def add_pages(tx: Tx) -> int | None:
     """Take the next pages into the index, all in this transaction; gives how many texts that were, None at the end."""
     claimed = _claim(tx)
     if not claimed:
@@ -70,12 +70,12 @@ def _index_pages(tx: Tx, page_ids: Sequence[int]) -> int:
     second waits for the first one, and looks again for what the index lacks.
     """
     for _ in range(_RACES):
-        texts = [text for query in (_new_bodies(page_ids), _new_revisions(page_ids)) for text in searchable(tx, query)]
+        texts = [text for query in (_new_bodies(page_ids), _new_revisions(page_ids)) for text in read_texts(tx, query)]
         rows = sorted(
             (app_id, msg_id, revision, position, part, timestamp_ms, piece)
             for app_id, msg_id, revision, position, timestamp_ms, text in texts
             if text
-            for part, piece in enumerate(terms.parts(text))
+            for part, piece in enumerate(parts(text))
         )
         try:
             with tx.savepoint() if tx.postgres else nullcontext():
@@ -140,24 +140,24 @@ def revisions_of() -> sa.Select[Any]:
     )
 
 
-def searchable(tx: Tx, query: sa.Select[Any]) -> Iterator[_Text]:
-    for app_id, msg_id, revision, position, timestamp_ms, *told in tx.conn.execute(query):
-        yield app_id, msg_id, revision, position, timestamp_ms, terms.searchable(*told)
+def read_texts(tx: Tx, query: sa.Select[Any]) -> Iterator[_Text]:
+    for app_id, msg_id, revision, position, timestamp_ms, *values in tx.conn.execute(query):
+        yield app_id, msg_id, revision, position, timestamp_ms, searchable(*values)
 
 
 def _append(tx: Tx, rows: list[tuple[Any, ...]]) -> None:
-    """Add rows of search_texts, and what they are found by."""
+    """Add rows of search_texts, and their entries in the index."""
     if tx.postgres:
         tx.append(search_texts, _TEXT_COLUMNS[:-1], rows)  # its index makes the bigrams
         return
     numbered = [(*row, number) for row, number in zip(rows, _numbers(tx, [row[5] for row in rows]), strict=True)]
     tx.append(search_texts, _TEXT_COLUMNS, numbered)
-    # In their order: for each step back SQLite would begin another part of the index.
-    pairs = sorted((number, " ".join(terms.bigrams(text))) for *_, text, number in numbered)
+    # In their order: for every step back SQLite would begin another part of the index.
+    pairs = sorted((number, " ".join(bigrams(text))) for *_, text, number in numbered)
     tx.append(SEARCH_INDEX, ("rowid", "bigrams"), pairs)
 
 
-# SQLite's index knows of a text nothing but its number, and tells numbers in their order: so they follow the stamps.
+# SQLite's index knows of a text nothing but its number, and returns numbers in their order: so they follow the stamps.
 _A_STAMP = 2**20
 _STAMPS = 2**43 - 4
 _RUN_ON_MS = 1_000
@@ -180,7 +180,7 @@ def _first_number(timestamp_ms: int) -> int:
 
 
 def _numbers(tx: Tx, stamps_ms: Sequence[int]) -> Iterator[int]:
-    """A free number for each text, by its stamp."""
+    """A free number for every text, by its stamp."""
     starts = {_first_number(stamp_ms) for stamp_ms in stamps_ms}
     free = _free_numbers(tx, starts)
     for stamp_ms in stamps_ms:
@@ -193,7 +193,7 @@ def _numbers(tx: Tx, stamps_ms: Sequence[int]) -> Iterator[int]:
 
 
 def _free_numbers(tx: Tx, starts: Collection[int]) -> dict[int, int]:
-    """The first free number of each of these stamps, which are given and told by their first numbers."""
+    """The first free number of these stamps; stamps are identified by their first numbers, here and in the result."""
     start = sa.func.json_each(json.dumps(sorted(starts))).table_valued("value").c.value
     last = sa.select(sa.func.max(t.number)).where(t.number.between(start, start + (_A_STAMP - 1)))
     free = sa.func.coalesce(last.correlate_except(search_texts).scalar_subquery() + 1, start)

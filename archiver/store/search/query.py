@@ -1,4 +1,4 @@
-"""Finds what was said: by the index, and by reading what the index lacks, so that one that lags loses nothing."""
+"""Searches what was said: by the index, and by reading what the index lacks, so that one that lags loses nothing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from archiver.store.read import filters
 from archiver.store.read.filters import Filter
 from archiver.store.schema import apps, iso, message_bodies, message_revisions, messages, revision_bodies, search_texts
 from archiver.store.search import index
-from archiver.store.search import text as terms
-from archiver.store.search.index import QUEUED, SEARCH_INDEX, bodies_of, revisions_of, searchable
+from archiver.store.search.index import QUEUED, SEARCH_INDEX, bodies_of, read_texts, revisions_of
+from archiver.store.search.text import Terms, asked, other
 
 _ALL, _ALWAYS = 2**62, (-(2**63), 2**63 - 1)
 _READ_FIRST, _READ_AT_MOST = 1_000, 40_000
@@ -27,7 +27,7 @@ m, b, r, rb, t = messages.c, message_bodies.c, message_revisions.c, revision_bod
 
 
 class Place(NamedTuple):
-    """Where a text was found, in the order in which hits are told: the latest first."""
+    """The place of a hit, in the order of hits: the latest first."""
 
     timestamp_ms: int
     app_id: int
@@ -41,7 +41,7 @@ class Place(NamedTuple):
 
 
 class Hit(NamedTuple):
-    """A body in which a text was found, with its message; the names are those of the view messages_readable."""
+    """A body that holds the text, with its message; the names are those of the view messages_readable."""
 
     app: str
     msg_id: str
@@ -60,49 +60,49 @@ class Hit(NamedTuple):
     """JSON text, without the secrets of files."""
 
 
-def find(tx: Tx, query: terms.Terms, wanted: Filter, most: int | None) -> list[Place]:
+def find_places(tx: Tx, query: Terms, criteria: Filter, most: int | None) -> list[Place]:
     """Where these texts are, the latest first, at most `most` places."""
-    newest = _newest(tx, query, wanted, most) if most else None
-    places = {*(_indexed(tx, query, wanted, most) if newest is None else newest), *_waiting(tx, query, wanted)}
+    newest = _newest(tx, query, criteria, most) if most else None
+    places = {*(_indexed(tx, query, criteria, most) if newest is None else newest), *_waiting(tx, query, criteria)}
     return sorted(places, key=Place.order)[:most]
 
 
-def find_any(tx: Tx, queries: Sequence[str], wanted: Filter, most: int | None) -> list[Place]:
+def find_any(tx: Tx, queries: Sequence[str], criteria: Filter, most: int | None) -> list[Place]:
     """Where at least one of these texts is, in the same order."""
-    places = {place for query in queries for place in find(tx, terms.Terms(query), wanted, most)}
+    places = {place for query in queries for place in find_places(tx, Terms(query), criteria, most)}
     return sorted(places, key=Place.order)[:most]
 
 
-def holding(tx: Tx, query: str, wanted: Filter) -> sa.ColumnElement[bool]:
+def holding(tx: Tx, query: str, criteria: Filter) -> sa.ColumnElement[bool]:
     """The condition on `messages` for those that hold a normalised text, in any body or revision."""
-    found: dict[int, set[str]] = {}
-    for place in find(tx, terms.Terms(query), wanted, None):
-        found.setdefault(place.app_id, set()).add(place.msg_id)
-    each = (sa.and_(m.app_id == app_id, tx.among(m.msg_id, sorted(ids))) for app_id, ids in found.items())
-    return sa.or_(sa.false(), *each)
+    ids_of: dict[int, set[str]] = {}
+    for place in find_places(tx, Terms(query), criteria, None):
+        ids_of.setdefault(place.app_id, set()).add(place.msg_id)
+    of_apps = (sa.and_(m.app_id == app_id, tx.among(m.msg_id, sorted(ids))) for app_id, ids in ids_of.items())
+    return sa.or_(sa.false(), *of_apps)
 
 
-def _indexed(tx: Tx, query: terms.Terms, wanted: Filter, most: int | None) -> list[Place]:
-    found = _filtered(tx, _by_index(tx.postgres, len(query.others)), t, wanted)
+def _indexed(tx: Tx, query: Terms, criteria: Filter, most: int | None) -> list[Place]:
+    by_index = _filtered(tx, _by_index(tx.postgres, len(query.others)), t, criteria)
     if tx.postgres:
         tx.conn.exec_driver_sql(_ROOM)
-        return _places(tx, found, {**query.bound(), "most": _ALL if most is None else most})
-    told: list[Place] = []
-    for numbers in _numbers(tx, query.lead, wanted, most):
-        told += _places(tx, found, {**query.bound(), "most": _ALL, "numbers": json.dumps(numbers)})
-        if most is not None and len(told) >= most:
+        return _places(tx, by_index, {**query.bound(), "most": _ALL if most is None else most})
+    places: list[Place] = []
+    for numbers in _numbers(tx, query.lead, criteria, most):
+        places += _places(tx, by_index, {**query.bound(), "most": _ALL, "numbers": json.dumps(numbers)})
+        if most is not None and len(places) >= most:
             break
-    return told
+    return places
 
 
-def _numbers(tx: Tx, query: str, wanted: Filter, most: int | None) -> Iterator[list[int]]:
+def _numbers(tx: Tx, query: str, criteria: Filter, most: int | None) -> Iterator[list[int]]:
     """What SQLite's index says, the latest first, in lists that end where a stamp ends; `most`: so many may do.
 
     Numbers follow the stamps, so that the latest hundred of a frequent word are as near as those of a rare one.
     """
-    pairs, beginnings = terms.asked(query)
+    pairs, beginnings = asked(query)
     words = " ".join([_quoted(pair) for pair in pairs] + [f"{_quoted(beginning)} *" for beginning in beginnings])
-    least, after = _number_range(wanted)
+    least, after = _number_range(criteria)
     size = _ALL if beginnings or most is None else 2 * most  # of beginnings, it makes the whole list for any part of it
     while True:
         values = {"words": words, "least": least, "after": after, "size": size}
@@ -117,33 +117,33 @@ def _numbers(tx: Tx, query: str, wanted: Filter, most: int | None) -> Iterator[l
         size = min(4 * size, _READ_AT_MOST)
 
 
-def _number_range(wanted: Filter) -> tuple[int, int]:
+def _number_range(criteria: Filter) -> tuple[int, int]:
     """The numbers that texts within this filter's times can have: from the first to before the second."""
-    return index.numbers_between(*(filters.range_ms(wanted) or _ALWAYS))
+    return index.numbers_between(*(filters.range_ms(criteria) or _ALWAYS))
 
 
-def _newest(tx: Tx, query: terms.Terms, wanted: Filter, most: int) -> list[Place] | None:
+def _newest(tx: Tx, query: Terms, criteria: Filter, most: int) -> list[Place] | None:
     """The same by reading the latest texts, where many of them hold it; None where the index is the better way.
 
     What an index says of a frequent word must all be read for the sake of the latest hundred; but for what SQLite's
     says of pairs.
     """
-    if wanted.sender or wanted.recipient or wanted.conversation or not (tx.postgres or terms.asked(query.lead)[1]):
+    if criteria.sender or criteria.recipient or criteria.conversation or not (tx.postgres or asked(query.lead)[1]):
         return None
     # Of stamps, or of numbers.
-    first, last = (filters.range_ms(wanted) or _ALWAYS) if tx.postgres else _number_range(wanted)
-    walk = _filtered(tx, *_by_time(tx.postgres, len(query.others)), wanted)
+    first, last = (filters.range_ms(criteria) or _ALWAYS) if tx.postgres else _number_range(criteria)
+    walk = _filtered(tx, *_by_time(tx.postgres, len(query.others)), criteria)
     values = {**query.bound(), "most": most, "first": first, "last": last}
-    found = _places(tx, walk, {**values, "texts": _READ_FIRST})
-    if 0 < len(found) < most:
-        promising = _READ_FIRST * most * 3 // (2 * len(found))
+    places = _places(tx, walk, {**values, "texts": _READ_FIRST})
+    if 0 < len(places) < most:
+        promising = _READ_FIRST * most * 3 // (2 * len(places))
         if promising <= _READ_AT_MOST:
-            found = _places(tx, walk, {**values, "texts": promising})
-    return found if len(found) == most else None
+            places = _places(tx, walk, {**values, "texts": promising})
+    return places if len(places) == most else None
 
 
-def _places(tx: Tx, found: sa.Select[Any], values: Mapping[str, Any]) -> list[Place]:
-    return list(map(Place._make, tx.conn.execute(found, values).all()))
+def _places(tx: Tx, query: sa.Select[Any], values: Mapping[str, Any]) -> list[Place]:
+    return list(map(Place._make, tx.conn.execute(query, values).all()))
 
 
 _Texts = sa.ColumnCollection[str, sa.ColumnElement[Any]]
@@ -162,9 +162,10 @@ def _holding(texts: _Texts, *, postgres: bool, others: int) -> sa.Select[Any]:
     once = sa.or_(texts.part == 0, ~again.correlate_except(before).exists())  # the parts of a long text overlap
     msg_id = sa.collate(texts.msg_id, "C") if postgres else texts.msg_id  # as Python sorts, in any locale
     order = (texts.timestamp_ms.desc(), texts.app_id, msg_id, texts.revision, texts.position)
-    found = sa.select(*(texts[name] for name in Place._fields)).order_by(*order)
-    also = [_also(texts, terms.other(number), postgres=postgres) for number in range(others)]
-    return found.where(position_of(texts.text, query) > 0, once, *also).limit(sa.bindparam("most", type_=sa.BigInteger))
+    places = sa.select(*(texts[name] for name in Place._fields)).order_by(*order)
+    also = [_also(texts, other(number), postgres=postgres) for number in range(others)]
+    holding_all = places.where(position_of(texts.text, query) > 0, once, *also)
+    return holding_all.limit(sa.bindparam("most", type_=sa.BigInteger))
 
 
 def _also(texts: _Texts, name: str, *, postgres: bool) -> sa.ColumnElement[bool]:
@@ -216,24 +217,24 @@ def _quoted(word: str) -> str:
     return '"' + word.replace('"', '""') + '"'
 
 
-def _filtered(tx: Tx, query: sa.Select[Any], texts: _Texts, wanted: Filter) -> sa.Select[Any]:
-    if wanted.sender or wanted.recipient or wanted.conversation:
+def _filtered(tx: Tx, query: sa.Select[Any], texts: _Texts, criteria: Filter) -> sa.Select[Any]:
+    if criteria.sender or criteria.recipient or criteria.conversation:
         same = m.app_id == texts.app_id, m.msg_id == texts.msg_id
-        of_these = sa.select(m.page_id).where(*same, *filters.of_envelopes(tx, wanted))
+        of_these = sa.select(m.page_id).where(*same, *filters.of_envelopes(tx, criteria))
         query = query.where(of_these.correlate_except(messages).exists())
-    if wanted.app is not None:  # + 0: or SQLite takes the index that begins with app_id
-        query = query.where((texts.app_id + 0).in_(filters.app_ids(tx, wanted.app)))
-    if limits := filters.range_ms(wanted):
+    if criteria.app is not None:  # + 0: or SQLite takes the index that begins with app_id
+        query = query.where((texts.app_id + 0).in_(filters.app_ids(tx, criteria.app)))
+    if limits := filters.range_ms(criteria):
         query = query.where(texts.timestamp_ms.between(*limits))
-    return query.where(_typed(texts, wanted)) if wanted.types else query
+    return query.where(_typed(texts, criteria)) if criteria.types else query
 
 
-def _typed(texts: _Texts, wanted: Filter) -> sa.ColumnElement[bool]:
-    """The type of the very body that was found, whether of the first copy or of a revision."""
+def _typed(texts: _Texts, criteria: Filter) -> sa.ColumnElement[bool]:
+    """The type of the very body that holds the text, whether of the first copy or of a revision."""
     keys = ("app_id", "msg_id", "position")
-    first = sa.select(b.type).where(*(b[name] == texts[name] for name in keys), b.type.in_(wanted.types))
+    first = sa.select(b.type).where(*(b[name] == texts[name] for name in keys), b.type.in_(criteria.types))
     later = sa.select(rb.type).where(
-        *(rb[name] == texts[name] for name in keys), rb.revision == texts.revision, rb.type.in_(wanted.types)
+        *(rb[name] == texts[name] for name in keys), rb.revision == texts.revision, rb.type.in_(criteria.types)
     )
     return sa.or_(
         sa.and_(texts.revision == 0, first.correlate_except(message_bodies).exists()),
@@ -244,19 +245,19 @@ def _typed(texts: _Texts, wanted: Filter) -> sa.ColumnElement[bool]:
 _WAITING = QUEUED.distinct()
 
 
-def _waiting(tx: Tx, query: terms.Terms, wanted: Filter) -> Iterator[Place]:
+def _waiting(tx: Tx, query: Terms, criteria: Filter) -> Iterator[Place]:
     """The same of what waits for the index, read as it is."""
     # As values, so that it is planned by what is in it: mostly nothing.
     waiting = list(tx.conn.scalars(_WAITING))
     if not waiting:
         return
-    conditions = filters.of_envelopes(tx, wanted)
+    conditions = filters.of_envelopes(tx, criteria)
     for bodies, page_id, kind in ((bodies_of(), m.page_id, b.type), (revisions_of(), r.page_id, rb.type)):
         of_these = bodies.where(page_id.in_(waiting), *conditions)
-        if wanted.types:
-            of_these = of_these.where(kind.in_(wanted.types))
-        for app_id, msg_id, revision, position, timestamp_ms, text in searchable(tx, of_these):
-            if query.lead in text and all(other in text for other in query.others):
+        if criteria.types:
+            of_these = of_these.where(kind.in_(criteria.types))
+        for app_id, msg_id, revision, position, timestamp_ms, text in read_texts(tx, of_these):
+            if query.lead in text and all(other_text in text for other_text in query.others):
                 yield Place(timestamp_ms, app_id, msg_id, revision, position)
 
 
@@ -269,23 +270,23 @@ _VIEWS: tuple[tuple[str, sa.ColumnElement[int]], ...] = (
 
 @cache
 def _shown(view: str, revision: sa.ColumnElement[int], postgres: bool) -> sa.Select[Any]:
-    told = sa.table(view, *(sa.column(name) for name in (*_SHOWN, "extra")))
-    app, msg_id, *others = (told.c[name] for name in _SHOWN)
-    found = sa.select(apps.c.id, app, msg_id, revision, sa.null(), *others, sa.cast(told.c.extra, sa.Text))
+    readable = sa.table(view, *(sa.column(name) for name in (*_SHOWN, "extra")))
+    app, msg_id, *others = (readable.c[name] for name in _SHOWN)
+    shown = sa.select(apps.c.id, app, msg_id, revision, sa.null(), *others, sa.cast(readable.c.extra, sa.Text))
     these = apps.c.id.in_(sa.bindparam("app_ids", expanding=True)), among(msg_id, "msg_ids", postgres=postgres)
-    return found.join_from(told, apps, apps.c.name == app).where(*these)
+    return shown.join_from(readable, apps, apps.c.name == app).where(*these)
 
 
-def hits(tx: Tx, places: Sequence[Place]) -> list[Hit]:
-    """What was found at these places, in their order."""
-    found: dict[tuple[int, str, int, int], Hit] = {}
+def hits_at(tx: Tx, places: Sequence[Place]) -> list[Hit]:
+    """The hits at these places, in their order."""
+    hit_at: dict[tuple[int, str, int, int], Hit] = {}
     for revised, view in enumerate(_VIEWS):
         of_these = [place for place in places if bool(place.revision) == bool(revised)]
         if of_these:
             msg_ids = json.dumps(sorted({place.msg_id for place in of_these}))
-            asked = {"app_ids": sorted({place.app_id for place in of_these}), "msg_ids": msg_ids}
-            for app_id, *told in tx.conn.execute(_shown(*view, tx.postgres), asked).all():
-                hit = Hit._make(told)
-                found[app_id, hit.msg_id, hit.revision, hit.body_position] = hit
-    chosen = [(place, found[place.app_id, place.msg_id, place.revision, place.position]) for place in places]
+            bound = {"app_ids": sorted({place.app_id for place in of_these}), "msg_ids": msg_ids}
+            for app_id, *values in tx.conn.execute(_shown(*view, tx.postgres), bound).all():
+                hit = Hit._make(values)
+                hit_at[app_id, hit.msg_id, hit.revision, hit.body_position] = hit
+    chosen = [(place, hit_at[place.app_id, place.msg_id, place.revision, place.position]) for place in places]
     return [hit._replace(sent_at=iso(place.timestamp_ms)) for place, hit in chosen]

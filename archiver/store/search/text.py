@@ -1,7 +1,7 @@
-"""What a search compares: texts without the tricks that hide them, and the pairs of characters they are found by.
+"""What a search compares: texts without the tricks that hide them, and the pairs of characters that lead to them.
 
 Chinese words have no spaces around them and mostly two characters, so the index knows every pair of neighbours. The
-same is said in SQL by `archive_normal` and `archive_bigrams` on PostgreSQL; a test holds the two against each other.
+same is said in SQL by `archive_normal` and `archive_bigrams` on PostgreSQL; a test compares the two.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def normal(text: str) -> str:
 
 
 def query_for(text: str) -> str:
-    """What somebody searches for, as a search compares it. Raises UsageError where nothing could be found by it."""
+    """What somebody searches for, as a search compares it. Raises UsageError where nothing could match it."""
     query = normal(text)
     if not 1 <= len(query) <= LONGEST_QUERY:
         raise UsageError(f"a search is for 1 to {LONGEST_QUERY} characters that can be seen")
@@ -89,9 +89,9 @@ def _nfkc(text: str) -> str:
 
 def searchable(text: str | None, filename: str | None, addr: str | None, extra: str | None) -> str:
     """What of one body is searched, normalised: a line each of its text, file name, address, and texts in `extra`."""
-    lines = [normal(each) for each in (text, filename, addr) if each]
+    lines = [normal(value) for value in (text, filename, addr) if value]
     if extra and '"' in extra:
-        lines += [normal(each) for each in _texts(extra)]
+        lines += [normal(value) for value in _texts(extra)]
     return "\n".join(line for line in lines if line)
 
 
@@ -119,7 +119,7 @@ def parts(text: str) -> Iterator[str]:
 
 
 def bigrams(text: str) -> list[str]:
-    """Every pair of neighbours within a normalised text, and the last character of each run by itself."""
+    """Every pair of neighbours within a normalised text, and the last character of every run by itself."""
     return [run[at : at + 2] for run in text.split() for at in range(len(run))]
 
 
