@@ -108,7 +108,7 @@ def test_a_database_clock_behind_makes_no_lost_hour_an_empty_one(make_hours: Mak
     archive.pull_each(HOUR_MS, 4)
     assert archive.truth(T0, T0 + 8 * HOUR_MS) <= archive.stored()
     archive.clock.now_ms += 7 * HOUR_MS
-    archive.pull_each(HOUR_MS, 32)
+    archive.pull_each(2 * HOUR_MS, 16)
     lost = archive.truth(T0, archive.clock.now_ms - 36 * HOUR_MS) - archive.stored()
     assert lost, "else this shows nothing"
     assert archive.states()["presumed_empty"] == 0
