@@ -38,7 +38,7 @@ def read(store: Store, thread: Thread, window: Window = ALL_TIME) -> Iterator[li
     while True:
         with store.patient.read() as tx:
             keys = conversations.page(tx, thread, window, after, most)
-            page = messages.fetch(tx, thread.app_id, thread.app, [key.msg_id for key in keys])
+            page = messages.readable(tx, thread.app_id, thread.app, [key.msg_id for key in keys])
         if not keys:
             return
         yield page

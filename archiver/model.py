@@ -74,6 +74,8 @@ class Revision(NamedTuple):
     seen_at: str | None
     digest: bytes
     raw: bytes
+    bodies: tuple[Body, ...] = ()
+    """Only where it is read for people; see `store.read.messages.readable`."""
 
 
 class File(NamedTuple):

@@ -7,9 +7,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 
 from archiver.cli import show
 from archiver.logs import readable, visible
-from archiver.model import Archived, Body, File, Message
+from archiver.model import Archived, Body, File
 from archiver.rendering import words
-from archiver.sources import decode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INDENT = "    "
@@ -43,8 +42,7 @@ class Spoken:
 
     def _revisions(self, each: Archived) -> Iterator[str]:
         for revision in each.revisions:
-            record = decode(revision.raw, 0)
-            said = [_said(body) for body in record.bodies] if isinstance(record, Message) else []
+            said = [_said(body) for body in revision.bodies]
             seen = " ".join(self._moment_of(revision.seen_at))
             yield from _under(f"{_INDENT}(revision {revision.revision}, seen {seen}) {' / '.join(said) or '(no body)'}")
 

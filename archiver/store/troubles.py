@@ -18,8 +18,8 @@ from archiver.errors import DatabaseRefused, DatabaseUnavailable
 
 _RESTORE = "docs/operations.md, Back up and restore; on SQLite, sqlite3 FILE .recover saves what can be read"
 _RIGHTS = (
-    "the commands need a login with archive_writer, or archive_auditor for those that only read: "
-    "archiver migrate --roles, then GRANT one of them; archive_reader is for SQL alone"
+    "archive_reader is enough to search and to read status and coverage, archive_officer to export, archive_auditor to "
+    "read everything, archive_writer to pull: archiver migrate --roles, then GRANT the role to this login"
 )
 _SCHEMA = "archiver doctor; the search_path may not be that of the archive"
 _TAKEN = "give the archive a database or a schema of its own"

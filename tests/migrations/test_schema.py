@@ -51,6 +51,7 @@ def with_comments() -> sa.MetaData:
     return declared
 
 
+@pytest.mark.filterwarnings("ignore:.*expression-based index")
 def test_the_migrated_schema_is_the_declared_one(store: Store) -> None:
     with store.engine.connect() as conn:
         opts = {"compare_type": True, "compare_server_default": False, "include_name": is_declared}

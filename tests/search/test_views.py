@@ -117,7 +117,7 @@ def test_each_role_may_search_and_only_the_reader_sees_no_tables(postgres_databa
         found = conn.execute("SELECT msg_id FROM archive_search('退款') ORDER BY sent_at").fetchall()
         assert found == [("1",)]
         if role == "archive_reader":
-            for table in ("search_texts", "search_queue", "revision_bodies", "messages"):
+            for table in ("message_bodies", "revision_bodies", "messages"):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege), conn.transaction():
                     conn.execute(f"SELECT * FROM {table}".encode())
         with pytest.raises(psycopg.errors.InsufficientPrivilege), conn.transaction():

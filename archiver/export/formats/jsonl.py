@@ -64,7 +64,8 @@ def _body(body: Body) -> dict[str, Any]:
 
 
 def _revision(revision: Revision) -> dict[str, Any]:
-    return revision._asdict() | {"digest": revision.digest.hex(), "raw": None} | _verbatim(revision.raw)
+    fields = {name: value for name, value in revision._asdict().items() if name != "bodies"}
+    return fields | {"digest": revision.digest.hex(), "raw": None} | _verbatim(revision.raw)
 
 
 def _file(file: File) -> dict[str, Any]:

@@ -10,18 +10,20 @@ from sqlalchemy.exc import DBAPIError
 
 from archiver.errors import UsageError
 from archiver.store.engine import Store, Tx
-from archiver.store.schema import VIEWS
+from archiver.store.schema import DERIVED, EVIDENCE, JUDGED, JUDGEMENT, STATE, VIEWS, metadata, of_kind
 
-_APPEND_ONLY = (
-    *("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "attachment_attempts"),
-    *("audit_log", "search_texts", "revision_bodies"),
-)
-_STATE = (
-    *("apps", "sources", "passes", "windows", "watermarks", "runs", "attachments", "rate_budgets"),
-    *("run_counters", "canaries", "alerts"),
-)
-_QUARANTINE_STATE = "reason, seen, resolved_at"
-"""What was read is evidence in quarantine, too; only what became of it changes."""
+_READER, _OFFICER = "archive_reader", "archive_officer"
+_ROLES = ("archive_owner", "archive_writer", "archive_auditor", _OFFICER, _READER)
+_SECRETS = {
+    "messages": {"raw"},
+    "message_bodies": {"secret", "thumb_secret", "extra"},  # `extra` has a secret that a record has in a wrong place
+    "message_revisions": {"raw"},
+    "revision_bodies": {"secret", "thumb_secret", "extra"},
+    "quarantine": {"raw"},
+}
+"""What a reader may not see: the views show `extra` without secrets."""
+_EXPORTED = ("messages", "message_bodies", "message_revisions", "revision_bodies", "attachments")
+"""What a copy is made of, as it was received: JSON Lines has the records themselves."""
 _FUNCTIONS = {
     "archive_bigrams": "text",
     "archive_normal": "text",
@@ -30,7 +32,6 @@ _FUNCTIONS = {
     "archive_searchable": "text, text, text, jsonb",
     "archive_to_index": "",
 }
-_ROLES = ("archive_owner", "archive_writer", "archive_auditor", "archive_reader")
 
 
 def create(store: Store) -> None:
@@ -72,25 +73,40 @@ def _ownership(tx: Tx) -> list[str]:
 
 
 def _grants(tx: Tx) -> list[str]:
-    tables = _tables(tx)
-    everything = ", ".join((*tables, *VIEWS))
-    state = ", ".join(name for name in tables if name in _STATE)
-    others = "archive_writer, archive_auditor, archive_reader"
+    tables = set(_tables(tx))
+    everything = ", ".join((*sorted(tables), *VIEWS))
+    state, append_only = (", ".join(_names(tables, *kinds)) for kinds in ((STATE,), (EVIDENCE, JUDGED, DERIVED)))
+    others = f"archive_writer, archive_auditor, {_OFFICER}, {_READER}"
     return [
         # From nothing, or what an earlier version granted would stay.
         f"REVOKE ALL ON {everything} FROM PUBLIC, {others}",
         f"GRANT USAGE ON SCHEMA {_schema(tx)} TO {others}",
         f"GRANT SELECT ON {everything} TO archive_writer, archive_auditor",
-        f"GRANT INSERT ON {', '.join(_APPEND_ONLY)}, quarantine, {state} TO archive_writer",
+        f"GRANT INSERT ON {append_only}, {state} TO archive_writer",
         f"GRANT UPDATE ON {state} TO archive_writer",
-        f"GRANT UPDATE ({_QUARANTINE_STATE}) ON quarantine TO archive_writer",
+        *(f"GRANT UPDATE ({', '.join(columns)}) ON {name} TO archive_writer" for name, columns in JUDGEMENT.items()),
         f"GRANT USAGE ON SEQUENCE {', '.join(_sequences(tx))} TO archive_writer",
         "GRANT INSERT, UPDATE, DELETE ON search_queue TO archive_writer",  # it locks what it takes
-        f"GRANT SELECT ON {', '.join(VIEWS)} TO archive_reader",
+        *_readers(tables),
+        f"GRANT SELECT ON {', '.join(_EXPORTED)} TO {_OFFICER}",
+        f"GRANT SELECT, INSERT ON audit_log TO {_OFFICER}",
+        f"GRANT USAGE ON SEQUENCE audit_log_id_seq TO {_OFFICER}",
         # It runs with the owner's rights, and shows what the views show.
         "REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC",
         f"GRANT EXECUTE ON FUNCTION archive_search(text, integer) TO {others}",
     ]
+
+
+def _readers(tables: set[str]) -> list[str]:
+    """What every reader sees: the views, and of the tables all but what `_SECRETS` names and who exported what."""
+    open_tables = sorted(tables - _SECRETS.keys() - {"audit_log"})
+    grants = [f"GRANT SELECT ON {', '.join((*VIEWS, *open_tables))} TO {_READER}, {_OFFICER}"]
+    for name, secrets in _SECRETS.items():
+        columns = ", ".join(
+            f'"{column.name}"' for column in metadata.tables[name].columns if column.name not in secrets
+        )
+        grants.append(f"GRANT SELECT ({columns}) ON {name} TO {_READER}, {_OFFICER}")
+    return grants
 
 
 def _schema(tx: Tx) -> str:
@@ -114,12 +130,17 @@ def _sequences(tx: Tx) -> list[str]:
 
 def _tables(tx: Tx) -> list[str]:
     """Those of this program that the database has: a schema may be older than the program."""
-    ours = (*_APPEND_ONLY, *_STATE, "quarantine", "search_queue", "alembic_version")
+    ours = (*metadata.tables, "alembic_version")
     return [name for name in ours if tx.conn.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar()]
 
 
+def _names(tables: set[str], *kinds: str) -> list[str]:
+    return sorted(table.name for table in of_kind(*kinds) if table.name in tables)
+
+
 def needed(tx: Tx) -> dict[str, tuple[str, ...]]:
-    """What a login that pulls must be able to do, by table."""
-    rights: dict[str, tuple[str, ...]] = dict.fromkeys(_tables(tx), ("SELECT",))
-    rights |= {name: ("SELECT", "INSERT") for name in (*_APPEND_ONLY, "quarantine") if name in rights}
-    return rights | {name: ("SELECT", "INSERT", "UPDATE") for name in _STATE if name in rights}
+    """What a login that pulls must be able to do with every table."""
+    tables = set(_tables(tx))
+    rights: dict[str, tuple[str, ...]] = dict.fromkeys(tables, ("SELECT",))
+    rights |= dict.fromkeys(_names(tables, EVIDENCE, JUDGED, DERIVED), ("SELECT", "INSERT"))
+    return rights | dict.fromkeys(_names(tables, STATE), ("SELECT", "INSERT", "UPDATE"))

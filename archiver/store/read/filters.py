@@ -17,8 +17,8 @@ m, b = messages.c, message_bodies.c
 class Filter:
     """What is None or empty lets everything through. Times are a half-open range of the server's stamps, in ms.
 
-    User ids are case-insensitive at the provider, which keeps them in lower case: a name is looked for as it was
-    written and in lower case. A message stamped outside the years 1970 to 9999 lies in no range.
+    User ids match in any case, as they are the same at the provider; the ids of groups and rooms are exact. A message
+    stamped outside the years 1970 to 9999 lies in no range.
     """
 
     app: str | None = None
@@ -35,30 +35,30 @@ class Filter:
 
 def of_messages(tx: Tx, wanted: Filter) -> list[sa.ColumnElement[bool]]:
     """The conditions on `messages` for this filter. Raises UsageError for an app that is not in the archive."""
-    found = of_envelopes(tx, wanted)
+    conditions = of_envelopes(tx, wanted)
     if wanted.types:
         one_of = sa.select(b.position).where(b.app_id == m.app_id, b.msg_id == m.msg_id, b.type.in_(wanted.types))
-        found.append(one_of.correlate(messages).exists())
-    return found
+        conditions.append(one_of.correlate(messages).exists())
+    return conditions
 
 
 def of_envelopes(tx: Tx, wanted: Filter) -> list[sa.ColumnElement[bool]]:
     """The same without the types: for who joins the bodies, and asks each of them."""
-    found: list[sa.ColumnElement[bool]] = []
+    conditions: list[sa.ColumnElement[bool]] = []
     if wanted.app is not None:
-        found.append(m.app_id.in_(app_ids(tx, wanted.app)))
+        conditions.append(m.app_id.in_(app_ids(tx, wanted.app)))
     if wanted.sender is not None:
-        found.append(m.sender.in_(_spellings(wanted.sender)))
+        conditions.append(_is_user(m.sender, wanted.sender))
     if wanted.recipient is not None:
-        found.append(m.recipient.in_(_spellings(wanted.recipient)))
+        conditions.append(_is_user(m.recipient, wanted.recipient))
     if wanted.conversation is not None:
-        found.append(m.conversation.in_(conversation_ids(wanted.conversation)))
+        conditions.append(m.conversation.in_(conversation_ids(wanted.conversation)))
     if limits := range_ms(wanted):
         # Both columns, as each is the one that some index has.
-        found += (
+        conditions += (
             (m.timestamp_ms.between(*limits), m.sent_at.between(*limits)) if limits[0] <= limits[1] else (sa.false(),)
         )
-    return found
+    return conditions
 
 
 def range_ms(wanted: Filter) -> tuple[int, int] | None:
@@ -93,8 +93,15 @@ def conversation_ids(text: str) -> list[str]:
     return _distinct(text, bar.join(sorted((first, second))) if bar else text.lower())
 
 
-def _spellings(name: str) -> list[str]:
-    return _distinct(name, name.lower())
+def _is_user(column: sa.ColumnElement[str | None], name: str) -> sa.ColumnElement[bool]:
+    """The ids of users are the same in any case. SQLite's lower() knows ASCII, which the provider's ids are made of;
+    what else a record may have is asked for in both cases.
+    """
+    return sa.func.lower(column).in_(_distinct(name.lower(), _ascii_lower(name), _ascii_lower(name.upper())))
+
+
+def _ascii_lower(text: str) -> str:
+    return "".join(character.lower() if character.isascii() else character for character in text)
 
 
 def _distinct(*texts: str) -> list[str]:

@@ -191,6 +191,56 @@ def fetch(tx: Tx, app_id: int, app: str, msg_ids: list[str]) -> list[Archived]:
     return [found[msg_id] for msg_id in msg_ids]
 
 
+def readable(tx: Tx, app_id: int, app: str, msg_ids: list[str]) -> list[Archived]:
+    """The same for people: `raw` is empty, no file has its secret, and revisions have their bodies.
+
+    It asks for nothing that archive_reader may not see.
+    """
+    about = _About(tx, app_id, msg_ids, raw=False)
+    bodies, revised = (_read_bodies(tx, view, app, msg_ids) for view in (_MESSAGES_READABLE, _REVISIONS_READABLE))
+    rows = tx.conn.execute(_WITHOUT_RAW.where(m.app_id == app_id, tx.among(m.msg_id, msg_ids))).all()
+    messages_by_id = {}
+    for row in rows:
+        columns = dict(row._mapping)
+        page_id, archived_ms = columns.pop("page_id"), columns.pop("archived_at")
+        message = Message(**columns, raw=b"", bodies=tuple(bodies.get((row.msg_id, 0), ())))
+        lateness_ms, revisions, files = about.of(row.msg_id)
+        revisions = tuple(
+            revision._replace(bodies=tuple(revised.get((row.msg_id, revision.revision), ()))) for revision in revisions
+        )
+        times = iso(row.timestamp_ms), iso(archived_ms)
+        messages_by_id[row.msg_id] = Archived(app, message, *times, page_id, lateness_ms, revisions, files)
+    return [messages_by_id[msg_id] for msg_id in msg_ids]
+
+
+def _read_bodies(tx: Tx, view: sa.TableClause, app: str, msg_ids: list[str]) -> dict[tuple[str, int], list[Body]]:
+    """Bodies as a view shows them, by message and revision; 0 for the first copy."""
+    columns = view.c
+    revision = columns.revision if "revision" in columns else sa.literal(0)
+    query = (
+        sa.select(columns.msg_id, revision, columns.body_type, *(_shown(columns[name]) for name in _OF_A_BODY))
+        .where(columns.app == app, tx.among(columns.msg_id, msg_ids), columns.body_position.is_not(None))
+        .order_by(columns.body_position)
+    )
+    bodies: dict[tuple[str, int], list[Body]] = defaultdict(list)
+    for msg_id, number, body_type, *values in tx.conn.execute(query):
+        fields = dict(zip(_OF_A_BODY, values, strict=True))
+        bodies[msg_id, number].append(_NO_BODY._replace(type=body_type, **fields))
+    return bodies
+
+
+def _shown(column: sa.ColumnElement[Any]) -> sa.ColumnElement[Any]:
+    return sa.cast(column, sa.Text) if column.key == "extra" else column
+
+
+_NO_BODY = Body()
+_OF_A_BODY = tuple(name for name in Body._fields if name not in ("type", "secret", "thumb_url", "thumb_secret"))
+_MESSAGES_READABLE, _REVISIONS_READABLE = (
+    sa.table(view, *(sa.column(name) for name in ("app", "msg_id", *more, "body_position", "body_type", *_OF_A_BODY)))
+    for view, more in (("messages_readable", ()), ("revisions_readable", ("revision",)))
+)
+
+
 def _text(column: sa.Column[Any]) -> sa.ColumnElement[str]:
     """JSON as text on both databases, not parsed by the driver of one of them."""
     return sa.cast(column, sa.Text).label(column.name)
@@ -200,6 +250,7 @@ _MESSAGES = sa.select(
     *(m.msg_id, m.timestamp_ms, m.sender, m.recipient, m.conversation, m.chat_type, m.direction),
     *(_text(m.ext), m.raw, m.digest, m.lossy, m.position, m.page_id, m.archived_at),
 )
+_WITHOUT_RAW = sa.select(*(column for column in _MESSAGES.selected_columns if column.key != "raw"))
 _b = message_bodies.c
 _BODIES = sa.select(
     _b.msg_id, *(_text(column) if column.name == "extra" else column for column in list(_b)[3:])

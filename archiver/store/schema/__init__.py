@@ -73,6 +73,7 @@ VIEWS = (
     "participants",
     "daily_counts",
     "coverage_holes",
+    "coverage_statements",
 )
 
 __all__ = [

@@ -45,8 +45,8 @@ messages = sa.Table(
     sa.Column("archived_at", Instant, nullable=False),
     sa.Index("ix_messages_sent_at", "sent_at"),
     sa.Index("ix_messages_conversation_timestamp_ms", "conversation", "timestamp_ms"),
-    sa.Index("ix_messages_sender_timestamp_ms", "sender", "timestamp_ms"),
-    sa.Index("ix_messages_recipient_timestamp_ms", "recipient", "timestamp_ms"),
+    sa.Index("ix_messages_sender_timestamp_ms", sa.text("lower(sender)"), "timestamp_ms"),
+    sa.Index("ix_messages_recipient_timestamp_ms", sa.text("lower(recipient)"), "timestamp_ms"),
     sa.Index("ix_messages_page_id", "page_id"),
     info={"kind": EVIDENCE},
 )

@@ -252,13 +252,64 @@ def _waiting(tx: Tx, query: Terms, criteria: Filter) -> Iterator[Place]:
     if not waiting:
         return
     conditions = filters.of_envelopes(tx, criteria)
-    for bodies, page_id, kind in ((bodies_of(), m.page_id, b.type), (revisions_of(), r.page_id, rb.type)):
-        of_these = bodies.where(page_id.in_(waiting), *conditions)
+    for unindexed, page_id, body_type in _unindexed(tx):
+        of_these = unindexed.where(page_id.in_(waiting), *conditions)
         if criteria.types:
-            of_these = of_these.where(kind.in_(criteria.types))
+            of_these = of_these.where(body_type.in_(criteria.types))
         for app_id, msg_id, revision, position, timestamp_ms, text in read_texts(tx, of_these):
             if query.lead in text and all(other_text in text for other_text in query.others):
                 yield Place(timestamp_ms, app_id, msg_id, revision, position)
+
+
+_Unindexed = tuple[sa.Select[Any], sa.ColumnElement[int], sa.ColumnElement[str]]
+"""A query for the texts of bodies, the page that it can be narrowed by, and the type of the body."""
+
+
+def _unindexed(tx: Tx) -> tuple[_Unindexed, _Unindexed]:
+    """How to read first copies and revisions. A login that may not see `extra` as it came reads what the views show."""
+    if tx.postgres and not tx.conn.execute(_SEES_EXTRA).scalar():
+        return _readable_bodies(), _readable_revisions()
+    return (bodies_of(), m.page_id, b.type), (revisions_of(), r.page_id, rb.type)
+
+
+_SEES_EXTRA = sa.select(sa.func.has_column_privilege("message_bodies", "extra", "SELECT"))
+
+
+@cache
+def _readable_bodies() -> _Unindexed:
+    view = _view("messages_readable")
+    query = (
+        sa.select(m.app_id, m.msg_id, sa.literal_column("0"), view.c.body_position, m.timestamp_ms, *_texts_of(view))
+        .join_from(messages, apps, apps.c.id == m.app_id)
+        .join(view, sa.and_(view.c.app == apps.c.name, view.c.msg_id == m.msg_id))
+    )
+    return _streamed(query.where(view.c.body_position.is_not(None))), m.page_id, view.c.body_type
+
+
+@cache
+def _readable_revisions() -> _Unindexed:
+    view = _view("revisions_readable")
+    same = view.c.app == apps.c.name, view.c.msg_id == m.msg_id, view.c.revision == r.revision
+    query = (
+        sa.select(m.app_id, m.msg_id, r.revision, view.c.body_position, m.timestamp_ms, *_texts_of(view))
+        .join_from(message_revisions, messages, sa.and_(r.app_id == m.app_id, r.msg_id == m.msg_id))
+        .join(apps, apps.c.id == m.app_id)
+        .join(view, sa.and_(*same))
+    )
+    return _streamed(query.where(view.c.body_position.is_not(None))), r.page_id, view.c.body_type
+
+
+def _view(name: str) -> sa.TableClause:
+    columns = ("app", "msg_id", "revision", "body_position", "body_type", "text", "filename", "addr", "extra")
+    return sa.table(name, *map(sa.column, columns))
+
+
+def _texts_of(view: sa.TableClause) -> tuple[sa.ColumnElement[Any], ...]:
+    return view.c.text, view.c.filename, view.c.addr, sa.cast(view.c.extra, sa.Text)
+
+
+def _streamed(query: sa.Select[Any]) -> sa.Select[Any]:
+    return query.execution_options(yield_per=5_000)
 
 
 _SHOWN = [name for name in Hit._fields if name not in ("revision", "sent_at", "extra")]
