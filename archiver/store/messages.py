@@ -158,9 +158,8 @@ def _digests(tx: Tx, app_id: int, msg_ids: list[str]) -> dict[str, bytes]:
 
 @cache
 def _digests_of(postgres: bool) -> sa.Select[str, bytes]:
-    m = messages.c
-    return sa.select(m.msg_id, m.digest).where(
-        m.app_id == sa.bindparam("of_app"), among(m.msg_id, "msg_ids", postgres=postgres)
+    return sa.select(messages.c.msg_id, messages.c.digest).where(
+        messages.c.app_id == sa.bindparam("of_app"), among(messages.c.msg_id, "msg_ids", postgres=postgres)
     )
 
 
@@ -319,9 +318,9 @@ def _unknown_revisions(tx: Tx, origin: Provenance, differing: list[_Arrived]) ->
 
 @cache
 def _revisions_of(postgres: bool) -> sa.Select[str, int, bytes]:
-    r = message_revisions.c
-    return sa.select(r.msg_id, r.revision, r.digest).where(
-        r.app_id == sa.bindparam("of_app"), among(r.msg_id, "msg_ids", postgres=postgres)
+    return sa.select(message_revisions.c.msg_id, message_revisions.c.revision, message_revisions.c.digest).where(
+        message_revisions.c.app_id == sa.bindparam("of_app"),
+        among(message_revisions.c.msg_id, "msg_ids", postgres=postgres),
     )
 
 
@@ -333,11 +332,14 @@ def _append_revisions(tx: Tx, origin: Provenance, fresh: list[_Revised]) -> None
     (app_id, archived_ms), (instant, json_of) = origin, tx.given
     seen_at = instant(archived_ms)
     rows = [
-        (app_id, *key, m.timestamp_ms, m.raw, m.digest, seen_at, page_id, m.position) for key, (_, page_id, m) in fresh
+        (app_id, *key, message.timestamp_ms, message.raw, message.digest, seen_at, page_id, message.position)
+        for key, (_, page_id, message) in fresh
     ]
     tx.append(message_revisions, message_revisions.columns.keys(), rows)
     bodies = (
-        (app_id, *key, at, *_columns(body, json_of)) for key, (_, _, m) in fresh for at, body in enumerate(m.bodies)
+        (app_id, *key, at, *_columns(body, json_of))
+        for key, (_, _, message) in fresh
+        for at, body in enumerate(message.bodies)
     )
     tx.append(revision_bodies, revision_bodies.columns.keys(), bodies)
 

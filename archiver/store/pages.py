@@ -107,18 +107,17 @@ def _insert_late(tx: Tx, claim: Claim, walk0_ms: int, new: Mapping[int, Sequence
 
 
 def _closed_ranges(tx: Tx, claim: Claim, lo_ms: int, hi_ms: int) -> list[tuple[int, int]]:
-    w = windows.c
     query = (
-        sa.select(w.lo_ms, w.hi_ms)
+        sa.select(windows.c.lo_ms, windows.c.hi_ms)
         .where(
-            w.app_id == claim.key.app_id,
-            w.source == claim.key.source,
-            w["pass"] == 1,
-            w.state.in_(("closed", "presumed_empty")),
-            w.lo_ms <= hi_ms,
-            w.lo_ms > max(lo_ms - DAY_MS, _FIRST_MS),  # no window is wider: keeps the look-up short
-            w.hi_ms > lo_ms,
+            windows.c.app_id == claim.key.app_id,
+            windows.c.source == claim.key.source,
+            windows.c["pass"] == 1,
+            windows.c.state.in_(("closed", "presumed_empty")),
+            windows.c.lo_ms <= hi_ms,
+            windows.c.lo_ms > max(lo_ms - DAY_MS, _FIRST_MS),  # no window is wider: keeps the look-up short
+            windows.c.hi_ms > lo_ms,
         )
-        .order_by(w.lo_ms)
+        .order_by(windows.c.lo_ms)
     )
     return [(row.lo_ms, row.hi_ms) for row in tx.conn.execute(query)]

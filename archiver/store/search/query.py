@@ -23,8 +23,6 @@ _READ_FIRST, _READ_AT_MOST = 1_000, 40_000
 _ROOM = "SET LOCAL work_mem = '64MB'"
 """PostgreSQL's own 4 MB hold the places of 50,000 pages; beyond, it makes the pairs of all that is in a page anew."""
 
-m, b, r, rb, t = messages.c, message_bodies.c, message_revisions.c, revision_bodies.c, search_texts.c
-
 
 class Place(NamedTuple):
     """The place of a hit, in the order of hits: the latest first."""
@@ -72,12 +70,14 @@ def holding(tx: Tx, query: str, criteria: Filter) -> sa.ColumnElement[bool]:
     ids_of: dict[int, set[str]] = {}
     for place in find_places(tx, query, criteria, None):
         ids_of.setdefault(place.app_id, set()).add(place.msg_id)
-    of_apps = (sa.and_(m.app_id == app_id, tx.among(m.msg_id, sorted(ids))) for app_id, ids in ids_of.items())
+    of_apps = (
+        sa.and_(messages.c.app_id == app_id, tx.among(messages.c.msg_id, sorted(ids))) for app_id, ids in ids_of.items()
+    )
     return sa.or_(sa.false(), *of_apps)
 
 
 def _indexed(tx: Tx, query: str, criteria: Filter, most: int | None) -> list[Place]:
-    by_index = _filtered(tx, _by_index(tx.postgres), t, criteria)
+    by_index = _filtered(tx, _by_index(tx.postgres), search_texts.c, criteria)
     if tx.postgres:
         tx.conn.exec_driver_sql(_ROOM)
         return _places(tx, by_index, {"query": query, "most": _ALL if most is None else most})
@@ -163,12 +163,12 @@ def _holding(texts: _Texts, *, postgres: bool) -> sa.Select[Any]:
 @cache  # to make a statement takes longer than to run it
 def _by_index(postgres: bool) -> sa.Select[Any]:
     if postgres:
-        vector = sa.func.array_to_tsvector(sa.func.archive_bigrams(t.text))
+        vector = sa.func.array_to_tsvector(sa.func.archive_bigrams(search_texts.c.text))
         matches = vector.bool_op("@@")(sa.func.archive_query(sa.bindparam("query", type_=sa.Text)))
     else:
         numbers = sa.func.json_each(sa.bindparam("numbers", type_=sa.Text)).table_valued("value")
-        matches = t.number.in_(sa.select(numbers.c.value))
-    return _holding(t, postgres=postgres).where(matches)
+        matches = search_texts.c.number.in_(sa.select(numbers.c.value))
+    return _holding(search_texts.c, postgres=postgres).where(matches)
 
 
 _LATEST_NUMBERS = (
@@ -187,13 +187,15 @@ _LATEST_NUMBERS = (
 def _by_time(postgres: bool) -> tuple[sa.Select[Any], _Texts]:
     """Among the latest :texts between :first and :last, and what has the stamp of the last of these."""
     first, last, texts = (sa.bindparam(name, type_=sa.BigInteger) for name in ("first", "last", "texts"))
-    by = t.timestamp_ms if postgres else t.number
+    by = search_texts.c.timestamp_ms if postgres else search_texts.c.number
     latest = sa.select(search_texts).where(by.between(first, last)).order_by(by.desc())
     if postgres:
         some = latest.fetch(texts, with_ties=True).subquery("latest")
         return _holding(some.c, postgres=True), some.c
-    edge = latest.with_only_columns(index.first_of_same(t.number)).offset(texts).limit(1).scalar_subquery()
-    return _holding(t, postgres=False).where(t.number.between(sa.func.coalesce(edge, first), last)), t
+    edge = latest.with_only_columns(index.first_of_same(search_texts.c.number)).offset(texts).limit(1).scalar_subquery()
+    return _holding(search_texts.c, postgres=False).where(
+        search_texts.c.number.between(sa.func.coalesce(edge, first), last)
+    ), search_texts.c
 
 
 def _quoted(word: str) -> str:
@@ -202,8 +204,8 @@ def _quoted(word: str) -> str:
 
 def _filtered(tx: Tx, query: sa.Select[Any], texts: _Texts, criteria: Filter) -> sa.Select[Any]:
     if criteria.sender or criteria.recipient or criteria.conversation:
-        same = m.app_id == texts.app_id, m.msg_id == texts.msg_id
-        of_these = sa.select(m.page_id).where(*same, *filters.of_envelopes(tx, criteria))
+        same = messages.c.app_id == texts.app_id, messages.c.msg_id == texts.msg_id
+        of_these = sa.select(messages.c.page_id).where(*same, *filters.of_envelopes(tx, criteria))
         query = query.where(of_these.correlate_except(messages).exists())
     if criteria.app is not None:  # + 0: or SQLite takes the index that begins with app_id
         query = query.where((texts.app_id + 0).in_(filters.app_ids(tx, criteria.app)))
@@ -215,9 +217,13 @@ def _filtered(tx: Tx, query: sa.Select[Any], texts: _Texts, criteria: Filter) ->
 def _typed(texts: _Texts, criteria: Filter) -> sa.ColumnElement[bool]:
     """The type of the very body that holds the text, whether of the first copy or of a revision."""
     keys = ("app_id", "msg_id", "position")
-    first = sa.select(b.type).where(*(b[name] == texts[name] for name in keys), b.type.in_(criteria.types))
-    later = sa.select(rb.type).where(
-        *(rb[name] == texts[name] for name in keys), rb.revision == texts.revision, rb.type.in_(criteria.types)
+    first = sa.select(message_bodies.c.type).where(
+        *(message_bodies.c[name] == texts[name] for name in keys), message_bodies.c.type.in_(criteria.types)
+    )
+    later = sa.select(revision_bodies.c.type).where(
+        *(revision_bodies.c[name] == texts[name] for name in keys),
+        revision_bodies.c.revision == texts.revision,
+        revision_bodies.c.type.in_(criteria.types),
     )
     return sa.or_(
         sa.and_(texts.revision == 0, first.correlate_except(message_bodies).exists()),
@@ -235,7 +241,10 @@ def _waiting(tx: Tx, query: str, criteria: Filter) -> Iterator[Place]:
     if not waiting:
         return
     conditions = filters.of_envelopes(tx, criteria)
-    for bodies, page_id, kind in ((bodies_of(), m.page_id, b.type), (revisions_of(), r.page_id, rb.type)):
+    for bodies, page_id, kind in (
+        (bodies_of(), messages.c.page_id, message_bodies.c.type),
+        (revisions_of(), message_revisions.c.page_id, revision_bodies.c.type),
+    ):
         of_these = bodies.where(page_id.in_(waiting), *conditions)
         if criteria.types:
             of_these = of_these.where(kind.in_(criteria.types))
