@@ -34,7 +34,7 @@ SEARCH_INDEX = sa.Table(
 )
 """SQLite's own; PostgreSQL has an index on search_texts."""
 
-_TEXT_COLUMNS = [column.name for column in search_texts.columns]
+_TEXT_COLUMNS = ("app_id", "msg_id", "revision", "position", "part", "timestamp_ms", "text", "number")
 _RACES = 10
 _PAGES_AT_ONCE, _MESSAGES_AT_ONCE = 200, 2_000
 
