@@ -256,6 +256,7 @@ class World:
             origin_ms=self.origin_ms,
             lease_ms=LEASE_MS,
             patient=plan.patient and not self.calm,
+            ahead=False,
             **ways,  # type: ignore[arg-type]
         )
         outcome = None
