@@ -34,7 +34,7 @@ def lag(store: Store) -> Lag:
 def find(store: Store, text: str, criteria: Filter, most: int | None = None) -> Iterator[Hit]:
     """What holds a text, the latest first, whatever its case, width and unseen characters.
 
-    Raises UsageError for a text that nothing could be found by, and for an app that is not in the archive.
+    Raises UsageError for a text that nothing can match, and for an app that is not in the archive.
     """
     query = query_for(text)
     with store.patient.read() as tx:

@@ -129,7 +129,7 @@ def plan_backfill(settings: Settings, store: Store, name: str | None, from_ms: i
     goes_further = False
     for app in connect.chosen(settings, name):
         with store.write() as tx:
-            goes_further |= plan.want_backfill(tx, _registered(tx, app), from_ms, to_ms)
+            goes_further |= plan.request_backfill(tx, _registered(tx, app), from_ms, to_ms)
     return goes_further
 
 

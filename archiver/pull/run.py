@@ -221,7 +221,7 @@ class Pull:
     def _walk(self, walker: WindowWalker) -> None:
         try:
             hasty = self._failures.in_doubt or self._tried.suspects(walker.claim)
-            with rate_limit.heard(walker.queue), haste(hasty):
+            with rate_limit.on_wait(walker.queue), haste(hasty):
                 walker.walk()
             self._failures.succeeded()
             if self.source.hour_offset_ms is None:

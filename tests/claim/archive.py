@@ -145,7 +145,7 @@ class Archive:
         with self.store.write() as tx:
             key = apps.find(tx, APP, self.kind)
             assert key is not None
-            assert plan.want_backfill(tx, key, from_ms, None)
+            assert plan.request_backfill(tx, key, from_ms, None)
         return self.pull(live=False, backfill=True, command="backfill")
 
     def accept(self, window: Window) -> int:
