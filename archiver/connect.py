@@ -87,7 +87,7 @@ def session(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
     budget = rate_limit.RateLimiter(store, _rate_group(app), app.rate.count, app.rate.period_ms)
     lock = Lock()
 
-    def heard(status: int | str) -> None:
+    def count(status: int | str) -> None:
         with lock:
             requests[str(status)] = requests.get(str(status), 0) + 1
 
@@ -111,7 +111,9 @@ def session(app: App, settings: Settings, store: Store, stop: Event) -> Iterator
 
     way = way_to(app, settings)
     limits = Limits(deadline_s=settings.http.deadline_ms / SECOND_MS, give_up_s=app.give_up_ms / SECOND_MS)
-    client = Client(app.base_url, stop=stop, limits=limits, take_turn=take_turn, rest=budget.rest, heard=heard, way=way)
+    client = Client(
+        app.base_url, stop=stop, limits=limits, take_turn=take_turn, rest=budget.rest, on_status=count, way=way
+    )
     with client:
         connection = provider_of(app).connect(
             app, client, pin=pin, download=fetch_file, clock_ms=now_ms, within_s=idle.left_s

@@ -52,7 +52,7 @@ Check = Callable[[], Iterator[Finding]]
 
 
 def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Iterator[Finding]:
-    """Try everything, in the order in which things need each other; what cannot be tried then is left out."""
+    """Try everything, a thing after those that it needs; what cannot be tried then is left out."""
     yield from _tried("configuration", lambda: _configuration(settings))
     with ExitStack() as open_things:
         try:

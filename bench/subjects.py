@@ -27,6 +27,7 @@ from archiver import cli, connect, status
 from archiver.config import App, load
 from archiver.model import Message, Tally, Window
 from archiver.pull import commands
+from archiver.pull.run import PullOptions
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
 from archiver.store.bulk import Encoders
@@ -71,7 +72,8 @@ def run_archiver(told: argparse.Namespace) -> dict[str, Any]:
     clock = Clock()
     with connect.opened(settings) as store:
         clock.begin()
-        code = commands.pull_each(settings, store, None, stop=Event(), watcher=stored.watch, ahead=not told.no_ahead)
+        options = PullOptions(ahead=not told.no_ahead)
+        code = commands.pull_each(settings, store, None, options, stop=Event(), watcher=stored.watch)
         found = clock.end()
     if code != 0:
         raise SystemExit(f"the pull ended with {code}")

@@ -4,7 +4,7 @@ What has expired comes after all that the provider still keeps, however often it
 several times comes after the rest. So nothing that cannot be had keeps from its turn what can.
 
 The row turns `stored` only after the store has the whole content under its SHA-256. A process that dies in between
-leaves a claim behind that the next one takes over, and at worst a content without a row, which is found again.
+leaves a claim behind that the next one takes over, and at worst a content without a row, which the next attempt uses.
 """
 
 from __future__ import annotations
@@ -167,7 +167,7 @@ class Fetching:
     def _one(self, claim: Claim) -> None:
         held = _Held(self._store, claim, self._options.lease_ms)
         try:
-            with rate_limit.heard(held.queue):
+            with rate_limit.on_wait(held.queue):
                 self._wait_for_turn()
             with host.temporary_file() as file:
                 result = self._attempt(claim, held, file)
@@ -213,7 +213,7 @@ class Fetching:
         """Whether an answer that did not tell its end is whole: what cuts a connection does not cut it twice so."""
         if _contradiction(claim, got) is None:
             return True
-        with rate_limit.heard(held.queue):
+        with rate_limit.on_wait(held.queue):
             self._wait_for_turn()
         with host.temporary_file() as other:
             again = self._fetch(claim.pointer, other, held.progress)
@@ -256,7 +256,7 @@ class _Held:
         self._renewed = time.monotonic()
 
     def queue(self, seconds: float) -> None:
-        """See `rates.heard`."""
+        """See `rate_limit.on_wait`."""
         with self._store.write() as tx:
             attachments.renew(tx, self._claim, self._lease_ms + int(seconds * SECOND_MS))
         self._renewed = time.monotonic() + seconds

@@ -22,6 +22,7 @@ from archiver.cli.reporting import print_status
 from archiver.config import load
 from archiver.errors import ArchiverError, worst_exit_code
 from archiver.model import HOUR_MS
+from archiver.pull.run import PullOptions
 from archiver.store.admin import migrate
 from archiver.store.admin.ask import ask
 from archiver.store.engine import Store
@@ -114,7 +115,7 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
         settings = load(path, {})
         with connect.opened(settings, at_head=False) as store:
             migrate.upgrade(store)
-            code = pull_watched(settings, store, None, stop, command="pull")
+            code = pull_watched(settings, store, None, PullOptions(command="pull"), stop)
             code = worst_exit_code(
                 [code, commands.fetch_each(settings, store, commands.open_blobs(settings), stop=stop)]
             )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack
 from threading import Event
-from typing import Any
 
 import click
 
@@ -15,6 +14,7 @@ from archiver.cli.common import INSTANT
 from archiver.config import App, Settings
 from archiver.errors import EXIT_DONE, ArchiverError, DatabaseRefused, DatabaseUnavailable, UsageError
 from archiver.pull import commands
+from archiver.pull.run import PullOptions
 from archiver.store.engine import Store
 
 _APP = click.option("--app", "name", metavar="NAME", help='Only this app, as "org#app" or "app".')
@@ -46,9 +46,8 @@ def pull(ctx: click.Context, name: str | None, *, retry_stuck: bool) -> int:
         stop = open_things.enter_context(common.stop_on_signals())
         try:
             status.tell_moved_starts(store, status.configured(connect.chosen(settings, name)))
-            code = pull_watched(
-                settings, store, name, stop, plain=common.plain(ctx), command="pull", retry_stuck=retry_stuck
-            )
+            options = PullOptions(command="pull", retry_stuck=retry_stuck)
+            code = pull_watched(settings, store, name, options, stop, plain=common.plain(ctx))
         except (DatabaseRefused, DatabaseUnavailable) as error:
             tell_unopened(settings, error)
             raise
@@ -68,7 +67,7 @@ def tell_unopened(settings: Settings, error: ArchiverError) -> None:
 
 
 def pull_watched(
-    settings: Settings, store: Store, name: str | None, stop: Event, *, plain: bool = True, **ways: Any
+    settings: Settings, store: Store, name: str | None, options: PullOptions, stop: Event, *, plain: bool = True
 ) -> int:
     """Pull with a progress bar for each app, one below the other; `plain`: with lines of text off a terminal."""
     from archiver.cli.show import Bar
@@ -79,7 +78,7 @@ def pull_watched(
             bars.close()
             return bars.enter_context(Bar(_title(app), plain=plain))
 
-        return commands.pull_each(settings, store, name, stop=stop, watcher=watcher, **ways)
+        return commands.pull_each(settings, store, name, options, stop=stop, watcher=watcher)
 
 
 def _title(app: App) -> str:
@@ -132,13 +131,11 @@ def backfill(ctx: click.Context, from_ms: int, to_ms: int | None, name: str | No
     Example:
       archiver backfill --from 2026-01-01T00:00:00+08:00
     """
-    ways: dict[str, Any] = {"live": False, "backfill": True}
-    if workers is not None:
-        ways["workers"] = workers
+    options = PullOptions(command="backfill", live=False, backfill=True, workers=workers)
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
         if not commands.plan_backfill(settings, store, name, from_ms, to_ms):
             click.echo("the archive reaches back that far already")
-        return pull_watched(settings, store, name, stop, plain=common.plain(ctx), command="backfill", **ways)
+        return pull_watched(settings, store, name, options, stop, plain=common.plain(ctx))
 
 
 @click.command()

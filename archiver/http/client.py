@@ -83,7 +83,7 @@ class Client:
     """Speaks with one base URL; may be used from several threads at once.
 
     `take_turn` waits for the shared rate budget before every physical request. `rest` receives the seconds for which an
-    answer asks to be left alone; `heard` receives every status, or "error".
+    answer asks to be left alone; `on_status` receives every status, or "error".
     """
 
     def __init__(
@@ -94,14 +94,14 @@ class Client:
         limits: Limits | None = None,
         take_turn: Callable[[threading.Event], None] | None = None,
         rest: Callable[[float], None] = lambda _: None,
-        heard: Callable[[int | str], None] | None = None,
+        on_status: Callable[[int | str], None] | None = None,
         verify: bool | str = True,
         way: Way = DIRECT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.limits = limits or Limits()
-        self._stop, self._take_turn, self._heard = stop, take_turn, heard or (lambda _: None)
+        self._stop, self._take_turn, self._on_status = stop, take_turn, on_status or (lambda _: None)
         self._rest = rest
         self._verify, self._clock = verify, clock
         self._way = way
@@ -178,7 +178,7 @@ class Client:
 
     def _attempt(self, call: _Call, read_answer: Callable[[Answer], T]) -> T:
         answer = self._answer(call)
-        self._heard(answer.status)
+        self._on_status(answer.status)
         if answer.status not in call.expect:
             if rest_s := asks_for_rest(answer):
                 self._rest(rest_s)
@@ -202,10 +202,10 @@ class Client:
         try:
             return self._exchange(call, call.seconds_left(self._clock(), self.limits.deadline_s))
         except AnswerUnusable as error:
-            self._heard("error")
+            self._on_status("error")
             raise type(error)(f"{call.where}: {error}") from None
         except FAILURES as error:
-            self._heard("error")
+            self._on_status("error")
             failure = permanent(call.where, error) or RetryableError(
                 f"{call.where}: {reason(error)}", unsent=is_unsent(error)
             )

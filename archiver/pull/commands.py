@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from threading import Event
 
@@ -23,30 +24,26 @@ from archiver.store.engine import Store, Tx
 log = logging.getLogger("archiver.pull")
 
 
-def pull_options(app: App, settings: Settings, **ways: object) -> PullOptions:
-    """How to pull an app, by its settings and the command's ways."""
-    return PullOptions(
-        origin_ms=app.start_ms,
-        workers=app.workers,
-        lease_ms=settings.schedule.lease_ms,
-        **{"ahead": True, **ways},  # type: ignore[arg-type]
-    )
+def for_app(options: PullOptions, app: App, settings: Settings) -> PullOptions:
+    """What a command asks for, with the settings of an app."""
+    workers = app.workers if options.workers is None else options.workers
+    return replace(options, origin_ms=app.start_ms, workers=workers, lease_ms=settings.schedule.lease_ms)
 
 
 def pull_each(
     settings: Settings,
     store: Store,
     name: str | None,
+    options: PullOptions,
     *,
     stop: Event,
     watcher: Callable[[App], PullProgress] | None = None,
-    **ways: object,
 ) -> int:
     """Pull every chosen app, whatever becomes of the others; gives the gravest exit code."""
     codes = [EXIT_DONE]
     for app in connect.chosen(settings, name):
         with connect.session(app, settings, store, stop) as session:
-            codes.append(_pull_one(session, settings, store, stop, watcher, ways))
+            codes.append(_pull_one(session, settings, store, options, stop, watcher))
         if stop.is_set():
             break
     return worst_exit_code(codes)
@@ -56,13 +53,13 @@ def _pull_one(
     session: AppSession,
     settings: Settings,
     store: Store,
+    options: PullOptions,
     stop: Event,
     watcher: Callable[[App], PullProgress] | None,
-    ways: dict[str, object],
 ) -> int:
     app = session.app
     try:
-        outcome = pull(session, settings, store, stop=stop, watcher=watcher(app) if watcher else None, **ways)
+        outcome = pull(session, settings, store, options, stop=stop, watcher=watcher(app) if watcher else None)
     except ArchiverError as error:
         log.error("%s: %s%s", app.name, error, f" (try: {error.hint})" if error.hint else "")
         return error.exit_code
@@ -74,20 +71,20 @@ def pull(
     session: AppSession,
     settings: Settings,
     store: Store,
+    options: PullOptions,
     *,
     stop: Event,
     watcher: PullProgress | None = None,
-    **ways: object,
 ) -> Outcome:
-    """One pull of one app."""
+    """One pull of one app, by its settings and what the command asks for."""
     if session.app.source == "hourly":
         host.check_temporary_folder()
     session.requests.clear()
-    how = pull_options(session.app, settings, **ways)
-    session.idle.ends = not how.patient
+    options = for_app(options, session.app, settings)
+    session.idle.ends = not options.patient
     session.idle.progress()
     watched = _ProgressRelay(session.idle, watcher or NoProgress())
-    return Pull(store, session.source, how, stop=stop, requests=session.requests, watcher=watched).run()
+    return Pull(store, session.source, options, stop=stop, requests=session.requests, watcher=watched).run()
 
 
 class _ProgressRelay:
@@ -132,7 +129,7 @@ def plan_backfill(settings: Settings, store: Store, name: str | None, from_ms: i
     goes_further = False
     for app in connect.chosen(settings, name):
         with store.write() as tx:
-            goes_further |= plan.want_backfill(tx, _registered(tx, app), from_ms, to_ms)
+            goes_further |= plan.request_backfill(tx, _registered(tx, app), from_ms, to_ms)
     return goes_further
 
 
@@ -146,8 +143,9 @@ def audit_each(settings: Settings, store: Store, name: str | None, window: Windo
                 raise UsageError(f"{app.name}: nothing has been archived yet", hint="archiver pull")
             offset_ms = app.hour_utc_offset_ms if app.source == "hourly" else None
             pass_no = plan.plan_audit(tx, key, window, offset_ms)
+        options = PullOptions(command="audit", live=False, audit=pass_no)
         with connect.session(app, settings, store, stop) as session:
-            outcome = pull(session, settings, store, stop=stop, command="audit", live=False, audit=pass_no)
+            outcome = pull(session, settings, store, options, stop=stop)
         tell(app, outcome)
         codes.append(EXIT_INCOMPLETE if outcome.tally.late else outcome.exit_code)
     return worst_exit_code(codes)

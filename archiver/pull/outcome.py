@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from threading import Lock
 
 from archiver.errors import (
     EXIT_DONE,
@@ -37,6 +38,32 @@ class Outcome:
     hint: str | None = None
     tally: Tally = field(default_factory=Tally)
     pages: int = 0
+
+
+class OutcomeCounts:
+    """What all workers of a pull add to its outcome, under one lock."""
+
+    def __init__(self) -> None:
+        self.outcome = Outcome()
+        self.refused_commits = 0
+        """Page transactions that the fence refused, since another process had the window."""
+        self._lock = Lock()
+
+    def stored(self, tally: Tally) -> None:
+        """A page was stored."""
+        with self._lock:
+            self.outcome.tally += tally
+            self.outcome.pages += 1
+
+    def refused(self) -> None:
+        """The fence refused a transaction."""
+        with self._lock:
+            self.refused_commits += 1
+
+    def failed(self, error: ArchiverError) -> None:
+        """A window could not be walked; the last reason is the one to report."""
+        with self._lock:
+            self.outcome.reason, self.outcome.hint = str(error), error.hint
 
 
 @dataclass(slots=True)

@@ -171,7 +171,7 @@ def _plan_back(tx: Tx, key: SourceKey, first: Pass, origin_ms: int, from_ms: int
     windows.plan(tx, key, 1, BACKFILL, first.lag_ms, cut_back(from_ms, until_ms, span_ms, room))
 
 
-def want_backfill(tx: Tx, key: SourceKey, from_ms: int, to_ms: int | None) -> bool:
+def request_backfill(tx: Tx, key: SourceKey, from_ms: int, to_ms: int | None) -> bool:
     """Remember how far back a backfill shall go; False where the archive reaches back that far already.
 
     Raises UsageError for a range that would leave a gap.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from dataclasses import dataclass
-from threading import Event, Lock
+from threading import Event
 from typing import Protocol
 
 from archiver import logs
@@ -34,7 +34,7 @@ from archiver.pull import clocks, plan
 from archiver.pull.clocks import Clocks
 from archiver.pull.closing import close_hours
 from archiver.pull.context import WalkContext
-from archiver.pull.outcome import OUTCOMES, Findings, Outcome, warn_of_loss
+from archiver.pull.outcome import OUTCOMES, Findings, Outcome, OutcomeCounts, warn_of_loss
 from archiver.pull.registration import Reading, register, take_settings
 from archiver.pull.walk import WindowWalker
 from archiver.pull.workers import Tried, Workers
@@ -75,17 +75,21 @@ class NoProgress:
 
 @dataclass(frozen=True, slots=True)
 class PullOptions:
-    """How to pull. `patient`: respect the back-off of failed windows, as the daemon does and one shot does not."""
+    """How to pull: what a command asks for, and what the app's settings say.
+
+    `patient`: respect the back-off of failed windows, as the daemon does and one shot does not. `workers`: None where
+    the command leaves it to the settings.
+    """
 
     command: str = "pull"
     origin_ms: int = 0
-    workers: int = 1
+    workers: int | None = None
     lease_ms: int = 180 * SECOND_MS
     patient: bool = False
     retry_stuck: bool = False
     live: bool = True
     backfill: bool = False
-    ahead: bool = False
+    ahead: bool = True
     """Fetch the next pages while these are stored."""
     audit: int | None = None
     """The pass_no of an audit that was asked for: only that is walked."""
@@ -105,15 +109,16 @@ class Pull:
         watcher: PullProgress | None = None,
     ) -> None:
         self.store, self.source, self.options, self.stop = store, source, options, stop
-        self.outcome = Outcome()
+        self._counts = OutcomeCounts()
+        self.outcome = self._counts.outcome
         self._requests = {} if requests is None else requests
         self._watcher = watcher or NoProgress()
         self._owner = owner.me()
-        self._lock = Lock()
         self._tried = Tried()
-        self._refused = 0
         self._clocks: Clocks | None = None
-        self._workers = Workers(options.workers, stop, self._claim_next, self._walk)
+        self._worker_count = options.workers or 1
+        self._workers = Workers(self._worker_count, stop, self._claim_next, self._walk)
+        self._failures = self._workers.failures
         self._due_ms: int | None = None
         self._passes: tuple[Pass, ...] = ()
         self._origin_ms = 0
@@ -121,7 +126,7 @@ class Pull:
         self._key: SourceKey
         self._run_row: runs.Run
         self._setup: Setup
-        self._ground: WalkContext
+        self._context: WalkContext
 
     def run(self) -> Outcome:
         """Walk all that is due. Raises usage errors but for a wrong zone; whatever else happens is in the outcome."""
@@ -171,7 +176,7 @@ class Pull:
         if source.hour_offset_ms is not None:
             self._due_ms = hour_floor(self._due_ms, source.hour_offset_ms)
         self._targets = self._kinds(now_ms, self._due_ms, settle_ms)
-        self._ground = WalkContext(
+        self._context = WalkContext(
             *(self.store, source, self._setup, self._run_row),
             lease_ms=self.options.lease_ms,
             skew_ms=self._clocks.skew_ms,
@@ -197,7 +202,7 @@ class Pull:
         self.store.check_disk()
         with self.store.write() as tx:
             remembered = apps.lock(tx, self._key)
-            ahead, afar = 2 * self.options.workers, self._workers.afar
+            ahead, afar = 2 * self._worker_count, self._failures.afar
             plan.plan(tx, self._key, self._setup, remembered, self._targets, ahead=ahead, further=afar)
             claim_options = ClaimOptions(
                 self._owner,
@@ -211,23 +216,23 @@ class Pull:
             )
             claims = (windows.claim(tx, self._key, kind, claim_options) for kind in self._targets)
             claim = next((claim for claim in claims if claim is not None), None)
-        return None if claim is None else WindowWalker(self._ground, claim, trusted=remembered.order_trusted)
+        return None if claim is None else WindowWalker(self._context, claim, trusted=remembered.order_trusted)
 
     def _walk(self, walker: WindowWalker) -> None:
         try:
-            hasty = self._workers.in_doubt or self._tried.suspects(walker.claim)
-            with rate_limit.heard(walker.queue), haste(hasty):
+            hasty = self._failures.in_doubt or self._tried.suspects(walker.claim)
+            with rate_limit.on_wait(walker.queue), haste(hasty):
                 walker.walk()
-            self._workers.succeeded()
+            self._failures.succeeded()
             if self.source.hour_offset_ms is None:
                 self._tried.allow_second_looks()
         except CommitsLost as error:
-            self._refused += 1
+            self._counts.refused()
             log.critical("%s", error, extra={"fields": {"app": self.source.app, "source": self.source.kind}})
             with suppress(LeaseLost):
                 walker.give_back(error, may_split=False)
         except LeaseLost:
-            self._refused += 1
+            self._counts.refused()
             log.warning("a window went to another process; nothing of its page was stored")
         except (DatabaseUnavailable, DatabaseRefused):
             with suppress(TryAgainLater, DatabaseRefused):  # or its lease runs out
@@ -245,19 +250,17 @@ class Pull:
             raise
 
     def _give_back(self, walker: WindowWalker, error: ArchiverError) -> None:
-        self.outcome.reason, self.outcome.hint = str(error), error.hint
-        blamed = self._workers.may_blame and self._tried.was_cut(walker.claim)
-        fate = walker.give_back(error, may_split=self._workers.may_split(error), blamed=blamed)
-        self._workers.failed(error, fate)
+        self._counts.failed(error)
+        blamed = self._failures.may_blame and self._tried.was_cut(walker.claim)
+        fate = walker.give_back(error, may_split=self._failures.may_split(error), blamed=blamed)
+        self._failures.failed(error, fate)
         self._tried.note(walker.claim, error, fate)
         if not isinstance(error, Stopped):
             fields = {"app": self.source.app, "source": self.source.kind, "lo_ms": walker.claim.window.lo_ms}
             log.warning("a window could not be walked: %s", error, extra={"fields": fields})
 
     def _count(self, tally: Tally) -> None:
-        with self._lock:
-            self.outcome.tally += tally
-            self.outcome.pages += 1
+        self._counts.stored(tally)
         self._watcher.stored(tally)
 
     def _conclude(self, broken: ArchiverError | None) -> None:
@@ -331,7 +334,7 @@ class Pull:
                 reason=reason,
                 requests=self._requests,
                 skew_ms=None if self._clocks is None else self._clocks.skew_ms,
-                refused_commits=self._refused,
+                refused_commits=self._counts.refused_commits,
             )
 
 

@@ -236,7 +236,7 @@ class WindowWalker:
                 windows.renew(windows.hold(tx, self.claim), self._lease_ms())
 
     def queue(self, seconds: float) -> None:
-        """The next request has its turn in so many seconds: the lease lasts as much longer. See `rates.heard`."""
+        """The next request has its turn in so many seconds: the lease is as much longer. See `rate_limit.on_wait`."""
         self._turn_at = time.monotonic() + seconds
         if self._turn_at - self._renewed_at > self.context.lease_ms / SECOND_MS / 3:
             with self.context.store.write() as tx:

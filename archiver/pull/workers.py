@@ -1,7 +1,7 @@
 """The workers of one pull: they claim in turns, walk at the same time, and end together.
 
-What they count together lies here, under one lock: what the provider's answers for different windows came to, and how
-many windows were cut in half.
+What they share counts under a lock of its own: `Failures` what the provider's answers for different windows came to,
+and how many windows were cut in half; `Tried` which windows failed.
 """
 
 from __future__ import annotations
@@ -44,34 +44,13 @@ CUTS_IN_A_ROW, CUTS_IN_ALL = 8, 512
 halves fail once or twice; after that one half of two comes, and is work done, or it is an outage after all."""
 
 
-class Workers:
-    """So many threads, or none but the caller's; `claim` gives the next walk, or None, and `walk` does it."""
+class Failures:
+    """What failed in one pull, and how often windows were cut for it; all workers count here, under its lock."""
 
-    def __init__(
-        self, count: int, stop: Event, claim: Callable[[], WindowWalker | None], walk: Callable[[WindowWalker], None]
-    ) -> None:
-        self._number, self._stop, self._claim, self._walk = count, stop, claim, walk
-        self._walks = Condition()
-        self._walking = self._ended = 0
-        self._claims = Lock()
-        self._nothing_since: int | None = None
-        """How many walks had ended when nothing was left to claim; until another one ends, nothing is."""
-        self._counts = Lock()
-        self._fortune, self._ends = Fortune(FAILURES_IN_A_ROW), False
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._fortune = Fortune(FAILURES_IN_A_ROW)
         self._splits = self._all_splits = self._cuts = self._all_cuts = 0
-
-    def run(self) -> None:
-        """Walk until nothing is left, or something beyond single windows fails; raises what that was."""
-        if self._number == 1:
-            self._work()
-            return
-        with ThreadPoolExecutor(self._number, thread_name_prefix="walk", **logs.carried()) as pool:
-            for done in [pool.submit(self._work) for _ in range(self._number)]:
-                done.result()
-
-    def give_up(self) -> None:
-        """Nothing more is begun, by any of them."""
-        self._ends = True
 
     @property
     def in_doubt(self) -> bool:
@@ -79,41 +58,75 @@ class Workers:
         return self._fortune.failing > 0
 
     @property
+    def are_an_outage(self) -> bool:
+        """Whether so much failed in a row that it is the provider's fault, and the pull ends."""
+        return self._fortune.is_down
+
+    @property
     def afar(self) -> bool:
         """Whether the next window is to be taken from the far end."""
         return self._fortune.failing >= _DOUBTFUL and self._fortune.failing % 2 == 1
-
-    def succeeded(self) -> None:
-        """A walk came to its end: what failed before was not the provider."""
-        with self._counts:
-            self._fortune.succeed()
-            self._splits = self._cuts = 0
-
-    def may_split(self, error: ArchiverError) -> bool:
-        """Count a window that failed, and say whether it may be cut in half for that."""
-        with self._counts:
-            self._splits += isinstance(error, WalkFailed)
-            self._all_splits += isinstance(error, WalkFailed)
-            if not isinstance(error, WalkFailed):
-                return self._all_cuts < CUTS_IN_ALL
-            return self._splits <= SPLITS_IN_A_ROW and self._all_splits <= SPLITS_IN_ALL
 
     @property
     def may_blame(self) -> bool:
         """Whether both halves of what is to blame may fail once more."""
         return self._cuts < CUTS_IN_A_ROW
 
+    def succeeded(self) -> None:
+        """A walk came to its end: what failed before was not the provider."""
+        with self._lock:
+            self._fortune.succeed()
+            self._splits = self._cuts = 0
+
+    def may_split(self, error: ArchiverError) -> bool:
+        """Count a window that failed, and say whether it may be cut in half for that."""
+        with self._lock:
+            self._splits += isinstance(error, WalkFailed)
+            self._all_splits += isinstance(error, WalkFailed)
+            if not isinstance(error, WalkFailed):
+                return self._all_cuts < CUTS_IN_ALL
+            return self._splits <= SPLITS_IN_A_ROW and self._all_splits <= SPLITS_IN_ALL
+
     def failed(self, error: ArchiverError, fate: Fate) -> None:
         """Count what may be the provider's fault, unless the window is lost anyway, or was cut since it is to blame."""
         if isinstance(error, WalkFailed | Stopped | HourMissing | OrderLost):
             return
-        with self._counts:
+        with self._lock:
             self._fortune.failing += fate is Fate.LATER
             self._cuts += fate is Fate.CUT
             self._all_cuts += fate is Fate.CUT
 
+
+class Workers:
+    """So many threads, or none but the caller's; `claim` gives the next walk, or None, and `walk` does it."""
+
+    def __init__(
+        self, count: int, stop: Event, claim: Callable[[], WindowWalker | None], walk: Callable[[WindowWalker], None]
+    ) -> None:
+        self._count, self._stop, self._claim, self._walk = count, stop, claim, walk
+        self._walks = Condition()
+        self._walking = self._ended = 0
+        self._claims = Lock()
+        self._nothing_since: int | None = None
+        """How many walks had ended when nothing was left to claim; until another one ends, nothing is."""
+        self._gave_up = Event()
+        self.failures = Failures()
+
+    def run(self) -> None:
+        """Walk until nothing is left, or something beyond single windows fails; raises what that was."""
+        if self._count == 1:
+            self._work()
+            return
+        with ThreadPoolExecutor(self._count, thread_name_prefix="walk", **logs.carried()) as pool:
+            for done in [pool.submit(self._work) for _ in range(self._count)]:
+                done.result()
+
+    def give_up(self) -> None:
+        """Nothing more is begun, by any of them."""
+        self._gave_up.set()
+
     def _is_over(self) -> bool:
-        return self._stop.is_set() or self._ends or self._fortune.is_down
+        return self._stop.is_set() or self._gave_up.is_set() or self.failures.are_an_outage
 
     def _work(self) -> None:
         while not self._is_over() and self._work_once():

@@ -63,7 +63,7 @@ _Wrong = tuple[str, Severity, str, int | None]
 
 
 def _of(entry: SourceReport, overdue_s: float, *, files: bool) -> Iterator[Finding]:
-    for name, severity, text, grows in [*_late(entry, overdue_s, files=files), *_odd(entry)]:
+    for name, severity, text, grows in [*_late(entry, overdue_s, files=files), *_anomalies(entry)]:
         yield Finding(f"Archiver{name}", entry.app, entry.source, severity, text, grows)
 
 
@@ -87,7 +87,7 @@ def _late(entry: SourceReport, overdue_s: float, *, files: bool) -> Iterator[_Wr
         yield "FilesForeign", "warning", text, entry.foreign_hosts
 
 
-def _odd(entry: SourceReport) -> Iterator[_Wrong]:
+def _anomalies(entry: SourceReport) -> Iterator[_Wrong]:
     """What is lost, or not as it should be."""
     states = [hole.state for hole in entry.holes]
     stuck = states.count("stuck")

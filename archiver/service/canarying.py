@@ -12,6 +12,7 @@ from archiver.connect import AppSession
 from archiver.errors import ArchiverError, ConfigurationError, CredentialsRefused, TryAgainLater
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
 from archiver.pull import commands
+from archiver.pull.run import PullOptions
 from archiver.service import canary
 from archiver.store import apps, canaries
 from archiver.store.apps import SourceKey
@@ -85,7 +86,7 @@ def send_and_wait(settings: Settings, store: Store, *, stop: Event) -> canaries.
         sent = send(store, key, section, session)
         assert sent is not None  # noqa: S101 - without spacing one is always sent
         while True:
-            outcome = commands.pull(session, settings, store, stop=stop, command="canary")
+            outcome = commands.pull(session, settings, store, PullOptions(command="canary"), stop=stop)
             for settled in canary.look(store, key, within_ms(section, app)):
                 if settled.id == sent.id and settled.archived_ms is None:
                     raise TryAgainLater(

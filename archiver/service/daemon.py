@@ -32,6 +32,7 @@ from archiver.errors import (
 )
 from archiver.model import SECOND_MS
 from archiver.pull.commands import pull, tell
+from archiver.pull.run import PullOptions
 from archiver.service import canarying
 from archiver.service.endpoint import Endpoint
 from archiver.service.monitor import Watch
@@ -102,9 +103,8 @@ class Round:
         self._misconfigured((app.name, app.source, what), wrong)
 
     def _pull(self) -> str | None:
-        outcome = pull(
-            self._session, self._settings, self._store, stop=self._stop, command="run", patient=True, backfill=True
-        )
+        options = PullOptions(command="run", patient=True, backfill=True)
+        outcome = pull(self._session, self._settings, self._store, options, stop=self._stop)
         if outcome.exit_code == EXIT_REFUSED:
             self._not_before["pull"] = time.monotonic() + _REST_S
         if not (self._stop.is_set() and outcome.exit_code != EXIT_DONE):

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from archiver.store.engine import Tx
 from archiver.store.schema import alerts, iso
 
-a = alerts.c
 Key = tuple[str, str, str]
 """The alert's name, app and source."""
 
@@ -62,7 +61,9 @@ def note(tx: Tx, sent: Sequence[News], standing: Mapping[Key, int | None]) -> No
         name, app, source = item.key
         values = {"told_at": now_ms, "seen": standing[item.key], "ended_at": None}
         begun = {"name": name, "app": app, "source": source, "since_at": now_ms}
-        since = sa.case((a.ended_at.is_(None), a.since_at), else_=sa.literal(now_ms, a.since_at.type))
+        since = sa.case(
+            (alerts.c.ended_at.is_(None), alerts.c.since_at), else_=sa.literal(now_ms, alerts.c.since_at.type)
+        )
         again = {**values, "since_at": since}
         statement = tx.insert(alerts).values(**begun, **values)
         tx.conn.execute(statement.on_conflict_do_update(index_elements=[*alerts.primary_key], set_=again))
@@ -77,4 +78,4 @@ def forget(tx: Tx, unsent: Sequence[News]) -> None:
 
 def _is(key: Key) -> sa.ColumnElement[bool]:
     name, app, source = key
-    return sa.and_(a.name == name, a.app == app, a.source == source)
+    return sa.and_(alerts.c.name == name, alerts.c.app == app, alerts.c.source == source)

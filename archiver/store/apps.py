@@ -176,8 +176,11 @@ def note_clean_walk(tx: Tx, key: SourceKey, *, clean_needed: int = 100) -> None:
 
     A server that sorts falsely now and then would otherwise have the same windows opened and closed for ever.
     """
-    s = sources.c
-    query = sa.select(s.order_trusted, s.clean_walks, s.distrusts).where(of_source(s)).with_for_update()
+    query = (
+        sa.select(sources.c.order_trusted, sources.c.clean_walks, sources.c.distrusts)
+        .where(of_source(sources.c))
+        .with_for_update()
+    )
     row = tx.conn.execute(query, key.bound).one()
     if not row.order_trusted:
         clean, needed = row.clean_walks + 1, clean_needed << min(max(row.distrusts - 1, 0), _MOST_DOUBLINGS)

@@ -17,7 +17,6 @@ from archiver.store import owner
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import Instant, attachment_attempts, attachments, message_bodies
 
-a, b = attachments.c, message_bodies.c
 OPEN = ("pending", "failed")
 _IS_OPEN = sa.text("attachments.state IN ('pending', 'failed')")  # literally, or the partial index is not seen to fit
 _IS_STORED = sa.text("attachments.state = 'stored'")
@@ -72,18 +71,22 @@ class Result(NamedTuple):
 
 def free_the_dead(tx: Tx, app_id: int) -> int:
     """Take back what processes held that are gone from this machine; gives how many rows that were."""
-    holders = sa.select(a.owner).distinct().where(a.app_id == app_id, _IS_OPEN, a.owner.is_not(None))
+    holders = (
+        sa.select(attachments.c.owner)
+        .distinct()
+        .where(attachments.c.app_id == app_id, _IS_OPEN, attachments.c.owner.is_not(None))
+    )
     dead = owner.dead(tx.conn.scalars(holders).all())
     if not dead:
         return 0
-    held = sa.select(attachments).where(a.app_id == app_id, _IS_OPEN, a.owner.in_(dead))
+    held = sa.select(attachments).where(attachments.c.app_id == app_id, _IS_OPEN, attachments.c.owner.in_(dead))
     return sum(_free(tx, row) for row in tx.conn.execute(held).all())
 
 
 def _free(tx: Tx, row: sa.Row[Any]) -> bool:
     """Take one back, unless somebody else was faster."""
-    same = sa.and_(_is(_file(row)), a.fence == row.fence, a.owner == row.owner)
-    if tx.conn.execute(attachments.update().where(same).values(**_FREE).returning(a.fence)).first() is None:
+    same = sa.and_(_is(_file(row)), attachments.c.fence == row.fence, attachments.c.owner == row.owner)
+    if tx.conn.execute(attachments.update().where(same).values(**_FREE).returning(attachments.c.fence)).first() is None:
         return False
     _note_cut_off(tx, row)
     return True
@@ -116,15 +119,20 @@ def claim(
     now_ms = tx.now_ms()
     is_free = sa.and_(
         _IS_OPEN,
-        sa.or_(a.lease_until.is_(None), a.lease_until < now_ms),
-        sa.or_(a.next_attempt_at.is_(None), a.next_attempt_at <= now_ms),
+        sa.or_(attachments.c.lease_until.is_(None), attachments.c.lease_until < now_ms),
+        sa.or_(attachments.c.next_attempt_at.is_(None), attachments.c.next_attempt_at <= now_ms),
     )
-    query = _looked_for(look or Look(), after, now_ms).where(a.app_id == app_id, is_free).limit(_CANDIDATES)
+    query = _looked_for(look or Look(), after, now_ms).where(attachments.c.app_id == app_id, is_free).limit(_CANDIDATES)
     while rows := tx.conn.execute(query).all():
         for row in rows:
             taken = {"fence": row.fence + 1, "owner": holder, "claimed_at": now_ms, "lease_until": now_ms + lease_ms}
-            same = sa.and_(_is(_file(row)), a.fence == row.fence, is_free)
-            swap = attachments.update().where(same).values(**taken, attempts=a.attempts + 1).returning(a.fence)
+            same = sa.and_(_is(_file(row)), attachments.c.fence == row.fence, is_free)
+            swap = (
+                attachments.update()
+                .where(same)
+                .values(**taken, attempts=attachments.c.attempts + 1)
+                .returning(attachments.c.fence)
+            )
             if tx.conn.execute(swap).first() is not None:
                 return _claimed(tx, row, holder, now_ms)
     return None
@@ -132,33 +140,40 @@ def claim(
 
 def _looked_for(look: Look, after: _Place | None, now_ms: int) -> sa.Select[Any]:
     """The rows of a look in its order. The bounds by `expires_at` alone are what the index is used by."""
-    query = sa.select(attachments).where(*(sa.func.substr(a.url, 1, len(head)) != head for head in look.unlike))
+    query = sa.select(attachments).where(
+        *(sa.func.substr(attachments.c.url, 1, len(head)) != head for head in look.unlike)
+    )
     if look.expired:
-        query = query.where(a.expires_at < now_ms)
+        query = query.where(attachments.c.expires_at < now_ms)
     else:
-        query = query.where(a.expires_at >= now_ms, (a.attempts >= STUBBORN_AFTER) == look.stubborn)
+        query = query.where(
+            attachments.c.expires_at >= now_ms, (attachments.c.attempts >= STUBBORN_AFTER) == look.stubborn
+        )
     backwards = look.expired or look.near_ms is not None
-    key = (a.expires_at, a.msg_id, a.position, a.kind)
+    key = (attachments.c.expires_at, attachments.c.msg_id, attachments.c.position, attachments.c.kind)
     if look.near_ms is not None:
-        query = query.where(a.expires_at <= look.near_ms)
+        query = query.where(attachments.c.expires_at <= look.near_ms)
     elif after is not None:
         place = sa.tuple_(sa.literal(after[0], Instant), *map(sa.literal, after[1:]))
-        within = a.expires_at <= after[0] if backwards else a.expires_at >= after[0]
+        within = attachments.c.expires_at <= after[0] if backwards else attachments.c.expires_at >= after[0]
         query = query.where(within, sa.tuple_(*key) < place if backwards else sa.tuple_(*key) > place)
     return query.order_by(*(column.desc() if backwards else column for column in key))
 
 
 def last_expiry_ms(tx: Tx, app_id: int) -> int | None:
     """When the last open attachment of an app expires; None where none is open."""
-    last_ms: int | None = tx.conn.scalar(sa.select(sa.func.max(a.expires_at)).where(a.app_id == app_id, _IS_OPEN))
+    last_ms: int | None = tx.conn.scalar(
+        sa.select(sa.func.max(attachments.c.expires_at)).where(attachments.c.app_id == app_id, _IS_OPEN)
+    )
     return last_ms
 
 
 def failures_since_expiry(tx: Tx, held: Claim) -> int:
     """How many attempts at an attachment failed after it had expired; one that was cut off is no failure."""
-    t = attachment_attempts.c
-    same = sa.and_(*(t[name] == value for name, value in held.file._asdict().items()))
-    query = sa.select(sa.func.count()).where(same, t.outcome == "failed", t.began_at > held.expires_ms)
+    same = sa.and_(*(attachment_attempts.c[name] == value for name, value in held.file._asdict().items()))
+    query = sa.select(sa.func.count()).where(
+        same, attachment_attempts.c.outcome == "failed", attachment_attempts.c.began_at > held.expires_ms
+    )
     return int(tx.conn.execute(query).scalar_one())
 
 
@@ -173,8 +188,10 @@ def _claimed(tx: Tx, row: sa.Row[Any], holder: str, now_ms: int) -> Claim:
 def _secret(tx: Tx, file: File) -> str | None:
     """The share-secret of a file; a thumbnail may have one of its own."""
     row = tx.conn.execute(
-        sa.select(b.secret, b.thumb_secret).where(
-            b.app_id == file.app_id, b.msg_id == file.msg_id, b.position == file.position
+        sa.select(message_bodies.c.secret, message_bodies.c.thumb_secret).where(
+            message_bodies.c.app_id == file.app_id,
+            message_bodies.c.msg_id == file.msg_id,
+            message_bodies.c.position == file.position,
         )
     ).one()
     secret = (row.thumb_secret or row.secret) if file.kind == "thumbnail" else row.secret
@@ -198,7 +215,7 @@ def settle(tx: Tx, held: Claim, result: Result) -> None:
 
 def put_back(tx: Tx, held: Claim) -> None:
     """Leave an attachment as it was: whatever kept it from being fetched was no matter of this file."""
-    _held(tx, held, {**_FREE, "attempts": a.attempts - 1})
+    _held(tx, held, {**_FREE, "attempts": attachments.c.attempts - 1})
 
 
 _FREE: dict[str, Any] = {"owner": None, "claimed_at": None, "lease_until": None}
@@ -206,8 +223,8 @@ _FREE: dict[str, Any] = {"owner": None, "claimed_at": None, "lease_until": None}
 
 def _held(tx: Tx, held: Claim, values: dict[str, Any]) -> None:
     # By its owner, too: a claim that was taken back keeps its fence, and so may one that the database has lost.
-    ours = sa.and_(_is(held.file), a.fence == held.fence, a.owner == held.owner, _IS_OPEN)
-    changed = tx.conn.execute(attachments.update().where(ours).values(**values).returning(a.fence)).first()
+    ours = sa.and_(_is(held.file), attachments.c.fence == held.fence, attachments.c.owner == held.owner, _IS_OPEN)
+    changed = tx.conn.execute(attachments.update().where(ours).values(**values).returning(attachments.c.fence)).first()
     if changed is None:
         raise LeaseLost("another process has this attachment now")
 
@@ -227,25 +244,32 @@ def _note(
 def retry_failed(tx: Tx, app_id: int, foreign_reasons: Collection[str]) -> int:
     """Make due at once what failed, was refused or given up, or is foreign for one of these reasons; gives how many."""
     again = sa.or_(
-        sa.and_(a.state == "failed", a.next_attempt_at.is_not(None)),
-        a.state == "refused",
-        sa.and_(a.state == "gone", a.reason.endswith(GIVEN_UP)),
-        sa.and_(a.state == "foreign", a.reason.in_(foreign_reasons)),
+        sa.and_(attachments.c.state == "failed", attachments.c.next_attempt_at.is_not(None)),
+        attachments.c.state == "refused",
+        sa.and_(attachments.c.state == "gone", attachments.c.reason.endswith(GIVEN_UP)),
+        sa.and_(attachments.c.state == "foreign", attachments.c.reason.in_(foreign_reasons)),
     )
-    statement = attachments.update().where(a.app_id == app_id, again)
-    state = sa.case((a.state == "foreign", "pending"), else_="failed")
-    return len(tx.conn.execute(statement.values(state=state, next_attempt_at=None).returning(a.fence)).all())
+    statement = attachments.update().where(attachments.c.app_id == app_id, again)
+    state = sa.case((attachments.c.state == "foreign", "pending"), else_="failed")
+    return len(
+        tx.conn.execute(statement.values(state=state, next_attempt_at=None).returning(attachments.c.fence)).all()
+    )
 
 
 def retry_foreign(tx: Tx, app_id: int, is_ours: Callable[[str], bool], after: File | None, most: int) -> File | None:
     """Make due what was called foreign and is the provider's by now; gives the last one looked at, None at the end."""
-    query = sa.select(attachments).where(a.app_id == app_id, a.state == "foreign")
+    query = sa.select(attachments).where(attachments.c.app_id == app_id, attachments.c.state == "foreign")
     if after is not None:
-        query = query.where(sa.tuple_(a.msg_id, a.position, a.kind) > sa.tuple_(*map(sa.literal, after[1:])))
-    rows = tx.conn.execute(query.order_by(a.msg_id, a.position, a.kind).limit(most)).all()
+        query = query.where(
+            sa.tuple_(attachments.c.msg_id, attachments.c.position, attachments.c.kind)
+            > sa.tuple_(*map(sa.literal, after[1:]))
+        )
+    rows = tx.conn.execute(
+        query.order_by(attachments.c.msg_id, attachments.c.position, attachments.c.kind).limit(most)
+    ).all()
     for row in rows:
         if is_ours(row.url):
-            again = attachments.update().where(_is(_file(row)), a.state == "foreign")
+            again = attachments.update().where(_is(_file(row)), attachments.c.state == "foreign")
             tx.conn.execute(again.values(state="pending", reason=None, next_attempt_at=None))
     return _file(rows[-1]) if len(rows) == most else None
 
@@ -261,9 +285,12 @@ class Open(NamedTuple):
 def still_open(tx: Tx, app_id: int, soon_ms: int) -> Open:
     """What an app still lacks, and how much expires within `soon_ms`; by the partial index."""
     now_ms = tx.now_ms()
-    soon = sa.and_(a.expires_at >= now_ms, a.expires_at < now_ms + soon_ms)  # what has expired needs no hurry
+    # What has expired needs no hurry.
+    soon = sa.and_(attachments.c.expires_at >= now_ms, attachments.c.expires_at < now_ms + soon_ms)
     due = sa.func.coalesce(sa.func.sum(sa.case((soon, 1), else_=0)), 0)
-    query = sa.select(sa.func.count(), due, sa.func.min(a.expires_at)).where(a.app_id == app_id, _IS_OPEN)
+    query = sa.select(sa.func.count(), due, sa.func.min(attachments.c.expires_at)).where(
+        attachments.c.app_id == app_id, _IS_OPEN
+    )
     files, endangered, first_ms = tx.conn.execute(query).one()
     return Open(int(files), int(endangered), first_ms)
 
@@ -282,15 +309,19 @@ def content_behind(store: Store, digest: str) -> tuple[str, int] | None:
 
 
 def _contents(store: Store, after: str, batch: int) -> list[tuple[str, int]]:
-    query = sa.select(a.sha256, sa.func.max(a.size)).where(_IS_STORED, a.sha256 > after)
+    query = sa.select(attachments.c.sha256, sa.func.max(attachments.c.size)).where(
+        _IS_STORED, attachments.c.sha256 > after
+    )
     with store.patient.read() as tx:
-        rows = tx.conn.execute(query.group_by(a.sha256).order_by(a.sha256).limit(batch)).all()
+        rows = tx.conn.execute(query.group_by(attachments.c.sha256).order_by(attachments.c.sha256).limit(batch)).all()
     return [(row[0], int(row[1])) for row in rows]
 
 
 def stored_as(tx: Tx, sha256: str) -> list[tuple[str, str, int, str]]:
     """Which messages' attachments have this content."""
-    query = sa.select(a.app_id, a.msg_id, a.position, a.kind).where(_IS_STORED, a.sha256 == sha256)
+    query = sa.select(attachments.c.app_id, attachments.c.msg_id, attachments.c.position, attachments.c.kind).where(
+        _IS_STORED, attachments.c.sha256 == sha256
+    )
     return [(str(row[0]), row[1], row[2], row[3]) for row in tx.conn.execute(query.limit(20))]
 
 
@@ -299,4 +330,9 @@ def _file(row: sa.Row[Any]) -> File:
 
 
 def _is(file: File) -> sa.ColumnElement[bool]:
-    return sa.and_(a.app_id == file.app_id, a.msg_id == file.msg_id, a.position == file.position, a.kind == file.kind)
+    return sa.and_(
+        attachments.c.app_id == file.app_id,
+        attachments.c.msg_id == file.msg_id,
+        attachments.c.position == file.position,
+        attachments.c.kind == file.kind,
+    )

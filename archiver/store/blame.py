@@ -10,15 +10,16 @@ from archiver.store.engine import Tx
 from archiver.store.schema import pages, windows
 from archiver.store.windows import Claim
 
-w = windows.c
 _PAGES_LOOKED_AT = 10_000
 _AN_HOURS_PATIENCE_MS = 6 * HOUR_MS
 
 
 def others_close(tx: Tx, claim: Claim, since_ms: int) -> bool:
     """Whether other windows of this source came to their end since then."""
-    others = sa.and_(w.app_id == claim.key.app_id, w.source == claim.key.source, w.id != claim.id)
-    query = sa.select(w.id).where(others, w.closed_at >= since_ms)
+    others = sa.and_(
+        windows.c.app_id == claim.key.app_id, windows.c.source == claim.key.source, windows.c.id != claim.id
+    )
+    query = sa.select(windows.c.id).where(others, windows.c.closed_at >= since_ms)
     return tx.conn.execute(query.limit(1)).first() is not None
 
 
@@ -47,9 +48,9 @@ def hour_is_to_blame(tx: Tx, claim: Claim, *, missing: bool) -> bool:
     if claim.failed_ms is None:
         return False
     failing_ms = tx.now_ms() - claim.failed_ms
-    others = sa.and_(of_source(w), w.id != claim.id, w.walked_at > claim.failed_ms)
+    others = sa.and_(of_source(windows.c), windows.c.id != claim.id, windows.c.walked_at > claim.failed_ms)
     if failing_ms < (2 * DAY_MS if missing else DAY_MS):
-        others = sa.and_(others, w.file_sha256.is_not(None))
+        others = sa.and_(others, windows.c.file_sha256.is_not(None))
         if missing or failing_ms < _AN_HOURS_PATIENCE_MS:
             return False
-    return tx.conn.execute(sa.select(w.id).where(others).limit(1), claim.key.bound).first() is not None
+    return tx.conn.execute(sa.select(windows.c.id).where(others).limit(1), claim.key.bound).first() is not None

@@ -1,7 +1,7 @@
 """Many rows into a table in the driver's fastest way: binary COPY on PostgreSQL, many rows a statement on SQLite.
 
 COPY takes values as the server keeps them, which spares both sides work: bytes without their hex, instants as numbers,
-JSON behind a version. So each kind of database has a `Encoders`, which says what values it takes.
+JSON behind a version. So every kind of database has its `Encoders`, which say what values it takes.
 """
 
 from __future__ import annotations

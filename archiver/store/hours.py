@@ -20,10 +20,9 @@ from archiver.store.schema import sources, windows
 from archiver.store.windows import Claim, Held, end, plan
 from archiver.timeline import EPS_MS, Evidence, Zone, agrees, judge_zone
 
-w = windows.c
 READ = ("closed", "presumed_empty")
 LOST = ("expired", "accepted")
-_IS_OPEN = w.state.in_(("pending", "leased"))
+_IS_OPEN = windows.c.state.in_(("pending", "leased"))
 _ASKED_AGAIN_MS = 6 * HOUR_MS
 _LONE_DOUBT_MS = DAY_MS
 _FILES_LOOKED_AT = 200
@@ -46,7 +45,7 @@ class Looked(NamedTuple):
 def add_before_first_contact(tx: Tx, key: SourceKey, window: Window, lag_ms: int) -> None:
     """Note what the provider had dropped before this archive began; it lies before the archive, not in it."""
     plan(tx, key, 1, BEFORE, lag_ms, [window], state="accepted")
-    first = sa.and_(w.app_id == key.app_id, w.source == key.source, w.cause == BEFORE)
+    first = sa.and_(windows.c.app_id == key.app_id, windows.c.source == key.source, windows.c.cause == BEFORE)
     tx.conn.execute(windows.update().where(first).values(reason=BEFORE))
 
 
@@ -57,14 +56,14 @@ def walked(held: Held, **values: Any) -> None:
 
 _AFTER = windows.alias("after")
 _NEIGHBOUR = sa.and_(
-    _AFTER.c.app_id == w.app_id,
-    _AFTER.c.source == w.source,
-    _AFTER.c["pass"] == w["pass"],
-    _AFTER.c.lo_ms == w.hi_ms,
+    _AFTER.c.app_id == windows.c.app_id,
+    _AFTER.c.source == windows.c.source,
+    _AFTER.c["pass"] == windows.c["pass"],
+    _AFTER.c.lo_ms == windows.c.hi_ms,
 )
-_IS_OLD_ENOUGH = _AFTER.c.walk0_ms >= _AFTER.c.hi_ms + w.lag_ms + EPS_MS
+_IS_OLD_ENOUGH = _AFTER.c.walk0_ms >= _AFTER.c.hi_ms + windows.c.lag_ms + EPS_MS
 _HAS_BEEN_READ = sa.or_(
-    sa.and_(_AFTER.c.walked_at.is_not(None), sa.or_(_AFTER.c.lag_ms >= w.lag_ms, _IS_OLD_ENOUGH)),
+    sa.and_(_AFTER.c.walked_at.is_not(None), sa.or_(_AFTER.c.lag_ms >= windows.c.lag_ms, _IS_OLD_ENOUGH)),
     _AFTER.c.state == "presumed_empty",
 )
 _IS_MISSED = sa.and_(_AFTER.c["pass"] > 1, _AFTER.c.state == "skipped")
@@ -80,10 +79,15 @@ def close(
     `vouching`: only what these files vouch for, as the zone may be wrong. An hour whose next file is lost for good is
     itself part of the hole, since its tail may lie there.
     """
-    waits = sa.and_(of_source(w), w["pass"] == pass_no, w.state == "pending", w.walked_at.is_not(None))
-    named = w.naming_ms == naming_ms
-    reach_ms = w.hi_ms + w.lag_ms - looked.margin_ms
-    seen = sa.or_(reach_ms <= looked.until_ms, w.lag_ms <= looked.margin_ms + HOUR_MS)
+    waits = sa.and_(
+        of_source(windows.c),
+        windows.c["pass"] == pass_no,
+        windows.c.state == "pending",
+        windows.c.walked_at.is_not(None),
+    )
+    named = windows.c.naming_ms == naming_ms
+    reach_ms = windows.c.hi_ms + windows.c.lag_ms - looked.margin_ms
+    seen = sa.or_(reach_ms <= looked.until_ms, windows.c.lag_ms <= looked.margin_ms + HOUR_MS)
     sure = sa.true() if vouching is None else vouched(vouching)
     if not looked.begun:
         return
@@ -107,19 +111,26 @@ def cut_heads(tx: Tx, key: SourceKey) -> None:
     The watermark stands before the loss, so it does not matter whether the hour is closed already. The caller moves it.
     """
     before = windows.alias("before")
-    same = sa.and_(before.c.app_id == w.app_id, before.c.source == w.source, before.c["pass"] == w["pass"])
+    same = sa.and_(
+        before.c.app_id == windows.c.app_id, before.c.source == windows.c.source, before.c["pass"] == windows.c["pass"]
+    )
     gone = sa.and_(before.c.walked_at.is_(None), before.c.state.in_(LOST), before.c.cause != BEFORE)
-    lost = sa.and_(same, before.c.hi_ms == w.lo_ms, gone)
+    lost = sa.and_(same, before.c.hi_ms == windows.c.lo_ms, gone)
     names = ("app_id", "source", "pass", "cause", "lag_ms", "walk0_ms", "walked_at", "naming_ms")
-    copied = [w[name] for name in names]
+    copied = [windows.c[name] for name in names]
     theirs = [before.c[name] for name in ("state", "accepted_by", "accepted_at", "reason")]
-    query = sa.select(w.id, w.lo_ms, *copied, *theirs).join_from(windows, before, lost)
-    read = sa.and_(of_source(w), w["pass"] == 1, w.naming_ms.is_not(None), w.state.in_(("pending", *READ)))
+    query = sa.select(windows.c.id, windows.c.lo_ms, *copied, *theirs).join_from(windows, before, lost)
+    read = sa.and_(
+        of_source(windows.c),
+        windows.c["pass"] == 1,
+        windows.c.naming_ms.is_not(None),
+        windows.c.state.in_(("pending", *READ)),
+    )
     for row in tx.conn.execute(query.where(read), key.bound).all():
         window_id, lo_ms, *values = row
         *kept, state, who, accepted_at, reason = values
         edge_ms = lo_ms + EPS_MS
-        tx.conn.execute(windows.update().where(w.id == window_id).values(lo_ms=edge_ms))
+        tx.conn.execute(windows.update().where(windows.c.id == window_id).values(lo_ms=edge_ms))
         head = dict(zip(names, kept, strict=True)) | {"lo_ms": lo_ms, "hi_ms": edge_ms, "state": state}
         head |= {"accepted_by": who, "accepted_at": accepted_at, "created_at": tx.now_ms(), "closed_at": tx.now_ms()}
         head["reason"] = _FIRST_RECORDS + (f": {reason}" if reason else "")
@@ -133,23 +144,30 @@ def _of_neighbour(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
 def has_begun(tx: Tx, key: SourceKey) -> bool:
     """Whether nothing before the origin is still to be looked at."""
     origin_ms = sa.select(sources.c.origin_ms).where(of_source(sources.c)).scalar_subquery()
-    before = sa.and_(of_source(w), w["pass"] == 0, _IS_OPEN, w.lo_ms < origin_ms)
-    return tx.conn.execute(sa.select(w.id).where(before).limit(1), key.bound).first() is None
+    before = sa.and_(of_source(windows.c), windows.c["pass"] == 0, _IS_OPEN, windows.c.lo_ms < origin_ms)
+    return tx.conn.execute(sa.select(windows.c.id).where(before).limit(1), key.bound).first() is None
 
 
 def looked_until(tx: Tx, key: SourceKey) -> int:
     """Up to where every hour's file has been looked at once, by whatever pass: to the first that has not."""
     early = windows.alias("early")
-    same = sa.and_(early.c.app_id == w.app_id, early.c.source == w.source, early.c["pass"] == 0)
-    seen_early = sa.exists().where(same, early.c.lo_ms == w.lo_ms, early.c.state == "closed")
-    first, look = w["pass"] == 1, w["pass"] == 0
-    unread = sa.and_(first, w.state.in_(("pending", "leased")), w.walked_at.is_(None), ~seen_early)
-    planned_ms = sa.select(sa.func.max(w.hi_ms)).where(of_source(w), first).scalar_subquery()
+    same = sa.and_(early.c.app_id == windows.c.app_id, early.c.source == windows.c.source, early.c["pass"] == 0)
+    seen_early = sa.exists().where(same, early.c.lo_ms == windows.c.lo_ms, early.c.state == "closed")
+    first, look = windows.c["pass"] == 1, windows.c["pass"] == 0
+    unread = sa.and_(first, windows.c.state.in_(("pending", "leased")), windows.c.walked_at.is_(None), ~seen_early)
+    planned_ms = sa.select(sa.func.max(windows.c.hi_ms)).where(of_source(windows.c), first).scalar_subquery()
     # A look that was spared as pass 1 is due is none before pass 1 has been planned there.
-    spared = sa.and_(look, w.state == "skipped", w.unproven.is_(False), w.hi_ms > sa.func.coalesce(planned_ms, 0))
-    open_ms = sa.select(sa.func.min(w.lo_ms)).where(of_source(w), sa.or_(unread, sa.and_(look, _IS_OPEN)))
-    spared_ms = sa.select(sa.func.min(w.lo_ms)).where(of_source(w), spared)
-    ends = sa.select(sa.func.max(w.hi_ms)).where(of_source(w), w["pass"] <= 1)
+    spared = sa.and_(
+        look,
+        windows.c.state == "skipped",
+        windows.c.unproven.is_(False),
+        windows.c.hi_ms > sa.func.coalesce(planned_ms, 0),
+    )
+    open_ms = sa.select(sa.func.min(windows.c.lo_ms)).where(
+        of_source(windows.c), sa.or_(unread, sa.and_(look, _IS_OPEN))
+    )
+    spared_ms = sa.select(sa.func.min(windows.c.lo_ms)).where(of_source(windows.c), spared)
+    ends = sa.select(sa.func.max(windows.c.hi_ms)).where(of_source(windows.c), windows.c["pass"] <= 1)
     stops = [tx.conn.scalar(open_ms, key.bound), tx.conn.scalar(ends, key.bound)]
     if (at_ms := tx.conn.scalar(spared_ms, key.bound)) is not None:
         stops.append(max(at_ms, tx.conn.scalar(sa.select(planned_ms), key.bound) or at_ms))
@@ -205,9 +223,14 @@ def files(tx: Tx, key: SourceKey, naming_ms: int) -> Files:
 def _evidence(tx: Tx, key: SourceKey, naming_ms: int) -> list[tuple[Reading, Evidence]]:
     """The newest hours first; of one hour those that agree before the others."""
     query = (
-        sa.select(w.lo_ms, w.zone_evidence, w.walked_at)
-        .where(of_source(w), w.naming_ms == naming_ms, w.zone_evidence.is_not(None), w.walked_at.is_not(None))
-        .order_by(w.lo_ms.desc())
+        sa.select(windows.c.lo_ms, windows.c.zone_evidence, windows.c.walked_at)
+        .where(
+            of_source(windows.c),
+            windows.c.naming_ms == naming_ms,
+            windows.c.zone_evidence.is_not(None),
+            windows.c.walked_at.is_not(None),
+        )
+        .order_by(windows.c.lo_ms.desc())
         .limit(_FILES_LOOKED_AT)
     )
     readings: list[tuple[Reading, Evidence]] = []
@@ -219,19 +242,25 @@ def _evidence(tx: Tx, key: SourceKey, naming_ms: int) -> list[tuple[Reading, Evi
 
 def vouched(vouching: Sequence[Reading]) -> sa.ColumnElement[bool]:
     """Whether a window lies before a file that agrees with its naming, and was read no later."""
-    read_at = sa.func.coalesce(w.walked_at, w.closed_at)
-    return sa.or_(sa.false(), *(sa.and_(w.lo_ms <= lo_ms, read_at <= read_ms) for lo_ms, read_ms in vouching))
+    read_at = sa.func.coalesce(windows.c.walked_at, windows.c.closed_at)
+    return sa.or_(sa.false(), *(sa.and_(windows.c.lo_ms <= lo_ms, read_at <= read_ms) for lo_ms, read_ms in vouching))
 
 
 def adopt(tx: Tx, key: SourceKey, naming_ms: int) -> None:
     """Archives of before there were namings: what was read, was read under the one that is configured now."""
-    read = sa.and_(of_source(w), w.naming_ms.is_(None), sa.or_(w.walked_at.is_not(None), w.state.in_(READ)))
+    read = sa.and_(
+        of_source(windows.c),
+        windows.c.naming_ms.is_(None),
+        sa.or_(windows.c.walked_at.is_not(None), windows.c.state.in_(READ)),
+    )
     tx.conn.execute(windows.update().where(read).values(naming_ms=naming_ms), key.bound)
 
 
 def had_a_file(tx: Tx, claim: Claim) -> bool:
     """Whether any pass was ever given a file of this hour: then an answer that there is none means no empty hour."""
-    query = sa.select(w.id).where(of_source(w), w.lo_ms == claim.window.lo_ms, w.file_seen_at.is_not(None))
+    query = sa.select(windows.c.id).where(
+        of_source(windows.c), windows.c.lo_ms == claim.window.lo_ms, windows.c.file_seen_at.is_not(None)
+    )
     return claim.file_seen or tx.conn.execute(query.limit(1), claim.key.bound).first() is not None
 
 
@@ -242,15 +271,15 @@ def presumed_empty(held: Held) -> bool:
     """
     tx, claim = held
     now_ms = tx.now_ms()
-    missing_ms = tx.conn.execute(sa.select(w.missing_at).where(w.id == claim.id)).scalar_one()
+    missing_ms = tx.conn.execute(sa.select(windows.c.missing_at).where(windows.c.id == claim.id)).scalar_one()
     if missing_ms is None:
-        tx.conn.execute(windows.update().where(w.id == claim.id).values(missing_at=now_ms))
+        tx.conn.execute(windows.update().where(windows.c.id == claim.id).values(missing_at=now_ms))
         return False
-    later = sa.select(w.id).where(
-        w.app_id == claim.key.app_id,
-        w.source == claim.key.source,
-        w.lo_ms > claim.window.lo_ms,
-        w.file_sha256.is_not(None),
-        w.walked_at <= now_ms - DAY_MS,
+    later = sa.select(windows.c.id).where(
+        windows.c.app_id == claim.key.app_id,
+        windows.c.source == claim.key.source,
+        windows.c.lo_ms > claim.window.lo_ms,
+        windows.c.file_sha256.is_not(None),
+        windows.c.walked_at <= now_ms - DAY_MS,
     )
     return missing_ms <= now_ms - _ASKED_AGAIN_MS and tx.conn.execute(later.limit(1)).first() is not None

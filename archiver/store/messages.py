@@ -23,7 +23,7 @@ from archiver.store import troubles
 from archiver.store.engine import Tx, among
 from archiver.store.schema import attachments, message_bodies, message_revisions, messages, revision_bodies
 
-_ATTACHMENT = ("app_id", "msg_id", "position", "kind", "url", "declared_length", "expires_at")
+_ATTACHMENT_COLUMNS = ("app_id", "msg_id", "position", "kind", "url", "declared_length", "expires_at")
 _ATTACHMENT_KEPT_MS = 7 * DAY_MS  # by default, says the provider's page on file storage
 _RACES = 10
 _EMPTY_BESIDE_TEXT = Body(text="").count(None)
@@ -158,9 +158,8 @@ def _digests(tx: Tx, app_id: int, msg_ids: list[str]) -> dict[str, bytes]:
 
 @cache
 def _digests_of(postgres: bool) -> sa.Select[str, bytes]:
-    m = messages.c
-    return sa.select(m.msg_id, m.digest).where(
-        m.app_id == sa.bindparam("of_app"), among(m.msg_id, "msg_ids", postgres=postgres)
+    return sa.select(messages.c.msg_id, messages.c.digest).where(
+        messages.c.app_id == sa.bindparam("of_app"), among(messages.c.msg_id, "msg_ids", postgres=postgres)
     )
 
 
@@ -199,10 +198,31 @@ def _delete(tx: Tx, tables: Iterable[sa.Table], keys: list[dict[str, Any]]) -> N
         tx.conn.execute(sa.delete(table).where(*(table.c[name] == sa.bindparam(name) for name in keys[0])), keys)
 
 
+MESSAGE_COLUMNS = (
+    "app_id",
+    "msg_id",
+    "timestamp_ms",
+    "sent_at",
+    "sender",
+    "recipient",
+    "conversation",
+    "chat_type",
+    "direction",
+    "ext",
+    "raw",
+    "digest",
+    "lossy",
+    "page_id",
+    "position",
+    "archived_at",
+)
+"""What `_append_rows` fills, in its order."""
+
+
 def _append_rows(tx: Tx, origin: Provenance, fresh: list[_Arrived]) -> None:
     (app_id, archived_ms), (instant, json_of) = origin, tx.given
     archived_at = instant(archived_ms)
-    # In the order of the tables' columns; made as they are written, since thousands of them would lie around.
+    # Made as they are written, since thousands of them would lie around.
     rows = (
         (
             app_id,
@@ -238,21 +258,25 @@ def _append_rows(tx: Tx, origin: Provenance, fresh: list[_Arrived]) -> None:
             position,
         ) in fresh
     )
-    tx.append(messages, messages.columns.keys(), rows)
+    tx.append(messages, MESSAGE_COLUMNS, rows)
     others: list[tuple[str, int, Body, Message]] = []
-    tx.append(message_bodies, message_bodies.columns.keys(), _body_rows(app_id, fresh, json_of, others))
+    tx.append(message_bodies, BODY_COLUMNS, _body_rows(app_id, fresh, json_of, others))
     files = (
         (app_id, msg_id, at, kind, url, length, instant(_expiry_ms(message, archived_ms)))
         for msg_id, at, body, message in others
         for kind, url, length in (("file", body.url, body.file_length), ("thumbnail", body.thumb_url, None))
         if url
     )
-    tx.append(attachments, _ATTACHMENT, files)
+    tx.append(attachments, _ATTACHMENT_COLUMNS, files)
 
 
 def _take_back_rows(tx: Tx, origin: Provenance, fresh: list[_Arrived]) -> None:
     keys = [{"app_id": origin.app_id, "msg_id": msg_id} for msg_id, _, _ in fresh]
     _delete(tx, (attachments, message_bodies, messages), keys)
+
+
+BODY_COLUMNS = ("app_id", "msg_id", "position", *Body._fields)
+"""What `_body_rows` fills; its rows may end behind the text."""
 
 
 def _body_rows(
@@ -319,9 +343,9 @@ def _unknown_revisions(tx: Tx, origin: Provenance, differing: list[_Arrived]) ->
 
 @cache
 def _revisions_of(postgres: bool) -> sa.Select[str, int, bytes]:
-    r = message_revisions.c
-    return sa.select(r.msg_id, r.revision, r.digest).where(
-        r.app_id == sa.bindparam("of_app"), among(r.msg_id, "msg_ids", postgres=postgres)
+    return sa.select(message_revisions.c.msg_id, message_revisions.c.revision, message_revisions.c.digest).where(
+        message_revisions.c.app_id == sa.bindparam("of_app"),
+        among(message_revisions.c.msg_id, "msg_ids", postgres=postgres),
     )
 
 
@@ -329,17 +353,24 @@ _Revised = tuple[tuple[str, int], _Arrived]
 """A message, under its id and the number of its revision."""
 
 
+REVISION_COLUMNS = ("app_id", "msg_id", "revision", "timestamp_ms", "raw", "digest", "seen_at", "page_id", "position")
+REVISION_BODY_COLUMNS = ("app_id", "msg_id", "revision", "position", *Body._fields)
+
+
 def _append_revisions(tx: Tx, origin: Provenance, fresh: list[_Revised]) -> None:
     (app_id, archived_ms), (instant, json_of) = origin, tx.given
     seen_at = instant(archived_ms)
     rows = [
-        (app_id, *key, m.timestamp_ms, m.raw, m.digest, seen_at, page_id, m.position) for key, (_, page_id, m) in fresh
+        (app_id, *key, message.timestamp_ms, message.raw, message.digest, seen_at, page_id, message.position)
+        for key, (_, page_id, message) in fresh
     ]
-    tx.append(message_revisions, message_revisions.columns.keys(), rows)
+    tx.append(message_revisions, REVISION_COLUMNS, rows)
     bodies = (
-        (app_id, *key, at, *_columns(body, json_of)) for key, (_, _, m) in fresh for at, body in enumerate(m.bodies)
+        (app_id, *key, at, *_columns(body, json_of))
+        for key, (_, _, message) in fresh
+        for at, body in enumerate(message.bodies)
     )
-    tx.append(revision_bodies, revision_bodies.columns.keys(), bodies)
+    tx.append(revision_bodies, REVISION_BODY_COLUMNS, bodies)
 
 
 def _take_back_revisions(tx: Tx, origin: Provenance, fresh: list[_Revised]) -> None:

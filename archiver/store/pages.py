@@ -15,6 +15,11 @@ from archiver.store.schema import late_arrivals, pages, quarantine, windows
 from archiver.store.windows import Claim, Held
 
 _FIRST_MS = -(2**63)
+_PAGE_COLUMNS = (
+    *("id", "app_id", "window_id", "source", "fence"),
+    *("fetched_at", "server_ms", "sha256"),
+    *("received", "new", "known", "changed", "quarantined", "outside"),
+)
 
 
 def insert(held: Held, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
@@ -32,10 +37,9 @@ def insert(held: Held, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
         tallies.append(tally)
         fates = (tally.received, tally.new, tally.known, tally.changed, tally.quarantined)
         answer = (tx.given.instant(now_ms), page.server_ms, page.sha256)
-        rows.append(
-            (page_id, claim.key.app_id, claim.id, claim.key.source, claim.fence, *answer, *fates, tally.outside)
-        )
-    tx.append(pages, pages.columns.keys(), rows)
+        place = (page_id, claim.key.app_id, claim.id, claim.key.source, claim.fence)
+        rows.append((*place, *answer, *fates, tally.outside))
+    tx.append(pages, _PAGE_COLUMNS, rows)
     rejects = [
         (page_id, reject)
         for page_id, page, result in zip(ids, arrived, stored, strict=True)
@@ -81,6 +85,9 @@ def _quarantine(tx: Tx, claim: Claim, seen_ms: int, rejects: Sequence[tuple[int,
         tx.conn.execute(statement, rows)
 
 
+_LATE_COLUMNS = ("app_id", "msg_id", "source", "timestamp_ms", "found_at_ms", "lateness_ms", "window_id", "page_id")
+
+
 def _insert_late(tx: Tx, claim: Claim, walk0_ms: int, new: Mapping[int, Sequence[Message]]) -> dict[int, list[int]]:
     """Note new messages stamped within what pass 1 had already closed; gives the lateness by page, in ms."""
     suspects = sorted(
@@ -102,23 +109,22 @@ def _insert_late(tx: Tx, claim: Claim, walk0_ms: int, new: Mapping[int, Sequence
             rows.append((key.app_id, msg_id, key.source, stamp_ms, walk0_ms, lateness_ms, claim.id, page_id))
             late.setdefault(page_id, []).append(lateness_ms)
     if rows:
-        tx.append(late_arrivals, late_arrivals.columns.keys(), rows)
+        tx.append(late_arrivals, _LATE_COLUMNS, rows)
     return late
 
 
 def _closed_ranges(tx: Tx, claim: Claim, lo_ms: int, hi_ms: int) -> list[tuple[int, int]]:
-    w = windows.c
     query = (
-        sa.select(w.lo_ms, w.hi_ms)
+        sa.select(windows.c.lo_ms, windows.c.hi_ms)
         .where(
-            w.app_id == claim.key.app_id,
-            w.source == claim.key.source,
-            w["pass"] == 1,
-            w.state.in_(("closed", "presumed_empty")),
-            w.lo_ms <= hi_ms,
-            w.lo_ms > max(lo_ms - DAY_MS, _FIRST_MS),  # no window is wider: keeps the look-up short
-            w.hi_ms > lo_ms,
+            windows.c.app_id == claim.key.app_id,
+            windows.c.source == claim.key.source,
+            windows.c["pass"] == 1,
+            windows.c.state.in_(("closed", "presumed_empty")),
+            windows.c.lo_ms <= hi_ms,
+            windows.c.lo_ms > max(lo_ms - DAY_MS, _FIRST_MS),  # no window is wider: keeps the look-up short
+            windows.c.hi_ms > lo_ms,
         )
-        .order_by(w.lo_ms)
+        .order_by(windows.c.lo_ms)
     )
     return [(row.lo_ms, row.hi_ms) for row in tx.conn.execute(query)]

@@ -14,11 +14,10 @@ from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import passes
 
-p = passes.c
 FIRST_AUDIT, FIRST_ASKED = 2, 1_000
 """Audits of the configuration are numbered from 2; those that somebody asks for from 1000."""
 
-_KNOWN = sa.select(p.number, p.lag_ms).where(of_source(p)).order_by(p.lag_ms)
+_KNOWN = sa.select(passes.c.number, passes.c.lag_ms).where(of_source(passes.c)).order_by(passes.c.lag_ms)
 
 
 def audits(tx: Tx, key: SourceKey) -> list[Pass]:

@@ -14,8 +14,6 @@ from archiver.store.messages import InsertResult
 from archiver.store.schema import FATES, apps, pages, quarantine, search_queue, windows
 from archiver.store.windows import Held
 
-q = quarantine.c
-
 NO_PAGE = 0
 """The page of what is no record of one: a file. Its position is its hour, in minutes since 1970."""
 
@@ -48,16 +46,31 @@ def entries(
 ) -> list[Entry]:
     """Entries in order of id, beginning after `after`."""
     query = (
-        sa.select(q.id, apps.c.name, q.app_id, q.source, q.window_id, q.page_id, q.position, q.reason)
-        .add_columns(sa.func.length(q.raw), q.seen, q.seen_at, q.resolved_at, q.raw)
+        sa.select(
+            quarantine.c.id,
+            apps.c.name,
+            quarantine.c.app_id,
+            quarantine.c.source,
+            quarantine.c.window_id,
+            quarantine.c.page_id,
+            quarantine.c.position,
+            quarantine.c.reason,
+        )
+        .add_columns(
+            sa.func.length(quarantine.c.raw),
+            quarantine.c.seen,
+            quarantine.c.seen_at,
+            quarantine.c.resolved_at,
+            quarantine.c.raw,
+        )
         .join(apps)
-        .where(q.id > after)
+        .where(quarantine.c.id > after)
     )
     if ids:
-        query = query.where(q.id.in_(ids))
+        query = query.where(quarantine.c.id.in_(ids))
     if unresolved:
-        query = query.where(q.resolved_at.is_(None))
-    return [Entry._make(row) for row in tx.conn.execute(query.order_by(q.id).limit(most))]
+        query = query.where(quarantine.c.resolved_at.is_(None))
+    return [Entry._make(row) for row in tx.conn.execute(query.order_by(quarantine.c.id).limit(most))]
 
 
 _FILES_OF_AN_HOUR = 3
@@ -73,12 +86,12 @@ def keep_file(held: Held, raw: bytes, reason: str) -> None:
     hour = claim.window.lo_ms // MINUTE_MS
     digest = hashlib.sha256(b"file of the hour %d\n" % hour + raw).digest()
     of_hour = _files(claim.key, hour)
-    known = tx.conn.scalars(sa.select(q.digest).where(of_hour)).all()
+    known = tx.conn.scalars(sa.select(quarantine.c.digest).where(of_hour)).all()
     if digest not in map(bytes, known) and len(known) >= _FILES_OF_AN_HOUR:
         return
     row = {"app_id": claim.key.app_id, "source": claim.key.source, "window_id": claim.id, "page_id": NO_PAGE}
     row |= {"position": hour, "reason": reason, "raw": raw, "digest": digest, "seen_at": tx.now_ms()}
-    again = {"seen": q.seen + 1, "resolved_at": None}
+    again = {"seen": quarantine.c.seen + 1, "resolved_at": None}
     tx.conn.execute(
         tx.insert(quarantine).values(row).on_conflict_do_update(index_elements=["app_id", "digest"], set_=again)
     )
@@ -87,12 +100,17 @@ def keep_file(held: Held, raw: bytes, reason: str) -> None:
 def file_came(held: Held) -> None:
     """An hour's file has been read well: what was kept of damaged ones is settled."""
     tx, claim = held
-    waiting = sa.and_(_files(claim.key, claim.window.lo_ms // MINUTE_MS), q.resolved_at.is_(None))
+    waiting = sa.and_(_files(claim.key, claim.window.lo_ms // MINUTE_MS), quarantine.c.resolved_at.is_(None))
     tx.conn.execute(quarantine.update().where(waiting).values(resolved_at=tx.now_ms()))
 
 
 def _files(key: SourceKey, hour: int) -> sa.ColumnElement[bool]:
-    return sa.and_(q.app_id == key.app_id, q.source == key.source, q.page_id == NO_PAGE, q.position == hour)
+    return sa.and_(
+        quarantine.c.app_id == key.app_id,
+        quarantine.c.source == key.source,
+        quarantine.c.page_id == NO_PAGE,
+        quarantine.c.position == hour,
+    )
 
 
 def add_page(tx: Tx, entry: Entry) -> int:
@@ -108,25 +126,28 @@ def add_page(tx: Tx, entry: Entry) -> int:
 
 def lock(tx: Tx, entry: Entry) -> bool:
     """Hold an entry to the end of the transaction; False when it has been resolved meanwhile."""
-    query = sa.select(q.id).where(q.id == entry.id, q.resolved_at.is_(None)).with_for_update()
+    query = (
+        sa.select(quarantine.c.id)
+        .where(quarantine.c.id == entry.id, quarantine.c.resolved_at.is_(None))
+        .with_for_update()
+    )
     return tx.conn.execute(query).first() is not None
 
 
 def resolve(tx: Tx, entry: Entry, stored: InsertResult) -> None:
     """Note that a record has left quarantine, and count it in its window: page rows stay as they were."""
-    tx.conn.execute(quarantine.update().where(q.id == entry.id).values(resolved_at=tx.now_ms()))
-    w = windows.c
+    tx.conn.execute(quarantine.update().where(quarantine.c.id == entry.id).values(resolved_at=tx.now_ms()))
     tx.conn.execute(
         windows.update()
-        .where(w.id == entry.window_id)
+        .where(windows.c.id == entry.window_id)
         .values(
-            requeued=w.requeued + len(stored.new),
-            requeued_bodies=w.requeued_bodies + stored.bodies,
-            requeued_changed=w.requeued_changed + len(stored.changed),
+            requeued=windows.c.requeued + len(stored.new),
+            requeued_bodies=windows.c.requeued_bodies + stored.bodies,
+            requeued_changed=windows.c.requeued_changed + len(stored.changed),
         )
     )
 
 
 def explain(tx: Tx, entry: Entry, reason: str) -> None:
     """Say anew why a record cannot be read."""
-    tx.conn.execute(quarantine.update().where(q.id == entry.id).values(reason=reason))
+    tx.conn.execute(quarantine.update().where(quarantine.c.id == entry.id).values(reason=reason))

@@ -34,22 +34,22 @@ _TURNS = sa.select(rate_budgets.c.turns).where(_GROUP).with_for_update()
 _BOOK = rate_budgets.update().where(_GROUP)
 
 
-_heard: ContextVar[Callable[[float], None] | None] = ContextVar("heard", default=None)
+_on_wait: ContextVar[Callable[[float], None] | None] = ContextVar("on_wait", default=None)
 
 
 @contextmanager
-def heard(tell: Callable[[float], None]) -> Iterator[None]:
-    """Within the block, a turn taken here or in a thread of its context passes the seconds to wait for it to `tell`.
+def on_wait(call: Callable[[float], None]) -> Iterator[None]:
+    """Within the block, a turn taken here or in a thread of its context passes the seconds to wait for it to `call`.
 
     A lease is lengthened by them: a booked turn comes, and no queue is endless, so to wait for one is no standing
     still; without that a queue longer than the lease lets processes take windows from one another in a circle. It is
     booking that renews, and once per turn, never the time that goes by.
     """
-    before = _heard.set(tell)
+    before = _on_wait.set(call)
     try:
         yield
     finally:
-        _heard.reset(before)
+        _on_wait.reset(before)
 
 
 class RateLimiter:
@@ -69,11 +69,11 @@ class RateLimiter:
     def take(self) -> float:
         """Take the next turn; gives the seconds to wait for it.
 
-        Raises ProviderUnavailable while the provider wants to be left alone, and what `heard` raises.
+        Raises ProviderUnavailable while the provider wants to be left alone, and what `call` of `on_wait` raises.
         """
         wait_s = self._next()
-        if wait_s and (tell := _heard.get()) is not None:
-            tell(wait_s)
+        if wait_s and (call := _on_wait.get()) is not None:
+            call(wait_s)
         return wait_s
 
     def rest(self, seconds: float) -> None:

@@ -13,10 +13,9 @@ from archiver.store.schema import windows
 from archiver.store.windows import AUDIT, LIVE
 from archiver.timeline import EPS_MS
 
-w = windows.c
 _AS_PLANNED: dict[str, object] = {
     "state": "pending",
-    "fence": w.fence + 1,
+    "fence": windows.c.fence + 1,
     "by_order": False,
     "unproven": False,
     **dict.fromkeys(
@@ -29,8 +28,8 @@ _AS_PLANNED: dict[str, object] = {
 
 def _open_again(tx: Tx, key: SourceKey, which: sa.ColumnElement[bool], reason: str, **more: object) -> list[int]:
     """Open windows again; gives their passes."""
-    change = windows.update().where(of_source(w), which).values({**_AS_PLANNED, "reason": reason, **more})
-    return [row[0] for row in tx.conn.execute(change.returning(w["pass"]), key.bound)]
+    change = windows.update().where(of_source(windows.c), which).values({**_AS_PLANNED, "reason": reason, **more})
+    return [row[0] for row in tx.conn.execute(change.returning(windows.c["pass"]), key.bound)]
 
 
 def reopen_by_order(tx: Tx, key: SourceKey, *, since_ms: int) -> int:
@@ -38,10 +37,10 @@ def reopen_by_order(tx: Tx, key: SourceKey, *, since_ms: int) -> int:
 
     Gives how many windows of pass 1 were reopened: the watermark falls, and the caller says so.
     """
-    closed_by_order = sa.and_(w.by_order, w.state == "closed")
-    lost = sa.and_(of_source(w), closed_by_order, w.hi_ms <= since_ms, sa.not_(w.unproven))
+    closed_by_order = sa.and_(windows.c.by_order, windows.c.state == "closed")
+    lost = sa.and_(of_source(windows.c), closed_by_order, windows.c.hi_ms <= since_ms, sa.not_(windows.c.unproven))
     tx.conn.execute(windows.update().where(lost).values(unproven=True), key.bound)
-    had = sa.and_(closed_by_order, w.hi_ms > since_ms)
+    had = sa.and_(closed_by_order, windows.c.hi_ms > since_ms)
     return _open_again(tx, key, had, "closed by an order that proved false").count(1)
 
 
@@ -50,14 +49,14 @@ def reopen_zone(tx: Tx, key: SourceKey, naming_ms: int, *, vouching: Sequence[Re
 
     What was lost stays lost: by its age, whatever it is called. The caller recomputes the watermark.
     """
-    read = sa.or_(w.walked_at.is_not(None), w.state.in_(READ))
-    named = sa.and_(w.cause == LIVE, w.naming_ms == naming_ms, w.state.not_in(LOST))
+    read = sa.or_(windows.c.walked_at.is_not(None), windows.c.state.in_(READ))
+    named = sa.and_(windows.c.cause == LIVE, windows.c.naming_ms == naming_ms, windows.c.state.not_in(LOST))
     return len(_open_again(tx, key, sa.and_(named, read, sa.not_(vouched(vouching))), reason, file_seen_at=None))
 
 
 def read_again_under(tx: Tx, key: SourceKey, naming_ms: int) -> None:
     """Hours that still wait for their neighbours, and were read under another name, are read again."""
-    waits = sa.and_(w.state == "pending", w.walked_at.is_not(None), w.naming_ms != naming_ms)
+    waits = sa.and_(windows.c.state == "pending", windows.c.walked_at.is_not(None), windows.c.naming_ms != naming_ms)
     _open_again(tx, key, waits, "read under another hour_utc_offset", file_seen_at=None)
 
 
@@ -66,9 +65,14 @@ def read_again_at(tx: Tx, key: SourceKey, pass_no: int, lag_ms: int) -> None:
 
     Those that were read at a longer one close by the shorter, like their neighbours: nothing has been claimed of them.
     """
-    waits = sa.and_(w["pass"] == pass_no, w.state == "pending", w.cause != AUDIT, w.walked_at.is_not(None))
-    _open_again(tx, key, sa.and_(waits, w.lag_ms < lag_ms), "settle was lengthened: to be read again")
-    longer = windows.update().where(of_source(w), waits, w.lag_ms > lag_ms).values(lag_ms=lag_ms)
+    waits = sa.and_(
+        windows.c["pass"] == pass_no,
+        windows.c.state == "pending",
+        windows.c.cause != AUDIT,
+        windows.c.walked_at.is_not(None),
+    )
+    _open_again(tx, key, sa.and_(waits, windows.c.lag_ms < lag_ms), "settle was lengthened: to be read again")
+    longer = windows.update().where(of_source(windows.c), waits, windows.c.lag_ms > lag_ms).values(lag_ms=lag_ms)
     tx.conn.execute(longer, key.bound)
 
 
@@ -78,9 +82,15 @@ def read_neighbours_again(tx: Tx, key: SourceKey, pass_no: int) -> None:
     The watermark has not passed them, as it has not passed that one; so it does not fall.
     """
     before = windows.alias("before")
-    same = sa.and_(before.c.app_id == w.app_id, before.c.source == w.source, before.c["pass"] == w["pass"])
-    waits = sa.and_(same, before.c.hi_ms == w.lo_ms, before.c.state == "pending", before.c.walked_at.is_not(None))
-    too_soon = sa.and_(w.lag_ms < before.c.lag_ms, w.walk0_ms < w.hi_ms + before.c.lag_ms + EPS_MS)
-    closed = sa.and_(w["pass"] == pass_no, w.state == "closed", w.cause == LIVE)
+    same = sa.and_(
+        before.c.app_id == windows.c.app_id, before.c.source == windows.c.source, before.c["pass"] == windows.c["pass"]
+    )
+    waits = sa.and_(
+        same, before.c.hi_ms == windows.c.lo_ms, before.c.state == "pending", before.c.walked_at.is_not(None)
+    )
+    too_soon = sa.and_(
+        windows.c.lag_ms < before.c.lag_ms, windows.c.walk0_ms < windows.c.hi_ms + before.c.lag_ms + EPS_MS
+    )
+    closed = sa.and_(windows.c["pass"] == pass_no, windows.c.state == "closed", windows.c.cause == LIVE)
     both = sa.and_(closed, sa.exists().where(waits, too_soon))
     _open_again(tx, key, both, "to be read again at the lag of the hour before")

@@ -19,14 +19,13 @@ from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
 from archiver.store.schema import FATES, run_counters, runs
 
-r = runs.c
 SILENT_MS = 15 * 60_000
 """A run without an end whose heart has not beaten for this long is over."""
-_OURS = sa.and_(r.id == sa.bindparam("run_id"), r.owner == sa.bindparam("run_owner"), of_source(r))
+_OURS = sa.and_(runs.c.id == sa.bindparam("run_id"), runs.c.owner == sa.bindparam("run_owner"), of_source(runs.c))
 _ADVANCE = (
     runs.update()
     .where(_OURS)
-    .values({name: r[name] + sa.bindparam(f"more_{name}") for name in (*FATES, "pages", "windows")})
+    .values({name: runs.c[name] + sa.bindparam(f"more_{name}") for name in (*FATES, "pages", "windows")})
 )
 
 
@@ -55,8 +54,8 @@ def start(tx: Tx, key: SourceKey, command: str, run_owner: str, *, alone: bool =
     `alone`: the owner runs this source once at a time, so the database was away when a run of its own ended.
     """
     now_ms = tx.now_ms()
-    query = sa.select(r.id, r.owner, r.heartbeat_at).where(
-        r.app_id == key.app_id, r.source == key.source, r.ended_at.is_(None)
+    query = sa.select(runs.c.id, runs.c.owner, runs.c.heartbeat_at).where(
+        runs.c.app_id == key.app_id, runs.c.source == key.source, runs.c.ended_at.is_(None)
     )
     for row in tx.conn.execute(query).all():
         if row.heartbeat_at < now_ms - SILENT_MS or owner.dead([row.owner]):
@@ -64,14 +63,14 @@ def start(tx: Tx, key: SourceKey, command: str, run_owner: str, *, alone: bool =
         elif alone and row.owner == run_owner:
             _end_for(tx, key, row, "unfinished", "the database was away when it ended")
     run = Run(0, key, command, run_owner, now_ms)
-    statement = runs.insert().values(**run.row, heartbeat_at=now_ms).returning(r.id)
+    statement = runs.insert().values(**run.row, heartbeat_at=now_ms).returning(runs.c.id)
     return run._replace(id=int(tx.conn.execute(statement).scalar_one()))
 
 
 def _end_for(tx: Tx, key: SourceKey, row: Any, outcome: str, reason: str | None) -> None:
     """Close the row of a run that could not do so, as of its last sign of life."""
     last = {"outcome": outcome, "reason": reason, "ended_at": row.heartbeat_at}
-    ended = runs.update().where(r.id == row.id, r.ended_at.is_(None)).values(last).returning(r.id)
+    ended = runs.update().where(runs.c.id == row.id, runs.c.ended_at.is_(None)).values(last).returning(runs.c.id)
     if tx.conn.execute(ended).first() is not None:  # unless another process was faster
         _count(tx, key, "runs", {outcome: 1})
 
@@ -111,7 +110,7 @@ def end(
         "ended_at": now_ms,
         "heartbeat_at": now_ms,
     }
-    before = tx.conn.execute(sa.select(r.outcome).where(_OURS).with_for_update(), run.bound).first()
+    before = tx.conn.execute(sa.select(runs.c.outcome).where(_OURS).with_for_update(), run.bound).first()
     if before is None:
         tx.conn.execute(runs.insert().values({**run.row, **_fates(did), "pages": pages, **last}))
     else:

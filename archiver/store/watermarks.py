@@ -17,21 +17,29 @@ from archiver.store.passes import FIRST_AUDIT
 from archiver.store.schema import TILING_STATES, sources, watermarks, windows
 from archiver.timeline import reach, reach_back
 
-w, m = windows.c, watermarks.c
 _CHUNK = 1_000
-_READ = sa.select(m.complete_from_ms, m.complete_until_ms, m.audited_until_ms, m.audited_pass).where(of_source(m))
+_READ = sa.select(
+    watermarks.c.complete_from_ms,
+    watermarks.c.complete_until_ms,
+    watermarks.c.audited_until_ms,
+    watermarks.c.audited_pass,
+).where(of_source(watermarks.c))
 _LOCK = _READ.with_for_update()
-_SAVE = watermarks.update().where(of_source(m))
+_SAVE = watermarks.update().where(of_source(watermarks.c))
 _TILES = (
-    sa.select(w.lo_ms, w.hi_ms)
-    .where(of_source(w), w["pass"] == sa.bindparam("pass_no"))
+    sa.select(windows.c.lo_ms, windows.c.hi_ms)
+    .where(of_source(windows.c), windows.c["pass"] == sa.bindparam("pass_no"))
     # An audit goes on behind what it could not look at: that is listed, and would stop it for ever otherwise.
-    .where(sa.or_(w.state.in_(TILING_STATES), sa.and_(w["pass"] >= FIRST_AUDIT, w.state == "skipped")))
-    .where(w.cause != "before_first_contact")
+    .where(
+        sa.or_(
+            windows.c.state.in_(TILING_STATES), sa.and_(windows.c["pass"] >= FIRST_AUDIT, windows.c.state == "skipped")
+        )
+    )
+    .where(windows.c.cause != "before_first_contact")
     .limit(_CHUNK)
 )
-_TILES_ABOVE = _TILES.where(w.lo_ms >= sa.bindparam("edge_ms")).order_by(w.lo_ms)
-_TILES_BELOW = _TILES.where(w.lo_ms < sa.bindparam("edge_ms")).order_by(w.lo_ms.desc())
+_TILES_ABOVE = _TILES.where(windows.c.lo_ms >= sa.bindparam("edge_ms")).order_by(windows.c.lo_ms)
+_TILES_BELOW = _TILES.where(windows.c.lo_ms < sa.bindparam("edge_ms")).order_by(windows.c.lo_ms.desc())
 
 
 class Watermark(NamedTuple):
@@ -98,8 +106,7 @@ def looked_until(tx: Tx, key: SourceKey, pass_no: int, origin_ms: int) -> int:
 
 
 def _origin_ms(tx: Tx, key: SourceKey) -> int:
-    s = sources.c
-    query = sa.select(s.origin_ms).where(s.app_id == key.app_id, s.source == key.source)
+    query = sa.select(sources.c.origin_ms).where(sources.c.app_id == key.app_id, sources.c.source == key.source)
     return int(tx.conn.execute(query).scalar_one())
 
 

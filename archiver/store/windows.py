@@ -19,7 +19,6 @@ from archiver.store.engine import Tx
 from archiver.store.schema import FATES, windows
 from archiver.timeline import cut
 
-w = windows.c
 LIVE, BACKFILL, AUDIT = "live", "backfill", "audit"
 _PIECES = 8
 _COUNTED = (*FATES, "outside", "bodies", "late", "pages")
@@ -92,43 +91,47 @@ class ClaimOptions(NamedTuple):
     """How often the server's order has broken: progress from before that counts for nothing."""
 
 
-b = sa.bindparam
-OF_PASS = sa.and_(of_source(w), w["pass"] == b("pass_no"))
-OF_CAUSE = sa.and_(OF_PASS, w.cause == b("the_cause"))
+OF_PASS = sa.and_(of_source(windows.c), windows.c["pass"] == sa.bindparam("pass_no"))
+OF_CAUSE = sa.and_(OF_PASS, windows.c.cause == sa.bindparam("the_cause"))
 _IDLE = windows.update().where(
-    OF_PASS, w.state.in_(("pending", "not_ready")), w.lo_ms >= b("from_ms"), w.hi_ms <= b("until_ms")
+    OF_PASS,
+    windows.c.state.in_(("pending", "not_ready")),
+    windows.c.lo_ms >= sa.bindparam("from_ms"),
+    windows.c.hi_ms <= sa.bindparam("until_ms"),
 )
-_THIS = w.id == b("window_id")
-_FIRST = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS).order_by(w.lo_ms).limit(1)
-_LAST = sa.select(w.lo_ms, w.hi_ms).where(OF_PASS).order_by(w.lo_ms.desc()).limit(1)
+_THIS = windows.c.id == sa.bindparam("window_id")
+_FIRST = sa.select(windows.c.lo_ms, windows.c.hi_ms).where(OF_PASS).order_by(windows.c.lo_ms).limit(1)
+_LAST = sa.select(windows.c.lo_ms, windows.c.hi_ms).where(OF_PASS).order_by(windows.c.lo_ms.desc()).limit(1)
 # What was cut off at the retention's edge has no pages of its own, and says nothing of how dense messages lie.
 # Pages of what lies outside the window do not get fewer when it is narrower: a list without an upper bound and without
 # order is read to its end for every window, and to cut ever more of them would never end.
-_PAGES_INSIDE = w.pages - w.pages * w.outside // sa.func.coalesce(sa.func.nullif(w.received, 0), 1)
+_PAGES_INSIDE = windows.c.pages - windows.c.pages * windows.c.outside // sa.func.coalesce(
+    sa.func.nullif(windows.c.received, 0), 1
+)
 _WALKED = (
-    sa.select(w.hi_ms - w.lo_ms, _PAGES_INSIDE)
-    .where(OF_CAUSE, w.state.in_(("closed", "expired")), w.pages > 0)
+    sa.select(windows.c.hi_ms - windows.c.lo_ms, _PAGES_INSIDE)
+    .where(OF_CAUSE, windows.c.state.in_(("closed", "expired")), windows.c.pages > 0)
     .limit(1)
 )
 # What was cut down to the millisecond that fails is as good as stuck, and keeps nothing else out of the plan.
-_CUT_DOWN = sa.and_(w.failed_at.is_not(None), w.hi_ms - w.lo_ms == 1)
-_WAITING = sa.select(sa.func.count(), sa.func.count(w.failed_at)).where(
-    OF_CAUSE, w.state == "pending", w.walked_at.is_(None), sa.not_(_CUT_DOWN)
+_CUT_DOWN = sa.and_(windows.c.failed_at.is_not(None), windows.c.hi_ms - windows.c.lo_ms == 1)
+_WAITING = sa.select(sa.func.count(), sa.func.count(windows.c.failed_at)).where(
+    OF_CAUSE, windows.c.state == "pending", windows.c.walked_at.is_(None), sa.not_(_CUT_DOWN)
 )
-_OWNERS = sa.select(w.owner).distinct().where(of_source(w), w.state == "leased")
+_OWNERS = sa.select(windows.c.owner).distinct().where(of_source(windows.c), windows.c.state == "leased")
 _HOLD = (
-    sa.select(w.owner, w.lo_ms, w.hi_ms, w.pages)
-    .where(_THIS, w.fence == b("our_fence"), w.state == "leased")
+    sa.select(windows.c.owner, windows.c.lo_ms, windows.c.hi_ms, windows.c.pages)
+    .where(_THIS, windows.c.fence == sa.bindparam("our_fence"), windows.c.state == "leased")
     .with_for_update()
 )
 _PLAN = windows.insert()
 _CHANGE = windows.update().where(_THIS)
-_TAKE = _CHANGE.values(fence=w.fence + 1, attempts=w.attempts + 1).returning(windows)
-_ADVANCE = _CHANGE.values({name: w[name] + b(f"more_{name}") for name in _COUNTED})
-_WORSE = _CHANGE.where(sa.func.coalesce(w.worst_lateness_ms, -1) < b("lateness_ms")).values(
-    worst_lateness_ms=b("lateness_ms")
+_TAKE = _CHANGE.values(fence=windows.c.fence + 1, attempts=windows.c.attempts + 1).returning(windows)
+_ADVANCE = _CHANGE.values({name: windows.c[name] + sa.bindparam(f"more_{name}") for name in _COUNTED})
+_WORSE = _CHANGE.where(sa.func.coalesce(windows.c.worst_lateness_ms, -1) < sa.bindparam("lateness_ms")).values(
+    worst_lateness_ms=sa.bindparam("lateness_ms")
 )
-_END = _CHANGE.values(fence=w.fence + 1)
+_END = _CHANGE.values(fence=windows.c.fence + 1)
 
 
 def planned(tx: Tx, key: SourceKey, pass_no: int) -> Window | None:
@@ -139,7 +142,7 @@ def planned(tx: Tx, key: SourceKey, pass_no: int) -> Window | None:
 
 def last_walked(tx: Tx, key: SourceKey, pass_no: int, cause: str) -> tuple[int, int] | None:
     """Span (ms) and pages of the newest window closed in this pass, or the furthest back for a backfill."""
-    order = w.lo_ms if cause == BACKFILL else w.lo_ms.desc()
+    order = windows.c.lo_ms if cause == BACKFILL else windows.c.lo_ms.desc()
     row = tx.conn.execute(_WALKED.order_by(order), key.bound | {"pass_no": pass_no, "the_cause": cause}).first()
     return None if row is None else (row[0], row[1])
 
@@ -212,22 +215,29 @@ def claim(tx: Tx, key: SourceKey, target: Target, options: ClaimOptions) -> Clai
 def _claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Select[tuple[int, int]]:
     # A failed window rests for a minute at most, one that is stuck for an hour; longer ones met a clock set back.
     confused = sa.or_(
-        sa.and_(w.state == "pending", w.next_attempt_at > b("later_ms")),
-        w.next_attempt_at > b("much_later_ms"),
+        sa.and_(windows.c.state == "pending", windows.c.next_attempt_at > sa.bindparam("later_ms")),
+        windows.c.next_attempt_at > sa.bindparam("much_later_ms"),
     )
-    rested = sa.or_(w.next_attempt_at.is_(None), w.next_attempt_at <= b("now_ms"), confused)
-    waits = sa.and_(w.state.in_(("pending", "not_ready")), w.walked_at.is_(None))
-    free = sa.or_(w.lease_until < b("now_ms"), w.owner.in_(b("dead", expanding=True)))
+    rested = sa.or_(windows.c.next_attempt_at.is_(None), windows.c.next_attempt_at <= sa.bindparam("now_ms"), confused)
+    waits = sa.and_(windows.c.state.in_(("pending", "not_ready")), windows.c.walked_at.is_(None))
+    free = sa.or_(
+        windows.c.lease_until < sa.bindparam("now_ms"), windows.c.owner.in_(sa.bindparam("dead", expanding=True))
+    )
     may_be_taken = sa.or_(
         sa.and_(waits, rested) if patient else waits,
-        sa.and_(w.state == "leased", free),
-        sa.and_(w.state == "stuck", sa.true() if retry_stuck else rested),
+        sa.and_(windows.c.state == "leased", free),
+        sa.and_(windows.c.state == "stuck", sa.true() if retry_stuck else rested),
     )
     return (
-        sa.select(w.id, w.distrusts)
-        .where(OF_CAUSE, w.hi_ms <= b("due_ms"), may_be_taken, w.id.not_in(b("tried", expanding=True)))
+        sa.select(windows.c.id, windows.c.distrusts)
+        .where(
+            OF_CAUSE,
+            windows.c.hi_ms <= sa.bindparam("due_ms"),
+            may_be_taken,
+            windows.c.id.not_in(sa.bindparam("tried", expanding=True)),
+        )
         # What has failed comes after what has not: two bad hours must not keep all the good ones from being read.
-        .order_by(w.failed_at.is_not(None), w.hi_ms.desc() if newest_first else w.lo_ms)
+        .order_by(windows.c.failed_at.is_not(None), windows.c.hi_ms.desc() if newest_first else windows.c.lo_ms)
         .limit(1)
         .with_for_update(skip_locked=True)
     )
@@ -254,7 +264,12 @@ def _claim(key: SourceKey, row: Any) -> Claim:
 
 def release(tx: Tx, key: SourceKey, owner: str) -> None:
     """Let what `owner` still holds be claimed at once: for a process that knows that it walks nothing now."""
-    held = sa.and_(w.app_id == key.app_id, w.source == key.source, w.state == "leased", w.owner == owner)
+    held = sa.and_(
+        windows.c.app_id == key.app_id,
+        windows.c.source == key.source,
+        windows.c.state == "leased",
+        windows.c.owner == owner,
+    )
     tx.conn.execute(windows.update().where(held).values(lease_until=0))
 
 
@@ -329,7 +344,7 @@ def split(held: Held, at_ms: int, *, span_ms: int | None = None) -> Held:
     The rest is one window, or begins with some of `span_ms`.
     """
     tx, claim = held
-    tx.conn.execute(windows.update().where(w.id == claim.id).values(hi_ms=at_ms))
+    tx.conn.execute(windows.update().where(windows.c.id == claim.id).values(hi_ms=at_ms))
     pieces = [] if span_ms is None else cut(at_ms, claim.window.hi_ms, span_ms, _PIECES)
     rest_ms = pieces[-1].hi_ms if pieces else at_ms
     if rest_ms < claim.window.hi_ms:
@@ -341,11 +356,22 @@ def split(held: Held, at_ms: int, *, span_ms: int | None = None) -> Held:
 def split_off(held: Held, at_ms: int) -> Held:
     """Cut a held window at `at_ms`; gives the upper part, which the caller holds as a window of its own."""
     tx, claim = held
-    lower = windows.update().where(w.id == claim.id).values(hi_ms=at_ms)
-    copied = (w.app_id, w.source, w["pass"], w.cause, w.lag_ms, w.walk0_ms, w.distrusts, w.created_at)
-    upper = sa.select(*copied, sa.literal(at_ms), w.hi_ms, sa.literal("pending"), sa.literal(1)).where(w.id == claim.id)
+    lower = windows.update().where(windows.c.id == claim.id).values(hi_ms=at_ms)
+    copied = (
+        windows.c.app_id,
+        windows.c.source,
+        windows.c["pass"],
+        windows.c.cause,
+        windows.c.lag_ms,
+        windows.c.walk0_ms,
+        windows.c.distrusts,
+        windows.c.created_at,
+    )
+    upper = sa.select(*copied, sa.literal(at_ms), windows.c.hi_ms, sa.literal("pending"), sa.literal(1)).where(
+        windows.c.id == claim.id
+    )
     names = [column.name for column in copied] + ["lo_ms", "hi_ms", "state", "attempts"]
-    rest = tx.conn.execute(windows.insert().from_select(names, upper).returning(w.id, w.fence)).one()
+    rest = tx.conn.execute(windows.insert().from_select(names, upper).returning(windows.c.id, windows.c.fence)).one()
     tx.conn.execute(lower)
     window = Window(at_ms, claim.window.hi_ms)
     return Held(tx, claim._replace(id=rest.id, fence=rest.fence, window=window, pages=0))
@@ -359,5 +385,7 @@ def skip_pending(tx: Tx, key: SourceKey, pass_no: int, from_ms: int, until_ms: i
 
 def next_audit(tx: Tx, key: SourceKey) -> int:
     """A pass number of its own for an audit that somebody asked for: far above those of the configuration."""
-    query = sa.select(sa.func.max(w["pass"])).where(w.app_id == key.app_id, w.source == key.source, w.cause == AUDIT)
+    query = sa.select(sa.func.max(windows.c["pass"])).where(
+        windows.c.app_id == key.app_id, windows.c.source == key.source, windows.c.cause == AUDIT
+    )
     return int(tx.conn.scalar(query) or 999) + 1

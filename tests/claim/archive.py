@@ -113,7 +113,7 @@ class Archive:
 
     def pull(self, **ways: Any) -> Outcome:
         """One pull by a process of its own."""
-        options = PullOptions(origin_ms=self.settings.start_ms, **ways)
+        options = PullOptions(origin_ms=self.settings.start_ms, ahead=False, **ways)
         self.stop = Event()
         outcome = Pull(self.store, self._source(), options, stop=self.stop).run()
         assert self.unlisted() == [], f"claimed, and neither stored nor listed; W is T0 + {hours_of(self.until_ms)} h"
@@ -145,7 +145,7 @@ class Archive:
         with self.store.write() as tx:
             key = apps.find(tx, APP, self.kind)
             assert key is not None
-            assert plan.want_backfill(tx, key, from_ms, None)
+            assert plan.request_backfill(tx, key, from_ms, None)
         return self.pull(live=False, backfill=True, command="backfill")
 
     def accept(self, window: Window) -> int:

@@ -19,7 +19,7 @@ import pytest
 from archiver import cli, connect, status
 from archiver.config import Settings, load
 from archiver.pull import commands
-from archiver.pull.run import Outcome
+from archiver.pull.run import Outcome, PullOptions
 from archiver.sandbox import Faults, Sandbox
 from archiver.status import SourceReport
 from archiver.store.engine import open_store
@@ -177,7 +177,7 @@ class Simulated:
         """One pull with a client and a token of its own, as a process would."""
         settings = self.settings()
         with connect.session(settings.apps[0], settings, self.store, self.stop) as session:
-            return commands.pull(session, settings, self.store, stop=self.stop, **ways)
+            return commands.pull(session, settings, self.store, PullOptions(**ways), stop=self.stop)
 
     def status(self) -> dict[str, Any]:
         return self.report().to_json()

@@ -282,7 +282,7 @@ class WideWorld(World):
         self._stops.append(stop)
         source = side.source(self, settings)
         patient = self.wide.patient and not self.calm
-        options = PullOptions(origin_ms=settings.start_ms, lease_ms=LEASE_MS, patient=patient, **ways)
+        options = PullOptions(origin_ms=settings.start_ms, lease_ms=LEASE_MS, patient=patient, ahead=False, **ways)
         began = side.oracles.before_pull(settings)
         outcome = None
         try:

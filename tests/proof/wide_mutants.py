@@ -20,7 +20,7 @@ from archiver.pull import walk as walker
 from archiver.pull.run import Pull
 from archiver.pull.setbacks import Setback
 from archiver.pull.walk import WindowWalker
-from archiver.pull.workers import Workers
+from archiver.pull.workers import Failures
 from archiver.sources.easemob import cursor, hourly
 from archiver.sources.listing import ListingCheck
 from archiver.store import apps, blame, hours, passes, reopening, unclosed, watermarks, windows
@@ -333,7 +333,7 @@ def failed_windows_first(patch: Patch) -> None:
 
     patch.setattr(windows, "_claimable", claimable)
     # Nor was anything looked at from the far end, and two failures in a row ended a pull.
-    patch.setattr(Workers, "afar", False)
+    patch.setattr(Failures, "afar", False)
     patch.setattr(workers, "FAILURES_IN_A_ROW", 2)
 
 

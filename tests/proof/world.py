@@ -256,6 +256,7 @@ class World:
             origin_ms=self.origin_ms,
             lease_ms=LEASE_MS,
             patient=plan.patient and not self.calm,
+            ahead=False,
             **ways,  # type: ignore[arg-type]
         )
         outcome = None
@@ -297,7 +298,7 @@ class World:
                 with self.store.write() as tx:
                     key = apps.find(tx, APP, "cursor")
                     if key is not None:
-                        planning.want_backfill(tx, key, START_MS - plan.backfill_ms, None)
+                        planning.request_backfill(tx, key, START_MS - plan.backfill_ms, None)
             except (Crash, DatabaseUnavailable):
                 pass
 

@@ -122,7 +122,7 @@ def test_redirects_are_not_followed(server: Scripted, make: Make, status: int) -
 def test_what_passes_is_asked_again(server: Scripted, make: Make, clock: Time, status: int) -> None:
     server.script = [server.answer(status), server.answer(status, b"<html>"), server.answer(body=b"[1]")]
     heard: list[int | str] = []
-    assert make(heard=heard.append).fetch("GET", "/a").body == b"[1]"
+    assert make(on_status=heard.append).fetch("GET", "/a").body == b"[1]"
     assert heard == [status, status, 200]
     assert len(clock.waits) == 2
 
@@ -211,7 +211,7 @@ def test_it_gives_up_in_time(server: Scripted, make: Make, clock: Time) -> None:
 def test_waiting_ends_when_stopped(server: Scripted, make: Make, clock: Time) -> None:
     server.script = [server.answer(503)]
     with pytest.raises(Stopped):
-        make(heard=lambda _: clock.stop.set()).fetch("GET", "/a")
+        make(on_status=lambda _: clock.stop.set()).fetch("GET", "/a")
     assert len(server.asked) == 1
     with pytest.raises(Stopped):
         make().fetch("GET", "/a")
@@ -260,7 +260,7 @@ def test_broken_transfers_are_asked_again(server: Scripted, make: Make, broken: 
     }
     server.script = [steps[broken], server.answer(body=b"[1]")]
     heard: list[int | str] = []
-    assert make(heard=heard.append).fetch("GET", "/a").body == b"[1]"
+    assert make(on_status=heard.append).fetch("GET", "/a").body == b"[1]"
     assert heard == ["error", 200]
 
 

@@ -166,18 +166,18 @@ def test_the_file_before_the_origin_is_not_asked_for_where_it_is_kept_no_longer(
 def test_a_backfill_goes_back_from_the_origin_and_leaves_no_gap(cursor: Plans) -> None:
     with cursor.store.write() as tx:
         with pytest.raises(UsageError, match="would leave a gap"):
-            planning.want_backfill(tx, cursor.key, ORIGIN - 9 * DAY_MS, ORIGIN - DAY_MS)
-        assert planning.want_backfill(tx, cursor.key, ORIGIN - DAY_MS, ORIGIN)
+            planning.request_backfill(tx, cursor.key, ORIGIN - 9 * DAY_MS, ORIGIN - DAY_MS)
+        assert planning.request_backfill(tx, cursor.key, ORIGIN - DAY_MS, ORIGIN)
     cursor.plan(ORIGIN + DAY_MS, Pass(1, MINUTE_MS), causes=(BACKFILL,))
     half = DAY_MS // 2
     assert cursor.rows() == [(-2 * half, -half, "pending"), (-half, 0, "pending")]
     with cursor.store.write() as tx:
-        assert not planning.want_backfill(tx, cursor.key, ORIGIN - DAY_MS, None)
+        assert not planning.request_backfill(tx, cursor.key, ORIGIN - DAY_MS, None)
 
 
 def test_a_backfill_is_refused_where_files_are_read_by_the_hour(hourly: Plans) -> None:
     with hourly.store.write() as tx, pytest.raises(UsageError, match="reach back no further"):
-        planning.want_backfill(tx, hourly.key, HOUR0 - DAY_MS, None)
+        planning.request_backfill(tx, hourly.key, HOUR0 - DAY_MS, None)
 
 
 def test_an_audit_that_is_asked_for_looks_at_what_is_closed_in_whole_hours(hourly: Plans) -> None:

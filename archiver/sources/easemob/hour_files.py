@@ -205,10 +205,10 @@ def _pieces(line: bytes) -> Iterator[Slice | Unreadable]:
     if whole is not None and not whole.problem:
         yield whole
     else:
-        yield from _odd_line(line.decode())
+        yield from _irregular_line(line.decode())
 
 
-def _odd_line(text: str) -> Iterator[Slice | Unreadable]:
+def _irregular_line(text: str) -> Iterator[Slice | Unreadable]:
     """Several records, or something that is none. What cannot be read is one piece, unless records stand beside it."""
     while text:
         pieces, rest = _objects(text)

@@ -200,14 +200,14 @@ class HourlySource:
 
         No attempt begins when bytes have been missing for long: the caller gets the error instead.
         """
-        heard_at = self.clock()
+        received_at = self.clock()
         seen: set[str] = set()
         remains: bytes | None = None
 
-        def heard(size: int) -> None:
-            nonlocal heard_at
+        def note_bytes(size: int) -> None:
+            nonlocal received_at
             progress(size)
-            heard_at = self.clock()
+            received_at = self.clock()
 
         for attempt in range(1, _ATTEMPTS + 1):
             answer = self.fetch_link(hour)
@@ -215,15 +215,15 @@ class HourlySource:
                 raise HourMissing(f"the service has no file for the hour {hour}", server_ms=answer.server_ms)
             if attempt > 1 and not answer.links:
                 raise FileMissing(f"the file of the hour {hour} was there and is gone")
-            heard_at = self.clock()
+            received_at = self.clock()
             with ExitStack() as files:
                 try:
-                    fetched = [self._fetch_file(link, files, heard) for link in answer.links]
+                    fetched = [self._fetch_file(link, files, note_bytes) for link in answer.links]
                     _check_ends(fetched, seen)
                 except ProviderUnavailable as error:
                     if isinstance(error, FileDamaged) and len(error.remains) >= len(remains or b""):
                         remains = error.remains
-                    if attempt == _ATTEMPTS or self.clock() - heard_at > _PATIENCE_S:
+                    if attempt == _ATTEMPTS or self.clock() - received_at > _PATIENCE_S:
                         missing = FileMissing(f"the file of the hour {hour} was not to be had: {error}")
                         missing.remains = remains
                         raise missing from None

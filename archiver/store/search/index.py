@@ -28,14 +28,13 @@ from archiver.store.schema import (
 )
 from archiver.store.search.text import bigrams, parts, searchable
 
-m, b, r, rb, t = messages.c, message_bodies.c, message_revisions.c, revision_bodies.c, search_texts.c
 QUEUED = sa.select(search_queue.c.page_id)
 SEARCH_INDEX = sa.Table(
     "search_index", sa.MetaData(), sa.Column("rowid", sa.Integer), sa.Column("search_index", sa.Text)
 )
 """SQLite's own; PostgreSQL has an index on search_texts."""
 
-_TEXT_COLUMNS = [column.name for column in search_texts.columns]
+_TEXT_COLUMNS = ("app_id", "msg_id", "revision", "position", "part", "timestamp_ms", "text", "number")
 _RACES = 10
 _PAGES_AT_ONCE, _MESSAGES_AT_ONCE = 200, 2_000
 
@@ -49,9 +48,12 @@ class Lag(NamedTuple):
 
 
 def measure_lag(tx: Tx) -> Lag:
-    p = pages.c
-    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(p.new + p.changed), 0), sa.func.min(p.fetched_at))
-    row = tx.conn.execute(query.where(p.id.in_(QUEUED))).one()
+    query = sa.select(
+        sa.func.count(),
+        sa.func.coalesce(sa.func.sum(pages.c.new + pages.c.changed), 0),
+        sa.func.min(pages.c.fetched_at),
+    )
+    row = tx.conn.execute(query.where(pages.c.id.in_(QUEUED))).one()
     return Lag(row[0], int(row[1]), row[2])
 
 
@@ -90,10 +92,14 @@ def _index_pages(tx: Tx, page_ids: Sequence[int]) -> int:
 
 def _claim(tx: Tx) -> list[tuple[int, int]]:
     """The oldest entries of the queue; another process that indexes passes them over."""
-    q = search_queue.c
     count = sa.func.coalesce(pages.c.new + pages.c.changed, 0)
-    size = sa.select(count).where(pages.c.id == q.page_id).scalar_subquery()
-    query = sa.select(q.id, q.page_id, size).order_by(q.id).limit(_PAGES_AT_ONCE).with_for_update(skip_locked=True)
+    size = sa.select(count).where(pages.c.id == search_queue.c.page_id).scalar_subquery()
+    query = (
+        sa.select(search_queue.c.id, search_queue.c.page_id, size)
+        .order_by(search_queue.c.id)
+        .limit(_PAGES_AT_ONCE)
+        .with_for_update(skip_locked=True)
+    )
     claimed: list[tuple[int, int]] = []
     total = 0
     for number, page_id, count in tx.conn.execute(query):
@@ -110,31 +116,69 @@ _Text = tuple[int, str, int, int, int, str]
 
 def _new_bodies(page_ids: Sequence[int]) -> sa.Select[Any]:
     """The bodies that came with these pages and are not indexed: a page comes again when a record was requeued."""
-    known = sa.select(t.part).where(t.app_id == m.app_id, t.msg_id == m.msg_id, t.revision == 0)
-    return bodies_of().where(m.page_id.in_(page_ids), ~known.correlate(messages).exists())
+    known = sa.select(search_texts.c.part).where(
+        search_texts.c.app_id == messages.c.app_id,
+        search_texts.c.msg_id == messages.c.msg_id,
+        search_texts.c.revision == 0,
+    )
+    return bodies_of().where(messages.c.page_id.in_(page_ids), ~known.correlate(messages).exists())
 
 
 def _new_revisions(page_ids: Sequence[int]) -> sa.Select[Any]:
     """The same of revisions."""
-    known = sa.select(t.part).where(t.app_id == r.app_id, t.msg_id == r.msg_id, t.revision == r.revision)
-    return revisions_of().where(r.page_id.in_(page_ids), ~known.correlate(message_revisions).exists())
+    known = sa.select(search_texts.c.part).where(
+        search_texts.c.app_id == message_revisions.c.app_id,
+        search_texts.c.msg_id == message_revisions.c.msg_id,
+        search_texts.c.revision == message_revisions.c.revision,
+    )
+    return revisions_of().where(message_revisions.c.page_id.in_(page_ids), ~known.correlate(message_revisions).exists())
 
 
 def bodies_of() -> sa.Select[Any]:
     return (
-        sa.select(m.app_id, m.msg_id, sa.literal_column("0"), b.position, m.timestamp_ms)
-        .add_columns(b.text, b.filename, b.addr, sa.cast(b.extra, sa.Text))
-        .join_from(messages, message_bodies, sa.and_(b.app_id == m.app_id, b.msg_id == m.msg_id))
+        sa.select(
+            messages.c.app_id,
+            messages.c.msg_id,
+            sa.literal_column("0"),
+            message_bodies.c.position,
+            messages.c.timestamp_ms,
+        )
+        .add_columns(
+            message_bodies.c.text,
+            message_bodies.c.filename,
+            message_bodies.c.addr,
+            sa.cast(message_bodies.c.extra, sa.Text),
+        )
+        .join_from(
+            messages,
+            message_bodies,
+            sa.and_(message_bodies.c.app_id == messages.c.app_id, message_bodies.c.msg_id == messages.c.msg_id),
+        )
         .execution_options(yield_per=5_000)
     )
 
 
 def revisions_of() -> sa.Select[Any]:
-    same = (rb[name] == r[name] for name in ("app_id", "msg_id", "revision"))
+    same = (revision_bodies.c[name] == message_revisions.c[name] for name in ("app_id", "msg_id", "revision"))
     return (
-        sa.select(r.app_id, r.msg_id, r.revision, rb.position, m.timestamp_ms)
-        .add_columns(rb.text, rb.filename, rb.addr, sa.cast(rb.extra, sa.Text))
-        .join_from(message_revisions, messages, sa.and_(r.app_id == m.app_id, r.msg_id == m.msg_id))
+        sa.select(
+            message_revisions.c.app_id,
+            message_revisions.c.msg_id,
+            message_revisions.c.revision,
+            revision_bodies.c.position,
+            messages.c.timestamp_ms,
+        )
+        .add_columns(
+            revision_bodies.c.text,
+            revision_bodies.c.filename,
+            revision_bodies.c.addr,
+            sa.cast(revision_bodies.c.extra, sa.Text),
+        )
+        .join_from(
+            message_revisions,
+            messages,
+            sa.and_(message_revisions.c.app_id == messages.c.app_id, message_revisions.c.msg_id == messages.c.msg_id),
+        )
         .join(revision_bodies, sa.and_(*same))
         .execution_options(yield_per=5_000)
     )
@@ -195,6 +239,8 @@ def _numbers(tx: Tx, stamps_ms: Sequence[int]) -> Iterator[int]:
 def _free_numbers(tx: Tx, starts: Collection[int]) -> dict[int, int]:
     """The first free number of these stamps; stamps are identified by their first numbers, here and in the result."""
     start = sa.func.json_each(json.dumps(sorted(starts))).table_valued("value").c.value
-    last = sa.select(sa.func.max(t.number)).where(t.number.between(start, start + (_A_STAMP - 1)))
+    last = sa.select(sa.func.max(search_texts.c.number)).where(
+        search_texts.c.number.between(start, start + (_A_STAMP - 1))
+    )
     free = sa.func.coalesce(last.correlate_except(search_texts).scalar_subquery() + 1, start)
     return {row[0]: row[1] for row in tx.conn.execute(sa.select(start, free))}

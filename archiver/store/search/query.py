@@ -23,8 +23,6 @@ _READ_FIRST, _READ_AT_MOST = 1_000, 40_000
 _ROOM = "SET LOCAL work_mem = '64MB'"
 """PostgreSQL's own 4 MB hold the places of 50,000 pages; beyond, it makes the pairs of all that is in a page anew."""
 
-m, b, r, rb, t = messages.c, message_bodies.c, message_revisions.c, revision_bodies.c, search_texts.c
-
 
 class Place(NamedTuple):
     """The place of a hit, in the order of hits: the latest first."""
@@ -78,12 +76,14 @@ def holding(tx: Tx, query: str, criteria: Filter) -> sa.ColumnElement[bool]:
     ids_of: dict[int, set[str]] = {}
     for place in find_places(tx, Terms(query), criteria, None):
         ids_of.setdefault(place.app_id, set()).add(place.msg_id)
-    of_apps = (sa.and_(m.app_id == app_id, tx.among(m.msg_id, sorted(ids))) for app_id, ids in ids_of.items())
+    of_apps = (
+        sa.and_(messages.c.app_id == app_id, tx.among(messages.c.msg_id, sorted(ids))) for app_id, ids in ids_of.items()
+    )
     return sa.or_(sa.false(), *of_apps)
 
 
 def _indexed(tx: Tx, query: Terms, criteria: Filter, most: int | None) -> list[Place]:
-    by_index = _filtered(tx, _by_index(tx.postgres, len(query.others)), t, criteria)
+    by_index = _filtered(tx, _by_index(tx.postgres, len(query.others)), search_texts.c, criteria)
     if tx.postgres:
         tx.conn.exec_driver_sql(_ROOM)
         return _places(tx, by_index, {**query.bound(), "most": _ALL if most is None else most})
@@ -180,12 +180,12 @@ def _also(texts: _Texts, name: str, *, postgres: bool) -> sa.ColumnElement[bool]
 @cache  # to make a statement takes longer than to run it
 def _by_index(postgres: bool, others: int) -> sa.Select[Any]:
     if postgres:
-        vector = sa.func.array_to_tsvector(sa.func.archive_bigrams(t.text))
+        vector = sa.func.array_to_tsvector(sa.func.archive_bigrams(search_texts.c.text))
         matches = vector.bool_op("@@")(sa.func.archive_query(sa.bindparam("query", type_=sa.Text)))
     else:
         numbers = sa.func.json_each(sa.bindparam("numbers", type_=sa.Text)).table_valued("value")
-        matches = t.number.in_(sa.select(numbers.c.value))
-    return _holding(t, postgres=postgres, others=others).where(matches)
+        matches = search_texts.c.number.in_(sa.select(numbers.c.value))
+    return _holding(search_texts.c, postgres=postgres, others=others).where(matches)
 
 
 _LATEST_NUMBERS = (
@@ -204,13 +204,14 @@ _LATEST_NUMBERS = (
 def _by_time(postgres: bool, others: int) -> tuple[sa.Select[Any], _Texts]:
     """Among the latest :texts between :first and :last, and what has the stamp of the last of these."""
     first, last, texts = (sa.bindparam(name, type_=sa.BigInteger) for name in ("first", "last", "texts"))
-    by = t.timestamp_ms if postgres else t.number
+    by = search_texts.c.timestamp_ms if postgres else search_texts.c.number
     latest = sa.select(search_texts).where(by.between(first, last)).order_by(by.desc())
     if postgres:
         some = latest.fetch(texts, with_ties=True).subquery("latest")
         return _holding(some.c, postgres=True, others=others), some.c
-    edge = latest.with_only_columns(index.first_of_same(t.number)).offset(texts).limit(1).scalar_subquery()
-    return _holding(t, postgres=False, others=others).where(t.number.between(sa.func.coalesce(edge, first), last)), t
+    edge = latest.with_only_columns(index.first_of_same(search_texts.c.number)).offset(texts).limit(1).scalar_subquery()
+    in_time = search_texts.c.number.between(sa.func.coalesce(edge, first), last)
+    return _holding(search_texts.c, postgres=False, others=others).where(in_time), search_texts.c
 
 
 def _quoted(word: str) -> str:
@@ -219,8 +220,8 @@ def _quoted(word: str) -> str:
 
 def _filtered(tx: Tx, query: sa.Select[Any], texts: _Texts, criteria: Filter) -> sa.Select[Any]:
     if criteria.sender or criteria.recipient or criteria.conversation:
-        same = m.app_id == texts.app_id, m.msg_id == texts.msg_id
-        of_these = sa.select(m.page_id).where(*same, *filters.of_envelopes(tx, criteria))
+        same = messages.c.app_id == texts.app_id, messages.c.msg_id == texts.msg_id
+        of_these = sa.select(messages.c.page_id).where(*same, *filters.of_envelopes(tx, criteria))
         query = query.where(of_these.correlate_except(messages).exists())
     if criteria.app is not None:  # + 0: or SQLite takes the index that begins with app_id
         query = query.where((texts.app_id + 0).in_(filters.app_ids(tx, criteria.app)))
@@ -232,9 +233,13 @@ def _filtered(tx: Tx, query: sa.Select[Any], texts: _Texts, criteria: Filter) ->
 def _typed(texts: _Texts, criteria: Filter) -> sa.ColumnElement[bool]:
     """The type of the very body that holds the text, whether of the first copy or of a revision."""
     keys = ("app_id", "msg_id", "position")
-    first = sa.select(b.type).where(*(b[name] == texts[name] for name in keys), b.type.in_(criteria.types))
-    later = sa.select(rb.type).where(
-        *(rb[name] == texts[name] for name in keys), rb.revision == texts.revision, rb.type.in_(criteria.types)
+    first = sa.select(message_bodies.c.type).where(
+        *(message_bodies.c[name] == texts[name] for name in keys), message_bodies.c.type.in_(criteria.types)
+    )
+    later = sa.select(revision_bodies.c.type).where(
+        *(revision_bodies.c[name] == texts[name] for name in keys),
+        revision_bodies.c.revision == texts.revision,
+        revision_bodies.c.type.in_(criteria.types),
     )
     return sa.or_(
         sa.and_(texts.revision == 0, first.correlate_except(message_bodies).exists()),
@@ -269,7 +274,10 @@ def _unindexed(tx: Tx) -> tuple[_Unindexed, _Unindexed]:
     """How to read first copies and revisions. A login that may not see `extra` as it came reads what the views show."""
     if tx.postgres and not tx.conn.execute(_SEES_EXTRA).scalar():
         return _readable_bodies(), _readable_revisions()
-    return (bodies_of(), m.page_id, b.type), (revisions_of(), r.page_id, rb.type)
+    return (
+        (bodies_of(), messages.c.page_id, message_bodies.c.type),
+        (revisions_of(), message_revisions.c.page_id, revision_bodies.c.type),
+    )
 
 
 _SEES_EXTRA = sa.select(sa.func.has_column_privilege("message_bodies", "extra", "SELECT"))
@@ -277,26 +285,35 @@ _SEES_EXTRA = sa.select(sa.func.has_column_privilege("message_bodies", "extra", 
 
 @cache
 def _readable_bodies() -> _Unindexed:
-    view = _view("messages_readable")
+    shown = _view("messages_readable")
+    view = shown.c
     query = (
-        sa.select(m.app_id, m.msg_id, sa.literal_column("0"), view.c.body_position, m.timestamp_ms, *_texts_of(view))
-        .join_from(messages, apps, apps.c.id == m.app_id)
-        .join(view, sa.and_(view.c.app == apps.c.name, view.c.msg_id == m.msg_id))
+        sa.select(messages.c.app_id, messages.c.msg_id, sa.literal_column("0"))
+        .add_columns(view.body_position, messages.c.timestamp_ms, *_texts_of(view))
+        .join_from(messages, apps, apps.c.id == messages.c.app_id)
+        .join(shown, sa.and_(view.app == apps.c.name, view.msg_id == messages.c.msg_id))
     )
-    return _streamed(query.where(view.c.body_position.is_not(None))), m.page_id, view.c.body_type
+    return _streamed(query.where(view.body_position.is_not(None))), messages.c.page_id, view.body_type
 
 
 @cache
 def _readable_revisions() -> _Unindexed:
-    view = _view("revisions_readable")
-    same = view.c.app == apps.c.name, view.c.msg_id == m.msg_id, view.c.revision == r.revision
+    shown = _view("revisions_readable")
+    view, revised = shown.c, message_revisions.c
     query = (
-        sa.select(m.app_id, m.msg_id, r.revision, view.c.body_position, m.timestamp_ms, *_texts_of(view))
-        .join_from(message_revisions, messages, sa.and_(r.app_id == m.app_id, r.msg_id == m.msg_id))
-        .join(apps, apps.c.id == m.app_id)
-        .join(view, sa.and_(*same))
+        sa.select(messages.c.app_id, messages.c.msg_id, revised.revision)
+        .add_columns(view.body_position, messages.c.timestamp_ms, *_texts_of(view))
+        .join_from(
+            *(message_revisions, messages),
+            sa.and_(revised.app_id == messages.c.app_id, revised.msg_id == messages.c.msg_id),
+        )
+        .join(apps, apps.c.id == messages.c.app_id)
+        .join(
+            shown,
+            sa.and_(view.app == apps.c.name, view.msg_id == messages.c.msg_id, view.revision == revised.revision),
+        )
     )
-    return _streamed(query.where(view.c.body_position.is_not(None))), r.page_id, view.c.body_type
+    return _streamed(query.where(view.body_position.is_not(None))), revised.page_id, view.body_type
 
 
 def _view(name: str) -> sa.TableClause:
@@ -304,8 +321,8 @@ def _view(name: str) -> sa.TableClause:
     return sa.table(name, *map(sa.column, columns))
 
 
-def _texts_of(view: sa.TableClause) -> tuple[sa.ColumnElement[Any], ...]:
-    return view.c.text, view.c.filename, view.c.addr, sa.cast(view.c.extra, sa.Text)
+def _texts_of(view: _Texts) -> tuple[sa.ColumnElement[Any], ...]:
+    return view.text, view.filename, view.addr, sa.cast(view.extra, sa.Text)
 
 
 def _streamed(query: sa.Select[Any]) -> sa.Select[Any]:

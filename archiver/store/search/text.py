@@ -88,7 +88,7 @@ def _nfkc(text: str) -> str:
 
 
 def searchable(text: str | None, filename: str | None, addr: str | None, extra: str | None) -> str:
-    """What of one body is searched, normalised: a line each of its text, file name, address, and texts in `extra`."""
+    """What of one body is searched, normalised, a line per text: text, file name, address, and the texts in `extra`."""
     lines = [normal(value) for value in (text, filename, addr) if value]
     if extra and '"' in extra:
         lines += [normal(value) for value in _texts(extra)]
