@@ -69,12 +69,13 @@ def _export(
     from archiver import status
     from archiver.attachments import commands
     from archiver.export import run
+    from archiver.export.request import Request
     from archiver.sources import decode
 
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
     calendar = common.calendar_for(zone, form, machines=[each for each in FORMATS if each not in FOR_PEOPLE])
-    request = run.Request(form, output, wanted, host.account(), case, reason, text, attachments, bom, calendar)
+    request = Request(form, output, wanted, host.account(), case, reason, text, attachments, bom, calendar)
     with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
         blobs = commands.open_blobs(settings) if attachments else None
         with _Bar(str(output), plain=common.plain(ctx)) as bar:

@@ -10,10 +10,8 @@ import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import UTC
+from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -23,49 +21,18 @@ from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseRefused, D
 from archiver.export import days, folder, manifest
 from archiver.export.folder import Folder
 from archiver.export.formats import csv
+from archiver.export.request import Request
 from archiver.store import audit_log, owner
 from archiver.store.engine import Store, Tx
 from archiver.store.read import filters
 from archiver.store.read import messages as extracts
-from archiver.store.read.filters import Filter
 from archiver.store.read.messages import Conditions, Day
 from archiver.store.schema import iso
 from archiver.store.search import query
 from archiver.store.search import text as terms
-from archiver.zones import Calendar
 
 log = logging.getLogger("archiver.export.run")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What somebody asks for."""
-
-    format: str
-    output: Path
-    wanted: Filter
-    who: str
-    case: str | None = None
-    reason: str | None = None
-    text: str | None = None
-    """What `archiver search` would be asked for."""
-    attachments: bool = False
-    bom: bool = False
-    calendar: Calendar = field(default_factory=Calendar)
-    """Whose days and clocks people read; formats for machines stay with UTC."""
-
-    def filter(self) -> dict[str, Any]:
-        """What was chosen, as audit_log and the manifest say it: only what was asked for."""
-        told = {**asdict(self.wanted), "text": self.text}
-        return {name: value for name, value in told.items() if value not in (None, ())}
-
-    def header(self) -> dict[str, Any]:
-        """What must be the same for an export to be gone on with."""
-        told: dict[str, Any] = {"format": self.format, "bom": self.bom, "attachments": self.attachments}
-        if self.calendar.zone is not UTC:  # as it was before there were others
-            told["zone"] = self.calendar.name
-        return {"journal": 1, **told, "filter": self.filter(), "case": self.case, "reason": self.reason}
 
 
 class Outcome(NamedTuple):
@@ -278,6 +245,7 @@ class Export:
             "reason": entry.reason,
             "format": entry.format,
             "filter": entry.filter,
+            "filter_in_words": self._request.filter_in_words(),
             "zone": self._request.calendar.name,
             "counts": {name: getattr(totals, name) for name in ("messages", "bodies", "revisions")}
             | {"days": day_count},

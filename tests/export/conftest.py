@@ -13,7 +13,10 @@ from tests.flow.conftest import Archive, MakeArchive, make_archive
 
 __all__ = ["make_archive"]
 
-_ON_BOTH = ("two_rows", "no_row_of_the_audit_log", "without_the_row", "one_snapshot", "an_interrupted_export")
+_ON_BOTH = (
+    *("two_rows", "no_row_of_the_audit_log", "without_the_row", "one_snapshot", "an_interrupted_export"),
+    *("filter_is_in_words"),
+)
 _LONG = ("test_both_databases", "postgresql-term", "sqlite-term", "postgresql-kill")
 
 

@@ -19,6 +19,7 @@ from archiver import status
 from archiver.errors import DatabaseRefused, Stopped
 from archiver.export import manifest
 from archiver.export import run as exports
+from archiver.export.request import Request
 from archiver.sources import decode
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
@@ -48,7 +49,7 @@ class Told:
 
 
 def run(store: Store, output: Path, told: Told | None = None, stop: threading.Event | None = None) -> exports.Outcome:
-    request = exports.Request("jsonl", output, Filter(), "auditor", case="7")
+    request = Request("jsonl", output, Filter(), "auditor", case="7")
     stop = stop or threading.Event()
     return exports.Export(
         store, request, claims=status.claims, decode=decode, blobs=None, stop=stop, watcher=told or Told()
@@ -217,7 +218,7 @@ def test_an_export_is_gone_on_with_only_by_the_same_options(archive: Archive, tm
 def test_an_export_in_days_of_a_zone_goes_on_in_the_same_days(archive: Archive, tmp_path: Path) -> None:
     store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
     calendar = Calendar(ZoneInfo("America/New_York"))
-    request = exports.Request("csv", place, Filter(), "auditor", calendar=calendar)
+    request = Request("csv", place, Filter(), "auditor", calendar=calendar)
 
     def once(told: Told) -> exports.Outcome:
         parts: dict[str, Any] = {"claims": status.claims, "decode": decode, "blobs": None}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
-import json
 from collections.abc import Mapping, Sequence
 from typing import IO, Any
 
@@ -119,7 +118,7 @@ def write_index(file: IO[bytes], head: Mapping[str, Any], days: Sequence[Mapping
     moment = html.escape(str(head["snapshot_at"]))
     lines = [_head("Archived messages"), f"<p>{counts['messages']:,} messages, as archived at {moment}.</p>"]
     told = {"Made by": head["who"], "Program": head["program"], "Case": head["case"], "Reason": head["reason"]}
-    told["Filter"] = json.dumps(head["filter"], ensure_ascii=False)
+    told["Filter"] = "; ".join(head["filter_in_words"])
     lines += [f"<p>{label}: {text(value)}</p>" for label, value in told.items() if value]
     for claim in head["claims"]:
         lines.append(f"<h2>{text(claim['app'])} ({text(claim['source'])})</h2><p>{text(claim['words'])}</p>")
