@@ -29,6 +29,7 @@ class Request:
     bom: bool = False
     calendar: Calendar = field(default_factory=Calendar)
     """Whose days and clocks people read; formats for machines stay with UTC."""
+    single_file: bool = False
     language: str = "en"
 
     def filter(self) -> dict[str, Any]:
@@ -42,6 +43,8 @@ class Request:
         options: dict[str, Any] = {"format": self.format, "bom": self.bom, "attachments": self.attachments}
         if self.calendar.zone is not UTC:
             options["zone"] = self.calendar.name
+        if self.single_file:
+            options["single_file"] = True
         if self.language != "en":
             options["language"] = self.language
         return {"journal": 1, **options, "filter": self.filter(), "case": self.case, "reason": self.reason}

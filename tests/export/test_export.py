@@ -349,6 +349,22 @@ def test_attachments_are_copied_once_and_checked(
     assert collector("export", "verify", str(place)) == 0
     page = "".join(part.read_text() for part in place.rglob("part-*.html"))
     assert all(f'../../../attachments/{path.parent.name}/{path.name}"' in page for path in copied)
+    check_pictures(page, database)
+    assert collector("export", "--format", "html", "--output", str(tmp_path / "bare")) == 0
+    bare = "".join(part.read_text() for part in (tmp_path / "bare").rglob("*.html"))
+    assert "<img" not in bare
+    assert "img-src" not in bare
+
+
+def check_pictures(page: str, database: Database) -> None:
+    """Of the folder, by what the contents are, and nothing else."""
+    path = r"attachments/[0-9a-f]{2}/([0-9a-f]{64})\.(?:png|jpg|gif|webp)"
+    shown = re.findall(rf'<img src="\.\./\.\./\.\./{path}" alt="[^"<>]*">', page)
+    assert page.count("<img") == len(shown) > 0
+    stored = "SELECT DISTINCT sha256 FROM attachments WHERE state = 'stored' AND kind = 'file' AND media_type IN "
+    pictures = database.rows(stored + "('image/png', 'image/jpeg', 'image/gif', 'image/webp')")
+    assert set(shown) == {row[0] for row in pictures}
+    assert "; img-src &#x27;self&#x27;; base-uri" in page
 
 
 def test_a_stored_file_that_is_missing_or_changed_is_told(
