@@ -31,7 +31,7 @@ _MOST_SHOWN = 20
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
 @click.option("--single-file", is_flag=True, help="csv: one file, not one for each day.")
 @click.option(
-    "--language", type=click.Choice(LANGUAGES), default="en", show_default=True, help="html: of labels and types."
+    "--language", type=click.Choice(LANGUAGES), default="en", show_default=True, help="html, xlsx: of labels and types."
 )
 @common.ZONE
 @click.option("--text", metavar="TEXT", help="Only messages that archiver search finds by this text.")
@@ -46,7 +46,7 @@ def export(ctx: click.Context, /, form: str | None, output: Path | None, **optio
 
     \b
     Example:
-      archiver export --format html --output case-42 --case 42 \\
+      archiver export --format xlsx --output case-42 --case 42 \\
           --conversation 'iris|xingchen' --from 2026-11-01T00:00:00Z
       archiver export verify case-42
     """

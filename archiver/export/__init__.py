@@ -20,12 +20,14 @@ from archiver.model import Archived, Message, Reject
 Decode = Callable[[bytes, int], Message | Reject]
 """Reads a record's stored bytes; the second argument is its place in its page."""
 
-FORMATS = ("jsonl", "csv", "parquet", "html")
-FOR_PEOPLE = ("csv", "html")
+FORMATS = ("jsonl", "csv", "xlsx", "parquet", "html")
+FOR_PEOPLE = ("csv", "xlsx", "html")
 """Whose days and clocks may be those of a zone; the others, for machines, are in UTC."""
-TRANSLATED = ("html",)
+TRANSLATED = ("xlsx", "html")
 _PAGE = 2_000
 """Messages of a page that a browser shows at once."""
+_WORKBOOK = 1_000_000
+"""Messages of a workbook: with more, the programs that open it run out of memory."""
 
 
 class Cover(NamedTuple):
@@ -64,6 +66,8 @@ class Form(NamedTuple):
     """Begin a file of messages."""
     single_file: bool = False
     """Whether a file goes on over days and apps, and is begun again as a whole after an interruption."""
+    states_claims: bool = False
+    """Whether the files themselves say what may be claimed."""
     write_index: Callable[[IO[bytes], Mapping[str, Any], Sequence[Mapping[str, Any]]], None] | None = None
     """Write index.html from the head of the manifest and the days."""
 
@@ -99,6 +103,10 @@ def form(name: str, options: Options) -> Form:
 
         begin = partial(html.Transcript, decode=options.decode, linked=options.linked, wording=options.wording)
         return Form("html", _PAGE, True, begin, write_index=partial(index.write, wording=options.wording))
+    if name == "xlsx":
+        xlsx = _optional("xlsx", "XlsxWriter")
+        begin = partial(xlsx.Workbook, wording=options.wording, scratch=options.scratch)
+        return Form("xlsx", _WORKBOOK, False, begin, single_file=True, states_claims=True)
     if name == "parquet":
         parquet = _optional("parquet", "pyarrow")
         return Form("parquet", 1_000_000, False, lambda file, _: parquet.Table(file))

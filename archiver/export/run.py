@@ -6,6 +6,7 @@ snapshot, message by message, and written anew where it differs. So the whole is
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -183,6 +184,8 @@ class Export:
     def _about(self, unit: Unit) -> list[Any] | None:
         """What files say beside messages, as far as another snapshot could differ in it: a workbook has the claim,
         a page the links to its neighbours."""
+        if self._form.states_claims:
+            return [json.loads(json.dumps(self._head["claims"]))]
         return list(unit.around) if self._form.write_index else None
 
     def _signature(self, tx: Tx, unit: Unit, conditions: Conditions) -> str:

@@ -22,7 +22,7 @@ def test_an_unknown_format_is_refused_with_those_there_are() -> None:
     assert all(name in str(refused.value.hint) for name in FORMATS)
 
 
-@pytest.mark.parametrize(("name", "package"), [("parquet", "pyarrow")])
+@pytest.mark.parametrize(("name", "package"), [("xlsx", "XlsxWriter"), ("parquet", "pyarrow")])
 def test_the_remedy_for_a_missing_package_names_that_package(
     name: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
