@@ -25,7 +25,7 @@ _MOST_SHOWN = 20
 @click.group(invoke_without_command=True)
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Only jsonl contains the verbatim records.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="A new folder.")
-@click.option("--case", metavar="ID", help="Case id, recorded in audit_log and in the manifest.")
+@click.option("--case", metavar="ID", help="Case id, for audit_log, manifest and printed pages.")
 @click.option("--reason", metavar="TEXT", help="Reason, recorded likewise.")
 @click.option("--attachments", is_flag=True, help="Also copy the stored attachments.")
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
