@@ -51,9 +51,9 @@ lock: $(VENV)/dev.installed                ## renew the lock files, without inde
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
 	    --python-version 3.11 --group pyproject.toml:scale -o requirements-scale.lock
 	$(BIN)/uv pip compile --universal --no-emit-index-url --no-header --no-annotate --quiet --resolution lowest-direct \
-	    --python-version 3.11 pyproject.toml --extra metrics --extra parquet -o $(VENV)/lowest.txt
+	    --python-version 3.11 pyproject.toml --extra metrics --extra parquet --extra xlsx -o $(VENV)/lowest.txt
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
-	    --python-version 3.11 pyproject.toml --extra metrics --extra parquet --group dev -c $(VENV)/lowest.txt \
+	    --python-version 3.11 pyproject.toml --extra metrics --extra parquet --extra xlsx --group dev -c $(VENV)/lowest.txt \
 	    -o requirements-lowest.lock
 
 WORLDS ?= 20000

@@ -14,6 +14,34 @@ SECRET_KEYS = frozenset({"secret", "thumb_secret"})
 
 
 _KEY = itemgetter(0)
+KINDS = {
+    "en": {
+        "txt": "text",
+        "img": "picture",
+        "audio": "voice",
+        "video": "video",
+        "file": "file",
+        "loc": "location",
+        "cmd": "command",
+        "custom": "custom",
+        "combine": "forwarded chat",
+        "unknown": "unknown",
+    },
+    "zh": {
+        "txt": "文本",
+        "img": "图片",
+        "audio": "语音",
+        "video": "视频",
+        "file": "文件",
+        "loc": "位置",
+        "cmd": "透传",
+        "custom": "自定义",
+        "combine": "合并转发",
+        "unknown": "未知",
+    },
+}
+"""What the provider's body types are called."""
+_UNITS = {"en": ("s", "bytes"), "zh": ("秒", "字节")}
 
 
 class Words(NamedTuple):
@@ -23,18 +51,25 @@ class Words(NamedTuple):
     parts: tuple[str, ...]
 
 
-def words(body: Body) -> Words:
-    """The texts of a body, its place, length and size, in this order; not escaped for any output."""
+def kind(body_type: str, language: str | None = None) -> str:
+    """The name of a body type in a language; a type that nobody knows is called as it is."""
+    return KINDS.get(language or "", {}).get(body_type, body_type)
+
+
+def words(body: Body, language: str | None = None) -> Words:
+    """The texts of a body, its place, length and size, in this order; not escaped for any output. Without a language
+    the type is the provider's."""
+    second, byte = _UNITS[language or "en"]
     parts = [text for text in (body.text, body.filename, body.addr) if text]
     if body.lat is not None and body.lng is not None:
         parts.append(f"({body.lat:g}, {body.lng:g})")
     if body.duration is not None:
-        parts.append(f"{body.duration:g} s")
+        parts.append(f"{body.duration:g} {second}")
     if body.file_length is not None:
-        parts.append(f"{body.file_length:,} bytes")
+        parts.append(f"{body.file_length:,} {byte}")
     if (body.type == "custom" or not parts) and (extra := without_secrets(body.extra)):
         parts.append(extra)
-    return Words(None if body.type == "txt" else body.type, tuple(parts))
+    return Words(None if body.type == "txt" else kind(body.type, language), tuple(parts))
 
 
 def without_secrets(extra: str | None) -> str | None:

@@ -7,6 +7,7 @@ from threading import Event
 
 from archiver import coverage
 from archiver.export import run
+from archiver.export.request import Request
 from archiver.model import DAY_MS
 from archiver.sandbox.data import Seed, make_records
 from archiver.sources import decode
@@ -53,6 +54,6 @@ class Quiet:
 
 def export_all(store: Store, form: str, output: Path, wanted: Filter | None = None) -> run.Outcome:
     """Export without a command around it."""
-    request = run.Request(form, output, wanted or Filter(), "bench")
+    request = Request(form, output, wanted or Filter(), "bench")
     ways = {"claims": coverage.claims, "decode": decode, "blobs": None, "stop": Event(), "watcher": Quiet()}
     return run.Export(store, request, **ways).run()  # type: ignore[arg-type]

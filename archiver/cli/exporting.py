@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from archiver import coverage, host, logs
 from archiver.cli import common
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
-from archiver.export import FOR_PEOPLE, FORMATS
+from archiver.export import FOR_PEOPLE, FORMATS, TRANSLATED
+from archiver.export.wording import LANGUAGES
 from archiver.store.read.filters import Filter
 
 _PLAIN_EVERY_S = 5.0
@@ -24,10 +25,14 @@ _MOST_SHOWN = 20
 @click.group(invoke_without_command=True)
 @click.option("--format", "form", type=click.Choice(FORMATS), help="Only jsonl contains the verbatim records.")
 @click.option("--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="A new folder.")
-@click.option("--case", metavar="ID", help="Case id, recorded in audit_log and in the manifest.")
+@click.option("--case", metavar="ID", help="Case id, for audit_log, manifest and printed pages.")
 @click.option("--reason", metavar="TEXT", help="Reason, recorded likewise.")
 @click.option("--attachments", is_flag=True, help="Also copy the stored attachments.")
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
+@click.option("--single-file", is_flag=True, help="csv: one file, not one for each day.")
+@click.option(
+    "--language", type=click.Choice(LANGUAGES), default="en", show_default=True, help="html, xlsx: of labels and types."
+)
 @common.ZONE
 @click.option("--text", metavar="TEXT", help="Only messages that archiver search finds by this text.")
 @common.message_filter
@@ -41,8 +46,8 @@ def export(ctx: click.Context, /, form: str | None, output: Path | None, **optio
 
     \b
     Example:
-      archiver export --format csv --bom --output case-42 --conversation 'iris|xingchen' \\
-          --from 2026-11-01T00:00:00Z --case 42 --reason "request of 2026-11-20"
+      archiver export --format xlsx --output case-42 --case 42 \\
+          --conversation 'iris|xingchen' --from 2026-11-01T00:00:00Z
       archiver export verify case-42
     """
     if ctx.invoked_subcommand is not None:
@@ -63,17 +68,24 @@ def _export(
     text: str | None,
     attachments: bool,
     bom: bool,
+    single_file: bool,
+    language: str,
     zone: tzinfo,
     wanted: Filter,
 ) -> int:
     from archiver.attachments import commands
     from archiver.export import run
+    from archiver.export.request import Request
     from archiver.sources import decode
 
-    if bom and form != "csv":
-        raise UsageError("--bom is for --format csv")
-    calendar = common.calendar_for(zone, form, machines=[each for each in FORMATS if each not in FOR_PEOPLE])
-    request = run.Request(form, output, wanted, host.account(), case, reason, text, attachments, bom, calendar)
+    if (bom or single_file) and form != "csv":
+        raise UsageError(f"--{'bom' if bom else 'single-file'} is for --format csv")
+    calendar = common.calendar_for(zone, form, machines=[name for name in FORMATS if name not in FOR_PEOPLE])
+    request = Request(
+        *(form, output, wanted, host.account(), case, reason, text, attachments, bom, calendar),
+        single_file=single_file,
+        language=language if form in TRANSLATED else "en",
+    )
     with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
         blobs = commands.open_blobs(settings) if attachments else None
         with _Bar(str(output), plain=common.plain(ctx)) as bar:

@@ -6,20 +6,39 @@ folders and files are made of configured names, days and numbers, never of what 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from importlib import import_module
+from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 from archiver.errors import UsageError
+from archiver.export.wording import Wording
 from archiver.model import Archived, Message, Reject
-from archiver.zones import Calendar
 
 Decode = Callable[[bytes, int], Message | Reject]
 """Reads a record's stored bytes; the second argument is its place in its page."""
 
-FORMATS = ("jsonl", "csv", "parquet", "html")
-FOR_PEOPLE = ("csv", "html")
+FORMATS = ("jsonl", "csv", "xlsx", "parquet", "html")
+FOR_PEOPLE = ("csv", "xlsx", "html")
 """Whose days and clocks may be those of a zone; the others, for machines, are in UTC."""
+TRANSLATED = ("xlsx", "html")
+_PAGE = 2_000
+"""Messages of a page that a browser shows at once."""
+_WORKBOOK = 1_000_000
+"""Messages of a workbook: with more, the programs that open it run out of memory."""
+
+
+class Cover(NamedTuple):
+    """What a file says of itself and of its neighbours."""
+
+    title: str
+    head: Mapping[str, Any]
+    """The manifest's beginning, as far as it is known before the last message is written."""
+    previous: str | None = None
+    following: str | None = None
+    """Paths in the folder of the export, of the pages before and after."""
 
 
 class Writer(Protocol):
@@ -28,8 +47,12 @@ class Writer(Protocol):
     def add(self, batch: Sequence[Archived]) -> None:
         """Write some more messages."""
 
-    def close(self) -> None:
-        """Write what is left; the file itself stays open."""
+    def close(self) -> dict[str, Any]:
+        """Write what is left; the file itself stays open. Gives what an index has to know of the file."""
+
+    def abandon(self) -> None:
+        """Release what the writer holds, after an error; most hold nothing."""
+        return
 
 
 class Form(NamedTuple):
@@ -39,22 +62,32 @@ class Form(NamedTuple):
     most: int
     """How many messages a file holds at most."""
     by_conversation: bool
-    write: Callable[[IO[bytes], str], Writer]
-    """Begin a file of messages; the text is a title for people."""
+    write: Callable[[IO[bytes], Cover], Writer]
+    """Begin a file of messages."""
+    single_file: bool = False
+    """Whether a file goes on over days and apps, and is begun again as a whole after an interruption."""
+    states_claims: bool = False
+    """Whether the files themselves say what may be claimed."""
     write_index: Callable[[IO[bytes], Mapping[str, Any], Sequence[Mapping[str, Any]]], None] | None = None
     """Write index.html from the head of the manifest and the days."""
 
 
-def form(
-    name: str, decode: Decode, *, bom: bool = False, linked: bool = False, calendar: Calendar | None = None
-) -> Form:
-    """The format of this name; `linked`: attachments lie beside the messages. `decode` reads a revision's record.
+class Options(NamedTuple):
+    """What somebody chose for a format. `linked`: attachments lie beside the messages. `scratch`: for temporary
+    files, removed afterwards."""
 
-    `calendar`: of the times in formats for people; UTC where there is none.
+    decode: Decode
+    """Reads a revision's record."""
+    wording: Wording = Wording()
+    scratch: Path | None = None
+    bom: bool = False
+    linked: bool = False
+    single_file: bool = False
 
-    Raises UsageError where something that it needs is not installed.
-    """
-    calendar = calendar or Calendar()
+
+def form(name: str, options: Options) -> Form:
+    """The format of this name. Raises UsageError where something that it needs is not installed."""
+    calendar = options.wording.calendar
     if name == "jsonl":
         from archiver.export.formats import jsonl
 
@@ -62,16 +95,28 @@ def form(
     if name == "csv":
         from archiver.export.formats import csv
 
-        return Form("csv", 1_000_000, False, lambda file, _: csv.Sheet(file, bom=bom, calendar=calendar))
+        most = sys.maxsize if options.single_file else 1_000_000
+        write = partial(csv.Sheet, bom=options.bom, calendar=calendar)
+        return Form("csv", most, False, lambda file, _: write(file), options.single_file)
     if name == "html":
-        from archiver.export.formats import html
+        from archiver.export.formats import html, index
 
-        begin = partial(html.Transcript, decode=decode, linked=linked, calendar=calendar)
-        return Form("html", 2_000, True, begin, html.write_index)
-    if name != "parquet":
-        raise UsageError(f"there is no format {name!r}", hint=f"--format {', '.join(FORMATS)}")
+        begin = partial(html.Transcript, decode=options.decode, linked=options.linked, wording=options.wording)
+        return Form("html", _PAGE, True, begin, write_index=partial(index.write, wording=options.wording))
+    if name == "xlsx":
+        xlsx = _optional("xlsx", "XlsxWriter")
+        begin = partial(xlsx.Workbook, wording=options.wording, scratch=options.scratch)
+        return Form("xlsx", _WORKBOOK, False, begin, single_file=True, states_claims=True)
+    if name == "parquet":
+        parquet = _optional("parquet", "pyarrow")
+        return Form("parquet", 1_000_000, False, lambda file, _: parquet.Table(file))
+    raise UsageError(f"there is no format {name!r}", hint=f"--format {', '.join(FORMATS)}")
+
+
+def _optional(name: str, package: str) -> Any:
+    """The module of a format whose package is installed only where somebody needs it."""
     try:
-        from archiver.export.formats import parquet
+        return import_module(f"archiver.export.formats.{name}")
     except ImportError:
-        raise UsageError("--format parquet needs pyarrow", hint="pip install 'archiver[parquet]'") from None
-    return Form("parquet", 1_000_000, False, lambda file, _: parquet.Table(file))
+        hint = f"pip install {package}"
+        raise UsageError(f"--format {name} needs {package}", hint=hint) from None

@@ -1,13 +1,15 @@
-"""A day on its way into files: cut into portions, counted, and told from what another snapshot would give."""
+"""Messages on their way into files: units and portions, counted, and compared with another snapshot."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Sequence
-from typing import IO
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any, NamedTuple
 
-from archiver.export import Form
+from archiver.export import Cover, Form
+from archiver.export.folder import day_folder
 from archiver.model import Archived, File, Revision
+from archiver.store.read.messages import Day
 
 Batch = list[Archived]
 
@@ -76,12 +78,69 @@ def portions(batches: Iterable[Batch], most: int) -> Iterator[Iterator[Batch]]:
         yield portion()
 
 
-def fill(form: Form, file: IO[bytes], title: str, batches: Iterable[Batch]) -> int:
-    """Write one file; gives how many messages it holds."""
-    writer = form.write(file, title)
+class Unit(NamedTuple):
+    """What is written as one, and compared or begun again as one: a day of an app, or the whole export."""
+
+    app: str
+    day: str | None
+    days: tuple[Day, ...]
+    paths: tuple[str, ...]
+    """Of its files, below the folder."""
+    around: tuple[str | None, str | None] = (None, None)
+    """The pages before the first one and after the last one."""
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        return self.app, self.day
+
+    @property
+    def messages(self) -> int:
+        return sum(day.messages for day in self.days)
+
+    def cover(self, number: int, title: str, head: Mapping[str, Any]) -> Cover:
+        """The cover of the file at this place."""
+        before, after = (self.around[0], *self.paths), (*self.paths[1:], self.around[1])
+        return Cover(title, head, before[number], after[number])
+
+
+WHOLE = "*"
+"""In the place of an app's name, which always has a number sign."""
+
+
+def units(form: Form, days: Sequence[Day]) -> list[Unit]:
+    """What an export of these days consists of. Every snapshot has exactly these files, by its counts."""
+    if form.single_file:
+        count = max(1, -(-sum(day.messages for day in days) // form.most))  # without messages, it says so
+        paths = [f"messages{f'-{number}' if number > 1 else ''}.{form.suffix}" for number in range(1, count + 1)]
+        return [Unit(WHOLE, None, tuple(days), tuple(paths))]
+    written = [Unit(day.app, day.name, (day,), tuple(_parts(form, day))) for day in days]
+    return _with_neighbours(written) if form.write_index else written
+
+
+def _parts(form: Form, day: Day) -> Iterator[str]:
+    for number in range(1, -(-day.messages // form.most) + 1):
+        yield f"{day_folder(day.app, day.name)}/part-{number:04}.{form.suffix}"
+
+
+def _with_neighbours(written: list[Unit]) -> list[Unit]:
+    """The same, linked to the days of the same app before and after."""
+    found = []
+    for before, unit, after in zip([None, *written], written, [*written[1:], None], strict=False):
+        previous = before.paths[-1] if before and before.app == unit.app else None
+        following = after.paths[0] if after and after.app == unit.app else None
+        found.append(unit._replace(around=(previous, following)))
+    return found
+
+
+def fill(form: Form, file: IO[bytes], cover: Cover, batches: Iterable[Batch]) -> dict[str, Any]:
+    """Write one file; gives how many messages it holds, and what an index has to know of it."""
+    writer = form.write(file, cover)
     messages = 0
-    for batch in batches:
-        writer.add(batch)
-        messages += len(batch)
-    writer.close()
-    return messages
+    try:
+        for batch in batches:
+            writer.add(batch)
+            messages += len(batch)
+        return {"messages": messages, **writer.close()}
+    except BaseException:
+        writer.abandon()
+        raise

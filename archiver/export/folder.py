@@ -25,7 +25,7 @@ from archiver.errors import TryAgainLater, UsageError
 log = logging.getLogger("archiver.export.run")
 
 MANIFEST, CHECKSUM, JOURNAL = "manifest.json", "manifest.json.sha256", "export.journal"
-MESSAGES, ATTACHMENTS = "messages", "attachments"
+MESSAGES, ATTACHMENTS, SCRATCH = "messages", "attachments", "export.scratch"
 _PARTIAL = ".partial"
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _SUFFIXES = {
@@ -52,6 +52,14 @@ ATTACHMENT_NAME = re.compile(rf"{ATTACHMENTS}/([0-9a-f]{{2}})/(\1[0-9a-f]{{62}})
 def attachment_path(sha256: str, media_type: str | None) -> str:
     """Where a content lies in an export. Only types that no browser runs have a suffix of their own."""
     return f"{ATTACHMENTS}/{sha256[:2]}/{sha256}.{_SUFFIXES.get(media_type or '', 'bin')}"
+
+
+def day_folder(app: str, day: str | None) -> str:
+    """The folder of a day, relative; a program that reads all of `messages/` has `app` and `day` as columns.
+
+    "unknown" and not Hive's word for NULL: pandas cannot read that one.
+    """
+    return f"{MESSAGES}/app={quote(app, safe='')}/day={day or 'unknown'}"
 
 
 class Written(NamedTuple):
@@ -156,17 +164,10 @@ class Folder:
         file.flush()
         os.fsync(file.fileno())
 
-    def day_folder(self, app: str, day: str | None) -> str:
-        """The folder of a day, relative; whoever reads all of `messages/` has `app` and `day` as columns.
-
-        "unknown" and not Hive's word for NULL: pandas cannot read that one.
-        """
-        return f"{MESSAGES}/app={quote(app, safe='')}/day={day or 'unknown'}"
-
     def keep_only(self, days: Iterable[tuple[str, str | None]]) -> None:
         """Forget, and remove, finished days that this snapshot does not have."""
         for app, day in self.days.keys() - set(days):
-            self.clear(self.day_folder(app, day))
+            self.clear(day_folder(app, day))
             del self.days[app, day]
 
     def clear(self, folder: str) -> None:
@@ -174,6 +175,28 @@ class Folder:
         with _told(self.path):
             if (self.path / folder).is_dir():
                 shutil.rmtree(self.path / folder)
+
+    def clear_files(self, path: str) -> None:
+        """Remove what an earlier attempt has written of a day, or of a single file, whose first file has this path."""
+        first = self.path / path
+        if first.parent != self.path:
+            self.clear(first.parent.relative_to(self.path).as_posix())
+            return
+        with _told(self.path):
+            for file in self.path.glob(f"{first.stem}*{first.suffix}"):
+                file.unlink()
+
+    @contextmanager
+    def scratch(self) -> Iterator[None]:
+        """A folder for temporary files below this one, which no other account reads; killed exports leave one behind
+        that the next attempt removes."""
+        self.clear(SCRATCH)
+        with _told(self.path):
+            self._make(self.path / SCRATCH)
+        try:
+            yield
+        finally:
+            self.clear(SCRATCH)
 
     def _make(self, folder: Path) -> None:
         """A folder that nobody else may read, and those above it as well."""
@@ -257,6 +280,7 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def parts(days: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Every file of messages, as the manifest lists it."""
+    """Every file of messages, as the manifest lists it; the journal has more of some, for the index."""
     for day in days:
-        yield from day["files"]
+        for part in day["files"]:
+            yield {name: part[name] for name in ("path", "bytes", "sha256", "messages")}

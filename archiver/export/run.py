@@ -6,14 +6,13 @@ snapshot, message by message, and written anew where it differs. So the whole is
 
 from __future__ import annotations
 
+import json
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import UTC
+from dataclasses import dataclass, field
 from itertools import chain
-from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -21,51 +20,22 @@ from archiver import __version__, export
 from archiver.blobs import Blobs
 from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseRefused, DatabaseUnavailable, Stopped
 from archiver.export import days, folder, manifest
+from archiver.export.days import Unit
 from archiver.export.folder import Folder
 from archiver.export.formats import csv
+from archiver.export.request import Request
+from archiver.export.wording import Wording
 from archiver.store import audit_log, owner
 from archiver.store.engine import Store, Tx
 from archiver.store.read import filters
 from archiver.store.read import messages as extracts
-from archiver.store.read.filters import Filter
-from archiver.store.read.messages import Conditions, Day
+from archiver.store.read.messages import Conditions
 from archiver.store.schema import iso
 from archiver.store.search import query
 from archiver.store.search import text as terms
-from archiver.zones import Calendar
 
 log = logging.getLogger("archiver.export.run")
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What somebody asks for."""
-
-    format: str
-    output: Path
-    wanted: Filter
-    who: str
-    case: str | None = None
-    reason: str | None = None
-    text: str | None = None
-    """What `archiver search` would be asked for."""
-    attachments: bool = False
-    bom: bool = False
-    calendar: Calendar = field(default_factory=Calendar)
-    """Whose days and clocks people read; formats for machines stay with UTC."""
-
-    def filter(self) -> dict[str, Any]:
-        """What was chosen, as audit_log and the manifest say it: only what was asked for."""
-        told = {**asdict(self.wanted), "text": self.text}
-        return {name: value for name, value in told.items() if value not in (None, ())}
-
-    def header(self) -> dict[str, Any]:
-        """What must be the same for an export to be gone on with."""
-        told: dict[str, Any] = {"format": self.format, "bom": self.bom, "attachments": self.attachments}
-        if self.calendar.zone is not UTC:  # as it was before there were others
-            told["zone"] = self.calendar.name
-        return {"journal": 1, **told, "filter": self.filter(), "case": self.case, "reason": self.reason}
 
 
 class Outcome(NamedTuple):
@@ -112,8 +82,16 @@ class Export:
     ) -> None:
         self._store, self._request, self._claims, self._blobs = store.patient, request, claims, blobs
         self._stop, self._watcher = stop, watcher
-        linked = blobs is not None
-        self._form = export.form(request.format, decode, bom=request.bom, linked=linked, calendar=request.calendar)
+        self._wording = Wording(request.language, request.calendar)
+        options = export.Options(
+            decode=decode,
+            wording=self._wording,
+            scratch=request.output / folder.SCRATCH,
+            bom=request.bom,
+            linked=blobs is not None,
+            single_file=request.single_file,
+        )
+        self._form = export.form(request.format, options)
         self._totals = _Totals()
         self._entry = audit_log.Entry(
             export_id=str(uuid.uuid4()),
@@ -125,6 +103,7 @@ class Export:
             case_id=request.case,
             reason=request.reason,
         )
+        self._head = self._begin_head()
 
     def run(self) -> Outcome:
         """Write it all. Raises Stopped when asked to stop; the same command goes on then."""
@@ -132,17 +111,19 @@ class Export:
             snapshot_at = iso(tx.now_ms())
             extracts.hold_snapshot(tx)
             conditions = self._conditions(tx)
-            found = extracts.days(tx, conditions, self._request.calendar)
-            planned = sum(day.messages for day in found)
-            with self._logged(planned):
+            planned = extracts.days(tx, conditions, self._request.calendar)
+            count = sum(day.messages for day in planned)
+            with self._logged(count):
                 place = Folder(self._request.output, self._request.header())
-                with closing(place):
-                    self._watcher.begun(planned)
-                    head = {"snapshot_at": snapshot_at, "resumed": place.resumed, "claims": self._claimed(tx)}
-                    place.keep_only([(day.app, day.name) for day in found])
-                    for day in found:
-                        self._day(tx, place, day, conditions)
-                    return self._finish(place, [place.days[day.app, day.name] for day in found], head)
+                with closing(place), place.scratch():
+                    self._watcher.begun(count)
+                    about = {"snapshot_at": snapshot_at, "resumed": place.resumed, "claims": self._claimed(tx)}
+                    self._head |= {**about, "counts": {"messages": count, "days": len(planned)}}
+                    units = days.units(self._form, planned)
+                    place.keep_only([unit.key for unit in units])
+                    for unit in units:
+                        self._unit(tx, place, unit, conditions)
+                    return self._finish(place, [place.days[unit.key] for unit in units])
 
     def _conditions(self, tx: Tx) -> Conditions:
         wanted, text = self._request.wanted, self._request.text
@@ -178,49 +159,63 @@ class Export:
         name = self._request.wanted.app
         return [claim for claim in self._claims(tx) if name in (None, claim["app"], claim["app"].partition("#")[2])]
 
-    def _day(self, tx: Tx, place: Folder, day: Day, conditions: Conditions) -> None:
+    def _unit(self, tx: Tx, place: Folder, unit: Unit, conditions: Conditions) -> None:
         self._look_up()
-        line = place.days.get((day.app, day.name))
-        if line and self._still_is(tx, place, day, line, conditions):
-            self._totals.kept_days += 1
-            self._watcher.wrote(day.messages)
+        line = place.days.get(unit.key)
+        if line and self._still_is(tx, place, unit, line, conditions):
+            self._totals.kept_days += len(unit.days)
+            self._watcher.wrote(unit.messages)
         else:
-            line = self._write_day(tx, place, day, conditions)
+            line = self._write(tx, place, unit, conditions)
             place.finished_day(line)
         self._totals.messages += line["messages"]
         self._totals.bodies += line["bodies"]
         self._totals.revisions += line["revisions"]
         if self._blobs is not None:
-            for sha256, media_type in extracts.stored_contents(tx, day, conditions):
-                self._copy(place, self._blobs, sha256, media_type)
+            for day in unit.days:
+                for sha256, media_type in extracts.stored_contents(tx, day, conditions):
+                    self._copy(place, self._blobs, sha256, media_type)
 
-    def _still_is(self, tx: Tx, place: Folder, day: Day, line: Mapping[str, Any], conditions: Conditions) -> bool:
-        """Whether a finished day has what this snapshot has; what is cheap to tell comes first."""
-        same = line["messages"] == day.messages and place.holds(line)
-        return same and line["signature"] == self._signature(tx, day, conditions)
+    def _still_is(self, tx: Tx, place: Folder, unit: Unit, line: Mapping[str, Any], conditions: Conditions) -> bool:
+        """Whether a finished day has what this snapshot has; the cheap comparisons come first."""
+        same = line["messages"] == unit.messages and line.get("about") == self._about(unit) and place.holds(line)
+        return same and line["signature"] == self._signature(tx, unit, conditions)
 
-    def _signature(self, tx: Tx, day: Day, conditions: Conditions) -> str:
+    def _about(self, unit: Unit) -> list[Any] | None:
+        """What files say beside messages, as far as another snapshot could differ in it: a workbook has the claim,
+        a page the links to its neighbours."""
+        if self._form.states_claims:
+            return [json.loads(json.dumps(self._head["claims"]))]
+        return list(unit.around) if self._form.write_index else None
+
+    def _signature(self, tx: Tx, unit: Unit, conditions: Conditions) -> str:
         """What the snapshot would write of a day, in brief."""
-        found = days.Signature()
-        for batch in self._unless_stopped(extracts.known(tx, day, conditions, self._form.by_conversation)):
-            for each in batch:
-                found.add(*each)
-        return found.hex()
+        signature = days.Signature()
+        for day in unit.days:
+            for batch in self._unless_stopped(extracts.known(tx, day, conditions, self._form.by_conversation)):
+                for known in batch:
+                    signature.add(*known)
+        return signature.hex()
 
-    def _write_day(self, tx: Tx, place: Folder, day: Day, conditions: Conditions) -> dict[str, Any]:
-        relative = place.day_folder(day.app, day.name)
-        place.clear(relative)
-        batches = extracts.batches(tx, day, conditions, self._form.by_conversation)
-        counted = days.Counted(self._unless_stopped(batches))
+    def _write(self, tx: Tx, place: Folder, unit: Unit, conditions: Conditions) -> dict[str, Any]:
+        place.clear_files(unit.paths[0])
+        by_day = (extracts.batches(tx, day, conditions, self._form.by_conversation) for day in unit.days)
+        counted = days.Counted(self._unless_stopped(chain.from_iterable(by_day)))
+        portions = days.portions(self._watched(counted), self._form.most)
         files = []
-        for number, portion in enumerate(days.portions(self._watched(counted), self._form.most), 1):
-            path = f"{relative}/part-{number:04}.{self._form.suffix}"
+        for number, path in enumerate(unit.paths):
+            cover = unit.cover(number, self._title(unit), self._head)
             with place.create(path) as sink:
-                title = f"{day.app}, {day.name or 'without a day'}"
-                messages = days.fill(self._form, folder.binary(sink), title, portion)
-            files.append({"path": path, "bytes": sink.size, "sha256": sink.sha256(), "messages": messages})
+                about = days.fill(self._form, folder.binary(sink), cover, next(portions, iter(())))
+            files.append({"path": path, "bytes": sink.size, "sha256": sink.sha256(), **about})
         counts = {"messages": counted.messages, "bodies": counted.bodies, "revisions": counted.revisions}
-        return {"app": day.app, "day": day.name, **counts, "signature": counted.signature, "files": files}
+        line = {"app": unit.app, "day": unit.day, **counts, "signature": counted.signature, "files": files}
+        return line if (about_all := self._about(unit)) is None else line | {"about": about_all}
+
+    def _title(self, unit: Unit) -> str:
+        if self._form.single_file:
+            return self._wording["title"]
+        return f"{unit.app}, {unit.day or self._wording['without_day']}"
 
     def _look_up(self) -> None:
         if self._stop.is_set():
@@ -250,9 +245,11 @@ class Export:
         except ArchiveIncomplete as error:
             self._totals.missing[sha256] = str(error)
 
-    def _finish(self, place: Folder, written: list[dict[str, Any]], about: Mapping[str, Any]) -> Outcome:
+    def _finish(self, place: Folder, written: list[dict[str, Any]]) -> Outcome:
         """The index, the manifest, and the second row; the manifest gets its name last."""
-        head = {**self._head(len(written)), **about}
+        totals, day_count = self._totals, self._head["counts"]["days"]
+        counts = {"messages": totals.messages, "bodies": totals.bodies, "revisions": totals.revisions}
+        head = self._head | {"counts": counts | {"days": day_count}, "attachments_missing": totals.missing}
         files = list(folder.parts(written))
         if self._form.write_index is not None:
             with place.create("index.html") as sink:
@@ -265,11 +262,11 @@ class Export:
                 beside.write(manifest.checksum(sha256))
             self._log("done", self._totals.messages, sha256)
         place.finish()
-        totals = self._totals
-        return Outcome(totals.messages, sha256, len(written), totals.kept_days, len(totals.missing))
+        return Outcome(totals.messages, sha256, day_count, totals.kept_days, len(totals.missing))
 
-    def _head(self, day_count: int) -> dict[str, Any]:
-        entry, totals = self._entry, self._totals
+    def _begin_head(self) -> dict[str, Any]:
+        """What the manifest says first; places are kept for what is not known yet."""
+        entry = self._entry
         head: dict[str, Any] = {
             "export_id": entry.export_id,
             "program": entry.program,
@@ -278,11 +275,11 @@ class Export:
             "reason": entry.reason,
             "format": entry.format,
             "filter": entry.filter,
+            "filter_in_words": self._request.filter_in_words(),
             "zone": self._request.calendar.name,
-            "counts": {name: getattr(totals, name) for name in ("messages", "bodies", "revisions")}
-            | {"days": day_count},
+            "counts": {},
             "attachments": self._request.attachments,
-            "attachments_missing": totals.missing,
+            "attachments_missing": {},
         }
         if entry.format == "csv":
             head |= {"formula_prefix": csv.PREFIX, "formula_rule": csv.RULE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,7 +14,10 @@ from tests.flow.conftest import Archive, MakeArchive, make_archive
 
 __all__ = ["make_archive"]
 
-_ON_BOTH = ("two_rows", "no_row_of_the_audit_log", "without_the_row", "one_snapshot", "an_interrupted_export")
+_ON_BOTH = (
+    *("two_rows", "no_row_of_the_audit_log", "without_the_row", "one_snapshot", "an_interrupted_export"),
+    *("a_workbook_has_every_body", "filter_is_in_words"),
+)
 _LONG = ("test_both_databases", "postgresql-term", "sqlite-term", "postgresql-kill")
 
 
@@ -80,6 +84,18 @@ def archive(database: Database, make_archive: MakeArchive) -> Iterator[Archive]:
     assert found.count("message_revisions") == 1
     yield found
     found.check_sums()
+
+
+class Stopping:
+    """Asks an export to stop after its first messages."""
+
+    def __init__(self, stop: Event) -> None:
+        self._stop = stop
+
+    def begun(self, messages: int) -> None: ...
+
+    def wrote(self, messages: int) -> None:
+        self._stop.set()
 
 
 def files(folder: Path) -> list[str]:

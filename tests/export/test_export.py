@@ -19,6 +19,7 @@ from archiver import coverage
 from archiver.errors import DatabaseRefused, Stopped
 from archiver.export import manifest
 from archiver.export import run as exports
+from archiver.export.request import Request
 from archiver.sources import decode
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
@@ -48,7 +49,7 @@ class Told:
 
 
 def run(store: Store, output: Path, told: Told | None = None, stop: threading.Event | None = None) -> exports.Outcome:
-    request = exports.Request("jsonl", output, Filter(), "auditor", case="7")
+    request = Request("jsonl", output, Filter(), "auditor", case="7")
     stop = stop or threading.Event()
     return exports.Export(
         store, request, claims=coverage.claims, decode=decode, blobs=None, stop=stop, watcher=told or Told()
@@ -219,7 +220,7 @@ def test_an_export_is_gone_on_with_only_by_the_same_options(archive: Archive, tm
 def test_an_export_in_days_of_a_zone_goes_on_in_the_same_days(archive: Archive, tmp_path: Path) -> None:
     store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
     calendar = Calendar(ZoneInfo("America/New_York"))
-    request = exports.Request("csv", place, Filter(), "auditor", calendar=calendar)
+    request = Request("csv", place, Filter(), "auditor", calendar=calendar)
 
     def once(told: Told) -> exports.Outcome:
         parts: dict[str, Any] = {"claims": coverage.claims, "decode": decode, "blobs": None}
@@ -352,6 +353,22 @@ def test_attachments_are_copied_once_and_checked(
     assert collector("export", "verify", str(place)) == 0
     page = "".join(part.read_text() for part in place.rglob("part-*.html"))
     assert all(f'../../../attachments/{path.parent.name}/{path.name}"' in page for path in copied)
+    check_pictures(page, database)
+    assert collector("export", "--format", "html", "--output", str(tmp_path / "bare")) == 0
+    bare = "".join(part.read_text() for part in (tmp_path / "bare").rglob("*.html"))
+    assert "<img" not in bare
+    assert "img-src" not in bare
+
+
+def check_pictures(page: str, database: Database) -> None:
+    """Of the folder, by what the contents are, and nothing else."""
+    path = r"attachments/[0-9a-f]{2}/([0-9a-f]{64})\.(?:png|jpg|gif|webp)"
+    shown = re.findall(rf'<img src="\.\./\.\./\.\./{path}" alt="[^"<>]*">', page)
+    assert page.count("<img") == len(shown) > 0
+    stored = "SELECT DISTINCT sha256 FROM attachments WHERE state = 'stored' AND kind = 'file' AND media_type IN "
+    pictures = database.rows(stored + "('image/png', 'image/jpeg', 'image/gif', 'image/webp')")
+    assert set(shown) == {row[0] for row in pictures}
+    assert "; img-src &#x27;self&#x27;; base-uri" in page
 
 
 def test_a_stored_file_that_is_missing_or_changed_is_told(

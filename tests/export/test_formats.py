@@ -79,6 +79,22 @@ def test_csv_is_read_by_python_and_no_cell_is_a_formula(archive: Archive, tmp_pa
     assert json.loads((tmp_path / "out/manifest.json").read_text())["formula_prefix"] == "'"
 
 
+def test_csv_in_one_file_has_the_rows_of_all_days(archive: Archive, tmp_path: Path) -> None:
+    by_day = exported(archive, "csv", tmp_path / "days")
+    assert exported(archive, "csv", tmp_path / "single", "--single-file", "--bom") == []
+    assert [path.name for path in sorted((tmp_path / "single").iterdir())] == [
+        *("manifest.json", "manifest.json.sha256", "messages.csv")
+    ]
+    header = by_day[0].read_bytes().partition(b"\r\n")[0]
+    body = b"".join(part.read_bytes().partition(b"\r\n")[2] for part in by_day)
+    assert (tmp_path / "single/messages.csv").read_bytes() == b"\xef\xbb\xbf" + header + b"\r\n" + body
+    manifest = json.loads((tmp_path / "single/manifest.json").read_text())
+    assert manifest["counts"]["days"] == len(by_day)
+    assert manifest["files"][0]["messages"] == archive.count("messages")
+    assert archive("export", "--format", "html", "--single-file", "--output", str(tmp_path / "x")) == 2
+    assert "--single-file is for --format csv" in archive.errors
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("form", ["csv", "html"])
 def test_days_for_people_begin_at_midnight_of_their_zone(archive: Archive, tmp_path: Path, form: str) -> None:
@@ -176,10 +192,12 @@ def test_html_holds_texts_and_nothing_that_acts(archive: Archive, tmp_path: Path
     pages = [Page(part.read_text(encoding="utf-8")) for part in (*parts, tmp_path / "out/index.html")]
     known = {"html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "article", "header", "b", "bdi", "a"}
     for page in pages:
-        assert page.tags <= known | {"span", "table", "tr", "th", "td"}
-        assert page.attributes <= {"lang", "charset", "http-equiv", "content", "name", "class", "href", "dir"}
+        assert page.tags <= known | {"nav", "span", "table", "tr", "th", "td"}
+        assert page.attributes <= {"id", "lang", "charset", "http-equiv", "content", "name", "class", "href", "dir"}
         assert page.policy.startswith("default-src 'none'; style-src 'sha256-")
-        assert all(link.startswith(("../../../index.html", "messages/app=")) for link in page.links)
+        assert all(
+            link.startswith(("../../../index.html", "../../../messages/app=", "messages/app=")) for link in page.links
+        )
     told = "".join(page.text for page in pages)
     assert MARKUP[0] in told
     assert MARKUP[3] in told
@@ -194,7 +212,8 @@ def test_the_index_leads_to_every_page(archive: Archive, tmp_path: Path) -> None
 
     parts = exported(archive, "html", tmp_path / "out")
     index = Page((tmp_path / "out/index.html").read_text(encoding="utf-8"))
-    assert {(tmp_path / "out" / unquote(link)).resolve() for link in index.links} == set(parts)
+    paths = {unquote(link).partition("#c")[0] for link in index.links}
+    assert {(tmp_path / "out" / path).resolve() for path in paths} == set(parts)
     assert "Complete from" in index.text
 
 

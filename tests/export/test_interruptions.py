@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from archiver.errors import TryAgainLater, UsageError
-from archiver.export.folder import Folder
+from archiver.export.folder import Folder, day_folder
 from tests.disks import refuse_folder_sync
 from tests.export.conftest import files
 from tests.flow.conftest import Archive
@@ -137,7 +137,7 @@ def test_a_file_system_that_cannot_sync_a_folder_takes_an_export(
 
 def test_a_day_that_a_later_snapshot_lacks_is_removed(tmp_path: Path) -> None:
     place = Folder(tmp_path / "out", HEADER)
-    with place.create(f"{place.day_folder('o#a', '2026-11-01')}/part-0001.jsonl") as sink:
+    with place.create(f"{day_folder('o#a', '2026-11-01')}/part-0001.jsonl") as sink:
         sink.write(b"line\n")
     place.finished_day(DAY)
     place.keep_only([])
@@ -149,7 +149,7 @@ def test_a_day_that_a_later_snapshot_lacks_is_removed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("app", ["../../up", "/etc", "a/b", "o#a", "名#字", "..", "app=x"])
 def test_no_name_of_an_app_leads_out_of_its_place(tmp_path: Path, app: str) -> None:
     place = Folder(tmp_path / "out", HEADER)
-    name = place.day_folder(app, "2026-11-01")
+    name = day_folder(app, "2026-11-01")
     place.close()
     assert len(name.split("/")) == 3
     assert name.isascii()

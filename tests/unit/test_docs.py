@@ -144,6 +144,16 @@ def test_both_manuals_show_the_same() -> None:
         assert subjects.findall(theirs.split("|")[1]) == subjects.findall(ours.split("|")[1])
 
 
+def test_both_manuals_on_exports_show_the_same() -> None:
+    english, chinese = TEXTS["docs/export.md"], TEXTS["docs/export.zh-CN.md"]
+    everything = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+    assert everything.findall(english) == everything.findall(chinese)
+    for pattern in (r"^#+(?= )", r"^\|[^|]*`[^|]*\|", r"`--[a-z-]+"):
+        ours, theirs = (re.findall(pattern, text, re.MULTILINE) for text in (english, chinese))
+        assert set(ours) == set(theirs)
+        assert len(ours) == len(theirs) or pattern.startswith("`")
+
+
 def test_the_log_messages_of_the_manual_are_those_of_the_program() -> None:
     table = TEXTS["docs/operations.md"].partition("| alert or log message |")[2].partition("\n### ")[0]
     messages = [text for row in table.splitlines()[2:] for text in re.findall("`([^`]+)`", row.partition(" | ")[0])]

@@ -13,6 +13,7 @@ import re
 from collections.abc import Sequence
 from typing import IO, Any
 
+from archiver.export import Writer
 from archiver.export.formats.rows import NAMES, rows
 from archiver.model import Archived
 from archiver.zones import Calendar
@@ -38,7 +39,7 @@ def restored(cell: str) -> str:
     return cell.removeprefix(PREFIX)
 
 
-class Sheet:
+class Sheet(Writer):
     """A file of rows, the names of the columns first."""
 
     def __init__(self, file: IO[bytes], *, bom: bool, calendar: Calendar) -> None:
@@ -54,8 +55,9 @@ class Sheet:
         )
         self._writer.writerows([_cell(value) for value in row] for each in shown for row in rows(each))
 
-    def close(self) -> None:
+    def close(self) -> dict[str, Any]:
         self._text.detach()
+        return {}
 
 
 def _cell(value: Any) -> Any:

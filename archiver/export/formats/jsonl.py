@@ -11,11 +11,12 @@ import json
 from collections.abc import Sequence
 from typing import IO, Any
 
+from archiver.export import Writer
 from archiver.model import Archived, Body, File, Revision
 from archiver.rendering import parsed
 
 
-class Lines:
+class Lines(Writer):
     """A file of lines."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -25,8 +26,8 @@ class Lines:
         for each in batch:
             self._file.write(json.dumps(_message(each), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
-    def close(self) -> None:
-        pass
+    def close(self) -> dict[str, Any]:
+        return {}
 
 
 def _message(each: Archived) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from archiver.export import Writer
 from archiver.export.formats.rows import NAMES, rows
 from archiver.model import Archived
 
@@ -25,7 +26,7 @@ _ROWS, _BYTES = 5_000, 8 << 20
 """Of a row group: what is held in memory at once."""
 
 
-class Table:
+class Table(Writer):
     """A file of row groups."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -40,9 +41,10 @@ class Table:
             if len(self._rows) >= _ROWS or self._bytes >= _BYTES:
                 self._flush()
 
-    def close(self) -> None:
+    def close(self) -> dict[str, Any]:
         self._flush()
         self._writer.close()
+        return {}
 
     def _flush(self) -> None:
         if self._rows:

@@ -1,0 +1,66 @@
+"""What somebody asks to be exported, what must not change when that is resumed, and its filter in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from archiver.export.wording import Wording
+from archiver.store.read.filters import Filter
+from archiver.zones import Calendar
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What somebody asks for."""
+
+    format: str
+    output: Path
+    wanted: Filter
+    who: str
+    case: str | None = None
+    reason: str | None = None
+    text: str | None = None
+    """What `archiver search` would be asked for."""
+    attachments: bool = False
+    bom: bool = False
+    calendar: Calendar = field(default_factory=Calendar)
+    """Whose days and clocks people read; formats for machines stay with UTC."""
+    single_file: bool = False
+    language: str = "en"
+
+    def filter(self) -> dict[str, Any]:
+        """What was chosen, as audit_log and the manifest say it: only what was asked for."""
+        options = {**asdict(self.wanted), "text": self.text}
+        return {name: value for name, value in options.items() if value not in (None, ())}
+
+    def header(self) -> dict[str, Any]:
+        """What must be the same for an export to be resumed. What is as it always was is left out, so that an export
+        that an earlier version began can be resumed."""
+        options: dict[str, Any] = {"format": self.format, "bom": self.bom, "attachments": self.attachments}
+        if self.calendar.zone is not UTC:
+            options["zone"] = self.calendar.name
+        if self.single_file:
+            options["single_file"] = True
+        if self.language != "en":
+            options["language"] = self.language
+        return {"journal": 1, **options, "filter": self.filter(), "case": self.case, "reason": self.reason}
+
+    def filter_in_words(self) -> list[str]:
+        """The filter for people, a sentence for each option: instants in UTC and in the zone."""
+        return in_words(self.filter(), Wording(self.language, self.calendar))
+
+
+def in_words(options: Mapping[str, Any], wording: Wording) -> list[str]:
+    """The options of a filter in words."""
+    return [wording[f"filter_{name}"].format(_spoken(value, wording)) for name, value in options.items()]
+
+
+def _spoken(value: object, wording: Wording) -> object:
+    """Numbers in a filter are instants, lists are types."""
+    if isinstance(value, int):
+        return wording.at(value)
+    return ", ".join(value) if isinstance(value, list | tuple) else value
