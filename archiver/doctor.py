@@ -91,7 +91,7 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
     for warning in settings.warnings:
         yield Finding("warning", "configuration", warning)
     if settings.metrics and importlib.util.find_spec("prometheus_client") is None:
-        remedy = "pip install 'archiver[metrics]'"
+        remedy = "pip install prometheus-client"
         yield Finding("failed", "configuration", "[metrics] needs prometheus-client", remedy, EXIT_USAGE)
     if settings.alerts is None:
         yield Finding("warning", "alerts", "none are configured: nobody learns that it fails", "[alerts] in the file")

@@ -84,7 +84,7 @@ def _registry() -> Any:
     try:
         from prometheus_client import CollectorRegistry
     except ImportError:
-        raise UsageError("metrics need prometheus-client", hint="pip install 'archiver[metrics]'") from None
+        raise UsageError("metrics need prometheus-client", hint="pip install prometheus-client") from None
     return CollectorRegistry(auto_describe=False)
 
 

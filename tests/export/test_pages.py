@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from archiver import export, status
+from archiver import coverage, export
 from archiver.errors import Stopped
 from archiver.export import run as exports
 from archiver.export.formats import index

@@ -13,7 +13,7 @@ from typing import Any
 import openpyxl
 import pytest
 
-from archiver import export, status
+from archiver import coverage, export
 from archiver.errors import Stopped
 from archiver.export import Cover
 from archiver.export import run as exports
