@@ -80,6 +80,8 @@ def _export(
 
     if (bom or single_file) and form != "csv":
         raise UsageError(f"--{'bom' if bom else 'single-file'} is for --format csv")
+    if language != "en" and form not in TRANSLATED:
+        click.echo(f"--language is for {' and '.join(TRANSLATED)}; it changes nothing in {form}", err=True)
     calendar = common.calendar_for(zone, form, machines=[name for name in FORMATS if name not in FOR_PEOPLE])
     request = Request(
         *(form, output, wanted, host.account(), case, reason, text, attachments, bom, calendar),

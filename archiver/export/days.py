@@ -124,12 +124,12 @@ def _parts(form: Form, day: Day) -> Iterator[str]:
 
 def _with_neighbours(written: list[Unit]) -> list[Unit]:
     """The same, linked to the days of the same app before and after."""
-    found = []
+    linked = []
     for before, unit, after in zip([None, *written], written, [*written[1:], None], strict=False):
         previous = before.paths[-1] if before and before.app == unit.app else None
         following = after.paths[0] if after and after.app == unit.app else None
-        found.append(unit._replace(around=(previous, following)))
-    return found
+        linked.append(unit._replace(around=(previous, following)))
+    return linked
 
 
 def fill(form: Form, file: IO[bytes], cover: Cover, batches: Iterable[Batch]) -> dict[str, Any]:

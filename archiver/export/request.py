@@ -50,7 +50,7 @@ class Request:
         return {"journal": 1, **options, "filter": self.filter(), "case": self.case, "reason": self.reason}
 
     def filter_in_words(self) -> list[str]:
-        """The filter for people, a sentence for each option: instants in UTC and in the zone."""
+        """The filter for people, a sentence per option: instants in UTC and in the zone."""
         return in_words(self.filter(), Wording(self.language, self.calendar))
 
 

@@ -57,7 +57,7 @@ def statement(book: Any) -> dict[str, str]:
     return dict(book[STATEMENT].iter_rows(values_only=True))
 
 
-def test_a_workbook_has_every_body_and_ids_are_text(archive: Archive, tmp_path: Path) -> None:
+def test_a_workbook_has_every_body_ids_are_text_and_no_cell_acts(archive: Archive, tmp_path: Path) -> None:
     book = workbook(archive, tmp_path / "out", "--zone", "Asia/Shanghai", "--case", "42")
     rows = table(book)
     assert {(row["Message id"], row["Body"]): unspelled(row["Text"]) for row in rows} == {
@@ -77,10 +77,10 @@ def test_a_workbook_has_every_body_and_ids_are_text(archive: Archive, tmp_path: 
     assert about[STATEMENT].startswith("Complete from")
     assert about["Filter"] == "none: everything that is archived"
     assert about["Messages in this workbook"] == str(archive.count("messages"))
+    check_that_nothing_acts(book, (tmp_path / "out/messages.xlsx").read_bytes())
 
 
-def test_no_cell_of_a_workbook_acts(archive: Archive, tmp_path: Path) -> None:
-    book = workbook(archive, tmp_path / "out")
+def check_that_nothing_acts(book: Any, content: bytes) -> None:
     texts = set()
     for sheet in book:
         for row in sheet.iter_rows():
@@ -89,12 +89,11 @@ def test_no_cell_of_a_workbook_acts(archive: Archive, tmp_path: Path) -> None:
                 assert cell.hyperlink is None
                 texts.add(unspelled(cell.value) if isinstance(cell.value, str) else "")
     assert set(FORMULAS) <= texts, "as they were written, and nothing put before them"
-    content = (tmp_path / "out/messages.xlsx").read_bytes()
     for secret in (b"hidden-1", b"hidden-2"):
         assert secret not in content
 
 
-def test_a_long_text_is_cut_with_a_note_and_a_count(archive: Archive, tmp_path: Path) -> None:
+def test_a_long_text_is_cut_with_a_note_and_an_empty_export_says_so(archive: Archive, tmp_path: Path) -> None:
     stamp = archive.server.start_ms + 5_200
     archive.server.add(said("long", "长" * 40_000, stamp), visible_ms=0)
     start = str(archive.server.start_ms)
@@ -108,6 +107,10 @@ def test_a_long_text_is_cut_with_a_note_and_a_count(archive: Archive, tmp_path: 
     about = statement(book)
     assert about["Texts cut at the limit of a cell"] == "1"
     assert "UTC" in about["Filter"]
+    empty = workbook(archive, tmp_path / "empty", "--sender", "nobody at all")
+    assert table(empty) == []
+    assert statement(empty)["Filter"] == "sender: nobody at all"
+    assert statement(empty)["Messages of the export"] == "0"
 
 
 @pytest.mark.parametrize("sign", ["x", "😀", "\x1b", "_x0041_", "\ufffe"])
@@ -147,13 +150,6 @@ def test_beyond_the_messages_of_a_workbook_there_is_a_further_one(
     assert len(rows) == len(archive.database.rows(BODIES))
     assert all(book.sheetnames == ["消息", "完整性声明"] for book in books)
     assert {"文本", "文件"} <= {row["消息体类型"] for row in rows}
-
-
-def test_an_export_of_nothing_is_a_workbook_that_says_so(archive: Archive, tmp_path: Path) -> None:
-    book = workbook(archive, tmp_path / "out", "--sender", "nobody at all")
-    assert table(book) == []
-    assert statement(book)["Filter"] == "sender: nobody at all"
-    assert statement(book)["Messages of the export"] == "0"
 
 
 class Stopping:

@@ -61,7 +61,7 @@ def _name(day: Mapping[str, Any], wording: Wording) -> str:
 
 
 def _conversations(days: _Days, wording: Wording) -> Iterator[str]:
-    """A line for each conversation, with links to where it begins on its days."""
+    """A line per conversation, with links to where it begins on its days."""
     links: dict[tuple[str, str | None], list[str]] = {}
     counts: dict[tuple[str, str | None], int] = {}
     for day in days:

@@ -139,8 +139,9 @@ def _names(tables: set[str], *kinds: str) -> list[str]:
 
 
 def needed(tx: Tx) -> dict[str, tuple[str, ...]]:
-    """What a login that pulls must be able to do with every table."""
+    """What a login that pulls must be able to do with every table; what holds messages comes first."""
     tables = set(_tables(tx))
-    rights: dict[str, tuple[str, ...]] = dict.fromkeys(tables, ("SELECT",))
+    ranked = sorted(tables, key=lambda name: (not name.startswith("message"), len(name), name))
+    rights: dict[str, tuple[str, ...]] = dict.fromkeys(ranked, ("SELECT",))
     rights |= dict.fromkeys(_names(tables, EVIDENCE, JUDGED, DERIVED), ("SELECT", "INSERT"))
     return rights | dict.fromkeys(_names(tables, STATE), ("SELECT", "INSERT", "UPDATE"))
