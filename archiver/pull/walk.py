@@ -122,8 +122,9 @@ class WindowWalker:
         self._server_ms = batch[-1].page.server_ms or self._server_ms
         offset_ms = self.context.source.hour_offset_ms
         if offset_ms is not None:
-            stamps = (message.timestamp_ms for step in batch for message in step.page.messages)
-            self._evidence += zone_evidence(self.claim.window.lo_ms, stamps, offset_ms)
+            # A message that a file has twice speaks once, or it would pass for several that are scattered.
+            stamps = {message.msg_id: message.timestamp_ms for step in batch for message in step.page.messages}
+            self._evidence += zone_evidence(self.claim.window.lo_ms, stamps.values(), offset_ms)
 
     def _walk0(self, tx: Tx, step: Step) -> int:
         """When this walk began, by the server's clock as far as it is believed."""

@@ -150,3 +150,14 @@ def test_an_app_without_any_message_says_that_nothing_confirms_its_zone(make_hou
     assert archive.until_ms > T0
     assert archive.status()["hours_confirmed_until_ms"] == T0
     assert "That hour_utc_offset is right is confirmed by no message" in archive.words()
+
+
+def test_one_message_that_files_have_twice_is_no_scattered_history(make_hours: Make) -> None:
+    """A file may have a message twice, and so may the next one: that is one voice against the zone, and not four."""
+    nature = HourNature(offset_ms=9 * HOUR_MS, doubles=True)
+    records = [filed(nature, 1, T0 + 5 * HOUR_MS + 27 * MINUTE_MS)]
+    archive = make_hours(records, now_ms=T0 + 8 * HOUR_MS, nature=nature, offset_ms=8 * HOUR_MS)
+    archive.pull_each(HOUR_MS, 4)
+    received = archive.database.rows("SELECT received FROM windows WHERE received > 0 AND pass = 1")
+    assert sum(count for (count,) in received) >= 4, "else this shows nothing"
+    assert archive.until_ms <= T0 + 6 * HOUR_MS
