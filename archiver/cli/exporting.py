@@ -13,9 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from archiver import coverage, host, logs
 from archiver.cli import common
+from archiver.cli.statement import tell_gaps
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
 from archiver.export import FOR_PEOPLE, FORMATS, TRANSLATED
 from archiver.export.wording import LANGUAGES
+from archiver.language import language as language_of
+from archiver.statement import Wording
 from archiver.store.read.filters import Filter
 
 _PLAIN_EVERY_S = 5.0
@@ -41,8 +44,8 @@ def export(ctx: click.Context, /, form: str | None, output: Path | None, **optio
     """Export messages to files, with a manifest of SHA-256 and the claim of completeness.
 
     All of it is one snapshot, while archiving continues. An interrupted export is resumed by the same command. Every
-    export is recorded in the table audit_log before it begins. Exits with 3 if a stored attachment is missing or
-    damaged.
+    export is recorded in the table audit_log before it begins. Exits with 3 if the range is not wholly archived, or a
+    stored attachment is missing or damaged.
 
     \b
     Example:
@@ -88,7 +91,9 @@ def _export(
         single_file=single_file,
         language=language if form in TRANSLATED else "en",
     )
+    wording = Wording(language_of(request.language), calendar)
     with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
+        tell_gaps(store, (wanted.from_ms, wanted.to_ms), wanted.app, wording, machine=form not in FOR_PEOPLE)
         blobs = commands.open_blobs(settings) if attachments else None
         with _Bar(str(output), plain=common.plain(ctx)) as bar:
             done = run.Export(
@@ -100,7 +105,7 @@ def _export(
     click.echo(f"manifest.json has SHA-256 {done.manifest_sha256}")
     if done.missing:
         click.echo(f"{done.missing:,} stored files are missing or damaged; the manifest names them", err=True)
-    return EXIT_INCOMPLETE if done.missing else EXIT_DONE
+    return EXIT_INCOMPLETE if done.missing or not done.is_whole else EXIT_DONE
 
 
 @export.command()

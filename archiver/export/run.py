@@ -16,7 +16,7 @@ from itertools import chain
 from threading import Event
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from archiver import __version__, export
+from archiver import __version__, export, statement
 from archiver.blobs import Blobs
 from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseRefused, DatabaseUnavailable, Stopped
 from archiver.export import days, folder, manifest
@@ -25,6 +25,7 @@ from archiver.export.folder import Folder
 from archiver.export.formats import csv
 from archiver.export.request import Request
 from archiver.export.wording import Wording
+from archiver.language import language
 from archiver.store import audit_log, owner
 from archiver.store.engine import Store, Tx
 from archiver.store.read import filters
@@ -47,6 +48,8 @@ class Outcome(NamedTuple):
     kept_days: int
     missing: int
     """Attachments that the archive says are stored, and the store does not have as they were."""
+    is_whole: bool = True
+    """Whether the range that was asked for is archived without a gap."""
 
 
 class ExportProgress(Protocol):
@@ -118,7 +121,7 @@ class Export:
                 with closing(place), place.scratch():
                     self._watcher.begun(count)
                     about = {"snapshot_at": snapshot_at, "resumed": place.resumed, "claims": self._claimed(tx)}
-                    self._head |= {**about, "counts": {"messages": count, "days": len(planned)}}
+                    self._head |= {**about, **self._answered(tx), "counts": {"messages": count, "days": len(planned)}}
                     units = days.units(self._form, planned)
                     place.keep_only([unit.key for unit in units])
                     for unit in units:
@@ -159,6 +162,18 @@ class Export:
         name = self._request.wanted.app
         return [claim for claim in self._claims(tx) if name in (None, claim["app"], claim["app"].partition("#")[2])]
 
+    def _answered(self, tx: Tx) -> dict[str, Any]:
+        """Whether the range that was asked for is archived: in words, too, where it is not as a whole."""
+        wanted, said = self._request.wanted, statement.Wording(language(self._request.language), self._request.calendar)
+        answer = statement.of(tx, wanted.from_ms, wanted.to_ms, wanted.app)
+        is_whole = answer.verdict == "complete" or (wanted.from_ms is None and wanted.to_ms is None)
+        return {
+            "asked": answer.asked_json(),
+            "covered": answer.verdict,
+            "holes": answer.holes_json(),
+            "gaps": [] if is_whole else [said.first_line(answer), *said.gaps(answer)],
+        }
+
     def _unit(self, tx: Tx, place: Folder, unit: Unit, conditions: Conditions) -> None:
         self._look_up()
         line = place.days.get(unit.key)
@@ -185,7 +200,7 @@ class Export:
         """What files say beside messages, as far as another snapshot could differ in it: a workbook has the claim,
         a page the links to its neighbours."""
         if self._form.states_claims:
-            return [json.loads(json.dumps(self._head["claims"]))]
+            return [json.loads(json.dumps([self._head["claims"], self._head["gaps"]]))]
         return list(unit.around) if self._form.write_index else None
 
     def _signature(self, tx: Tx, unit: Unit, conditions: Conditions) -> str:
@@ -262,7 +277,8 @@ class Export:
                 beside.write(manifest.checksum(sha256))
             self._log("done", self._totals.messages, sha256)
         place.finish()
-        return Outcome(totals.messages, sha256, day_count, totals.kept_days, len(totals.missing))
+        missing, is_whole = len(totals.missing), not self._head["gaps"]
+        return Outcome(totals.messages, sha256, day_count, totals.kept_days, missing, is_whole)
 
     def _begin_head(self) -> dict[str, Any]:
         """What the manifest says first; places are kept for what is not known yet."""

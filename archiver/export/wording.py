@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from archiver.zones import Calendar
 
@@ -23,6 +25,13 @@ class Wording:
     def labelled(self, key: str, value: object) -> str:
         """A label, and what it labels."""
         return f"{self[key]}{self['colon']}{value}"
+
+    def why(self, hole: Mapping[str, Any]) -> str:
+        """The reason of a hole and, where somebody accepted it, who and when."""
+        reason = str(hole["reason"] or "")
+        if not hole["accepted_by"]:
+            return reason
+        return self["accepted_of"].format(reason, hole["accepted_by"], self.instant(hole["accepted_at"]))
 
     def instant(self, instant: str | None) -> str:
         """An instant in UTC and, where that is another one, in the zone; nothing for none."""
@@ -65,6 +74,8 @@ _WORDS: dict[str, tuple[str, str]] = {
     "statement": ("Coverage statement", "完整性声明"),
     "hole": ("Hole", "缺口"),
     "hole_of": ("{} to {}, {}: {}", "{} 至 {}，{}：{}"),
+    "accepted_of": ("{} (accepted by {} on {})", "{}（{} 于 {} 接受）"),
+    "gaps": ("Gaps in the range asked for", "所问时间段的缺口"),
     "no_holes": ("No holes.", "没有缺口。"),
     "complete_from": ("Complete from", "完整起点"),
     "complete_until": ("Complete until", "完整终点"),

@@ -80,9 +80,20 @@ class Statement:
 
     def to_json(self) -> Json:
         """The content of `statement --format json`."""
-        asked = {"from_ms": self.from_ms, "to_ms": self.to_ms, "from": _iso(self.from_ms), "to": _iso(self.to_ms)}
         sources = [source.to_json() for source in self.sources]
-        return {"version": 1, "verdict": self.verdict, **asked, "apps": sources}
+        return {"version": 1, "verdict": self.verdict, **self.asked_json(), "apps": sources}
+
+    def asked_json(self) -> Json:
+        """The range that was asked for; None where it has no limit."""
+        return {"from_ms": self.from_ms, "to_ms": self.to_ms, "from": _iso(self.from_ms), "to": _iso(self.to_ms)}
+
+    def holes_json(self) -> list[Json]:
+        """What of the range is not archived, by app and source: lost, before the beginning, or not yet."""
+        return [
+            {"app": source.coverage.app, "source": source.coverage.source, **coverage.hole_json(hole)}
+            for source in self.sources
+            for hole in sorted([*source.outside, *source.holes], key=lambda hole: hole.window)
+        ]
 
 
 def read(store: Store, from_ms: int | None, to_ms: int | None, app: str | None = None) -> Statement:

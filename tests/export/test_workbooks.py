@@ -214,6 +214,7 @@ HEAD: dict[str, Any] = {
     "export_id": "1",
     "filter_in_words": [],
     "claims": [],
+    "gaps": [],
 }
 
 

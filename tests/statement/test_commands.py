@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +122,30 @@ def test_a_range_that_is_none_is_refused_with_the_remedy(
 ) -> None:
     assert archive("statement", *arguments) == 2
     assert remedy in " ".join(archive.errors.split())
+
+
+def test_an_export_says_what_of_its_range_is_not_archived(archive: Archive, tmp_path: Path) -> None:
+    accept_a_loss(archive)
+    out = iter(str(tmp_path / f"out{number}") for number in range(9))
+
+    def manifest(*arguments: str, form: str = "jsonl") -> tuple[int, dict[str, Any], str]:
+        place = next(out)
+        code = archive("export", "--format", form, "--output", place, *arguments)
+        page = Path(place, "index.html")
+        shown = page.read_text(encoding="utf-8") if page.exists() else ""
+        return code, json.loads(Path(place, "manifest.json").read_text(encoding="utf-8")), shown
+
+    code, whole, _ = manifest()
+    assert (code, whole["gaps"]) == (0, []), "no range was asked for"
+    (hole,) = whole["holes"]
+    assert (hole["state"], hole["app"]) == ("accepted", whole["claims"][0]["app"])
+    assert hole["accepted_by"]
+    code, october, _ = manifest(*OCTOBER)
+    assert (code, october["covered"], october["asked"]["from"]) == (3, "not", "2026-09-30T16:00:00.000Z")
+    assert "NOT ARCHIVED: 2026-09-30 16:00:00 UTC to " in archive.errors, "JSON Lines are in UTC"
+    assert [hole["state"] for hole in october["holes"]] == ["before_beginning"]
+    code, part, page = manifest("--from", str(archive.server.start_ms), "--language", "zh", form="html")
+    assert (code, part["covered"]) == (3, "partly")
+    assert archive.output.startswith("部分归档")
+    assert part["gaps"][0] in page
+    assert f"{hole['accepted_by']} 于" in page

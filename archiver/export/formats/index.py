@@ -31,6 +31,8 @@ def _about(head: Mapping[str, Any], wording: Wording) -> Iterator[str]:
     for key in ("who", "program", "case", "reason", "export_id"):
         if head[key]:
             yield f"<p>{wording.labelled(key, text(head[key]))}</p>"
+    for line in head["gaps"]:
+        yield f'<p class="note">{text(line)}</p>'
     sentences = head["filter_in_words"] or [wording["everything"]]
     yield f"<p>{wording.labelled('filter', '; '.join(map(text, sentences)))}</p>"
 
@@ -39,7 +41,8 @@ def _claim(claim: Mapping[str, Any], wording: Wording) -> Iterator[str]:
     yield f"<h2>{text(claim['app'])} ({text(claim['source'])})</h2><p>{text(claim['words'])}</p>"
     for hole in claim["holes"]:
         ends = (html.escape(wording.instant(hole[end])) for end in ("lo", "hi"))
-        words = wording.labelled("hole", wording["hole_of"].format(*ends, text(hole["state"]), text(hole["reason"])))
+        why = text(wording.why(hole))
+        words = wording.labelled("hole", wording["hole_of"].format(*ends, text(hole["state"]), why))
         yield f'<p class="note">{words}</p>'
 
 

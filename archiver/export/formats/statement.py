@@ -23,6 +23,8 @@ def lines(head: Mapping[str, Any], counts: Mapping[str, int], wording: Wording) 
             yield wording[key], str(head[key])
     for sentence in head["filter_in_words"] or [wording["everything"]]:
         yield wording["filter"], sentence
+    for line in head["gaps"]:
+        yield wording["gaps"], line
     for claim in head["claims"]:
         yield from _claim(claim, wording)
 
@@ -37,6 +39,6 @@ def _claim(claim: Mapping[str, Any], wording: Wording) -> Iterator[_Line]:
         yield wording[key], f"{claim[key]:,}"
     for hole in claim["holes"]:
         ends = (wording.instant(hole[end]) for end in ("lo", "hi"))
-        yield wording["hole"], wording["hole_of"].format(*ends, hole["state"], hole["reason"])
+        yield wording["hole"], wording["hole_of"].format(*ends, hole["state"], wording.why(hole))
     if not claim["holes"]:
         yield wording["hole"], wording["no_holes"]
