@@ -187,7 +187,8 @@ def test_a_damaged_answer_is_never_stored(collector: Collector, fault: str) -> N
     setattr(faults, fault, 1.0)
     assert collector("attachments") == 75
     failed = collector.states()["failed"]
-    assert failed == 4 or (fault == "http_401" and failed > 4)  # a token fetched just now is not fetched again
+    # A token fetched just now is not fetched again. What has neither a declared nor a sent length is asked for twice.
+    assert failed == 4 or (fault == "http_401" and failed > 4) or (fault == "cut_unframed" and 2 <= failed < 4)
     assert None not in collector.reasons("failed")
     for _ in range(3):
         if collector("attachments", "--retry-failed") == 0:

@@ -289,6 +289,7 @@ def damaged(place: Path, path: str) -> Callable[[], None]:
     return flip
 
 
+@pytest.mark.full
 def test_every_change_of_a_folder_is_found(archive: Archive, tmp_path: Path) -> None:
     place = tmp_path / "out"
     assert archive("export", "--format", "html", "--output", str(place)) == 0

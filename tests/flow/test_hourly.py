@@ -198,6 +198,7 @@ def test_what_came_of_a_file_that_is_not_packed_and_cut_is_kept_as_well(make_sim
     assert 5 < len(archive.stored() & of_bad) < len(of_bad)
 
 
+@pytest.mark.full
 def test_a_damaged_file_that_comes_well_later_is_settled(make_simulated: MakeSimulated) -> None:
     archive = make(make_simulated, hours=3, age=26, messages=90)
     faults = archive.server.faults

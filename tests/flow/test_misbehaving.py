@@ -126,6 +126,7 @@ def test_a_burst_is_cut_so_that_no_walk_grows_long(database: Database, make_arch
     archive.check_sums()
 
 
+@pytest.mark.full
 def test_several_workers_walk_at_once(database: Database, make_archive: MakeArchive) -> None:
     archive = make_archive(database, messages=600, span_ms=60 * DAY)
     assert archive("pull", workers=4, page_size=50) == 0

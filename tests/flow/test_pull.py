@@ -64,6 +64,7 @@ def test_an_exact_multiple_of_the_page_size_ends_in_an_empty_page(
     archive.check_sums()
 
 
+@pytest.mark.full
 def test_ninety_days_with_3000_messages_take_few_requests(database: Database, make_archive: MakeArchive) -> None:
     archive = make_archive(database, messages=3000, span_ms=90 * DAY)
     assert archive("pull") == 0
@@ -96,6 +97,7 @@ def test_an_odd_stamp_is_kept_and_moves_no_watermark(archive: Archive, stamp: ob
     assert archive.database.value("SELECT count(*) FROM messages WHERE msg_id = 'later'") == 1
 
 
+@pytest.mark.full
 def test_both_databases_hold_the_same_rows(both: Sequence[Database], make_archive: MakeArchive) -> None:
     from archiver.sandbox import Sandbox
 

@@ -187,6 +187,7 @@ def test_whose_commands_are_for_whom(pulled: Archive, governed: Database, tmp_pa
     assert pulled.database.value("SELECT count(*) FROM audit_log WHERE outcome = 'done'") == 6
 
 
+@pytest.mark.full
 def test_a_reader_reads_what_the_index_lacks_and_revisions(pulled: Archive, governed: Database) -> None:
     start = pulled.server.start_ms
     edited = said("iris", "an edited needle", start, **{"from": "iris", "to": "xingchen"})

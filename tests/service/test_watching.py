@@ -257,6 +257,7 @@ def told_to(listener: Listener) -> list[tuple[str, str]]:
     return [(one["name"], one["status"]) for _, body in listener.of("POST") for one in body["alerts"]]
 
 
+@pytest.mark.full
 def test_a_pull_by_cron_tells_too_and_its_heartbeat_stops_when_something_is_wrong(
     database: Database, make_archive: MakeArchive, listener: Listener
 ) -> None:

@@ -78,6 +78,7 @@ def test_by_its_types_it_is_the_same(changes: list[tuple[str, Any]], escaped: bo
     event(str(agree(raw)))
 
 
+@pytest.mark.full
 @settings(max_examples=1000)
 @given(st.integers(0, len(BYTES)), st.integers(0, 3), st.sampled_from(TOKENS).map(str.encode) | st.binary(max_size=2))
 def test_what_is_not_looked_at_is_json_in_utf8_all_the_same(at: int, instead_of: int, put: bytes) -> None:

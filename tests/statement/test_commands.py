@@ -118,8 +118,12 @@ def test_a_conversation_says_first_what_of_its_range_is_not_archived(archive: Ar
     ],
 )
 def test_a_range_that_is_none_is_refused_with_the_remedy(
-    archive: Archive, arguments: tuple[str, ...], remedy: str
+    database: Database,
+    make_archive: MakeArchive,  # noqa: F811
+    arguments: tuple[str, ...],
+    remedy: str,
 ) -> None:
+    archive = make_archive(database, messages=0)
     assert archive("statement", *arguments) == 2
     assert remedy in " ".join(archive.errors.split())
 
