@@ -5,17 +5,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from archiver import coverage
 from archiver.config import App
 from archiver.coverage import Coverage, Json, seconds
-from archiver.model import DAY_MS
+from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER, EXIT_REFUSED
+from archiver.model import DAY_MS, SECOND_MS
 from archiver.store.engine import Store, Tx
 from archiver.store.read import status
 from archiver.store.read.starts import MovedStart, moved_start
 from archiver.store.read.status import SourceStatus
-from archiver.store.schema import ATTACHMENT_STATES, STATES
+from archiver.store.schema import ATTACHMENT_STATES, STATES, iso
 from archiver.timeline import EPS_MS, trusted_now
 
 log = logging.getLogger("archiver.status")
@@ -95,6 +96,39 @@ def report(store: Store, configured: Sequence[Configured], *, every_ms: int) -> 
 def to_json(reports: Sequence[SourceReport]) -> Json:
     """The content of `status --format json`."""
     return {"version": 1, "apps": [one.to_json() for one in reports]}
+
+
+class Verdict(NamedTuple):
+    """How all configured sources stand together: the exit code of `status --check`, a word, and why."""
+
+    exit_code: int
+    word: Literal["OK", "OVERDUE", "HOLE", "REFUSED", "NOTHING CONFIGURED"]
+    why: str
+
+
+def verdict(reports: Sequence[SourceReport], *, overdue_ms: int) -> Verdict:
+    """The worst that stands now: credentials refused, then a hole that nobody accepted, then what is overdue."""
+    ours = [one for one in reports if one.configured]
+    refused = [one for one in ours if one.last_run and one.last_run["outcome"] == "refused"]
+    holes = [one for one in ours if coverage.has_hole([one])]
+    late = [one for one in ours if one.overdue_seconds * SECOND_MS > overdue_ms]
+    if not ours:
+        return Verdict(EXIT_DONE, "NOTHING CONFIGURED", "no app is configured")
+    if refused:
+        return Verdict(EXIT_REFUSED, "REFUSED", f"the provider refuses the credentials of {_named(refused)}")
+    if holes:
+        count = sum(hole.state != "accepted" for one in holes for hole in one.holes)
+        return Verdict(EXIT_INCOMPLETE, "HOLE", f"{count} ranges are lost or stuck in {_named(holes)}")
+    if late:
+        worst = max(late, key=lambda one: one.overdue_seconds)
+        reason = (worst.last_run or {}).get("reason") or "no run has said why"
+        return Verdict(EXIT_LATER, "OVERDUE", f"{_named(late)}, by {worst.overdue_seconds / 60:,.0f} min: {reason}")
+    until = iso(min(one.complete_until_ms for one in ours))
+    return Verdict(EXIT_DONE, "OK", f"all of {len(ours)} sources are archived up to {until}")
+
+
+def _named(reports: Sequence[SourceReport]) -> str:
+    return ", ".join(f"{one.app} ({one.source})" for one in reports)
 
 
 def configured(apps: Iterable[App]) -> list[Configured]:

@@ -27,19 +27,25 @@ _FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]),
 @click.option(
     "--format", "form", type=click.Choice(["table", "json", "prometheus"]), default="table", show_default=True
 )
+@click.option("--check", is_flag=True, help="One line for a monitor: exits with 4 refused, 3 hole, 75 overdue, else 0.")
 @click.pass_context
-def status_command(ctx: click.Context, form: str) -> int:
+def status_command(ctx: click.Context, form: str, *, check: bool) -> int:
     """Show the state of the archive, from the database alone. Exits with 3 if there is an unaccepted hole.
 
     \b
     Example:
       archiver status --format json
       archiver status --format prometheus > archiver.prom
+      archiver status --check || echo "look at the archive"
     """
     with common.archive(ctx, offline=True) as (settings, store):
         configured = status.configured(settings.apps)
         reports = status.report(store, configured, every_ms=settings.schedule.every_ms)
         disk = store.disk()
+    judged = status.verdict(reports, overdue_ms=settings.schedule.overdue_ms)
+    if check:
+        click.echo(visible(f"{judged.word}: {judged.why}"))
+        return judged.exit_code
     if form == "prometheus":
         from archiver.service import metrics
 
@@ -49,6 +55,7 @@ def status_command(ctx: click.Context, form: str) -> int:
     elif form == "json":
         click.echo(json.dumps(status.to_json(reports)))
     else:
+        click.secho(visible(f"{judged.word}: {judged.why}"), fg="green" if judged.word == "OK" else "red", bold=True)
         for entry in reports:
             print_status(entry)
     return EXIT_INCOMPLETE if coverage.has_hole(reports) else EXIT_DONE
@@ -78,11 +85,15 @@ def print_status(entry: SourceReport) -> None:
         ("windows", windows),
         ("holes", "; ".join(map(_hole, entry.holes)) or "none"),
         *[(name, _ranges(ranges)) for name in ("unproven", "unaudited") if (ranges := getattr(entry, name))],
-        ("last run", f"{run['outcome']} at {run['ended_at']}" if run else "never"),
+        ("last run", _run(run) if run else "never"),
     ]
     title = f"{entry.app} ({entry.source}{'' if entry.configured else ', not configured'})"
     show.table(title, ("", ""), rows)
     show.console().print(coverage.in_words(entry), style="italic")
+
+
+def _run(run: dict[str, Any]) -> str:
+    return f"{run['outcome']} at {run['ended_at']}" + (f": {run['reason']}" if run["reason"] else "")
 
 
 def _length(seconds: float | None) -> str:

@@ -255,3 +255,15 @@ def test_the_demo_leaves_an_archive_and_a_config_behind(tmp_path: Path, capsys: 
     assert cli.run(["--config", str(place / "config.toml"), "status"]) == 0
     assert cli.run(["demo", "--directory", str(place)]) == 1
     assert "--directory NEW" in capsys.readouterr().err
+
+
+def test_status_begins_with_a_verdict_that_monitors_can_ask_for(archive: Archive) -> None:
+    assert archive("pull") == 0
+    assert archive("status", "--check") == 0
+    assert archive.output.startswith("OK: all of 1 sources are archived up to 20")
+    assert archive("status") == 0
+    assert archive.output.startswith("OK: ")
+    assert archive("pull", client_secret="another") == 4
+    assert archive("status", "--check") == 4
+    assert archive.output.startswith("REFUSED: the provider refuses the credentials of ")
+    assert archive.output.count("\n") == 1

@@ -224,13 +224,13 @@ def audit_lag_ms(tx: Tx, each: SourceStatus) -> int | None:
 
 
 def last_run(tx: Tx, key: SourceKey) -> dict[str, Any] | None:
-    """Outcome and end of the newest run that has ended."""
+    """Outcome, reason and end of the newest run that has ended; the reason is None where all went well."""
     r = runs.c
-    query = sa.select(r.outcome, r.ended_at).where(
+    query = sa.select(r.outcome, r.reason, r.ended_at).where(
         r.app_id == key.app_id, r.source == key.source, r.ended_at.is_not(None)
     )
     row = tx.conn.execute(query.order_by(r.id.desc()).limit(1)).first()
-    return None if row is None else {"outcome": row.outcome, "ended_at": iso(row.ended_at)}
+    return None if row is None else {"outcome": row.outcome, "reason": row.reason, "ended_at": iso(row.ended_at)}
 
 
 def counted(tx: Tx, key: SourceKey) -> dict[str, dict[str, int]]:
