@@ -24,7 +24,7 @@ def find(store: Store, text: str, app: str | None = None) -> Thread:
     if not threads:
         raise UsageError(
             f"there is no conversation {text!r} in the archive",
-            hint="SELECT conversation FROM participants WHERE participant = '...'",
+            hint="archiver conversations --of USER lists those of a user",
         )
     if len(threads) > 1:
         names = ", ".join(thread.app for thread in threads)

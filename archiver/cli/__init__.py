@@ -15,12 +15,14 @@ from archiver.cli import streams
 from archiver.errors import EXIT_FAILED, EXIT_LATER, ArchiverError
 
 _COMMANDS = {
+    "apps": "listing",
     "attachments": "attachments",
     "audit": "pulling",
     "backfill": "pulling",
     "canary": "provider",
     "check-config": "setup",
     "conversation": "reading",
+    "conversations": "listing",
     "copy": "moving",
     "coverage": "reporting",
     "demo": "demo",
@@ -30,6 +32,7 @@ _COMMANDS = {
     "index": "reading",
     "init": "setup",
     "migrate": "setup",
+    "participants": "listing",
     "presence": "provider",
     "pull": "pulling",
     "quarantine": "reporting",
@@ -65,12 +68,14 @@ class LazyGroup(click.Group):
 
 
 _ABOUT = {
+    "apps": "list the archived apps; forget one without messages",
     "attachments": "download attachments; verify the store",
     "audit": "walk a closed range again",
     "backfill": "extend the archive to earlier times",
     "canary": "send a marked message and wait until it is archived",
     "check-config": "show the effective configuration",
     "conversation": "print the conversation of two users or a group",
+    "conversations": "list conversations, by user and time",
     "copy": "copy the archive to another database, and compare both",
     "coverage": "list windows and holes; accept a loss",
     "doctor": "test everything that a pull needs, and name the remedies",
@@ -80,6 +85,7 @@ _ABOUT = {
     "index": "update the search index, after a pull by cron",
     "init": "write a commented config.toml",
     "migrate": "create or upgrade the schema",
+    "participants": "list users who sent something",
     "presence": "query whether users are online",
     "pull": "archive everything that is due, once (for cron)",
     "quarantine": "list and requeue records that could not be parsed",

@@ -97,7 +97,12 @@ def _is_user(column: sa.ColumnElement[str | None], name: str) -> sa.ColumnElemen
     """The ids of users are the same in any case. SQLite's lower() knows ASCII, which the provider's ids are made of;
     what else a record may have is asked for in both cases.
     """
-    return sa.func.lower(column).in_(_distinct(name.lower(), _ascii_lower(name), _ascii_lower(name.upper())))
+    return sa.func.lower(column).in_(user_ids(name))
+
+
+def user_ids(name: str) -> list[str]:
+    """How SQL's lower() may write the id of a user who is named in whatever case."""
+    return _distinct(name.lower(), _ascii_lower(name), _ascii_lower(name.upper()))
 
 
 def _ascii_lower(text: str) -> str:
