@@ -178,7 +178,8 @@ def test_an_interrupted_export_of_one_file_is_resumed(archive: Archive, tmp_path
     stop.clear()
     done = exports.Export(store, request, **parts, watcher=Stopping(threading.Event())).run()
     store.dispose()
-    assert (done.messages, done.days) == (archive.count("messages"), 4)
+    with_date = archive.database.value("SELECT count(DISTINCT day_utc) FROM daily_counts")
+    assert (done.messages, done.days) == (archive.count("messages"), with_date + 1), "one lies beyond the calendar"
     assert files(place) == ["manifest.json", "manifest.json.sha256", whole]
     assert archive("export", "verify", str(place)) == 0
 
