@@ -35,12 +35,12 @@ def settings(ctx: click.Context, *, offline: bool = False) -> Settings:
 
 def read_settings(ctx: click.Context, *, offline: bool = False) -> Settings:
     """Read the configuration, once more if need be."""
-    found = load(Path(ctx.find_root().obj["config"]), os.environ, offline=offline)
-    for secret in found.secrets():
+    chosen = load(Path(ctx.find_root().obj["config"]), os.environ, offline=offline)
+    for secret in chosen.secrets():
         logs.keep_secret(secret)
-    for warning in found.warnings:
+    for warning in chosen.warnings:
         click.echo(f"warning: {logs.visible(warning)}", err=True)
-    return found
+    return chosen
 
 
 def begin_log(ctx: click.Context, verbosity: int = -1) -> None:
@@ -75,9 +75,9 @@ def plain(ctx: click.Context) -> bool:
 @contextmanager
 def archive(ctx: click.Context, *, at_head: bool = True, offline: bool = False) -> Iterator[tuple[Settings, Store]]:
     """The settings and the open database of this command; `offline` for those that read nothing else."""
-    found = settings(ctx, offline=offline)
-    with connect.opened(found, at_head=at_head) as store:
-        yield found, store
+    chosen = settings(ctx, offline=offline)
+    with connect.opened(chosen, at_head=at_head) as store:
+        yield chosen, store
 
 
 @contextmanager
@@ -114,8 +114,8 @@ def display(ctx: click.Context) -> Display:
     shared = ctx.find_root().obj
     if "display" not in shared:
         shared["display"] = load(Path(shared["config"]), os.environ, offline=True).display
-    found: Display = shared["display"]
-    return found
+    chosen: Display = shared["display"]
+    return chosen
 
 
 class Instant(click.ParamType[int]):
@@ -233,7 +233,7 @@ _FILTERS = (
 
 
 def message_filter(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that choose messages; it gets them as `wanted`, one Filter."""
+    """Give a command the options that choose messages; it gets them as `criteria`, one Filter."""
 
     @wraps(command)
     def with_filter(*arguments: Any, **options: Any) -> Any:
@@ -242,7 +242,7 @@ def message_filter(command: Callable[..., Any]) -> Callable[..., Any]:
         given["from_ms"], given["to_ms"] = limits
         if given["from_ms"] is not None and given["to_ms"] is not None:
             stretch(given["from_ms"], given["to_ms"])
-        return command(*arguments, wanted=Filter(**given), **options)
+        return command(*arguments, criteria=Filter(**given), **options)
 
     for option in reversed(_FILTERS):
         with_filter = option(with_filter)

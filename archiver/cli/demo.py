@@ -172,14 +172,14 @@ def _config(place: Path, path: Path, server: Any, messages: int) -> str:
     descriptor = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(server.client_secret)
-    told = server.announcement()
+    announced = server.announcement()
     database = place.absolute() / "archive.db"
-    port = told["base_url"].rpartition(":")[2]
+    port = announced["base_url"].rpartition(":")[2]
     hourly_start = iso(server.now_ms() // HOUR_MS * HOUR_MS - _HOURS_BACK * HOUR_MS)
     files = quote(str(place.absolute() / "files"))
     names = {"path": shlex.quote(str(path)), "database": _toml(database), "files": files, "secret": _toml(secret)}
     names |= {"port": port, "program": _program()}
-    return _CONFIG.format(**names, messages=messages, hourly_start=hourly_start, **told)
+    return _CONFIG.format(**names, messages=messages, hourly_start=hourly_start, **announced)
 
 
 def _toml(path: Path) -> str:

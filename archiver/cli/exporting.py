@@ -74,7 +74,7 @@ def _export(
     single_file: bool,
     language: str,
     zone: tzinfo,
-    wanted: Filter,
+    criteria: Filter,
 ) -> int:
     from archiver.attachments import commands
     from archiver.export import run
@@ -87,13 +87,13 @@ def _export(
         click.echo(f"--language is for {' and '.join(TRANSLATED)}; it changes nothing in {form}", err=True)
     calendar = common.calendar_for(zone, form, machines=[name for name in FORMATS if name not in FOR_PEOPLE])
     request = Request(
-        *(form, output, wanted, host.account(), case, reason, text, attachments, bom, calendar),
+        *(form, output, criteria, host.account(), case, reason, text, attachments, bom, calendar),
         single_file=single_file,
         language=language if form in TRANSLATED else "en",
     )
     wording = Wording(language_of(request.language), calendar)
     with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
-        tell_gaps(store, (wanted.from_ms, wanted.to_ms), wanted.app, wording, machine=form not in FOR_PEOPLE)
+        tell_gaps(store, (criteria.from_ms, criteria.to_ms), criteria.app, wording, machine=form not in FOR_PEOPLE)
         blobs = commands.open_blobs(settings) if attachments else None
         with _Bar(str(output), plain=common.plain(ctx)) as bar:
             done = run.Export(
@@ -122,14 +122,14 @@ def verify(ctx: click.Context, folder: Path, sha256: str | None) -> int:
     from archiver.export import manifest
 
     common.begin_log(ctx)
-    found = manifest.verify(folder, sha256)
-    for path, problem in found.differences[:_MOST_SHOWN]:
+    checked = manifest.verify(folder, sha256)
+    for path, problem in checked.differences[:_MOST_SHOWN]:
         click.echo(f"{logs.visible(path)} {problem}")
-    if len(found.differences) > _MOST_SHOWN:
-        click.echo(f"and {len(found.differences) - _MOST_SHOWN:,} more")
-    click.echo(f"{found.files:,} files, {found.messages:,} messages: {_verdict(len(found.differences))}")
-    click.echo(f"manifest.json has SHA-256 {found.sha256}")
-    return EXIT_INCOMPLETE if found.differences else EXIT_DONE
+    if len(checked.differences) > _MOST_SHOWN:
+        click.echo(f"and {len(checked.differences) - _MOST_SHOWN:,} more")
+    click.echo(f"{checked.files:,} files, {checked.messages:,} messages: {_verdict(len(checked.differences))}")
+    click.echo(f"manifest.json has SHA-256 {checked.sha256}")
+    return EXIT_INCOMPLETE if checked.differences else EXIT_DONE
 
 
 def _verdict(differences: int) -> str:

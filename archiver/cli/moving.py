@@ -43,15 +43,15 @@ def copy(ctx: click.Context, url: str, *, compare_only: bool) -> int:
             copying.prepare(source, target)
             if not compare_only:
                 copying.copy(source, target, stop=stop, on_batch=_Told())
-            found = copying.compare(source, target)
+            tables = copying.compare(source, target)
         finally:
             target.dispose()
     rows = [
         (one.table, f"{one.source.rows:,}", f"{one.target.rows:,}", one.source.digest[:16], _verdict(one.same))
-        for one in found
+        for one in tables
     ]
     show.table("", ("table", "rows here", "rows there", "digest here", ""), rows)
-    if all(one.same for one in found):
+    if all(one.same for one in tables):
         click.echo("both databases hold the same; next: [database] url, then archiver doctor")
         return EXIT_DONE
     click.echo("the databases differ; stop what pulls, and run the same command again")
@@ -66,13 +66,13 @@ def _address(url: str) -> SecretStr:
     from archiver.config import Database
 
     try:
-        found = Database.model_validate({"url": url})
+        database = Database.model_validate({"url": url})
     except ValidationError as error:
         raise UsageError(f"--to: {error.errors()[0]['ctx']['error']}") from None
-    if found.safe_url != found.sqlalchemy_url:
+    if database.safe_url != database.sqlalchemy_url:
         logs.keep_secret(url)
-        logs.keep_secret(found.sqlalchemy_url.partition("://")[2].rpartition("@")[0].partition(":")[2])
-    return SecretStr(found.sqlalchemy_url)
+        logs.keep_secret(database.sqlalchemy_url.partition("://")[2].rpartition("@")[0].partition(":")[2])
+    return SecretStr(database.sqlalchemy_url)
 
 
 class _Told:

@@ -105,7 +105,7 @@ def canary(ctx: click.Context) -> int:
     from archiver.service import canarying
 
     with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
-        found = canarying.send_and_wait(settings, store, stop=stop)
-    delay_s = ((found.archived_ms or found.sent_ms) - found.sent_ms) / 1000
+        canary = canarying.send_and_wait(settings, store, stop=stop)
+    delay_s = ((canary.archived_ms or canary.sent_ms) - canary.sent_ms) / 1000
     click.echo(f"the canary was archived {delay_s:.1f} s after it was sent")
     return EXIT_DONE

@@ -47,7 +47,7 @@ def search(
     ctx: click.Context,
     /,
     texts: tuple[str, ...],
-    wanted: Filter,
+    criteria: Filter,
     limit: int,
     form: str,
     *,
@@ -71,11 +71,11 @@ def search(
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
     calendar = common.calendar_for(zone, form, machines=("jsonl",))
-    limits, wording = (wanted.from_ms, wanted.to_ms), Wording(language, Calendar(zone))
+    limits, wording = (criteria.from_ms, criteria.to_ms), Wording(language, Calendar(zone))
     with common.archive(ctx, offline=True) as (_, store):
-        code = tell_gaps(store, limits, wanted.app, wording, machine=form != "table")
+        code = tell_gaps(store, limits, criteria.app, wording, machine=form != "table")
         _tell_lag(searching.lag(store))
-        hits = searching.find(store, texts, wanted, limit + 1 if limit else None, any_of=any_of)
+        hits = searching.find(store, texts, criteria, limit + 1 if limit else None, any_of=any_of)
         if bom or form == "jsonl":
             _write_utf8()
         if bom:
@@ -90,8 +90,8 @@ def _tell_lag(lag: Lag) -> None:
         click.echo(f"the index lacks {lacks}; they are read as well (faster after: archiver index)", err=True)
 
 
-def _up_to(limit: int, found: Iterable[Hit]) -> Iterator[Hit]:
-    for number, hit in enumerate(found, 1):
+def _up_to(limit: int, hits: Iterable[Hit]) -> Iterator[Hit]:
+    for number, hit in enumerate(hits, 1):
         if limit and number > limit:
             click.echo(f"there is more than these {limit:,}: --limit, or narrow it by --from, --sender, ...", err=True)
             return
@@ -148,8 +148,8 @@ def _print_csv(hits: Iterable[Hit], _: Sequence[str], calendar: Calendar) -> Non
 
     def line(cells: Iterable[Any]) -> None:
         buffer = io.StringIO(newline="")
-        told = (show.cell(cell) for cell in cells) if sys.stdout.isatty() else cells
-        csv.writer(buffer, lineterminator="\r\n").writerow([disarmed(cell) for cell in told])
+        visible = (show.cell(cell) for cell in cells) if sys.stdout.isatty() else cells
+        csv.writer(buffer, lineterminator="\r\n").writerow([disarmed(cell) for cell in visible])
         click.echo(buffer.getvalue(), nl=False)
 
     line(Hit._fields)
@@ -215,6 +215,6 @@ def conversation(
         click.echo(logs.visible(f"{thread.conversation} in {thread.app}, times in {zone}"))
         spoken = Spoken(zone)
         for page in transcripts.read(store, thread, window):
-            sys.stdout.write("".join(f"{line}\n" for each in page for line in spoken.lines(each)))
+            sys.stdout.write("".join(f"{line}\n" for archived in page for line in spoken.lines(archived)))
             sys.stdout.flush()
     return code

@@ -50,8 +50,8 @@ def status_command(ctx: click.Context, form: str, *, check: bool) -> int:
         from archiver.service import metrics
 
         schedule = settings.schedule
-        told = metrics.render(reports, disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
-        click.echo(told, nl=False)
+        exposition = metrics.render(reports, disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
+        click.echo(exposition, nl=False)
     elif form == "json":
         click.echo(json.dumps(status.to_json(reports)))
     else:
@@ -114,8 +114,8 @@ def _attachments(entry: SourceReport) -> str:
 def _foreign(entry: SourceReport) -> str:
     named = ", ".join(f"{visible(reason)} ({count:,})" for reason, count in entry.foreign_reasons.items())
     more = entry.foreign_hosts - len(entry.foreign_reasons)
-    told = f"{named} and {more:,} more hosts" if more > 0 else named
-    return f"{entry.foreign_expiring:,} foreign files expire within two days, or have: {told}"
+    hosts = f"{named} and {more:,} more hosts" if more > 0 else named
+    return f"{entry.foreign_expiring:,} foreign files expire within two days, or have: {hosts}"
 
 
 def _hole(hole: Hole) -> str:
@@ -215,18 +215,18 @@ def list_entries(ctx: click.Context, *, everything: bool, form: str) -> int:
       archiver quarantine list --format json
     """
     with common.archive(ctx, offline=True) as (_, store):
-        found = review.quarantined(store, unresolved=not everything)
+        entries = review.quarantined(store, unresolved=not everything)
     if form == "json":
-        click.echo(json.dumps([_entry(each) for each in found]))
+        click.echo(json.dumps([_entry(entry) for entry in entries]))
     else:
         columns = ("id", "app", "reason", "bytes", "seen", "first seen (UTC)")
-        rows = [(e.id, e.app, e.reason, e.size, e.seen, show.instant(e.seen_at_ms)) for e in found]
+        rows = [(e.id, e.app, e.reason, e.size, e.seen, show.instant(e.seen_at_ms)) for e in entries]
         show.table("", columns, rows)
     return EXIT_DONE
 
 
-def _entry(each: Entry) -> dict[str, Any]:
-    return {name: value for name, value in each._asdict().items() if name != "raw"}
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {name: value for name, value in entry._asdict().items() if name != "raw"}
 
 
 @quarantine.command("show")
@@ -245,8 +245,8 @@ def show_entry(ctx: click.Context, number: int, *, raw: bool) -> int:
     if raw:
         sys.stdout.buffer.write(entry.raw)
     else:
-        told = {**_entry(entry), "raw": entry.raw.decode(errors="backslashreplace")}
-        show.table("", ("", ""), told.items())
+        fields = {**_entry(entry), "raw": entry.raw.decode(errors="backslashreplace")}
+        show.table("", ("", ""), fields.items())
     return EXIT_DONE
 
 

@@ -44,11 +44,11 @@ def check_config(ctx: click.Context) -> None:
     Example:
       archiver check-config
     """
-    told = config.describe(common.settings(ctx))
-    for section, values in told.items():
-        for number, each in enumerate(values if isinstance(values, list) else [values]):
+    described = config.describe(common.settings(ctx))
+    for section, values in described.items():
+        for number, table in enumerate(values if isinstance(values, list) else [values]):
             click.echo(f"[{section}]" if isinstance(values, dict) else f"[[{section}]]  # {number}")
-            for key, value in each.items():
+            for key, value in table.items():
                 if value is not None:
                     click.echo(f"  {key} = {logs.visible(json.dumps(value, ensure_ascii=False))}")
 
@@ -71,8 +71,8 @@ def migrate(ctx: click.Context, *, roles: bool) -> None:
         schema.upgrade(store)
         if roles:
             grants.create(store)
-    told = "already" if before == schema.HEAD else "now"
-    click.echo(f"the schema is {told} at {schema.HEAD}{'; roles are in place' if roles else ''}")
+    when = "already" if before == schema.HEAD else "now"
+    click.echo(f"the schema is {when} at {schema.HEAD}{'; roles are in place' if roles else ''}")
 
 
 @click.command()
@@ -112,13 +112,13 @@ def doctor(ctx: click.Context, form: str, *, test_alert: bool) -> int:
     from archiver import doctor as examination
 
     settings = common.settings(ctx)
-    found = []
+    findings = []
     with common.stop_on_signals() as stop:
-        for each in examination.examine(settings, stop=stop, test_alert=test_alert):
-            found.append(each)
+        for finding in examination.examine(settings, stop=stop, test_alert=test_alert):
+            findings.append(finding)
             if form == "text":
-                told = f"{each.text} (try: {each.remedy})" if each.remedy else each.text
-                click.echo(f"{each.state:8} {each.what}: {logs.visible(logs.redacted(told))}")
+                text = f"{finding.text} (try: {finding.remedy})" if finding.remedy else finding.text
+                click.echo(f"{finding.state:8} {finding.what}: {logs.visible(logs.redacted(text))}")
     if form == "json":
-        click.echo(logs.redacted(json.dumps([each._asdict() for each in found])))
-    return examination.gravest(found)
+        click.echo(logs.redacted(json.dumps([finding._asdict() for finding in findings])))
+    return examination.gravest(findings)

@@ -78,11 +78,11 @@ class Bar:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=10),
-            TextColumn("{task.fields[told]}"),
+            TextColumn("{task.fields[progress]}"),
             console=self._console,
             disable=not self._console.is_terminal,
         )
-        self._task = self._progress.add_task(name, total=1, told="")
+        self._task = self._progress.add_task(name, total=1, progress="")
 
     def __enter__(self) -> Bar:
         self._progress.start()
@@ -108,7 +108,7 @@ class Bar:
             self._show()
 
     def _show(self) -> None:
-        self._progress.update(self._task, told=f"{self._rate()}, until {instant(self._until_ms)[5:16]}")
+        self._progress.update(self._task, progress=f"{self._rate()}, until {instant(self._until_ms)[5:16]}")
         now = time.monotonic()
         if self._plain and not self._console.is_terminal and now - self._told >= _PLAIN_EVERY_S:
             self._told = now

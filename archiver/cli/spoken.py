@@ -15,33 +15,33 @@ _INDENT = "    "
 
 
 class Spoken:
-    """Remembers the day, so that it is told once."""
+    """Remembers the day, so that it is printed once."""
 
     def __init__(self, zone: tzinfo) -> None:
         self._zone = zone
         self._day = ""
 
-    def lines(self, each: Archived) -> Iterator[str]:
+    def lines(self, archived: Archived) -> Iterator[str]:
         """The lines of one message; a new day comes first."""
-        day, clock = self._moment(each.message.timestamp_ms)
+        day, clock = self._moment(archived.message.timestamp_ms)
         if day != self._day:
             self._day = day
             yield ""
             yield f"--- {day} ---"
-        m = each.message
+        m = archived.message
         said = [_said(body) for body in m.bodies] or ["(no body)"]
         yield from _under(f"{clock} {visible(m.sender or '(nobody)')}: {said[0]}")
         for part in said[1:]:
             yield from _under(f"{_INDENT}{part}")
-        yield from (f"{_INDENT}{_file(file)}" for file in each.files)
-        if each.lateness_ms is not None:
-            yield f"{_INDENT}(arrived late, by up to {show.length(each.lateness_ms)})"
+        yield from (f"{_INDENT}{_file(file)}" for file in archived.files)
+        if archived.lateness_ms is not None:
+            yield f"{_INDENT}(arrived late, by up to {show.length(archived.lateness_ms)})"
         if m.lossy:
             yield f"{_INDENT}(shown with substitutes; the record itself is in the archive)"
-        yield from self._revisions(each)
+        yield from self._revisions(archived)
 
-    def _revisions(self, each: Archived) -> Iterator[str]:
-        for revision in each.revisions:
+    def _revisions(self, archived: Archived) -> Iterator[str]:
+        for revision in archived.revisions:
             said = [_said(body) for body in revision.bodies]
             seen = " ".join(self._moment_of(revision.seen_at))
             yield from _under(f"{_INDENT}(revision {revision.revision}, seen {seen}) {' / '.join(said) or '(no body)'}")
@@ -78,5 +78,5 @@ def _said(body: Body) -> str:
 
 def _file(file: File) -> str:
     """By its digest where it is stored; otherwise how that stands."""
-    told = file.state if file.sha256 is None else f"SHA-256 {file.sha256}, {file.size or 0:,} bytes"
-    return visible(f"{file.kind}: {told}" + (f" ({file.reason})" if file.reason else ""))
+    stored = file.state if file.sha256 is None else f"SHA-256 {file.sha256}, {file.size or 0:,} bytes"
+    return visible(f"{file.kind}: {stored}" + (f" ({file.reason})" if file.reason else ""))

@@ -29,9 +29,9 @@ class Signature:
         files: Sequence[File],
     ) -> None:
         # repr tells a text from its neighbours whatever it holds; a message's other columns follow from its digest.
-        seen = [(each.revision, each.digest.hex(), each.seen_at) for each in revisions]
-        told = (msg_id, digest.hex(), lateness_ms, seen, [tuple(file) for file in files])
-        self._sha256.update(repr(told).encode(errors="backslashreplace"))
+        seen = [(revision.revision, revision.digest.hex(), revision.seen_at) for revision in revisions]
+        content = (msg_id, digest.hex(), lateness_ms, seen, [tuple(file) for file in files])
+        self._sha256.update(repr(content).encode(errors="backslashreplace"))
 
     def hex(self) -> str:
         return self._sha256.hexdigest()
@@ -47,11 +47,11 @@ class Counted:
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._batches:
-            for each in batch:
-                m = each.message
-                self._signature.add(m.msg_id, m.digest, each.lateness_ms, each.revisions, each.files)
+            for archived in batch:
+                m = archived.message
+                self._signature.add(m.msg_id, m.digest, archived.lateness_ms, archived.revisions, archived.files)
                 self.bodies += len(m.bodies)
-                self.revisions += len(each.revisions)
+                self.revisions += len(archived.revisions)
             self.messages += len(batch)
             yield batch
 
@@ -61,7 +61,7 @@ class Counted:
 
 
 def portions(batches: Iterable[Batch], most: int) -> Iterator[Iterator[Batch]]:
-    """The same messages as one portion a file, of `most` messages at most; take each whole before the next."""
+    """The same messages as one portion a file, of `most` messages at most; take one whole before the next."""
     feed = iter(batches)
     rest: Batch = next(feed, [])
     while rest:

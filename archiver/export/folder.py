@@ -1,6 +1,6 @@
 """The folder of an export: files appear under their names only when they are whole; a journal remembers whole days.
 
-The journal is what makes an export resumable: its first line says what is exported, each further one tells of a day
+The journal is what makes an export resumable: its first line says what is exported, every further one describes a day
 whose files are all there. It is removed when the manifest stands, so a folder has the one or the other.
 """
 
@@ -114,7 +114,7 @@ class Folder:
         """Begin, or go on where the same export was interrupted. Raises UsageError for any other folder."""
         self.path = path
         self.days: dict[tuple[str, str | None], dict[str, Any]] = {}
-        """What the journal tells of each finished day, by app and day."""
+        """What the journal has of every finished day, by app and day."""
         self._journal = self._open(json.loads(json.dumps(header)))
 
     def _open(self, header: dict[str, Any]) -> IO[bytes]:
@@ -247,8 +247,8 @@ class Folder:
         root = self.path / ATTACHMENTS
         for folder in sorted(root.iterdir()) if root.is_dir() else ():
             for file in sorted(folder.iterdir()):
-                if found := ATTACHMENT_NAME.fullmatch(f"{ATTACHMENTS}/{folder.name}/{file.name}"):
-                    yield Written(found[0], file.stat().st_size, found[2])
+                if match := ATTACHMENT_NAME.fullmatch(f"{ATTACHMENTS}/{folder.name}/{file.name}"):
+                    yield Written(match[0], file.stat().st_size, match[2])
 
     def finish(self) -> None:
         """Let go of the journal: the manifest stands."""

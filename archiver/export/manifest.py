@@ -29,7 +29,7 @@ class Difference(NamedTuple):
 
 
 class Verified(NamedTuple):
-    """What a check found. `sha256`: the manifest's own, to be compared with audit_log."""
+    """The outcome of a check. `sha256`: the manifest's own, to be compared with audit_log."""
 
     files: int
     bytes: int
@@ -43,8 +43,8 @@ def write(file: IO[bytes], head: Mapping[str, Any], files: Iterable[Mapping[str,
     file.write(json.dumps({"manifest": VERSION, **head}, ensure_ascii=False, indent=1)[:-2].encode())
     file.write(b',\n "files": [')
     separator = "\n  "
-    for each in files:
-        file.write((separator + json.dumps(each, ensure_ascii=False)).encode())
+    for entry in files:
+        file.write((separator + json.dumps(entry, ensure_ascii=False)).encode())
         separator = ",\n  "
     file.write(b"\n ]\n}\n")
 
@@ -56,22 +56,22 @@ def checksum(sha256: str) -> bytes:
 
 def verify(folder: Path, expected_sha256: str | None = None) -> Verified:
     """Compare a folder with its manifest. Opens only what lies in the folder itself: no link, no name from within."""
-    found = dict(_walk(folder))
-    if MANIFEST not in found:
+    on_disk = dict(_walk(folder))
+    if MANIFEST not in on_disk:
         raise UsageError(
             f"{folder} has no {MANIFEST}: no finished export", hint="archiver export, with the same options"
         )
-    differences = [Difference(path, "is no regular file") for path, entry in sorted(found.items()) if entry is None]
-    sha256, _ = _digest(folder / MANIFEST) if found[MANIFEST] else ("", 0)
+    differences = [Difference(path, "is no regular file") for path, entry in sorted(on_disk.items()) if entry is None]
+    sha256, _ = _digest(folder / MANIFEST) if on_disk[MANIFEST] else ("", 0)
     if expected_sha256 and sha256 != expected_sha256.lower():
         differences.append(Difference(MANIFEST, f"has SHA-256 {sha256}, not {expected_sha256.lower()}"))
-    differences += _check_checksum(folder, found, sha256)
-    listed, messages, problem = _listed(folder / MANIFEST) if found[MANIFEST] else ({}, 0, "")
+    differences += _check_checksum(folder, on_disk, sha256)
+    listed, messages, problem = _listed(folder / MANIFEST) if on_disk[MANIFEST] else ({}, 0, "")
     if problem:
         differences.append(Difference(MANIFEST, problem))
     size = 0
-    for path in sorted(found.keys() - {MANIFEST, CHECKSUM}):
-        if found[path] is None:
+    for path in sorted(on_disk.keys() - {MANIFEST, CHECKSUM}):
+        if on_disk[path] is None:
             continue
         if path not in listed:
             differences.append(Difference(path, "is not in the manifest"))
@@ -80,7 +80,7 @@ def verify(folder: Path, expected_sha256: str | None = None) -> Verified:
         size += length
         if reason:
             differences.append(Difference(path, reason))
-    differences += [Difference(path, "is missing") for path in sorted(listed.keys() - found.keys())]
+    differences += [Difference(path, "is missing") for path in sorted(listed.keys() - on_disk.keys())]
     return Verified(len(listed), size, messages, sha256, differences)
 
 
@@ -94,10 +94,10 @@ def _walk(folder: Path) -> Iterator[tuple[str, os.stat_result | None]]:
                 yield path.relative_to(folder).as_posix(), about if stat.S_ISREG(about.st_mode) else None
 
 
-def _check_checksum(folder: Path, found: Mapping[str, Any], sha256: str) -> Iterator[Difference]:
-    if CHECKSUM not in found:
+def _check_checksum(folder: Path, on_disk: Mapping[str, Any], sha256: str) -> Iterator[Difference]:
+    if CHECKSUM not in on_disk:
         yield Difference(CHECKSUM, "is missing")
-    elif found[CHECKSUM] is not None:
+    elif on_disk[CHECKSUM] is not None:
         with (folder / CHECKSUM).open("rb") as file:
             if file.read(1000) != checksum(sha256):
                 yield Difference(MANIFEST, f"is not what {CHECKSUM} says")
@@ -106,7 +106,7 @@ def _check_checksum(folder: Path, found: Mapping[str, Any], sha256: str) -> Iter
 def _listed(path: Path) -> tuple[dict[str, Mapping[str, Any]], int, str]:
     try:
         content = json.loads(path.read_bytes())
-        listed = {str(each["path"]): each for each in content["files"]}
+        listed = {str(entry["path"]): entry for entry in content["files"]}
         if len(listed) != len(content["files"]):
             return listed, 0, "lists a file twice"
         return (

@@ -19,7 +19,7 @@ class Request:
 
     format: str
     output: Path
-    wanted: Filter
+    criteria: Filter
     who: str
     case: str | None = None
     reason: str | None = None
@@ -34,7 +34,7 @@ class Request:
 
     def filter(self) -> dict[str, Any]:
         """What was chosen, as audit_log and the manifest say it: only what was asked for."""
-        options = {**asdict(self.wanted), "text": self.text}
+        options = {**asdict(self.criteria), "text": self.text}
         return {name: value for name, value in options.items() if value not in (None, ())}
 
     def header(self) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Hands out a copy of what the archive has: one snapshot, a day at a time, and never without a row in audit_log.
 
-An export that was interrupted goes on, from a later snapshot: each day that was finished is compared with that
+An export that was interrupted goes on, from a later snapshot: every day that was finished is compared with that
 snapshot, message by message, and written anew where it differs. So the whole is always of one snapshot, the last.
 """
 
@@ -129,11 +129,11 @@ class Export:
                     return self._finish(place, [place.days[unit.key] for unit in units])
 
     def _conditions(self, tx: Tx) -> Conditions:
-        wanted, text = self._request.wanted, self._request.text
-        found = filters.of_messages(tx, wanted)
+        criteria, text = self._request.criteria, self._request.text
+        conditions = filters.of_messages(tx, criteria)
         if text is not None:
-            found.append(query.holding(tx, terms.query_for(text), wanted))
-        return found
+            conditions.append(query.holding(tx, terms.query_for(text), criteria))
+        return conditions
 
     @contextmanager
     def _logged(self, planned: int) -> Iterator[None]:
@@ -141,8 +141,8 @@ class Export:
         try:
             self._log("begun", planned)
         except (DatabaseUnavailable, DatabaseRefused) as error:
-            told = f"there is no export without its row in audit_log, and that could not be written: {error}"
-            raise type(error)(told, hint=error.hint) from None
+            text = f"there is no export without its row in audit_log, and that could not be written: {error}"
+            raise type(error)(text, hint=error.hint) from None
         try:
             yield
         except BaseException as error:
@@ -159,19 +159,20 @@ class Export:
             audit_log.append(tx, self._entry, outcome, messages, sha256)
 
     def _claimed(self, tx: Tx) -> list[dict[str, Any]]:
-        name = self._request.wanted.app
+        name = self._request.criteria.app
         return [claim for claim in self._claims(tx) if name in (None, claim["app"], claim["app"].partition("#")[2])]
 
     def _answered(self, tx: Tx) -> dict[str, Any]:
         """Whether the range that was asked for is archived: in words, too, where it is not as a whole."""
-        wanted, said = self._request.wanted, statement.Wording(language(self._request.language), self._request.calendar)
-        answer = statement.of(tx, wanted.from_ms, wanted.to_ms, wanted.app)
-        is_whole = answer.verdict == "complete" or (wanted.from_ms is None and wanted.to_ms is None)
+        criteria = self._request.criteria
+        wording = statement.Wording(language(self._request.language), self._request.calendar)
+        answer = statement.of(tx, criteria.from_ms, criteria.to_ms, criteria.app)
+        is_whole = answer.verdict == "complete" or (criteria.from_ms is None and criteria.to_ms is None)
         return {
             "asked": answer.asked_json(),
             "covered": answer.verdict,
             "holes": answer.holes_json(),
-            "gaps": [] if is_whole else [said.first_line(answer), *said.gaps(answer)],
+            "gaps": [] if is_whole else [wording.first_line(answer), *wording.gaps(answer)],
         }
 
     def _unit(self, tx: Tx, place: Folder, unit: Unit, conditions: Conditions) -> None:
@@ -271,7 +272,7 @@ class Export:
                 self._form.write_index(folder.binary(sink), head, written)
             files.append({"path": "index.html", "bytes": sink.size, "sha256": sink.sha256()})
         with place.create(folder.MANIFEST) as sink:
-            manifest.write(folder.binary(sink), head, chain(files, (each._asdict() for each in place.attachments())))
+            manifest.write(folder.binary(sink), head, chain(files, (entry._asdict() for entry in place.attachments())))
             sha256 = sink.sha256()
             with place.create(folder.CHECKSUM) as beside:
                 beside.write(manifest.checksum(sha256))

@@ -50,10 +50,10 @@ class Sheet(Writer):
 
     def add(self, batch: Sequence[Archived]) -> None:
         shown = (
-            each._replace(sent_at=self._written(each.sent_at), archived_at=self._written(each.archived_at))
-            for each in batch
+            archived._replace(sent_at=self._written(archived.sent_at), archived_at=self._written(archived.archived_at))
+            for archived in batch
         )
-        self._writer.writerows([_cell(value) for value in row] for each in shown for row in rows(each))
+        self._writer.writerows([_cell(value) for value in row] for archived in shown for row in rows(archived))
 
     def close(self) -> dict[str, Any]:
         self._text.detach()

@@ -23,20 +23,20 @@ class Lines(Writer):
         self._file = file
 
     def add(self, batch: Sequence[Archived]) -> None:
-        for each in batch:
-            self._file.write(json.dumps(_message(each), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        for archived in batch:
+            self._file.write(json.dumps(_message(archived), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
 
     def close(self) -> dict[str, Any]:
         return {}
 
 
-def _message(each: Archived) -> dict[str, Any]:
-    m = each.message
+def _message(archived: Archived) -> dict[str, Any]:
+    m = archived.message
     return {
-        "app": each.app,
+        "app": archived.app,
         "msg_id": m.msg_id,
         "timestamp_ms": m.timestamp_ms,
-        "sent_at": each.sent_at,
+        "sent_at": archived.sent_at,
         "sender": m.sender,
         "recipient": m.recipient,
         "conversation": m.conversation,
@@ -47,21 +47,21 @@ def _message(each: Archived) -> dict[str, Any]:
         **_verbatim(m.raw),
         "digest": m.digest.hex(),
         "lossy": m.lossy,
-        "page_id": each.page_id,
+        "page_id": archived.page_id,
         "position": m.position,
-        "archived_at": each.archived_at,
-        "lateness_ms": each.lateness_ms,
-        "revisions": [_revision(revision) for revision in each.revisions],
-        "attachments": [_file(file) for file in each.files],
+        "archived_at": archived.archived_at,
+        "lateness_ms": archived.lateness_ms,
+        "revisions": [_revision(revision) for revision in archived.revisions],
+        "attachments": [_file(file) for file in archived.files],
     }
 
 
 def _body(body: Body) -> dict[str, Any]:
     """Only what is there; `extra` as the JSON that it is."""
-    found = {name: value for name, value in body._asdict().items() if value is not None}
+    fields = {name: value for name, value in body._asdict().items() if value is not None}
     if body.extra is not None:
-        found["extra"] = parsed(body.extra)
-    return found
+        fields["extra"] = parsed(body.extra)
+    return fields
 
 
 def _revision(revision: Revision) -> dict[str, Any]:

@@ -35,9 +35,9 @@ class Table(Writer):
         self._bytes = 0
 
     def add(self, batch: Sequence[Archived]) -> None:
-        for each in batch:
-            self._rows += rows(each)
-            self._bytes += len(each.message.raw)
+        for archived in batch:
+            self._rows += rows(archived)
+            self._bytes += len(archived.message.raw)
             if len(self._rows) >= _ROWS or self._bytes >= _BYTES:
                 self._flush()
 

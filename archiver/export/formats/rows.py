@@ -16,13 +16,22 @@ NAMES = (
 )
 
 
-def rows(each: Archived) -> Iterator[tuple[Any, ...]]:
+def rows(archived: Archived) -> Iterator[tuple[Any, ...]]:
     """The rows of one message, in the order of NAMES."""
-    m = each.message
-    files = {file.position: file for file in each.files if file.kind == "file"}
-    head = (each.app, m.msg_id, each.sent_at, m.timestamp_ms, m.sender, m.recipient, m.conversation, m.chat_type)
+    m = archived.message
+    files = {file.position: file for file in archived.files if file.kind == "file"}
+    head = (
+        archived.app,
+        m.msg_id,
+        archived.sent_at,
+        m.timestamp_ms,
+        m.sender,
+        m.recipient,
+        m.conversation,
+        m.chat_type,
+    )
     ext = canonical(m.ext)
-    tail = (each.lateness_ms, len(each.revisions), m.lossy, m.digest.hex(), each.archived_at)
+    tail = (archived.lateness_ms, len(archived.revisions), m.lossy, m.digest.hex(), archived.archived_at)
     for position, body in enumerate(m.bodies or (None,)):
         at = None if body is None else position
         yield (*head, m.direction, at, *_of_body(body), ext, *_of_file(files.get(position)), *tail)

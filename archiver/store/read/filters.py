@@ -33,27 +33,27 @@ class Filter:
     """Of bodies: txt, img, ... A message passes when any of its bodies has one of them."""
 
 
-def of_messages(tx: Tx, wanted: Filter) -> list[sa.ColumnElement[bool]]:
+def of_messages(tx: Tx, criteria: Filter) -> list[sa.ColumnElement[bool]]:
     """The conditions on `messages` for this filter. Raises UsageError for an app that is not in the archive."""
-    conditions = of_envelopes(tx, wanted)
-    if wanted.types:
-        one_of = sa.select(b.position).where(b.app_id == m.app_id, b.msg_id == m.msg_id, b.type.in_(wanted.types))
+    conditions = of_envelopes(tx, criteria)
+    if criteria.types:
+        one_of = sa.select(b.position).where(b.app_id == m.app_id, b.msg_id == m.msg_id, b.type.in_(criteria.types))
         conditions.append(one_of.correlate(messages).exists())
     return conditions
 
 
-def of_envelopes(tx: Tx, wanted: Filter) -> list[sa.ColumnElement[bool]]:
+def of_envelopes(tx: Tx, criteria: Filter) -> list[sa.ColumnElement[bool]]:
     """The same without the types: for who joins the bodies, and asks each of them."""
     conditions: list[sa.ColumnElement[bool]] = []
-    if wanted.app is not None:
-        conditions.append(m.app_id.in_(app_ids(tx, wanted.app)))
-    if wanted.sender is not None:
-        conditions.append(_is_user(m.sender, wanted.sender))
-    if wanted.recipient is not None:
-        conditions.append(_is_user(m.recipient, wanted.recipient))
-    if wanted.conversation is not None:
-        conditions.append(m.conversation.in_(conversation_ids(wanted.conversation)))
-    if limits := range_ms(wanted):
+    if criteria.app is not None:
+        conditions.append(m.app_id.in_(app_ids(tx, criteria.app)))
+    if criteria.sender is not None:
+        conditions.append(_is_user(m.sender, criteria.sender))
+    if criteria.recipient is not None:
+        conditions.append(_is_user(m.recipient, criteria.recipient))
+    if criteria.conversation is not None:
+        conditions.append(m.conversation.in_(conversation_ids(criteria.conversation)))
+    if limits := range_ms(criteria):
         # Both columns, as each is the one that some index has.
         conditions += (
             (m.timestamp_ms.between(*limits), m.sent_at.between(*limits)) if limits[0] <= limits[1] else (sa.false(),)
@@ -61,11 +61,11 @@ def of_envelopes(tx: Tx, wanted: Filter) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def range_ms(wanted: Filter) -> tuple[int, int] | None:
+def range_ms(criteria: Filter) -> tuple[int, int] | None:
     """The first and the last stamp that is asked for, if there is a limit; nothing lies between when they cross."""
-    if wanted.from_ms is None and wanted.to_ms is None:
+    if criteria.from_ms is None and criteria.to_ms is None:
         return None
-    return max(wanted.from_ms or 0, 0), LAST_MS if wanted.to_ms is None else min(wanted.to_ms - 1, LAST_MS)
+    return max(criteria.from_ms or 0, 0), LAST_MS if criteria.to_ms is None else min(criteria.to_ms - 1, LAST_MS)
 
 
 def app_ids(tx: Tx, name: str) -> list[int]:

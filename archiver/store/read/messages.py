@@ -68,10 +68,10 @@ def days(tx: Tx, conditions: Conditions, calendar: Calendar) -> list[Day]:
     counts: Counter[tuple[int, str, int | None]] = Counter()
     for app_id, app, number, count in rows:
         counts[app_id, app, None if number is None else calendar.number(number * grain_ms)] += count
-    found = [
+    by_day = [
         Day(*key, count, *(calendar.range_of(key[2]) if key[2] is not None else ())) for key, count in counts.items()
     ]
-    return sorted(found, key=lambda day: (day.app, day.number is None, day.number or 0))
+    return sorted(by_day, key=lambda day: (day.app, day.number is None, day.number or 0))
 
 
 def _counted(tx: Tx, conditions: Conditions, step_ms: int) -> Sequence[Any]:
@@ -128,17 +128,17 @@ def _keys(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> It
     if by_conversation:
         order = [m.conversation.is_(None), _bytewise(tx, m.conversation), *order]
     query = sa.select(m.msg_id, m.digest, sa.func.length(m.raw)).where(*_of_day(day), *conditions).order_by(*order)
-    found: list[Any] = []
+    batch: list[Any] = []
     size = 0
     with closing(tx.conn.execute(query.execution_options(yield_per=_KEYS_AT_ONCE))) as result:
         for row in result:
-            if found and (len(found) == _KEYS_AT_ONCE or size + row[2] > _BYTES_AT_ONCE):
-                yield found
-                found, size = [], 0
-            found.append(row)
+            if batch and (len(batch) == _KEYS_AT_ONCE or size + row[2] > _BYTES_AT_ONCE):
+                yield batch
+                batch, size = [], 0
+            batch.append(row)
             size += row[2]
-    if found:
-        yield found
+    if batch:
+        yield batch
 
 
 def _bytewise(tx: Tx, column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:

@@ -87,10 +87,10 @@ def read(tx: Tx) -> list[SourceStatus]:
 
 
 def states(tx: Tx, key: SourceKey) -> dict[str, int]:
-    """How many windows of pass 1 are in each state."""
+    """How many windows of pass 1 are in every state."""
     query = sa.select(w.state, sa.func.count()).where(_first_pass(key)).group_by(w.state)
-    found = {row[0]: int(row[1]) for row in tx.conn.execute(query)}
-    return {state: found.get(state, 0) for state in STATES if state != "skipped"}
+    counts = {row[0]: int(row[1]) for row in tx.conn.execute(query)}
+    return {state: counts.get(state, 0) for state in STATES if state != "skipped"}
 
 
 def app_counts(tx: Tx, app_id: int) -> dict[str, int]:
@@ -119,11 +119,11 @@ def source_counts(tx: Tx, key: SourceKey) -> dict[str, int | None]:
 
 
 def attachment_counts(tx: Tx, app_id: int) -> dict[str, int]:
-    """How many attachments of an app are in each state."""
+    """How many attachments of an app are in every state."""
     a = attachments.c
     query = sa.select(a.state, sa.func.count()).where(a.app_id == app_id).group_by(a.state)
-    found = {row[0]: int(row[1]) for row in tx.conn.execute(query)}
-    return {state: found.get(state, 0) for state in ATTACHMENT_STATES}
+    counts = {row[0]: int(row[1]) for row in tx.conn.execute(query)}
+    return {state: counts.get(state, 0) for state in ATTACHMENT_STATES}
 
 
 def attachment_expiry_ms(tx: Tx, app_id: int) -> int | None:
@@ -178,12 +178,12 @@ class Weakness(NamedTuple):
     """Passed over by the longest audit, as nobody could look at them any more."""
 
 
-def weakness(tx: Tx, each: SourceStatus) -> Weakness:
+def weakness(tx: Tx, source: SourceStatus) -> Weakness:
     """What the windows know to be weak in the claim."""
-    unproven = sa.and_(_first_pass(each.key), w.unproven, w.state == "closed")
-    audits = sa.and_(w.app_id == each.key.app_id, w.source == each.key.source, w["pass"] == each.audited_pass)
-    missed = sa.and_(audits, w.unproven, w.state == "skipped", w.hi_ms > each.complete_from_ms)
-    return Weakness(_ranges(tx, unproven), [] if each.audited_pass is None else _ranges(tx, missed))
+    unproven = sa.and_(_first_pass(source.key), w.unproven, w.state == "closed")
+    audits = sa.and_(w.app_id == source.key.app_id, w.source == source.key.source, w["pass"] == source.audited_pass)
+    missed = sa.and_(audits, w.unproven, w.state == "skipped", w.hi_ms > source.complete_from_ms)
+    return Weakness(_ranges(tx, unproven), [] if source.audited_pass is None else _ranges(tx, missed))
 
 
 def _ranges(tx: Tx, condition: sa.ColumnElement[bool]) -> list[Window]:
@@ -203,22 +203,22 @@ def before_first_contact(tx: Tx, key: SourceKey) -> Window | None:
     return None if row is None else Window(row.lo_ms, row.hi_ms)
 
 
-def reach_ms(tx: Tx, each: SourceStatus) -> int:
+def reach_ms(tx: Tx, source: SourceStatus) -> int:
     """From where on the archive knows what it has, or will know when the backfill that was asked for is done."""
-    before = before_first_contact(tx, each.key)
-    wanted = tx.conn.scalar(
+    before = before_first_contact(tx, source.key)
+    backfill_ms = tx.conn.scalar(
         sa.select(sources.c.backfill_from_ms).where(
-            sources.c.app_id == each.key.app_id, sources.c.source == each.key.source
+            sources.c.app_id == source.key.app_id, sources.c.source == source.key.source
         )
     )
-    known = (each.origin_ms, each.complete_from_ms, wanted, None if before is None else before.lo_ms)
+    known = (source.origin_ms, source.complete_from_ms, backfill_ms, None if before is None else before.lo_ms)
     return min(ms for ms in known if ms is not None)
 
 
-def audit_lag_ms(tx: Tx, each: SourceStatus) -> int | None:
+def audit_lag_ms(tx: Tx, source: SourceStatus) -> int | None:
     """The lag of the audit that `audited_until_ms` speaks of."""
     p = passes.c
-    this = sa.and_(p.app_id == each.key.app_id, p.source == each.key.source, p.number == each.audited_pass)
+    this = sa.and_(p.app_id == source.key.app_id, p.source == source.key.source, p.number == source.audited_pass)
     lag_ms: int | None = tx.conn.scalar(sa.select(p.lag_ms).where(this))
     return lag_ms
 
@@ -237,10 +237,10 @@ def counted(tx: Tx, key: SourceKey) -> dict[str, dict[str, int]]:
     """What all runs together have counted: by kind, then by label."""
     c = run_counters.c
     query = sa.select(c.kind, c.label, c["count"]).where(c.app_id == key.app_id, c.source == key.source)
-    found: dict[str, dict[str, int]] = {"requests": {}, "runs": {}, "refused_commits": {}}
+    counts: dict[str, dict[str, int]] = {"requests": {}, "runs": {}, "refused_commits": {}}
     for kind, label, count in tx.conn.execute(query.order_by(c.kind, c.label)):
-        found[kind][label] = count
-    return found
+        counts[kind][label] = count
+    return counts
 
 
 def open_runs(tx: Tx, key: SourceKey) -> tuple[int, int]:
