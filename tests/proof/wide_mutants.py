@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from archiver import status
+from archiver import coverage
 from archiver.errors import LeaseLost
 from archiver.model import HOUR_MS, Pass, Source, Step
 from archiver.pull import clocks, closing, plan, registration, run, setbacks, workers
@@ -30,7 +30,7 @@ from archiver.store.hours import Files, Looked, Reading
 from archiver.store.schema import OPEN_STATES, TILING_STATES
 from archiver.store.schema import passes as pass_rows
 from archiver.store.schema import windows as window_rows
-from archiver.store.windows import Claim, ClaimOptions, Target
+from archiver.store.windows import Claim, ClaimOptions, Held, Target
 from archiver.timeline import Zone, is_expired, trusted_now
 from tests.proof import scenarios
 from tests.proof.mutants import Databases, Mutant, Patch
@@ -67,9 +67,10 @@ def _nothing(*_: object, **__: object) -> None: ...
 def commits_not_compared(patch: Patch) -> None:
     fits = sa.select(w.id).where(w.id == sa.bindparam("number"), w.fence == sa.bindparam("ours"), w.state == "leased")
 
-    def hold(tx: Tx, claim: Claim, **_: bool) -> None:
+    def hold(tx: Tx, claim: Claim, **_: bool) -> Held:
         if tx.conn.execute(fits, {"number": claim.id, "ours": claim.fence}).first() is None:
             raise LeaseLost
+        return Held(tx, claim)
 
     patch.setattr(windows, "hold", hold)
 
@@ -287,7 +288,7 @@ def audit_asked_for_says_nothing(patch: Patch) -> None:
 
 
 def weaknesses_not_in_words(patch: Patch) -> None:
-    patch.setattr(status, "weaknesses", lambda _: [])
+    patch.setattr(coverage, "weaknesses", lambda *_: [])
 
 
 def clocks_not_compared(patch: Patch) -> None:
