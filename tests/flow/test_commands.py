@@ -263,7 +263,7 @@ def test_status_begins_with_a_verdict_that_monitors_can_ask_for(archive: Archive
     assert archive.output.startswith("OK: all of 1 sources are archived up to 20")
     assert archive("status") == 0
     assert archive.output.startswith("OK: ")
-    assert archive("pull", client_secret="another") == 4
+    assert archive("pull", client_secret="YXA-of-nobody") == 4
     assert archive("status", "--check") == 4
     assert archive.output.startswith("REFUSED: the provider refuses the credentials of ")
     assert archive.output.count("\n") == 1
