@@ -61,6 +61,17 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(room, f"{name}_command", None) or getattr(room, name)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; a name that is nearly right is answered with the right one."""
+        if args and args[0] not in _COMMANDS:
+            import difflib  # for the rare case alone
+
+            if close := difflib.get_close_matches(args[0], _COMMANDS, n=1):
+                raise click.UsageError(f"there is no command {args[0]!r}; did you mean {close[0]}?", ctx)
+        return super().resolve_command(ctx, args)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing any of them."""
         with formatter.section("Commands"):
