@@ -8,7 +8,7 @@ from archiver import cli
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("serach", "search"), ("statusx", "status"), ("conversatoin", "conversation")]
+    ("typed", "meant"), [("searchh", "search"), ("statusx", "status"), ("conversatoin", "conversation")]
 )
 def test_a_mistyped_command_is_answered_with_the_right_one(
     typed: str, meant: str, capsys: pytest.CaptureFixture[str]
