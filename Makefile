@@ -111,7 +111,7 @@ bench-search: $(VENV)/dev.installed        ## searching a million messages again
 	$(BIN)/python -m bench.search
 
 clean:
-	rm -rf $(VENV) $(LOWEST) $(VENV)-clients $(VENV)-dlt $(VENV)-singer $(SCALE) demo dist
+	rm -rf $(VENV) $(LOWEST) $(VENV)-clients $(VENV)-dlt $(VENV)-singer $(SCALE) demo demo-* dist
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
