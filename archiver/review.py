@@ -8,6 +8,7 @@ from typing import NamedTuple
 from archiver.errors import UsageError
 from archiver.model import Message, Reject, Window
 from archiver.store import hours, messages, quarantine, unclosed, watermarks
+from archiver.store.appending import Provenance
 from archiver.store.engine import Store
 from archiver.store.quarantine import Entry
 from archiver.store.read import status
@@ -68,7 +69,7 @@ def _requeue_one(store: Store, decode: Decode, entry: Entry) -> bool:
         if isinstance(record, Reject):
             quarantine.explain(tx, entry, record.reason)
             return False
-        origin, batch = messages.Provenance(entry.app_id, tx.now_ms()), messages.Batch(entry.page_id, [record])
+        origin, batch = Provenance(entry.app_id, tx.now_ms()), messages.Batch(entry.page_id, [record])
         (stored,) = messages.insert(tx, origin, [batch])
         if stored.refused:
             quarantine.explain(tx, entry, stored.refused[0].reason)
@@ -85,7 +86,7 @@ def _requeue_file(store: Store, salvage: Salvage, entry: Entry) -> bool:
         if not quarantine.lock(tx, entry):
             return False
         batch = messages.Batch(quarantine.add_page(tx, entry), records)
-        (stored,) = messages.insert(tx, messages.Provenance(entry.app_id, tx.now_ms()), [batch])
+        (stored,) = messages.insert(tx, Provenance(entry.app_id, tx.now_ms()), [batch])
         quarantine.resolve(tx, entry, stored)
     return True
 

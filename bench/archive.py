@@ -14,8 +14,9 @@ from archiver.sources import decode
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
 from archiver.store import apps, messages
+from archiver.store.appending import Provenance
 from archiver.store.engine import Store
-from archiver.store.messages import Batch, Provenance
+from archiver.store.messages import Batch
 from archiver.store.read.filters import Filter
 
 START_MS = 1_790_035_200_000  # 2026-09-22T00:00:00Z

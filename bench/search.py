@@ -22,12 +22,13 @@ from archiver.model import DAY_MS, Page, Window
 from archiver.sandbox.data import Seed, make_records
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
-from archiver.store import apps, pages, windows
+from archiver.store import apps, pages, planning, windows
 from archiver.store.admin import migrate
 from archiver.store.engine import Store, Tx, open_store
+from archiver.store.planning import LIVE
 from archiver.store.read.filters import Filter
 from archiver.store.search.query import Hit
-from archiver.store.windows import LIVE, ClaimOptions, Target
+from archiver.store.windows import ClaimOptions, Target
 from bench.archive import START_MS
 from tests.postgres import own_server
 
@@ -62,7 +63,7 @@ def ingest(store: Store, made: Iterator[Page]) -> float:
     """Store pages; gives the seconds of processor time that the store took."""
     with store.write() as tx:
         key = apps.register(tx, "bench#search", "cursor", START_MS, settle_ms=120_000, retention_ms=None)
-        windows.plan(tx, key, 1, LIVE, 0, [Window(START_MS, START_MS + DAY_MS)])
+        planning.plan(tx, key, 1, LIVE, 0, [Window(START_MS, START_MS + DAY_MS)])
         claim = windows.claim(tx, key, Target(1, LIVE, START_MS + DAY_MS), ClaimOptions("bench", DAY_MS))
     if claim is None:
         raise ValueError("the window is somebody else's")

@@ -10,11 +10,12 @@ from typing import NamedTuple
 
 from archiver.errors import UsageError
 from archiver.model import DAY_MS, HOUR_MS, Pass, Setup, Source, Window
-from archiver.store import apps, passes, watermarks, windows
+from archiver.store import apps, passes, planning, watermarks
 from archiver.store.apps import SourceKey, SourceState
 from archiver.store.engine import Tx
+from archiver.store.planning import AUDIT, BACKFILL, LIVE
 from archiver.store.schema import iso
-from archiver.store.windows import AUDIT, BACKFILL, LIVE, Target
+from archiver.store.windows import Target
 from archiver.timeline import cut, cut_back, cut_hours, hour_floor, next_span
 
 
@@ -68,7 +69,7 @@ provider that is down must not cut the time into as many windows as there are pu
 
 
 def _room(tx: Tx, key: SourceKey, pass_no: int, cause: str, ahead: int, *, hourly: bool) -> int:
-    waiting, failed = windows.waiting(tx, key, pass_no, cause)
+    waiting, failed = planning.waiting(tx, key, pass_no, cause)
     return ahead - waiting + min(failed, _FAILED_HOURS if hourly else _FAILED)
 
 
@@ -86,7 +87,7 @@ class _PlanState(NamedTuple):
         return due_ms if offset_ms is None else hour_floor(due_ms, offset_ms)
 
     def planned_until(self, pass_no: int) -> int:
-        planned = windows.planned(self.tx, self.key, pass_no)
+        planned = planning.planned(self.tx, self.key, pass_no)
         return self.origin_ms if planned is None else max(planned.hi_ms, self.origin_ms)
 
     def add(self, pass_no: int, lag_ms: int, from_ms: int, until_ms: int, first_ms: int, narrowest_ms: int = 1) -> int:
@@ -95,11 +96,11 @@ class _PlanState(NamedTuple):
         if self.setup.hour_offset_ms is not None:
             ranges = cut_hours(from_ms, until_ms, self.setup.hour_offset_ms, room)
         else:
-            walked = windows.last_walked(self.tx, self.key, pass_no, LIVE)
+            walked = planning.last_walked(self.tx, self.key, pass_no, LIVE)
             span_ms = max(narrowest_ms, first_ms if walked is None else next_span(*walked))
             cuts = cut(from_ms, until_ms, span_ms, room)
             ranges = [window for window in cuts if window.hi_ms - window.lo_ms >= narrowest_ms]
-        windows.plan(self.tx, self.key, pass_no, LIVE, lag_ms, ranges)
+        planning.plan(self.tx, self.key, pass_no, LIVE, lag_ms, ranges)
         return ranges[-1].hi_ms if ranges else from_ms
 
     def skip(self, pass_no: int, lag_ms: int, until_ms: int, missed: str | None = None) -> int:
@@ -108,7 +109,7 @@ class _PlanState(NamedTuple):
         if from_ms >= until_ms:
             return from_ms
         skipped = [Window(from_ms, until_ms)]
-        windows.plan(self.tx, self.key, pass_no, LIVE, lag_ms, skipped, state="skipped", missed=missed)
+        planning.plan(self.tx, self.key, pass_no, LIVE, lag_ms, skipped, state="skipped", missed=missed)
         return until_ms
 
 
@@ -122,10 +123,10 @@ def _plan_early(state: _PlanState, early: Pass, first: Pass, due_of: dict[int, i
     before_ms = origin_ms - HOUR_MS
     expired_ms = state.setup.expired_ms
     kept = expired_ms is None or before_ms >= expired_ms
-    planned = windows.planned(tx, key, 0)
+    planned = planning.planned(tx, key, 0)
     if kept and due_of[1] >= origin_ms and (planned is None or planned.lo_ms >= origin_ms):
-        windows.plan(tx, key, 0, LIVE, first.lag_ms, [Window(before_ms, origin_ms)])
-    windows.skip_pending(tx, key, 0, origin_ms, due_of[1])
+        planning.plan(tx, key, 0, LIVE, first.lag_ms, [Window(before_ms, origin_ms)])
+    planning.skip_pending(tx, key, 0, origin_ms, due_of[1])
     from_ms = state.skip(0, early.lag_ms, min(due_of[0], due_of[1]))
     if early.lag_ms < first.lag_ms:
         state.add(0, early.lag_ms, from_ms, due_of[0], HOUR_MS)
@@ -164,11 +165,11 @@ def _looked_at_longer(state: _PlanState, audits: list[Pass]) -> int:
 
 def _plan_back(tx: Tx, key: SourceKey, first: Pass, origin_ms: int, from_ms: int, ahead: int) -> None:
     room = _room(tx, key, 1, BACKFILL, ahead, hourly=False)
-    planned = windows.planned(tx, key, 1)
+    planned = planning.planned(tx, key, 1)
     until_ms = origin_ms if planned is None else planned.lo_ms
-    walked = windows.last_walked(tx, key, 1, BACKFILL)
+    walked = planning.last_walked(tx, key, 1, BACKFILL)
     span_ms = _first_ms(ahead) if walked is None else next_span(*walked)
-    windows.plan(tx, key, 1, BACKFILL, first.lag_ms, cut_back(from_ms, until_ms, span_ms, room))
+    planning.plan(tx, key, 1, BACKFILL, first.lag_ms, cut_back(from_ms, until_ms, span_ms, room))
 
 
 def request_backfill(tx: Tx, key: SourceKey, from_ms: int, to_ms: int | None) -> bool:
@@ -179,7 +180,7 @@ def request_backfill(tx: Tx, key: SourceKey, from_ms: int, to_ms: int | None) ->
     if key.source != "cursor":
         raise UsageError("hourly files reach back no further than the archive does", hint='source = "cursor"')
     remembered = apps.lock(tx, key)
-    planned = windows.planned(tx, key, 1)
+    planned = planning.planned(tx, key, 1)
     edge_ms = remembered.origin_ms if planned is None else min(planned.lo_ms, remembered.origin_ms)
     if to_ms is not None and to_ms < edge_ms:
         raise UsageError(f"--to would leave a gap before {iso(edge_ms)}", hint=f"--to {iso(edge_ms)}, or none")
@@ -200,10 +201,10 @@ def plan_audit(tx: Tx, key: SourceKey, window: Window, hour_offset_ms: int | Non
     if not mark.complete_from_ms <= window.lo_ms < window.hi_ms <= mark.complete_until_ms:
         closed = f"from {iso(mark.complete_from_ms)} to {iso(mark.complete_until_ms)}"
         raise UsageError(f"an audit looks at what is closed: {closed}", hint="archiver status")
-    pass_no = windows.next_audit(tx, key)
+    pass_no = planning.next_audit(tx, key)
     most = window.hi_ms - window.lo_ms
     ranges = cut(window.lo_ms, window.hi_ms, DAY_MS, most)
     if hour_offset_ms is not None:
         ranges = cut_hours(window.lo_ms, window.hi_ms, hour_offset_ms, most)
-    windows.plan(tx, key, pass_no, AUDIT, 0, ranges)
+    planning.plan(tx, key, pass_no, AUDIT, 0, ranges)
     return pass_no

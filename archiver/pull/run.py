@@ -38,7 +38,7 @@ from archiver.pull.outcome import OUTCOMES, Findings, Outcome, OutcomeCounts, wa
 from archiver.pull.registration import Reading, register, take_settings
 from archiver.pull.walk import WindowWalker
 from archiver.pull.workers import Tried, Workers
-from archiver.store import apps, owner, passes, rate_limit, runs, unclosed, watermarks, windows
+from archiver.store import apps, owner, passes, planning, rate_limit, runs, unclosed, watermarks, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
 from archiver.store.windows import ClaimOptions, Target
@@ -190,12 +190,12 @@ class Pull:
     def _kinds(self, now_ms: int, due_ms: int, settle_ms: int) -> list[Target]:
         """The kinds of windows that this pull is for, in the order of their claims."""
         if self.options.audit is not None:  # of what is closed already, whatever lag is in force by now
-            return [Target(self.options.audit, windows.AUDIT, due_until(now_ms, 0))]
+            return [Target(self.options.audit, planning.AUDIT, due_until(now_ms, 0))]
         in_turn = sorted(self._passes, key=lambda a_pass: (a_pass.pass_no != 1, a_pass.pass_no))
         live = [
-            Target(a_pass.pass_no, windows.LIVE, due_until(now_ms, a_pass.lag_ms), a_pass.lag_ms) for a_pass in in_turn
+            Target(a_pass.pass_no, planning.LIVE, due_until(now_ms, a_pass.lag_ms), a_pass.lag_ms) for a_pass in in_turn
         ]
-        back = [Target(1, windows.BACKFILL, due_ms, settle_ms)]
+        back = [Target(1, planning.BACKFILL, due_ms, settle_ms)]
         return live * self.options.live + back * self.options.backfill
 
     def _claim_next(self) -> WindowWalker | None:
@@ -304,15 +304,15 @@ class Pull:
         if not self.options.live:
             # What was asked for is left even where a false clock says that it is not due yet.
             asked = [
-                kind._replace(due_ms=_FOR_EVER_MS) if kind.cause == windows.AUDIT else kind for kind in self._targets
+                kind._replace(due_ms=_FOR_EVER_MS) if kind.cause == planning.AUDIT else kind for kind in self._targets
             ]
             return any(unclosed.is_open(tx, self._key, kind) for kind in asked)
-        planned = windows.planned(tx, self._key, 1)
+        planned = planning.planned(tx, self._key, 1)
         if self._due_ms > (self._origin_ms if planned is None else planned.hi_ms):
             return True
         # The last hour that is due waits for its neighbour's file, which is not.
         closable_ms = self._due_ms - (0 if self.source.hour_offset_ms is None else HOUR_MS)
-        kind = Target(1, windows.LIVE, self._due_ms)
+        kind = Target(1, planning.LIVE, self._due_ms)
         return unclosed.is_due_unclosed(tx, self._key, closable_ms) or unclosed.is_open(tx, self._key, kind)
 
     def _missed(self, tx: Tx) -> str | None:

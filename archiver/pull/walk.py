@@ -17,7 +17,8 @@ from archiver.pull.prefetch import batches
 from archiver.pull.setbacks import Fate, Setback
 from archiver.store import apps, hours, pages, quarantine, reopening, runs, watermarks, windows
 from archiver.store.engine import Tx
-from archiver.store.windows import AUDIT, Claim, Held
+from archiver.store.planning import AUDIT
+from archiver.store.windows import Claim, Held
 from archiver.timeline import PAGES_PER_WALK, is_expired, next_span, settled, shift_hours, trusted_now, zone_evidence
 
 log = logging.getLogger("archiver.pull")

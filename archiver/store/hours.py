@@ -16,8 +16,9 @@ import sqlalchemy as sa
 from archiver.model import DAY_MS, HOUR_MS, Window
 from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
+from archiver.store.planning import plan
 from archiver.store.schema import sources, windows
-from archiver.store.windows import Claim, Held, end, plan
+from archiver.store.windows import Claim, Held, end
 from archiver.timeline import EPS_MS, Evidence, Zone, agrees, judge_zone
 
 READ = ("closed", "presumed_empty")

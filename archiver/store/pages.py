@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from archiver.model import DAY_MS, Message, Page, Reject, Tally
 from archiver.store import messages
+from archiver.store.appending import Provenance
 from archiver.store.engine import Tx
 from archiver.store.schema import late_arrivals, pages, quarantine, windows
 from archiver.store.windows import Claim, Held
@@ -26,7 +27,7 @@ def insert(held: Held, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
     """Store pages that the walk of a held window brought; `walk0_ms` is when that walk began, in server time."""
     tx, claim = held
     now_ms, ids = tx.now_ms(), tx.new_page_ids(len(arrived))
-    origin = messages.Provenance(claim.key.app_id, now_ms)
+    origin = Provenance(claim.key.app_id, now_ms)
     stored = messages.insert(
         tx, origin, [messages.Batch(page_id, page.messages) for page_id, page in zip(ids, arrived, strict=True)]
     )

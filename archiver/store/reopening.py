@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
 from archiver.store.hours import LOST, READ, Reading, vouched
+from archiver.store.planning import AUDIT, LIVE
 from archiver.store.schema import windows
-from archiver.store.windows import AUDIT, LIVE
 from archiver.timeline import EPS_MS
 
 _AS_PLANNED: dict[str, object] = {

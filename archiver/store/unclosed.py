@@ -7,8 +7,9 @@ import sqlalchemy as sa
 from archiver.model import Window
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
+from archiver.store.planning import LIVE, OF_CAUSE, OF_PASS
 from archiver.store.schema import windows
-from archiver.store.windows import LIVE, OF_CAUSE, OF_PASS, Target
+from archiver.store.windows import Target
 
 _LOST = windows.c.state.in_(("expired", "stuck"))
 _TOUCHES = sa.and_(windows.c.lo_ms < sa.bindparam("until_ms"), windows.c.hi_ms > sa.bindparam("from_ms"))

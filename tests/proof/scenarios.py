@@ -13,7 +13,7 @@ from archiver.model import HOUR_MS, MINUTE_MS, Pass, Setup, Window
 from archiver.pull.context import WalkContext
 from archiver.pull.walk import WindowWalker
 from archiver.sources.easemob.cursor import CursorSource
-from archiver.store import apps, runs, windows
+from archiver.store import apps, planning, runs, windows
 from archiver.store.engine import Store, open_store
 from archiver.store.windows import Claim, ClaimOptions, Target
 from tests.conftest import Database
@@ -145,9 +145,9 @@ def _claim(scene: Scene, store: Store, owner: str) -> WindowWalker:
     window_end_ms = START_MS + HOUR_MS // 2
     with store.write() as tx:
         key = apps.register(tx, APP, "cursor", START_MS, settle_ms=SETTLE_MS, retention_ms=None)
-        if windows.planned(tx, key, 1) is None:
-            windows.plan(tx, key, 1, windows.LIVE, SETTLE_MS, [Window(START_MS, window_end_ms)])
-        claim = windows.claim(tx, key, Target(1, windows.LIVE, window_end_ms), ClaimOptions(owner, LEASE_MS))
+        if planning.planned(tx, key, 1) is None:
+            planning.plan(tx, key, 1, planning.LIVE, SETTLE_MS, [Window(START_MS, window_end_ms)])
+        claim = windows.claim(tx, key, Target(1, planning.LIVE, window_end_ms), ClaimOptions(owner, LEASE_MS))
         run = runs.start(tx, key, "pull", owner)
     assert claim is not None
     return _walker(store, source, run, claim)
@@ -209,9 +209,9 @@ def close_neighbours(database: Database) -> None:
     with store.write() as tx:
         key = apps.register(tx, APP, "cursor", START_MS, settle_ms=SETTLE_MS, retention_ms=None)
         tiles = [Window(*edges[:2]), Window(*edges[1:])]
-        windows.plan(tx, key, 1, windows.LIVE, SETTLE_MS, tiles)
+        planning.plan(tx, key, 1, planning.LIVE, SETTLE_MS, tiles)
         run = runs.start(tx, key, "pull", "two at once")
-        wanted, terms = Target(1, windows.LIVE, edges[2]), ClaimOptions("two at once", LEASE_MS)
+        wanted, terms = Target(1, planning.LIVE, edges[2]), ClaimOptions("two at once", LEASE_MS)
         claims = [windows.claim(tx, key, wanted, terms) for _ in tiles]
     first, second = (_walker(store, source, run, claim) for claim in claims if claim is not None)
     steps = [

@@ -23,7 +23,7 @@ from archiver.pull.walk import WindowWalker
 from archiver.pull.workers import Failures
 from archiver.sources.easemob import cursor, hourly
 from archiver.sources.listing import ListingCheck
-from archiver.store import apps, blame, hours, passes, reopening, unclosed, watermarks, windows
+from archiver.store import apps, blame, hours, passes, planning, reopening, unclosed, watermarks, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 from archiver.store.hours import Files, Looked, Reading
@@ -162,7 +162,7 @@ def close_with_none_to_vouch(patch: Patch) -> None:
 def lag_rewritten(patch: Patch) -> None:
     def set_lag(tx: Tx, key: SourceKey, pass_no: int, lag_ms: int) -> None:
         of_pass = sa.and_(w.app_id == key.app_id, w.source == key.source, w["pass"] == pass_no)
-        still_open = sa.and_(w.state.in_(OPEN_STATES), w.cause != windows.AUDIT)
+        still_open = sa.and_(w.state.in_(OPEN_STATES), w.cause != planning.AUDIT)
         tx.conn.execute(window_rows.update().where(of_pass, still_open).values(lag_ms=lag_ms))
 
     patch.setattr(reopening, "read_again_at", set_lag)
@@ -274,7 +274,7 @@ def audit_asked_for_is_due_by_settle(patch: Patch) -> None:
     def begin(self: Pull) -> None:
         original(self)
         if self.options.audit is not None and self._due_ms is not None:
-            self._targets = [Target(self.options.audit, windows.AUDIT, self._due_ms)]
+            self._targets = [Target(self.options.audit, planning.AUDIT, self._due_ms)]
 
     patch.setattr(Pull, "_begin", begin)
     patch.setattr(run, "_FOR_EVER_MS", 0)  # what is not due was not left, either

@@ -17,9 +17,10 @@ import pytest
 import sqlalchemy as sa
 
 from archiver.model import DAY_MS, HOUR_MS, Window
-from archiver.store import apps, windows
+from archiver.store import apps, planning
 from archiver.store.admin import copy
 from archiver.store.engine import Store, Tx
+from archiver.store.planning import LIVE
 from archiver.store.schema import (
     attachments,
     message_bodies,
@@ -27,7 +28,6 @@ from archiver.store.schema import (
     messages,
     revision_bodies,
 )
-from archiver.store.windows import LIVE
 from tests.conftest import Database
 from tests.store.conftest import open_database
 
@@ -139,7 +139,7 @@ def fill(store: Store, made: Sequence[Made]) -> None:
     with store.write() as tx:
         key = apps.register(tx, APP, "cursor", FIRST_MS, settle_ms=120_000, retention_ms=None)
         hours = [Window(at, at + HOUR_MS) for at in range(FIRST_MS, FIRST_MS + 8 * DAY_MS, HOUR_MS)]
-        windows.plan(tx, key, 1, LIVE, 0, hours)
+        planning.plan(tx, key, 1, LIVE, 0, hours)
         for lo_ms, state in ((hours[5].lo_ms, "accepted"), (hours[9].lo_ms, "stuck")):
             tx.conn.exec_driver_sql(f"UPDATE windows SET state = '{state}', reason = 'test' WHERE lo_ms = {lo_ms}")
         add(tx, messages, messages.columns.keys(), [envelope for envelope, _, _ in made])

@@ -11,11 +11,12 @@ import pytest
 from archiver.model import Page, Window
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
-from archiver.store import apps, windows
+from archiver.store import apps, planning, windows
 from archiver.store import owner as leases
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, open_store
-from archiver.store.windows import LIVE, Claim, ClaimOptions, Target
+from archiver.store.planning import LIVE
+from archiver.store.windows import Claim, ClaimOptions, Target
 from tests.conftest import Database
 
 ORIGIN = 1_790_000_000_000
@@ -42,7 +43,7 @@ def key(store: Store) -> SourceKey:
 def claimed(store: Store, key: SourceKey, window: Window = FIRST, owner: str = "") -> Claim:
     """A window of pass 1, planned and claimed."""
     with store.write() as tx:
-        windows.plan(tx, key, 1, LIVE, 0, [window])
+        planning.plan(tx, key, 1, LIVE, 0, [window])
         found = windows.claim(tx, key, Target(1, LIVE, window.hi_ms), ClaimOptions(owner or leases.me(), 60_000))
     assert found is not None
     return found

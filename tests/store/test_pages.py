@@ -10,10 +10,11 @@ import pytest
 
 from archiver.errors import DatabaseUnavailable, LeaseLost
 from archiver.model import Message, Window
-from archiver.store import pages, windows
+from archiver.store import pages, planning, windows
+from archiver.store.appending import Provenance
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
-from archiver.store.messages import Batch, InsertResult, Provenance, insert
+from archiver.store.messages import Batch, InsertResult, insert
 from tests.conftest import Database
 from tests.store.conftest import ORIGIN, claimed, open_database, page_of, record
 
@@ -113,8 +114,8 @@ def test_a_revision_comes_with_its_bodies_and_a_refused_one_hurts_no_other(
 def claimed_in(tx: object, key: SourceKey) -> windows.Claim:
     """A window of its own inside a transaction that is open already."""
     window = Window(ORIGIN + 5000, ORIGIN + 6000)
-    windows.plan(tx, key, 1, windows.LIVE, 0, [window])  # type: ignore[arg-type]
-    wanted, terms = windows.Target(1, windows.LIVE, window.hi_ms), windows.ClaimOptions("me", 60_000)
+    planning.plan(tx, key, 1, planning.LIVE, 0, [window])  # type: ignore[arg-type]
+    wanted, terms = windows.Target(1, planning.LIVE, window.hi_ms), windows.ClaimOptions("me", 60_000)
     found = windows.claim(tx, key, wanted, terms)  # type: ignore[arg-type]
     assert found is not None
     return found

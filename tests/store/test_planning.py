@@ -13,7 +13,8 @@ from archiver.pull import plan as planning
 from archiver.store import apps, passes, watermarks, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
-from archiver.store.windows import AUDIT, BACKFILL, LIVE, ClaimOptions, Target
+from archiver.store.planning import AUDIT, BACKFILL, LIVE
+from archiver.store.windows import ClaimOptions, Target
 from tests.conftest import Database
 from tests.store.conftest import ORIGIN, open_database
 

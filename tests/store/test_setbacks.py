@@ -27,9 +27,10 @@ from archiver.pull.context import WalkContext
 from archiver.pull.setbacks import Fate, Setback
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.sources.easemob.hourly import HourlySource
-from archiver.store import apps, pages, runs, windows
+from archiver.store import apps, pages, planning, runs, windows
+from archiver.store.planning import LIVE
 from archiver.store.schema import windows as table
-from archiver.store.windows import LIVE, Claim, ClaimOptions, Target
+from archiver.store.windows import Claim, ClaimOptions, Target
 from tests.conftest import Database
 from tests.store.conftest import open_database, page_of
 
@@ -62,7 +63,7 @@ class Scene:
     def claim(self, window: Window, *, pass_no: int = 1, tries: int = 1, failing_ms: int | None = None) -> Claim:
         """A window in its attempt `tries`, failing for so long by now."""
         with self.store.write() as tx:
-            windows.plan(tx, self.key, pass_no, LIVE, LAG_MS, [window])
+            planning.plan(tx, self.key, pass_no, LIVE, LAG_MS, [window])
         self.note(window, attempts=tries - 1, failed_at=None if failing_ms is None else self.now_ms - failing_ms)
         with self.store.write() as tx:
             claim = windows.claim(tx, self.key, Target(pass_no, LIVE, 2**60), TERMS)
@@ -78,7 +79,7 @@ class Scene:
         """Another window was walked and closed; just now, if nothing else is said."""
         lo_ms = self.hour_ms - 50 * DAY_MS if lo_ms is None else lo_ms
         with self.store.write() as tx:
-            windows.plan(tx, self.key, 1, LIVE, LAG_MS, [Window(lo_ms, lo_ms + HOUR_MS)])
+            planning.plan(tx, self.key, 1, LIVE, LAG_MS, [Window(lo_ms, lo_ms + HOUR_MS)])
             other = windows.claim(tx, self.key, Target(1, LIVE, lo_ms + HOUR_MS), TERMS)
             assert other is not None
             held = windows.hold(tx, other)

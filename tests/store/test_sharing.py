@@ -13,7 +13,8 @@ from archiver.model import Window
 from archiver.store import owner, rate_limit, watermarks, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, open_store
-from archiver.store.windows import LIVE, ClaimOptions, Target
+from archiver.store.planning import LIVE
+from archiver.store.windows import ClaimOptions, Target
 from tests.conftest import Database
 from tests.store.conftest import ORIGIN, claimed
 
