@@ -154,13 +154,13 @@ class _Draft:
     def http(self, given: dict[str, Any], environ: Mapping[str, str]) -> Http | None:
         """Where no ca_file is named, one of the variables that other programs look at may name it."""
         for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
-            if "ca_file" not in given and environ.get(name):
+            if "ca_file" not in given and environ.get(name) and not self.offline:
                 try:
                     given = {**given, "ca_file": ca_file(environ[name])}
                 except ValueError as error:
                     self.warnings.append(f"{name}: {error}; it is left out")
         if isinstance(given.get("ca_file"), str):
-            given = {**given, "ca_file": self.folder / given["ca_file"]}
+            given = {**given, "ca_file": str(self.folder / given["ca_file"])}
         if "proxy" in given and "@" in str(given["proxy"]) and ("http", "proxy") not in self.origins:
             self.warnings.append("http.proxy: a password stands in the file; set ARCHIVER_HTTP__PROXY instead")
         return self.read(Http, ("http",), given)

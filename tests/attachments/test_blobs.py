@@ -19,8 +19,8 @@ import pytest
 
 from archiver.blobs import Blobs, name_of
 from archiver.errors import ArchiveIncomplete, ConfigurationError, TryAgainLater
-from tests.attachments.conftest import KEYS, Shelf
 from tests.disks import refuse_folder_sync
+from tests.fixtures.blobs import KEYS, Shelf
 from tests.postgres import free_port
 
 

@@ -23,9 +23,9 @@ from archiver.sandbox.chatfiles import file_content
 from archiver.service import alerts
 from archiver.store.admin.roles import create
 from archiver.store.engine import open_store
-from tests.attachments.conftest import Collector, MakeCollector, Shelf
 from tests.attachments.test_foreign import Encrypted
-from tests.conftest import Database
+from tests.fixtures.blobs import Collector, MakeCollector, Shelf
+from tests.fixtures.databases import Database
 
 DAY = 86_400_000
 GONE_UUID = "9060c6fc-291d-11e5-994b-e173aaa37ae6"

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from archiver.http import public_adapter
 from archiver.model import Fetched, Pointer
 from tests.attachments.test_hostile_urls import chatfiles
-from tests.sources.conftest import Scripted
+from tests.fixtures.http import Scripted
 
 NAME = "cdn.example.com"
 PICTURE = b"\x89PNG\r\n\x1a\n" + bytes(5000)

@@ -18,8 +18,8 @@ from archiver.http import public_adapter
 from archiver.http.public import is_public
 from archiver.model import Fetched, Pointer
 from archiver.sources.easemob.chatfiles import Chatfiles, find_chatfile, find_link, ours
-from tests.attachments.conftest import Trap
-from tests.sources.conftest import Scripted
+from tests.fixtures.blobs import Trap
+from tests.fixtures.http import Scripted
 
 UUID = "9060c6fc-291d-11e5-994b-e173aaa37ae6"
 FILE = f"/org/app/chatfiles/{UUID}"

@@ -19,9 +19,9 @@ from archiver.store import attachments
 from archiver.store import owner as leases
 from archiver.store.attachments import Claim, Result
 from archiver.store.engine import Store, open_store
-from tests.attachments.conftest import Collector, MakeCollector, Shelf
 from tests.attachments.test_flow import check, content
-from tests.conftest import Database
+from tests.fixtures.blobs import Collector, MakeCollector, Shelf
+from tests.fixtures.databases import Database
 from tests.flow.processes import Gate
 
 Start = Callable[..., "subprocess.Popen[bytes]"]

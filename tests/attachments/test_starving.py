@@ -12,10 +12,8 @@ from archiver.attachments.fetch import GIVEN_UP_AFTER, Fetching, FetchOptions, O
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Fetched, Pointer
 from archiver.outages import FAILURES_IN_A_ROW
 from archiver.store import attachments
-from tests.attachments.conftest import Shelf
-from tests.flow.conftest import MakeSimulated, Simulated, make_simulated
-
-__all__ = ["make_simulated"]
+from tests.fixtures.archive import MakeSimulated, Simulated
+from tests.fixtures.blobs import Shelf
 
 NOW = 1_793_491_200_000
 OLD = NOW - 30 * DAY_MS

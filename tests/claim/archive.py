@@ -24,7 +24,7 @@ from archiver.sources.easemob.cursor import CursorSource
 from archiver.sources.easemob.hourly import HourlySource
 from archiver.store import apps
 from archiver.store.engine import open_store
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.proof.hours import Filed, HourFiles, HourNature, HourTrouble
 from tests.proof.provider import Clock, Nature, Provider, Record, Trouble
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.claim.archive import Archive, Make, hours_archive, pages_archive
-from tests.conftest import Database, _postgres_database
-from tests.flow.conftest import check_sums
+from tests.fixtures.archive import check_sums
+from tests.fixtures.databases import Database, fresh_postgres
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.full)])
@@ -22,7 +22,7 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         shutil.copy(request.getfixturevalue("sqlite_template"), path)
         yield Database("sqlite", f"sqlite:///{path}")
     else:
-        with _postgres_database(request.getfixturevalue("postgres")) as made:
+        with fresh_postgres(request.getfixturevalue("postgres")) as made:
             yield made
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS
 from tests.claim.archive import T0, Archive, Make, filed, message, pages_archive
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.proof.hours import HourNature
 from tests.proof.provider import Nature, Record
 

@@ -11,10 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.flow.conftest import archive, make_archive, start
-from tests.service.conftest import database, listener, serve
-
-__all__ = ["archive", "database", "listener", "make_archive", "serve", "start"]
+from tests.fixtures.databases import Database
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -26,6 +23,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.deploy)
+
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """What is handed out does not depend on the kind; the tests that differ name theirs."""
+    return sqlite_database
 
 
 @pytest.fixture

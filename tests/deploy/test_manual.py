@@ -10,11 +10,11 @@ import threading
 from pathlib import Path
 
 from archiver.store.schema import iso
-from tests.conftest import Database
 from tests.deploy.conftest import ROOT
 from tests.deploy.machine import machine
-from tests.flow.conftest import MakeArchive
-from tests.service.conftest import Listener, wait_until
+from tests.fixtures.archive import MakeArchive
+from tests.fixtures.databases import Database
+from tests.fixtures.service import Listener, wait_until
 
 MANUAL = (ROOT / "docs/operations.md").read_text()
 FOLDER = "/srv/archiver"

@@ -16,11 +16,11 @@ import psycopg
 import sqlalchemy as sa
 
 from archiver.store.engine import Store, open_store
-from tests.conftest import Database, _readers, own_archive
 from tests.deploy.conftest import Tool
-from tests.flow.conftest import MakeArchive
+from tests.fixtures.archive import MakeArchive
+from tests.fixtures.databases import Database, _readers, own_archive
+from tests.fixtures.service import wait_until
 from tests.postgres import _as_nobody, free_port
-from tests.service.conftest import wait_until
 
 ROUNDS = 12
 """By the sixth time the driver would have a statement prepared, on a connection that is another one by then."""

@@ -12,9 +12,9 @@ import requests
 
 from archiver.service import alerts, metrics
 from tests.deploy.conftest import DEPLOY, Tool
-from tests.flow.conftest import Archive
+from tests.fixtures.archive import Archive
+from tests.fixtures.service import MakeService, wait_until
 from tests.postgres import free_port
-from tests.service.conftest import MakeService, wait_until
 
 RULES = (DEPLOY / "prometheus/rules.yml").read_text()
 DASHBOARD = (DEPLOY / "grafana/archiver.json").read_text()

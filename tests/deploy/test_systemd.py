@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from archiver.store.schema import iso
-from tests.conftest import Database
 from tests.deploy.conftest import DEPLOY, ROOT, Tool
 from tests.deploy.machine import Machine, machine
-from tests.flow.conftest import Archive, MakeArchive
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database
 
 UNITS = sorted([*(DEPLOY / "systemd").glob("*.service"), *(DEPLOY / "systemd").glob("*.timer")])
 SERVICES = ["archiver.service", "archiver-pull.service", "archiver@.service"]

@@ -17,12 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.attachments.conftest import MakeCollector, Shelf, Trap, folder, make_collector
-from tests.conftest import Database
-from tests.export.conftest import MARKUP, said
-from tests.flow.conftest import Archive
-
-__all__ = ["folder", "make_collector"]
+from tests.export.samples import MARKUP, said
+from tests.fixtures.archive import Archive
+from tests.fixtures.blobs import MakeCollector, Shelf, Trap
+from tests.fixtures.databases import Database
 
 DOT = base64.b64decode("R0lGODdhBwABAIAAAP///wAAACwAAAAABwABAAACAoRRADs=")
 """A picture, seven pixels wide."""

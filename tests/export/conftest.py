@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
-from threading import Event
 from typing import Any
 
 import pytest
 
-from tests.conftest import Database
-from tests.flow.conftest import Archive, MakeArchive, make_archive
-
-__all__ = ["make_archive"]
+from tests.export.samples import FORMULAS, HIDDEN, MARKUP, said
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database
 
 _ON_BOTH = (
     *("two_rows", "no_row_of_the_audit_log", "without_the_row", "one_snapshot", "an_interrupted_export"),
@@ -30,35 +27,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         again = "[postgresql" in item.nodeid and not any(name in item.nodeid for name in _ON_BOTH)
         if again or any(name in item.nodeid for name in _LONG):
             item.add_marker("full")
-
-
-FORMULAS = (
-    '=HYPERLINK("http://x.example","go")',
-    "+1+1",
-    "-2+3",
-    "@SUM(A1)",
-    "\t=1+1",
-    "\r=1",
-    "'=1",
-    "＝1+1",
-    " \u200b=1",
-)
-MARKUP = (
-    '</bdi></p><script>document.title="owned"</script>',
-    '<img src="http://127.0.0.1:9/x" onerror="document.title=\'owned\'">',
-    "\u202eevil\u2066 \x1b[2J line\r\nbreak\tcell",
-    '" onmouseover="x" <a href="javascript:1">&amp;</a>',
-)
-
-HIDDEN: dict[str, Any] = {"secret": ["hidden-1"], "more": [{"thumb_secret": {"a": "hidden-2"}, "kept": "in sight"}]}
-"""Secrets where no column takes them: in `extra`."""
-
-
-def said(msg_id: str, text: str, stamp_ms: int, **more: Any) -> dict[str, Any]:
-    """A record as the provider sends it."""
-    payload = {"bodies": [{"type": "txt", "msg": text}], **more}
-    head = {"msg_id": msg_id, "timestamp": stamp_ms, "from": "iris", "to": "xingchen", "chat_type": "chat"}
-    return {**head, "payload": payload}
 
 
 @pytest.fixture
@@ -84,20 +52,3 @@ def archive(database: Database, make_archive: MakeArchive) -> Iterator[Archive]:
     assert found.count("message_revisions") == 1
     yield found
     found.check_sums()
-
-
-class Stopping:
-    """Asks an export to stop after its first messages."""
-
-    def __init__(self, stop: Event) -> None:
-        self._stop = stop
-
-    def begun(self, messages: int) -> None: ...
-
-    def wrote(self, messages: int) -> None:
-        self._stop.set()
-
-
-def files(folder: Path) -> list[str]:
-    """Every file below a folder, by relative name."""
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())

@@ -24,13 +24,11 @@ from archiver.sources import decode
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
 from archiver.zones import Calendar
-from tests.attachments.conftest import MakeCollector, Shelf, folder, make_collector
-from tests.conftest import Database
-from tests.export.conftest import files, said
-from tests.flow.conftest import Archive, MakeArchive
-from tests.store.conftest import open_database
-
-__all__ = ["folder", "make_collector"]
+from tests.export.samples import files, said
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.blobs import MakeCollector, Shelf
+from tests.fixtures.databases import Database
+from tests.fixtures.store import open_database
 
 
 class Told:

@@ -18,8 +18,8 @@ import pytest
 
 from archiver.export.formats import csv as spreadsheet
 from archiver.export.formats.rows import NAMES
-from tests.export.conftest import FORMULAS, MARKUP
-from tests.flow.conftest import Archive
+from tests.export.samples import FORMULAS, MARKUP
+from tests.fixtures.archive import Archive
 
 BODIES = (
     "SELECT m.msg_id, b.position, b.text FROM messages m"

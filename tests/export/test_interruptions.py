@@ -16,8 +16,8 @@ import pytest
 from archiver.errors import TryAgainLater, UsageError
 from archiver.export.folder import Folder, day_folder
 from tests.disks import refuse_folder_sync
-from tests.export.conftest import files
-from tests.flow.conftest import Archive
+from tests.export.samples import files
+from tests.fixtures.archive import Archive
 
 ROOT = Path(__file__).parents[2]
 IN_THE_MIDDLE = """

@@ -22,10 +22,10 @@ from archiver.export.wording import _WORDS, LANGUAGES, Wording
 from archiver.rendering import KINDS
 from archiver.sources import decode
 from archiver.store.read.filters import Filter
-from tests.export.conftest import Stopping
+from tests.export.samples import Stopping
 from tests.export.test_formats import exported
-from tests.flow.conftest import Archive
-from tests.store.conftest import open_database
+from tests.fixtures.archive import Archive
+from tests.fixtures.store import open_database
 
 
 def linked(at: Path, words: str) -> Path | None:

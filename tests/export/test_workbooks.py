@@ -24,10 +24,10 @@ from archiver.model import Archived, Body, Message
 from archiver.sources import decode
 from archiver.store.read.filters import Filter
 from archiver.zones import Calendar
-from tests.export.conftest import FORMULAS, files, said
+from tests.export.samples import FORMULAS, files, said
 from tests.export.test_formats import BODIES
-from tests.flow.conftest import Archive
-from tests.store.conftest import open_database
+from tests.fixtures.archive import Archive
+from tests.fixtures.store import open_database
 
 STATEMENT = "Coverage statement"
 

@@ -12,7 +12,7 @@ from threading import Lock
 
 from archiver.sandbox import Sandbox
 from archiver.sandbox.wire import Answer, Request
-from tests.flow.conftest import Archive
+from tests.fixtures.archive import Archive
 
 Process = subprocess.Popen[bytes]
 Start = Callable[..., Process]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from archiver.model import Body
-from tests.conftest import Database
-from tests.flow.conftest import MakeArchive
+from tests.fixtures.archive import MakeArchive
+from tests.fixtures.databases import Database
 
 URL = "https://a1.easemob.com/easemob-demo/chatdemoui/chatfiles/0c0f5f3a-e66b-11e3-8863-f1c202c2b3ae"
 

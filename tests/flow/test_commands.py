@@ -15,8 +15,8 @@ import pytest
 
 from archiver import cli
 from archiver.store.schema import iso
-from tests.conftest import Database
-from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.fixtures.archive import DAY, Archive, MakeArchive
+from tests.fixtures.databases import Database
 
 
 def test_the_version_needs_no_heavy_imports() -> None:

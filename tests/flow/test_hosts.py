@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from tests.export.conftest import said
-from tests.flow.conftest import Archive
+from tests.export.samples import said
+from tests.fixtures.archive import Archive
 
 COMMANDS = """
 import json, os, sys

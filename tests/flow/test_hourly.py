@@ -21,8 +21,8 @@ from archiver.sources.easemob.hours import hour_name
 from archiver.store import windows
 from archiver.store.schema import iso
 from archiver.store.windows import Held
-from tests.conftest import Database
-from tests.flow.conftest import MakeSimulated, Simulated
+from tests.fixtures.archive import MakeSimulated, Simulated
+from tests.fixtures.databases import Database
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from tests.conftest import Database
-from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.fixtures.archive import DAY, Archive, MakeArchive
+from tests.fixtures.databases import Database
 from tests.flow.processes import Gate, Start, never_ahead, wait_for_pages, wait_until_asked_to_stop
 
 HOUR = 3_600_000

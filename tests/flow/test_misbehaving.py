@@ -9,8 +9,8 @@ import pytest
 
 from archiver.sandbox import Faults
 from archiver.store.schema import iso
-from tests.conftest import Database
-from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.fixtures.archive import DAY, Archive, MakeArchive
+from tests.fixtures.databases import Database
 
 FULL = pytest.mark.full
 # Not here: a list cut silently in no order at all. What it withholds cannot be known from this server alone, and

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from tests.conftest import Database
-from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.fixtures.archive import DAY, Archive, MakeArchive
+from tests.fixtures.databases import Database
 from tests.flow.processes import Gate, Process, Start, halt, never_ahead, wait_for_pages
 from tests.postgres import Postgres
 

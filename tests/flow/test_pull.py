@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.conftest import Database
-from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.fixtures.archive import DAY, Archive, MakeArchive
+from tests.fixtures.databases import Database
 from tests.postgres import free_port
 
 YEARS = 365 * DAY

@@ -14,7 +14,7 @@ from archiver.errors import ProviderUnavailable
 from archiver.model import DAY_MS, HOUR_MS, Fetched, Pointer
 from archiver.store import attachments, rate_limit
 from archiver.store.schema import iso, windows
-from tests.flow.conftest import MakeSimulated, Simulated, Waits
+from tests.fixtures.archive import MakeSimulated, Simulated, Waits
 
 NOW = 1_793_491_200_000
 URL = "https://a1.easemob.com/red/app/chatfiles/one"

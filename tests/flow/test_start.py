@@ -7,7 +7,7 @@ import json
 import pytest
 
 from archiver.store.schema import iso
-from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.fixtures.archive import DAY, Archive, MakeArchive
 
 
 def told(archive: Archive) -> dict[str, str]:

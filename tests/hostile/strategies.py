@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from tests.store.conftest import ORIGIN
+from tests.fixtures.store import ORIGIN
 
 CANARY = "canary-text-71c2"
 """Chat text of every hostile record; no log and no error may hold it."""

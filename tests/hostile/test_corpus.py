@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.conftest import Database
-from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database
 
 
 class Case(NamedTuple):

@@ -6,8 +6,8 @@ import pytest
 
 from archiver.http import client as http_client
 from archiver.sandbox import Faults
-from tests.conftest import Database
-from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database
 
 SHARE = 0.35
 WIRE = (

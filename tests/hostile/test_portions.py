@@ -6,8 +6,8 @@ import pytest
 
 from archiver.errors import AnswerTooLarge
 from archiver.sources.easemob.portions import in_portions
-from tests.conftest import Database
-from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database
 
 
 def test_the_limit_is_halved_until_it_fits_and_grows_again() -> None:

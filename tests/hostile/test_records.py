@@ -20,9 +20,9 @@ from archiver.store import apps, pages, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 from archiver.store.windows import Claim
-from tests.conftest import Database
+from tests.fixtures.databases import Database
+from tests.fixtures.store import ORIGIN, claimed, open_database, record
 from tests.hostile import ledger, strategies
-from tests.store.conftest import ORIGIN, claimed, key, open_database, record, store  # noqa: F401
 
 REASONS = re.compile(
     r"nested too deep|not valid JSON|a number too long to read|more values than are read|the record is not an object"

@@ -11,11 +11,11 @@ from psycopg import errors
 
 from archiver.store.admin.roles import create
 from archiver.store.schema import VIEWS, metadata
-from tests.conftest import Database
-from tests.export.conftest import said
-from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
+from tests.export.samples import said
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database
+from tests.fixtures.store import open_database
 from tests.postgres import Postgres
-from tests.store.conftest import open_database
 
 EVIDENCE = ("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "audit_log", "revision_bodies")
 GUARDED = {

@@ -16,9 +16,9 @@ from archiver.sandbox import Faults
 from archiver.sources.easemob.provider import EasemobApp
 from archiver.store.schema import metadata
 from tests import canaries
-from tests.conftest import Database
-from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
-from tests.store.conftest import open_database
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database
+from tests.fixtures.store import open_database
 
 TROUBLE: tuple[dict[str, Any], ...] = (
     {},

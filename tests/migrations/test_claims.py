@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archiver.store.admin import migrate
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.migrations.test_schema import opened
 
 HOUR = 3_600_000

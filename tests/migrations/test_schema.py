@@ -14,7 +14,7 @@ from archiver.errors import SchemaMismatch
 from archiver.store.admin import comments, migrate
 from archiver.store.engine import Store, open_store
 from archiver.store.schema import VIEWS, metadata
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 
 
 def opened(database: Database) -> Store:

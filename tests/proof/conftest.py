@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Database, _postgres_database
+from tests.fixtures.databases import Database, fresh_postgres
 from tests.postgres import Postgres
 from tests.proof.mutants import Databases, NewDatabase
 
@@ -44,10 +44,10 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> NewDatabase:
     if request.param == "sqlite":
         return _make_sqlite(request.getfixturevalue("sqlite_template"), tmp_path)
     server = request.getfixturevalue("postgres")
-    return lambda: _postgres_database(server)
+    return lambda: fresh_postgres(server)
 
 
 @pytest.fixture
 def databases(sqlite_template: Path, postgres: Postgres, tmp_path: Path) -> Databases:
     """Makes archives of both kinds."""
-    return Databases(_make_sqlite(sqlite_template, tmp_path), lambda: _postgres_database(postgres))
+    return Databases(_make_sqlite(sqlite_template, tmp_path), lambda: fresh_postgres(postgres))

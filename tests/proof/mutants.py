@@ -30,7 +30,7 @@ from archiver.store.schema import FATES, messages
 from archiver.store.schema import windows as window_rows
 from archiver.store.watermarks import Watermark
 from archiver.store.windows import Claim, Held
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.proof import scenarios
 from tests.proof import world as worlds
 from tests.proof.mutant_kinds import MUTANT_KINDS

@@ -16,7 +16,7 @@ from archiver.sources.easemob.cursor import CursorSource
 from archiver.store import apps, planning, runs, windows
 from archiver.store.engine import Store, open_store
 from archiver.store.windows import Claim, ClaimOptions, Target
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.proof.scene import APP, SETTLE_MS, PointedStore, Points, Scene
 from tests.proof.world import LEASE_MS, START_MS, Crash
 

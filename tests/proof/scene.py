@@ -21,7 +21,7 @@ from archiver.pull.run import Outcome, Pull, PullOptions
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.store import owner as leases
 from archiver.store.engine import Store, Tx, open_store
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.proof.oracles import Ask, Oracles
 from tests.proof.provider import Clock, Nature, Provider, Trouble
 from tests.proof.world import LEASE_MS, START_MS, Crash, make_record

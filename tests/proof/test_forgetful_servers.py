@@ -13,7 +13,7 @@ import pytest
 from archiver.pull.run import Outcome
 from archiver.store.engine import LIMITS, open_store
 from archiver.store.postgres import Limits
-from tests.conftest import Database, own_archive
+from tests.fixtures.databases import Database, own_archive
 from tests.postgres import Postgres
 from tests.proof.scene import Scene
 

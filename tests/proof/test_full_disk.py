@@ -10,7 +10,7 @@ from pathlib import Path
 from sqlalchemy import event
 
 from archiver.errors import DatabaseUnavailable
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.proof import scenarios
 from tests.proof.scene import Scene
 

@@ -17,7 +17,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.proof import scenarios
 from tests.proof.scene import Scene
 

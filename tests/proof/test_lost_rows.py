@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.proof.scene import Scene
 
 PAGES = [10_000 + 7 * number for number in range(60)]

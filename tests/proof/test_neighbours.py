@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.proof import scenarios
 
 

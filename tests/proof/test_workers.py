@@ -5,7 +5,7 @@ from __future__ import annotations
 from threading import Barrier
 
 from archiver.timeline import PAGES_PER_WALK
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.proof.scene import Scene
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from archiver.pull.walk import WindowWalker
 from archiver.sources.easemob import cursor
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.proof import scenarios
 from tests.proof.mutants import NewDatabase
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import psycopg
 
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 from tests.postgres import _binaries, migrated, own_server
-from tests.search.conftest import filled, index
+from tests.search.samples import filled, index
 
 SELECT = "SELECT msg_id, sent_at, text FROM messages_readable WHERE conversation = 'ann|bob' AND text IS NOT NULL"
 ORDERED = f"{SELECT} ORDER BY sent_at, msg_id, body_position"

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Database
-from tests.export.conftest import said
-from tests.flow.conftest import DAY, Archive, MakeArchive, make_archive  # noqa: F401
+from tests.export.samples import said
+from tests.fixtures.archive import DAY, Archive, MakeArchive
+from tests.fixtures.databases import Database
 
 
 @pytest.fixture
-def archive(database: Database, make_archive: MakeArchive) -> Archive:  # noqa: F811
+def archive(database: Database, make_archive: MakeArchive) -> Archive:
     """Three conversations: of two in July days apart, and a group."""
     made = make_archive(database, messages=0, span_ms=2 * DAY)
     start = made.server.start_ms

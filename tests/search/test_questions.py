@@ -28,8 +28,8 @@ from archiver.store.schema import (
     messages,
     revision_bodies,
 )
-from tests.conftest import Database
-from tests.store.conftest import open_database
+from tests.fixtures.databases import Database
+from tests.fixtures.store import open_database
 
 PAGE = (Path(__file__).parents[2] / "docs/sql.md").read_text(encoding="utf-8")
 CHAPTER = PAGE.partition("## Twenty questions")[2].partition("\n## ")[0]

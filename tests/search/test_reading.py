@@ -12,17 +12,17 @@ import pytest
 
 from archiver.store import pages, windows
 from archiver.store.apps import register
-from tests.conftest import Database
-from tests.flow.conftest import Archive, MakeArchive, make_archive  # noqa: F401
-from tests.search.conftest import filled, said
-from tests.store.conftest import ORIGIN, claimed, page_of
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database
+from tests.fixtures.store import ORIGIN, claimed, page_of
+from tests.search.samples import filled, said
 
 HOSTILE = said(60, "\x1b[31m红色\u202e反的\r\n09:00:00 boss:\t我同意退款", **{"from": "e\x1bve"})
 FORMULA = said(61, {"type": "file", "filename": "=HYPERLINK(1)", "file_length": 12, "url": "https://h/f"}, "附言:退款")
 
 
 @pytest.fixture
-def reader(database: Database, make_archive: MakeArchive) -> Iterator[Archive]:  # noqa: F811
+def reader(database: Database, make_archive: MakeArchive) -> Iterator[Archive]:
     """The archive of the corpus, and what is hostile to terminals and spreadsheets."""
     with filled(database) as store:
         with store.write() as tx:

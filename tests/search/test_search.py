@@ -20,9 +20,9 @@ from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
 from archiver.store.search import index as indexing
-from tests.conftest import Database
-from tests.search.conftest import QUERIES, filled, found, index, said
-from tests.store.conftest import ORIGIN, claimed, page_of
+from tests.fixtures.databases import Database
+from tests.fixtures.store import ORIGIN, claimed, page_of
+from tests.search.samples import QUERIES, filled, found, index, said
 
 
 def check(store: Store) -> None:

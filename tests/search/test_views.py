@@ -15,10 +15,10 @@ from archiver.store import pages, windows
 from archiver.store.admin.roles import create
 from archiver.store.apps import SourceKey
 from archiver.store.schema import VIEWS
-from tests.conftest import Database
-from tests.search.conftest import RECORDS, filled, index, said
+from tests.fixtures.databases import Database
+from tests.fixtures.store import ORIGIN, claimed, page_of
+from tests.search.samples import RECORDS, filled, index, said
 from tests.search.test_questions import PAGE, answer
-from tests.store.conftest import ORIGIN, claimed, page_of
 
 SECRETS = [
     {"type": "img", "filename": "a.jpg", "url": "https://h/a", "secret": "KEY-1", "thumb_secret": "KEY-2"},

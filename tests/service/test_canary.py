@@ -7,8 +7,8 @@ import re
 import pytest
 
 from archiver.service import canarying
-from tests.flow.conftest import Archive
-from tests.service.conftest import MakeService, wait_until
+from tests.fixtures.archive import Archive
+from tests.fixtures.service import MakeService, wait_until
 
 
 @pytest.fixture(autouse=True)

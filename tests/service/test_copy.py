@@ -16,9 +16,9 @@ from archiver.sources.easemob import decode
 from archiver.store.admin.copy import TABLES
 from archiver.store.engine import Store
 from archiver.store.schema import iso
-from tests.conftest import Database
-from tests.flow.conftest import DAY, Archive, MakeArchive, check_sums
-from tests.service.conftest import opened
+from tests.fixtures.archive import DAY, Archive, MakeArchive, check_sums
+from tests.fixtures.databases import Database
+from tests.fixtures.service import opened
 
 ROOT = Path(__file__).parents[2]
 WEIRD = (

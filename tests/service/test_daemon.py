@@ -17,11 +17,11 @@ import requests
 from archiver.errors import ConfigurationError
 from archiver.service.systemd import Notifier
 from archiver.store.schema import iso
-from tests.conftest import Database
-from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.fixtures.archive import DAY, Archive, MakeArchive
+from tests.fixtures.databases import Database
+from tests.fixtures.service import Listener, MakeService, Manager, wait_until
 from tests.flow.processes import Start
 from tests.postgres import Postgres, free_port
-from tests.service.conftest import Listener, MakeService, Manager, wait_until
 
 
 @pytest.mark.full

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 
 from archiver import cli
-from tests.conftest import Database, own_archive
-from tests.flow.conftest import Archive, MakeArchive
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database, own_archive
+from tests.fixtures.service import Listener, wait_until
 from tests.postgres import Postgres
-from tests.service.conftest import Listener, wait_until
 
 
 def examine(archive: Archive, top: str = "", **changes: Any) -> tuple[int, dict[str, dict[str, Any]]]:

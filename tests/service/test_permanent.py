@@ -16,10 +16,10 @@ import pytest
 
 from archiver import config
 from archiver.service import reminders
-from tests.conftest import Database, own_archive
-from tests.flow.conftest import Archive, MakeArchive
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database, own_archive
+from tests.fixtures.service import Listener
 from tests.postgres import Postgres
-from tests.service.conftest import Listener
 
 COMMANDS = [
     ("pull",),

@@ -17,11 +17,11 @@ import pytest
 
 from archiver.sandbox import Faults
 from archiver.timeline import EPS_MS
-from tests.conftest import Database
-from tests.flow.conftest import Archive, MakeArchive
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database
+from tests.fixtures.service import wait_until
 from tests.flow.processes import Process, Start, wait_for_pages
 from tests.postgres import Control, Postgres
-from tests.service.conftest import wait_until
 
 SECONDS = float(os.environ.get("ARCHIVER_SOAK_SECONDS", "120"))
 RESTARTS = 3

@@ -28,10 +28,10 @@ from archiver.store.engine import open_store
 from archiver.store.postgres import Limits
 from archiver.store.read.status import Hole
 from archiver.store.schema import iso
-from tests.conftest import Database, own_archive
-from tests.flow.conftest import DAY, Archive, MakeArchive
+from tests.fixtures.archive import DAY, Archive, MakeArchive
+from tests.fixtures.databases import Database, own_archive
+from tests.fixtures.service import Listener, MakeService, wait_until
 from tests.postgres import Postgres, free_port
-from tests.service.conftest import Listener, MakeService, wait_until
 
 
 def ask(address: str, method: str = "GET") -> requests.Response:

@@ -26,7 +26,7 @@ from archiver.sandbox import Faults, Sandbox
 from archiver.sources.easemob.auth import Tokens
 
 if TYPE_CHECKING:
-    from tests.sources.conftest import Scripted, Time
+    from tests.fixtures.http import Scripted, Time
 
 Make = Callable[..., Tokens]
 REFUSED = b'{"error":"unauthorized"}'

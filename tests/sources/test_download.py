@@ -30,7 +30,7 @@ from archiver.http.wire import Deadline
 from tests.postgres import free_port
 
 if TYPE_CHECKING:
-    from tests.sources.conftest import Scripted
+    from tests.fixtures.http import Scripted
 
 SIGNED = "/history/3D/org/app/2026110100.gz?Expires=1793491200&OSSAccessKeyId=LTAIx&Signature=a%2Bb%2Fc%3D"
 DATA = bytes(range(256)) * 1200

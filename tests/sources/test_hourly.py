@@ -35,7 +35,7 @@ from archiver.model import HOUR_MS, Pass, Source, Step, Window
 from archiver.sandbox import Faults, Sandbox
 from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.hourly import ANSWERS, HourAnswer, HourlySource, read_answer
-from tests.sources.conftest import Scripted
+from tests.fixtures.http import Scripted
 
 LO = 1_788_998_400_000  # 2026-09-10T08:00+08:00
 HOUR = Window(LO, LO + HOUR_MS)

@@ -31,7 +31,7 @@ from archiver.http.wire import Deadline
 from tests.postgres import free_port
 
 if TYPE_CHECKING:
-    from tests.sources.conftest import Scripted, Time
+    from tests.fixtures.http import Scripted, Time
 
 QUICK = Limits(read_s=5, deadline_s=0.25, give_up_s=0)
 OVER = r"not finished within 0\.25 s|silent for too long"

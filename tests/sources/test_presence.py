@@ -17,7 +17,7 @@ from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.presence import fetch_presence
 
 if TYPE_CHECKING:
-    from tests.sources.conftest import Scripted, Time
+    from tests.fixtures.http import Scripted, Time
 
 
 @pytest.fixture

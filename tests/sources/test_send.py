@@ -17,7 +17,7 @@ from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.messages import SendApi, path_segment, send_group, send_user
 
 if TYPE_CHECKING:
-    from tests.sources.conftest import Scripted, Time
+    from tests.fixtures.http import Scripted, Time
 
 
 @pytest.fixture

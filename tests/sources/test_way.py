@@ -19,7 +19,7 @@ from cryptography import x509
 from archiver.errors import CertificateRefused, ConfigurationError, ProviderUnavailable, UsageError
 from archiver.http import Adapter, Client, Limits, SignedLink, Way, call, download, wire
 from tests.attachments.test_foreign import Encrypted
-from tests.sources.conftest import Scripted
+from tests.fixtures.http import Scripted
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"
 

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Database
-from tests.flow.conftest import DAY, Archive, MakeArchive, make_archive  # noqa: F401
+from tests.fixtures.archive import DAY, Archive, MakeArchive
+from tests.fixtures.databases import Database
 
 OCTOBER = ("--from", "2026-10-01", "--to", "2026-11-01", "--zone", "Asia/Shanghai")
 
 
 @pytest.fixture
-def archive(database: Database, make_archive: MakeArchive) -> Archive:  # noqa: F811
+def archive(database: Database, make_archive: MakeArchive) -> Archive:
     """A pulled archive whose first hour is lost, and accepted."""
     pulled = make_archive(database, messages=40)
     assert pulled("pull") == 0
@@ -119,7 +119,7 @@ def test_a_conversation_says_first_what_of_its_range_is_not_archived(archive: Ar
 )
 def test_a_range_that_is_none_is_refused_with_the_remedy(
     database: Database,
-    make_archive: MakeArchive,  # noqa: F811
+    make_archive: MakeArchive,
     arguments: tuple[str, ...],
     remedy: str,
 ) -> None:

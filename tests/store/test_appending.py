@@ -12,7 +12,7 @@ from archiver.errors import DatabaseUnavailable
 from archiver.store.bulk import Encoders
 from archiver.store.engine import Store
 from archiver.store.schema import message_bodies, messages
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 
 COLUMNS = messages.columns.keys()
 

@@ -16,11 +16,9 @@ import sqlalchemy as sa
 
 from archiver.store.admin import distribution
 from archiver.store.schema import metadata
-from tests.attachments.conftest import MakeCollector, Shelf, folder, make_collector
-from tests.conftest import Database
-from tests.flow.conftest import Archive, MakeArchive, make_archive
-
-__all__ = ["folder", "make_archive", "make_collector"]
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.blobs import MakeCollector, Shelf
+from tests.fixtures.databases import Database
 
 CODE = Path(distribution.__file__).parents[1]
 BIG = [table.name for table in distribution.big_tables()]

@@ -14,7 +14,7 @@ from archiver.store.engine import Store
 from archiver.store.read import filters
 from archiver.store.read.filters import Filter
 from archiver.store.schema import messages
-from tests.store.conftest import ORIGIN, claimed, page_of, record
+from tests.fixtures.store import ORIGIN, claimed, page_of, record
 
 
 def sent(msg_id: str, sender: str, recipient: str, stamp: int, *types: str, chat_type: str = "chat") -> str:

@@ -7,11 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Database, _postgres_database
-from tests.flow.conftest import Archive, MakeArchive, make_archive
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database, fresh_postgres
 from tests.postgres import Postgres
-
-__all__ = ["make_archive"]
 
 COMMANDS = (("migrate",), ("pull",), ("status",), ("search", "x"), ("doctor",))
 
@@ -115,7 +113,7 @@ def test_an_archive_in_public_is_not_lost_for_a_schema_of_the_login_s_name(
 
 
 def test_an_archive_out_of_sight_is_named_whatever_the_login_may(postgres: Postgres, make_archive: MakeArchive) -> None:
-    with _postgres_database(postgres, empty=True) as database:
+    with fresh_postgres(postgres, empty=True) as database:
         postgres.run("CREATE ROLE astray LOGIN")
         database.run("CREATE SCHEMA app")
         assert make_archive(placed(database, "app"), messages=3)("migrate") == 0

@@ -11,12 +11,10 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.conftest import Database
-from tests.flow.conftest import Archive, MakeArchive, make_archive
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database
+from tests.fixtures.store import open_database
 from tests.postgres import Postgres
-from tests.store.conftest import open_database
-
-__all__ = ["make_archive"]
 
 USUAL_IN_CHINA = {
     "client_encoding": "GBK",

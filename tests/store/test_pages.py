@@ -15,8 +15,8 @@ from archiver.store.appending import Provenance
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 from archiver.store.messages import Batch, InsertResult, insert
-from tests.conftest import Database
-from tests.store.conftest import ORIGIN, claimed, open_database, page_of, record
+from tests.fixtures.databases import Database
+from tests.fixtures.store import ORIGIN, claimed, open_database, page_of, record
 
 
 def test_each_record_has_one_of_four_fates(store: Store, key: SourceKey, database: Database) -> None:

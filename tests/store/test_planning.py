@@ -15,8 +15,8 @@ from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 from archiver.store.planning import AUDIT, BACKFILL, LIVE
 from archiver.store.windows import ClaimOptions, Target
-from tests.conftest import Database
-from tests.store.conftest import ORIGIN, open_database
+from tests.fixtures.databases import Database
+from tests.fixtures.store import ORIGIN, open_database
 
 HOUR0 = ORIGIN - ORIGIN % HOUR_MS
 AHEAD = 4

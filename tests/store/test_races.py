@@ -17,11 +17,11 @@ from archiver.store import apps, owner, pages, runs, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
 from archiver.store.search import index
-from tests.conftest import Database
+from tests.fixtures.databases import Database
+from tests.fixtures.store import ORIGIN, claimed, open_database, page_of, record
 from tests.proof.scene import APP as SCENE
 from tests.proof.scene import SETTLE_MS, Scene
 from tests.proof.world import START_MS
-from tests.store.conftest import ORIGIN, claimed, open_database, page_of, record
 
 APP, APPLICATION = "o#a", "11111111-1111-1111-1111-111111111111"
 

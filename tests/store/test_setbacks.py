@@ -31,8 +31,8 @@ from archiver.store import apps, pages, planning, runs, windows
 from archiver.store.planning import LIVE
 from archiver.store.schema import windows as table
 from archiver.store.windows import Claim, ClaimOptions, Target
-from tests.conftest import Database
-from tests.store.conftest import open_database, page_of
+from tests.fixtures.databases import Database
+from tests.fixtures.store import open_database, page_of
 
 LAG_MS = 10 * MINUTE_MS
 TERMS = ClaimOptions("somebody", 60_000)

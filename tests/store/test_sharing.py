@@ -15,8 +15,8 @@ from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, open_store
 from archiver.store.planning import LIVE
 from archiver.store.windows import ClaimOptions, Target
-from tests.conftest import Database
-from tests.store.conftest import ORIGIN, claimed
+from tests.fixtures.databases import Database
+from tests.fixtures.store import ORIGIN, claimed
 
 
 def test_no_more_turns_in_a_period_than_the_rate_allows(database: Database) -> None:

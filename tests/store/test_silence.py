@@ -11,7 +11,7 @@ from archiver.errors import DatabaseUnavailable
 from archiver.store.engine import Store, open_store
 from archiver.store.postgres import Limits
 from archiver.store.schema import messages
-from tests.conftest import own_archive
+from tests.fixtures.databases import own_archive
 from tests.postgres import Postgres
 from tests.store.test_appending import COLUMNS, message
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver.store.search import text as terms
-from tests.conftest import Database
+from tests.fixtures.databases import Database
 
 TRICKS = {
     "退\ufffd款": "退款",

@@ -10,7 +10,7 @@ import pytest
 
 from archiver.model import Page, Reject, Step
 from archiver.pull.prefetch import batches
-from tests.service.conftest import wait_until
+from tests.fixtures.service import wait_until
 
 
 def step(number: int, *, size: int = 10, end: str = "") -> Step:

@@ -11,8 +11,8 @@ from archiver import search
 from archiver.store import apps, pages, windows
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
-from tests.conftest import Database
-from tests.store.conftest import ORIGIN, claimed, open_database, page_of
+from tests.fixtures.databases import Database
+from tests.fixtures.store import ORIGIN, claimed, open_database, page_of
 
 OVERLAP = "订单" * 3990 + "跨越边界的退换货说明" + "尾" * 12_000 + "最后的话"
 
