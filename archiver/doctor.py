@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple
 
 from archiver import connect, host, status
 from archiver.blobs import Blobs
-from archiver.config import App, Settings
+from archiver.config import App, Settings, shortcomings
 from archiver.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -90,6 +90,9 @@ def _tried(what: str, check: Check) -> Iterator[Finding]:
 def _configuration(settings: Settings) -> Iterator[Finding]:
     for warning in settings.warnings:
         yield Finding("warning", "configuration", warning)
+    if settings.evidence:
+        for warning in shortcomings(settings.evidence, settings.database.sqlalchemy_url):
+            yield Finding("warning", "evidence", warning)
     if settings.metrics and importlib.util.find_spec("prometheus_client") is None:
         remedy = "pip install prometheus-client"
         yield Finding("failed", "configuration", "[metrics] needs prometheus-client", remedy, EXIT_USAGE)

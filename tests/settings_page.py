@@ -10,7 +10,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args, get_origin
 
 from archiver import config
-from archiver.config.settings import Section, Settings
+from archiver.config.evidence import KINDS
+from archiver.config.section import Section
+from archiver.config.settings import Settings
 
 PAGE = Path(__file__).parents[1] / "docs/settings.md"
 
@@ -37,6 +39,7 @@ _ABOUT = {
     "attachments": "Optional. Without this section attachments are recorded, but not downloaded.",
     "metrics": "Optional. Without this section `archiver run` serves nothing.",
     "alerts": "Optional. Alerts sent by the program itself. The addresses are secrets: put them into files.",
+    "evidence": "Optional. Proof for others that nothing was altered, inserted or removed.",
     "canary": "Optional. A marked message that is sent, read back and archived. It needs `user` or `group`.",
 }
 _KINDS = {
@@ -55,26 +58,60 @@ _KINDS = {
     "proxy": "URL",
     "ca_file": "file",
     "address": "host:port",
+    "ledger_name": "text",
+    "bucket_url": "URL",
+    "authority_url": "URL",
 }
-_REQUIRED = {"apps": ("org", "app", "client_id", "start"), "attachments": ("store",)}
+_REQUIRED = {
+    "apps": ("org", "app", "client_id", "start"),
+    "attachments": ("store",),
+    "evidence": ("name", "key_file"),
+}
+_SINKS = """\
+## [[evidence.anchors]]
+
+One entry per place that receives copies of the checkpoints. `sink` decides which of the other keys apply.
+
+| key | type | meaning |
+|---|---|---|"""
 
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([_HEAD, *(line for name in Settings.model_fields for line in _section(name))])
+    sections = (line for name in Settings.model_fields for line in (*_section(name), *_anchors(name)))
+    return "\n".join([_HEAD, *sections])
+
+
+def _anchors(section: str) -> Iterator[str]:
+    """The sinks of the evidence, after its own keys."""
+    if section != "evidence":
+        return
+    yield _SINKS
+    for key, comment in _comments()["evidence.anchors"].items():
+        bare = key.removesuffix("_file") if key != "root_file" else key
+        sinks = [name for name, kind in KINDS.items() if bare in {f.alias or n for n, f in kind.model_fields.items()}]
+        field = next(f for f in KINDS[sinks[0]].model_fields.values() if f.alias == bare)
+        kind = "file" if bare != key else _kind(field)
+        if key == "sink":
+            kind = ", ".join(f'`"{name}"`' for name in KINDS)
+        yield f"| `{key}` | {kind} | {' '.join(comment)} |"
+    yield ""
 
 
 def _section(name: str) -> Iterator[str]:
     kind = _model(Settings.model_fields[name].annotation)
     if kind is None:
         return
-    comments, shown = _comments()[name], [_defaults(name, source) for source in ("cursor", "hourly")]
+    comments, shown = (
+        {key: " ".join(parts) for key, parts in _comments()[name].items()},
+        [_defaults(name, source) for source in ("cursor", "hourly")],
+    )
     yield f"## {f'[[{name}]]' if name == 'apps' else f'[{name}]'}\n"
     if name in _ABOUT:
         yield f"{_ABOUT[name]}\n"
     yield "| key | type | default | meaning |"
     yield "|---|---|---|---|"
-    fields = {field.alias or python: field for python, field in kind.model_fields.items()}
+    fields = {field.alias or python: field for python, field in kind.model_fields.items() if python != "anchors"}
     keys = [*comments, *(key for key in fields if key not in comments and f"{key}_file" not in comments)]
     for key in keys:
         if key in fields:
@@ -102,13 +139,15 @@ def _kind(field: Any) -> str:
     known = next((_KINDS[name] for name in names if name in _KINDS), None)
     if known is None and field.annotation in (bool, int):
         return "true or false" if field.annotation is bool else "number"
+    if known is None and field.annotation is Path:
+        return "file"
     return known or ("URL" if field.annotation is not None and field.alias in ("base_url", "endpoint") else "text")
 
 
 def _default(section: str, key: str, cursor: Any, hourly: Any) -> str:
     if key in _REQUIRED.get(section, ()):
         return "required"
-    if (section, key) == ("canary", "user"):  # given only because a target is demanded
+    if (section, key) in (("canary", "user"), ("evidence", "state_file")):  # given only because one is demanded
         return ""
     if key == "source":
         return f'`"{cursor}"`'
@@ -126,7 +165,11 @@ def _toml(value: Any) -> str:
 
 def _defaults(section: str, source: str) -> dict[str, Any]:
     """What the program understands of a configuration that gives no more than it must."""
-    given: dict[str, Any] = {"attachments": '[attachments]\nstore = "file:///s"\n', "canary": '[canary]\nuser = "u"\n'}
+    given = {
+        "attachments": '[attachments]\nstore = "file:///s"\n',
+        "canary": '[canary]\nuser = "u"\n',
+        "evidence": '[evidence]\nname = "n"\nkey_file = "k"\nstate_file = "/s"\n',
+    }
     app = f'[[apps]]\norg = "o"\napp = "a"\nclient_id = "i"\nclient_secret = "s"\nstart = 0\nsource = "{source}"\n'
     text = given.get(section, f"[{section}]\n" if section in ("metrics", "alerts") else "") + app
     with TemporaryDirectory() as folder:
@@ -137,16 +180,16 @@ def _defaults(section: str, source: str) -> dict[str, Any]:
     return values
 
 
-def _comments() -> dict[str, dict[str, str]]:
-    """The comment before every key of the example, by section and key."""
-    found: dict[str, dict[str, str]] = {}
+def _comments() -> dict[str, dict[str, list[str]]]:
+    """The comments before every key of the example, by section and key; a list of tables may have a key twice."""
+    found: dict[str, dict[str, list[str]]] = {}
     section, words = "", list[str]()
     for line in config.example().splitlines():
-        if heading := re.fullmatch(r"(?:# )?\[+(\w+)\]+", line):
+        if heading := re.fullmatch(r"(?:# )?\[+([\w.]+)\]+", line):
             section, words = heading[1], []
-            found[section] = {}
+            found.setdefault(section, {})
         elif key := re.match(r"(?:# )?(\w+) = ", line):
-            found[section][key[1]] = " ".join(words)
+            found[section].setdefault(key[1], []).extend([" ".join(words)] if words else [])
             words = []
         elif line.startswith("# "):
             words.append(line[2:])

@@ -44,13 +44,17 @@ def check_config(ctx: click.Context) -> None:
     Example:
       archiver check-config
     """
-    described = config.describe(common.settings(ctx))
+    settings = common.settings(ctx)
+    described = config.describe(settings)
     for section, values in described.items():
         for number, table in enumerate(values if isinstance(values, list) else [values]):
             click.echo(f"[{section}]" if isinstance(values, dict) else f"[[{section}]]  # {number}")
             for key, value in table.items():
                 if value is not None:
                     click.echo(f"  {key} = {logs.visible(json.dumps(value, ensure_ascii=False))}")
+    if settings.evidence is not None:
+        for warning in config.shortcomings(settings.evidence, settings.database.sqlalchemy_url):
+            click.echo(f"warning: {logs.visible(warning)}", err=True)
 
 
 @click.command()

@@ -3,6 +3,7 @@
 Nothing here reads the clock or the process's environment; both come in as arguments.
 """
 
+from archiver.config.evidence import Evidence, shortcomings
 from archiver.config.reading import DEFAULT_PATH, load
 from archiver.config.settings import (
     Alerts,
@@ -28,6 +29,7 @@ __all__ = [
     "Canary",
     "Database",
     "Display",
+    "Evidence",
     "Http",
     "Metrics",
     "Rate",
@@ -39,4 +41,5 @@ __all__ = [
     "load",
     "parse_duration",
     "parse_time",
+    "shortcomings",
 ]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-import shlex
-import stat
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote
 
-from pydantic import ValidationError
-
-from archiver.config import texts
+from archiver.config import sinks, texts
+from archiver.config.draft import Draft, key_text
 from archiver.config.settings import (
     Alerts,
     App,
@@ -25,90 +21,21 @@ from archiver.config.settings import (
     Http,
     Metrics,
     Schedule,
-    Section,
     Settings,
 )
 from archiver.config.values import ca_file, duration_text
 from archiver.errors import ConfigurationError
 
 DEFAULT_PATH = Path("config.toml")
-CONTAINER_SECRETS = Path("/run/secrets")
-"""Container engines lay secrets there for everybody within; who is within is theirs to say."""
-_SECTIONS: dict[str, type[Section]] = {
-    "database": Database,
-    "schedule": Schedule,
-    "http": Http,
-    "apps": App,
-    "attachments": Attachments,
-    "metrics": Metrics,
-    "alerts": Alerts,
-    "canary": Canary,
-    "display": Display,
-}
 _BY_SOURCE: dict[str, dict[str, Any]] = {
     "cursor": {"settle": "2m", "audits": ["1h", "24h"], "rate": "1/s"},
     "hourly": {"settle": "24h", "audits": ["59h"], "rate": "10/min", "early": "1h", "retention": "72h"},
 }
-_IN_FILES = {
-    "database": ("password_file",),
-    "apps": ("client_secret_file",),
-    "alerts": ("webhook_file", "heartbeat_file"),
-}
 _FOREIGN = {"cursor": ("early", "hour_utc_offset"), "hourly": ("dialect",)}
-_REMEDIES = {
-    "org": "write the part of the app key before the #",
-    "app": "write the part of the app key after the #",
-    "client_id": "write it as the console shows it",
-    "client_secret": "name a file in client_secret_file, or set it by environment",
-    "start": "write the origin of the archive, for example 2026-11-01T00:00:00Z",
-    "store": "write file:///var/lib/archiver/attachments or s3://bucket/prefix",
-}
-
-_Path = tuple[str | int, ...]
-_S = TypeVar("_S", bound=Section)
 
 
-class _Draft:
-    """A configuration on its way: what was given, which of it by environment, and what is wrong with it so far."""
-
-    def __init__(self, tree: dict[str, Any], folder: Path, *, offline: bool) -> None:
-        self.tree, self.folder, self.offline = tree, folder, offline
-        self.origins: dict[_Path, str] = {}
-        self.problems: list[str] = []
-        self.warnings: list[str] = []
-
-    def wrong(self, path: _Path, what: str) -> None:
-        origin = next((name for given, name in self.origins.items() if given[: len(path)] == path), None)
-        self.problems.append(f"{_key(path)}{f' ({origin})' if origin else ''}: {what}")
-
-    def overlay(self, environ: Mapping[str, str]) -> None:
-        given = {_variable_path(name): name for name in environ if _is_ours(name)}
-        for path in sorted(given, key=lambda path: [(isinstance(step, str), step) for step in path]):
-            self.origins[path] = given[path]
-            if not _place(self.tree, path, environ[given[path]]):
-                self.wrong(path, "does not fit what is configured; lists are counted from 0, without a gap")
-
-    def tables(self) -> None:
-        """Leave nothing in the tree but known sections of the right shape."""
-        for section, value in list(self.tree.items()):
-            if section not in _SECTIONS:
-                self.wrong((section,), _nearest(section, ""))
-            elif section == "apps" and not (isinstance(value, list) and all(isinstance(app, dict) for app in value)):
-                self.wrong((section,), "is not a list of tables; begin every app with [[apps]]")
-            elif section != "apps" and not isinstance(value, dict):
-                self.wrong((section,), f"is not a table; begin it with [{section}]")
-            else:
-                continue
-            del self.tree[section]
-
-    def read(self, kind: type[_S], path: _Path, given: Mapping[str, Any]) -> _S | None:
-        try:
-            return kind.model_validate(given)
-        except ValidationError as error:
-            for one in error.errors(include_url=False, include_input=False):
-                key = str(one["loc"][0])
-                self.wrong((*path, key), _what(str(path[0]), key, one["type"], one.get("ctx", {}), one["msg"]))
-            return None
+class _Draft(Draft):
+    """What is particular to sections."""
 
     def app(self, index: int, given: dict[str, Any]) -> App | None:
         source = given.get("source", "cursor")
@@ -119,7 +46,9 @@ class _Draft:
         defaults = _BY_SOURCE["hourly" if source == "hourly" else "cursor"]
         app = self.read(App, ("apps", index), {**defaults, **given})
         if app and app.base_url.startswith("http://") and app.allow_plain_http:
-            self.warnings.append(f"{_key(('apps', index, 'base_url'))}: credentials and messages go there unencrypted")
+            self.warnings.append(
+                f"{key_text(('apps', index, 'base_url'))}: credentials and messages go there unencrypted"
+            )
         return app
 
     def secret(self, index: int, given: dict[str, Any]) -> None:
@@ -135,7 +64,9 @@ class _Draft:
         elif "client_secret_file" in given:
             given["client_secret"] = self.secret_from(file, given.pop("client_secret_file"))
         elif "client_secret" in given and inline not in self.origins:
-            self.warnings.append(f"{_key(inline)}: the secret stands in the file; move it to one that only we can read")
+            self.warnings.append(
+                f"{key_text(inline)}: the secret stands in the file; move it to one that only we can read"
+            )
 
     def database(self, given: dict[str, Any]) -> Database | None:
         """The password may stand in a file of its own: libpq's own password file must have mode 0600, which those that
@@ -196,91 +127,6 @@ class _Draft:
             self.wrong(("canary", "app"), "is missing; several apps are configured, name one")
         return canary
 
-    def secret_from(self, path: _Path, name: object) -> str:
-        """The text of a secret file. A problem is noted, and answered with a stand-in, so that it is reported once."""
-        file = self.folder / str(name)
-        try:
-            text = texts.decoded(file.read_bytes()).rstrip("\r\n")
-            if file.stat().st_mode & stat.S_IROTH and not texts.is_laid(file, CONTAINER_SECRETS):
-                self.warnings.append(f"{_key(path)}: everybody may read {file}; chmod 0400 it")
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else f"it is {error}"
-            self.wrong(path, f"{file} cannot be read: {reason}")
-            return "unreadable"
-        if texts.is_empty(text):
-            self.wrong(path, f"{file} is empty; write the secret into it")
-            return "empty"
-        if problem := texts.beside(text, blanks=path[0] != "database"):
-            self.wrong(path, f"{file} {problem}; write the secret alone: printf %s SECRET > {shlex.quote(str(file))}")
-            return "untidy"
-        return text
-
-
-def _is_ours(name: str) -> bool:
-    return name.startswith("ARCHIVER_") and "__" in name.removeprefix("ARCHIVER_")
-
-
-def _variable_path(name: str) -> _Path:
-    steps = name.removeprefix("ARCHIVER_").lower().split("__")
-    return tuple(int(step) if re.fullmatch(r"[0-9]{1,4}", step) else step for step in steps)
-
-
-def _key(path: _Path) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
-
-
-def _place(tree: dict[str, Any], path: _Path, value: str) -> bool:
-    """Put one value of the environment into the tree; False where the tree has another shape."""
-    node: Any = tree
-    for depth, step in enumerate(path):
-        last = depth == len(path) - 1
-        fresh: Any = value if last else [] if isinstance(path[depth + 1], int) else {}
-        if isinstance(node, list) and isinstance(step, int) and step <= len(node):
-            if step == len(node):
-                node.append(fresh)
-        elif isinstance(node, dict) and isinstance(step, str):
-            node.setdefault(step, fresh)
-        else:
-            return False
-        if last:
-            node[step] = value
-        node = node[step]
-    return True
-
-
-def _known(section: str) -> list[str]:
-    keys = [field.alias or name for name, field in _SECTIONS[section].model_fields.items()]
-    return [*keys, *_IN_FILES.get(section, ())]
-
-
-def _nearest(key: str, section: str) -> str:
-    here = _known(section) if section else list(_SECTIONS)
-    if close := difflib.get_close_matches(key, here, n=1, cutoff=0.5):
-        return f"is unknown; did you mean {close[0]}?"
-    elsewhere = {name: place for place in _SECTIONS for name in _known(place)}
-    if close := difflib.get_close_matches(key, elsewhere, n=1, cutoff=0.8):
-        return f"is unknown here; did you mean {close[0]} in [{elsewhere[close[0]]}]?"
-    return f"is unknown; known here: {', '.join(here)}"
-
-
-def _what(section: str, key: str, kind: str, context: Mapping[str, Any], message: str) -> str:
-    """pydantic's finding in our words."""
-    match kind:
-        case "value_error":
-            return str(context["error"])
-        case "missing":
-            return f"is missing; {_REMEDIES[key]}"
-        case "extra_forbidden":
-            return _nearest(key, section)
-        case "literal_error":
-            return f"must be {context['expected']}".replace("'", '"')
-        case "string_type":
-            return "must be text in quotes"
-        case "string_too_short":
-            return "is empty"
-        case _:
-            return message
-
 
 def _read_file(path: Path, environ: Mapping[str, str]) -> dict[str, Any]:
     try:
@@ -319,6 +165,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
     alerts = draft.alerts(tree["alerts"]) if "alerts" in tree else None
     apps = [draft.app(index, given) for index, given in enumerate(tree.get("apps", []))]
     canary = draft.canary(tree["canary"], apps) if "canary" in tree else None
+    evidence = sinks.read(draft, dict(tree["evidence"]), environ) if "evidence" in tree else None
     display = draft.read(Display, ("display",), tree.get("display", {}))
     if not apps:
         draft.wrong(("apps",), "none is configured; begin one with [[apps]]")
@@ -337,6 +184,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
         metrics=metrics,
         alerts=alerts,
         canary=canary,
+        evidence=evidence,
         display=display,
         warnings=tuple(draft.warnings),
     )

@@ -24,22 +24,14 @@ from pydantic import (
 )
 
 from archiver.config import texts, values
+from archiver.config.evidence import Evidence, WebhookSink
+from archiver.config.section import Section, SomeTime, TimeOrOff
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
 
 Time = Annotated[int, PlainValidator(values.parse_time)]
 Duration = Annotated[int, PlainValidator(values.parse_duration)]
-SomeTime = Annotated[int, PlainValidator(values.some_time)]
 Name = Annotated[str, AfterValidator(values.key_part)]
 Hosts = Annotated[tuple[str, ...], PlainValidator(values.parse_hosts)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        alias_generator=lambda name: name.removesuffix("_ms"),
-    )
 
 
 class Database(Section):
@@ -121,8 +113,8 @@ class Canary(Section):
     app: str | None = None
     user: str | None = Field(default=None, min_length=1)
     group: str | None = Field(default=None, min_length=1)
-    every_ms: Annotated[int | None, PlainValidator(values.time_or_none)] = 15 * MINUTE_MS
-    within_ms: Annotated[int | None, PlainValidator(values.time_or_none)] = None
+    every_ms: TimeOrOff = 15 * MINUTE_MS
+    within_ms: TimeOrOff = None
 
     @field_validator("group")
     @classmethod
@@ -155,10 +147,10 @@ class App(Section):
     source: Literal["cursor", "hourly"] = "cursor"
     start_ms: Time
     page_size: Annotated[int, PlainValidator(values.whole(1, 1000))] = 1000
-    retention_ms: Annotated[int | None, PlainValidator(values.time_or_none)] = None
+    retention_ms: TimeOrOff = None
     settle_ms: Duration
     audits_ms: Annotated[tuple[int, ...], PlainValidator(values.parse_lags)]
-    early_ms: Annotated[int | None, PlainValidator(values.time_or_none)] = None
+    early_ms: TimeOrOff = None
     rate: Annotated[values.Rate, PlainValidator(values.parse_rate)]
     workers: Annotated[int, PlainValidator(values.whole(1, 64))] = 1
     dialect: Literal["both", "lower_only"] = "both"
@@ -221,6 +213,7 @@ class Settings(BaseModel):
     metrics: Metrics | None = None
     alerts: Alerts | None = None
     canary: Canary | None = None
+    evidence: Evidence | None = None
     display: Display = Display()
     warnings: tuple[str, ...] = ()
 
@@ -232,7 +225,10 @@ class Settings(BaseModel):
         given += re.findall(r"//[^/@]*:([^/@]+)@", self.http.proxy_url or "")
         yield from given
         yield from (unquote(text) for text in given)  # as drivers would quote it
-        for url in (self.alerts.webhook, self.alerts.heartbeat) if self.alerts else ():
+        sinks = [sink for sink in self.evidence.anchors if isinstance(sink, WebhookSink)] if self.evidence else []
+        yield from (sink.sign_secret.get_secret_value() for sink in sinks if sink.sign_secret)
+        urls = [sink.webhook for sink in sinks] + ([self.alerts.webhook, self.alerts.heartbeat] if self.alerts else [])
+        for url in urls:
             if url is not None:
                 text = url.get_secret_value()
                 yield text
@@ -248,17 +244,21 @@ def describe(settings: Settings) -> dict[str, Any]:
         "http": _described(settings.http),
         "apps": [_described(app) for app in settings.apps],
     }
-    for name in ("attachments", "metrics", "alerts", "canary", "display"):
+    for name in ("attachments", "metrics", "alerts", "canary", "evidence", "display"):
         if section := getattr(settings, name):
             description[name] = _described(section)
     return description
 
 
 def _described(section: Section) -> dict[str, Any]:
-    return {
+    described = {
         field.alias or name: _value_text(field.alias or name, getattr(section, name))
         for name, field in type(section).model_fields.items()
+        if name != "anchors"
     }
+    if isinstance(section, Evidence):
+        described["anchors"] = [_described(sink) for sink in section.anchors]
+    return described
 
 
 def _value_text(key: str, value: object) -> object:
@@ -269,13 +269,13 @@ def _value_text(key: str, value: object) -> object:
             return values.offset_text(ms)
         case _, SecretStr():
             return "***"
-        case (("early" | "every"), None):
+        case (("early" | "every" | "scrub"), None):
             return "off"
         case (("file_hosts" | "redirect_hosts" | "foreign_hosts"), tuple(hosts)):
             return list(hosts)
         case _, tuple():
             return [values.duration_text(lag) for lag in value]
-        case (("page_size" | "workers" | "allow_plain_http"), _):
+        case (("page_size" | "workers" | "allow_plain_http" | "publish"), _):
             return value
         case _, int(ms):
             return values.duration_text(ms)

@@ -251,6 +251,33 @@ def store_url(value: str) -> str:
     raise ValueError(f"{value!r} is no store; write file:///var/lib/archiver/attachments or s3://bucket/prefix")
 
 
+def bucket_url(value: str) -> str:
+    if re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,62}(/[^?#\x00-\x1f]*)?", value):
+        return value.rstrip("/")
+    raise ValueError(f"{value!r} is no bucket; write it as s3://bucket/prefix")
+
+
+def ledger_name(value: str) -> str:
+    """What stands on the first line of every checkpoint; # is for its epochs."""
+    if re.fullmatch(r"[A-Za-z0-9._~-]+(/[A-Za-z0-9._~-]+)*", value) and len(value) <= 200:
+        return value
+    raise ValueError(f"{value!r} is not a name for a ledger; write it as archive.example.com/acme")
+
+
+def authority_url(value: str) -> str:
+    """Of a time-stamping authority. Plain http is enough: only a hash goes there, and the answer is signed."""
+    try:
+        parts = urlsplit(value if re.fullmatch(r"[!-~]+", value) else "")
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in ("http", "https") or "#" in value:
+        raise ValueError("is not a URL; write it as http://tsa.example.com/tsr")
+    if "@" in parts.netloc:
+        raise ValueError("has a user or a password in it; write the address alone, as credentials never go there")
+    return value
+
+
 def address(value: str) -> str:
     """ "host:port" to listen on; an IPv6 address in brackets."""
     match = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]*):([0-9]{1,5})", value)

@@ -52,7 +52,7 @@ def test_what_other_libraries_may_read_differently_is_refused(value: object) -> 
 
 
 @given(values)
-def test_the_spelling_is_read_back_and_found_again(value: object) -> None:
+def test_the_spelling_is_the_same_after_reading(value: object) -> None:
     text = entries.canonical(value)
     assert json.loads(text) == value
     assert entries.canonical(json.loads(text)) == text

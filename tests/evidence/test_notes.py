@@ -82,16 +82,16 @@ def test_an_origin_that_would_break_the_text_is_refused(origin: str) -> None:
         Note(origin, 1, ROOT)
 
 
-def test_notes_are_found_in_a_file_and_in_what_was_copied_from_a_chat() -> None:
+def test_notes_are_recognized_in_a_file_and_in_what_was_copied_from_a_chat() -> None:
     second = Note(NAME, 2, merkle.leaf_hash(b"x"))
     file = signed() + signed(second) + signed()[:70]
     assert [one.note for one in notes.find(file.decode())] == [NOTE, second]
     chat = (
         "Bot 10:00\n> " + signed(second).decode().replace("\n", " \r\n") + "Bot 10:01:\n" + signed().decode().rstrip()
     )
-    found = list(notes.find(chat))
-    assert [one.note for one in found] == [second, NOTE]
-    assert all(notes.verify(one, [KEY.public]) for one in found)
+    copied = list(notes.find(chat))
+    assert [one.note for one in copied] == [second, NOTE]
+    assert all(notes.verify(one, [KEY.public]) for one in copied)
     squeezed = signed().decode().replace("\n\n", "\n")
     assert [one.note for one in notes.find(squeezed)] == [NOTE]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from archiver import cli, config
-from archiver.config import App, Rate, Settings, reading
+from archiver.config import App, Rate, Settings, draft
 from archiver.errors import ConfigurationError
 
 SECRET = {"ARCHIVER_APPS__0__CLIENT_SECRET": "s3cret"}
@@ -243,7 +243,7 @@ def test_the_secret_file_is_read_beside_the_configuration(tmp_path: Path, monkey
     assert settings.warnings == ()
     (tmp_path / "secret").chmod(0o444)
     assert "everybody may read" in load(tmp_path, APP + 'client_secret_file = "secret"', {}).warnings[0]
-    monkeypatch.setattr(reading, "CONTAINER_SECRETS", tmp_path)  # where an engine would have put it
+    monkeypatch.setattr(draft, "CONTAINER_SECRETS", tmp_path)  # where an engine would have put it
     assert load(tmp_path, APP + 'client_secret_file = "secret"', {}).warnings == ()
 
 
@@ -265,7 +265,7 @@ def test_what_lies_under_run_secrets_is_known_by_either_name(tmp_path: Path, mon
     (tmp_path / "run/secrets/key").write_text("s3cret")
     (tmp_path / "elsewhere").write_text("s3cret")
     (tmp_path / "var").symlink_to(".")
-    monkeypatch.setattr(reading, "CONTAINER_SECRETS", tmp_path / "run/secrets")
+    monkeypatch.setattr(draft, "CONTAINER_SECRETS", tmp_path / "run/secrets")
     for name in ("run/secrets/key", "var/run/secrets/key"):
         assert load(tmp_path, APP + f'client_secret_file = "{name}"', {}).warnings == (), name
     out = load(tmp_path, APP + 'client_secret_file = "run/secrets/../../elsewhere"', {})

@@ -15,7 +15,7 @@ import archiver
 from archiver import config, errors
 from archiver.cli import cli
 from archiver.config import Alerts, App, Attachments, Canary, Database, Http, Metrics, Schedule
-from archiver.config.settings import Section
+from archiver.config.section import Section
 from archiver.store.admin import comments
 from archiver.store.admin.ask import ask
 from archiver.store.admin.migrate import upgrade
