@@ -1,7 +1,7 @@
 """Entries of the ledger: one line of canonical JSON each, signed. Pure, apart from the signature's own library.
 
-Canonical: ASCII, no spaces, keys sorted, integers below 2**53, no floats. A program that reads the line with any JSON library
-and writes it again in that way gets the same bytes, and those are what the signature and the ledger's leaf cover.
+Canonical: ASCII, no spaces, keys sorted, integers below 2**53, no floats. A program that reads the line with any JSON
+library and writes it again in that way gets the same bytes, and those are what the signature and the leaf cover.
 """
 
 from __future__ import annotations
