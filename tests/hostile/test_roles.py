@@ -17,15 +17,20 @@ from tests.fixtures.databases import Database
 from tests.fixtures.store import open_database
 from tests.postgres import Postgres
 
-EVIDENCE = ("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "audit_log", "revision_bodies")
+EVIDENCE = (
+    *("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "audit_log", "revision_bodies"),
+    *("seals", "ledger", "ledger_nodes", "checkpoints", "anchorings", "evidence_log"),
+)
 GUARDED = {
     "messages": {"raw"},
     "message_bodies": {"secret", "thumb_secret", "extra"},
     "message_revisions": {"raw"},
     "revision_bodies": {"secret", "thumb_secret", "extra"},
     "quarantine": {"raw"},
+    "seals": {"seeds"},
 }
 """What readers may not see, neither as it came nor where a secret may lie in it."""
+LOGS = ("audit_log", "evidence_log")
 ROLES = ("archive_writer", "archive_auditor", "archive_officer", "archive_reader")
 
 
@@ -99,11 +104,13 @@ def test_each_role_reads_what_it_is_for(governed: Database) -> None:
         assert may(governed, "archive_writer", f"SELECT * FROM {table}")
         assert may(governed, "archive_auditor", f"SELECT * FROM {table}")
         assert not may(governed, "archive_auditor", f"INSERT INTO {table} DEFAULT VALUES")
-        assert may(governed, "archive_reader", f"SELECT * FROM {table}") == (table not in (*GUARDED, "audit_log"))
+        assert may(governed, "archive_reader", f"SELECT * FROM {table}") == (table not in (*GUARDED, *LOGS))
     for table, columns in GUARDED.items():
         for column in metadata.tables[table].columns:
             for role in ("archive_reader", "archive_officer"):
-                allowed = column.name not in columns or (role == "archive_officer" and table != "quarantine")
+                allowed = column.name not in columns or (
+                    role == "archive_officer" and table not in ("quarantine", "seals")
+                )
                 assert may(governed, role, f'SELECT "{column.name}" FROM {table}') == allowed, (role, column)
     for view in VIEWS:
         assert may(governed, "archive_reader", f"SELECT * FROM {view}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from archiver.store.admin import migrate
 from tests.fixtures.databases import Database
 from tests.migrations.test_schema import opened
@@ -53,3 +55,30 @@ def test_an_archive_of_the_first_schema_comes_over(empty_database: Database) -> 
     assert [tuple(row) for row in lags] == [(2, 30), (3, 59)], "the shortest lag that a number was ever walked at"
     assert empty_database.value("SELECT complete_from_ms FROM watermarks") == origin
     assert empty_database.rows("SELECT * FROM coverage_holes") == []
+
+
+@pytest.mark.parametrize("empty_database", ["postgresql"], indirect=True)
+def test_new_tables_get_the_rights_of_those_like_them(empty_database: Database) -> None:
+    """Roles are made once, so an archive that has them is upgraded with the rights of its new tables."""
+    store = opened(empty_database)
+    migrate.upgrade(store, "0003")
+    with store.write() as tx:
+        for role in ("archive_writer", "archive_reader"):
+            if tx.conn.exec_driver_sql("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).first() is None:
+                tx.conn.exec_driver_sql(f"CREATE ROLE {role} NOLOGIN")
+        tx.conn.exec_driver_sql("GRANT SELECT, INSERT ON pages, quarantine TO archive_writer")
+        tx.conn.exec_driver_sql("GRANT INSERT, UPDATE, DELETE ON search_queue TO archive_writer")
+        tx.conn.exec_driver_sql("GRANT SELECT ON pages TO archive_reader")
+    migrate.upgrade(store)
+    store.dispose()
+
+    def may(role: str, verb: str, table: str) -> object:
+        return empty_database.value("SELECT has_table_privilege(?, ?, ?)", role, table, verb)
+
+    assert may("archive_writer", "INSERT", "seals")
+    assert may("archive_writer", "DELETE", "ledger_queue")
+    assert not may("archive_writer", "UPDATE", "ledger")
+    assert may("archive_reader", "SELECT", "ledger")
+    assert not may("archive_reader", "SELECT", "seals")
+    assert empty_database.value("SELECT has_sequence_privilege('archive_writer', 'seals_id_seq', 'USAGE')")
+    assert not empty_database.value("SELECT has_sequence_privilege('archive_reader', 'anchorings_id_seq', 'USAGE')")

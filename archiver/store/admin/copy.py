@@ -25,10 +25,13 @@ from archiver.store.schema import (
     Instant,
     JsonText,
     apps,
+    ledger_head,
+    ledger_queue,
     of_kind,
     page_ids,
     pages,
     quarantine,
+    scrubs,
     search_queue,
 )
 
@@ -37,8 +40,11 @@ _ROWS = 500
 Row = tuple[Any, ...]
 Table = sa.Table
 _QUEUE = (pages, quarantine)
-TABLES = [table for table in of_kind(EVIDENCE, JUDGED, STATE) if table not in _QUEUE] + [*_QUEUE]
-"""Last come those that have the target's index take in what they brought: by then it is there."""
+_LAST = (*_QUEUE, ledger_queue, ledger_head)
+TABLES = [table for table in of_kind(EVIDENCE, JUDGED, STATE) if table not in (*_LAST, scrubs)] + [*_LAST]
+"""Last come those that have the target's index take in what they brought: by then it is there; and behind all that
+triggers queue for the ledger what they have queued, which is then as it was in the source. What a scrub has looked at
+is no property of a copy."""
 
 
 class Sum(NamedTuple):

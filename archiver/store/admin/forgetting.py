@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from archiver.errors import UsageError
 from archiver.store.engine import Tx
-from archiver.store.schema import alerts, apps, metadata, pages, search_queue
+from archiver.store.schema import alerts, apps, metadata, pages, seals, search_queue
 
 _KEPT_FOR = ("messages", "message_revisions", "quarantine", "late_arrivals", "attachments")
 
@@ -22,6 +22,8 @@ def forget(tx: Tx, name: str) -> str | None:
         if tx.conn.execute(sa.select(sa.literal(1)).where(rows.c.app_id == app_id).limit(1)).first() is not None:
             return f"the archive has {table.replace('_', ' ')} of it"
     its_pages = sa.select(pages.c.id).where(pages.c.app_id == app_id)
+    if tx.conn.execute(sa.select(seals.c.id).where(seals.c.page_id.in_(its_pages)).limit(1)).first() is not None:
+        return "the ledger has pages of it"
     tx.conn.execute(search_queue.delete().where(search_queue.c.page_id.in_(its_pages)))
     tx.conn.execute(alerts.delete().where(alerts.c.app == name))
     for rows in reversed(metadata.sorted_tables):

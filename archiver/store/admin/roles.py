@@ -20,8 +20,11 @@ _SECRETS = {
     "message_revisions": {"raw"},
     "revision_bodies": {"secret", "thumb_secret", "extra"},
     "quarantine": {"raw"},
+    "seals": {"seeds"},  # the salts, by which guesses of a content could be tested
 }
 """What a reader may not see: the views show `extra` without secrets."""
+_LOGS = {"audit_log", "evidence_log"}
+"""Who did what, and why: not for readers."""
 _EXPORTED = ("messages", "message_bodies", "message_revisions", "revision_bodies", "attachments")
 """What a copy is made of, as it was received: JSON Lines has the records themselves."""
 _FUNCTIONS = {
@@ -31,6 +34,7 @@ _FUNCTIONS = {
     "archive_search": "text, integer",
     "archive_searchable": "text, text, text, jsonb",
     "archive_to_index": "",
+    "archive_to_ledger": "",
 }
 
 
@@ -87,10 +91,12 @@ def _grants(tx: Tx) -> list[str]:
         *(f"GRANT UPDATE ({', '.join(columns)}) ON {name} TO archive_writer" for name, columns in JUDGEMENT.items()),
         f"GRANT USAGE ON SEQUENCE {', '.join(_sequences(tx))} TO archive_writer",
         "GRANT INSERT, UPDATE, DELETE ON search_queue TO archive_writer",  # it locks what it takes
+        "GRANT DELETE ON ledger_queue TO archive_writer",
         *_readers(tables),
         f"GRANT SELECT ON {', '.join(_EXPORTED)} TO {_OFFICER}",
         f"GRANT SELECT, INSERT ON audit_log TO {_OFFICER}",
         f"GRANT USAGE ON SEQUENCE audit_log_id_seq TO {_OFFICER}",
+        "REVOKE ALL ON FUNCTION archive_to_ledger() FROM PUBLIC",
         # It runs with the owner's rights, and shows what the views show.
         "REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC",
         f"GRANT EXECUTE ON FUNCTION archive_search(text, integer) TO {others}",
@@ -99,7 +105,7 @@ def _grants(tx: Tx) -> list[str]:
 
 def _readers(tables: set[str]) -> list[str]:
     """What every reader sees: the views, and of the tables all but what `_SECRETS` names and who exported what."""
-    open_tables = sorted(tables - _SECRETS.keys() - {"audit_log"})
+    open_tables = sorted(tables - _SECRETS.keys() - _LOGS)
     grants = [f"GRANT SELECT ON {', '.join((*VIEWS, *open_tables))} TO {_READER}, {_OFFICER}"]
     for name, secrets in _SECRETS.items():
         columns = ", ".join(
