@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from archiver.errors import UsageError
 from archiver.model import Message, Reject, Window
-from archiver.store import hours, messages, quarantine, unclosed, watermarks
+from archiver.store import hours, messages, pages, quarantine, seals, unclosed, watermarks
 from archiver.store.appending import Provenance
 from archiver.store.engine import Store
 from archiver.store.quarantine import Entry
@@ -70,6 +70,7 @@ def _requeue_one(store: Store, decode: Decode, entry: Entry) -> bool:
             quarantine.explain(tx, entry, record.reason)
             return False
         origin, batch = Provenance(entry.app_id, tx.now_ms()), messages.Batch(entry.page_id, [record])
+        seals.demand(tx)
         (stored,) = messages.insert(tx, origin, [batch])
         if stored.refused:
             quarantine.explain(tx, entry, stored.refused[0].reason)
@@ -85,8 +86,10 @@ def _requeue_file(store: Store, salvage: Salvage, entry: Entry) -> bool:
     with store.write() as tx:
         if not quarantine.lock(tx, entry):
             return False
+        seals.demand(tx)
         batch = messages.Batch(quarantine.add_page(tx, entry), records)
         (stored,) = messages.insert(tx, Provenance(entry.app_id, tx.now_ms()), [batch])
+        pages.seal_requeued(tx, entry, batch.page_id, stored)
         quarantine.resolve(tx, entry, stored)
     return True
 
@@ -99,6 +102,7 @@ def accept(store: Store, window: Window, reason: str, who: str, *, app: str | No
     """
     accepted, before = 0, False
     with store.write() as tx:
+        seals.demand(tx)
         for source in status.read(tx):
             if app not in (None, source.app):
                 continue

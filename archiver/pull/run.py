@@ -38,7 +38,7 @@ from archiver.pull.outcome import OUTCOMES, Findings, Outcome, OutcomeCounts, wa
 from archiver.pull.registration import Reading, register, take_settings
 from archiver.pull.walk import WindowWalker
 from archiver.pull.workers import Tried, Workers
-from archiver.store import apps, owner, passes, planning, rate_limit, runs, unclosed, watermarks, windows
+from archiver.store import apps, owner, passes, planning, rate_limit, runs, seals, unclosed, watermarks, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
 from archiver.store.windows import ClaimOptions, Target
@@ -135,6 +135,7 @@ class Pull:
             self._passes = passes.numbered(tx, self._key, plan.with_looks(self.source))
             alone = self.options.patient  # the daemon pulls a source once at a time: what it still holds, it lost
             run = runs.start(tx, self._key, self.options.command, self._owner, alone=alone)
+            seals.demand(tx)  # behind the row of the run, which waits for `evidence init`
             if alone:
                 windows.release(tx, self._key, self._owner)
         with logs.run(run.id):

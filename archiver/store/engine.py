@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -26,7 +26,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from archiver.errors import ConfigurationError, DatabaseUnavailable, DiskNearlyFull
 from archiver.store import bulk, fitness, postgres, troubles
 from archiver.store.postgres import Limits
-from archiver.store.schema import page_ids
+from archiver.store.schema import page_ids, pages, seals
 
 _SQLITE_NOW = sa.text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)")
 _NEXT_PAGES = sa.select(page_ids.next_value()).select_from(
@@ -43,17 +43,38 @@ _PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=32768")
 _LASTING = (*_PRAGMAS, "synchronous=FULL", "cache_size=-20000")
 _HASTY = (*_PRAGMAS, "synchronous=NORMAL", "cache_size=-200")
 
+_LAST_PAGE = sa.select(sa.func.max(pages.c.id))
+# Of a page that somebody deleted the seal is left: its number must not be given to another one.
+_LAST_SEALED_PAGE = sa.select(
+    sa.func.max(
+        sa.func.coalesce(sa.select(sa.func.max(pages.c.id)).scalar_subquery(), 0),
+        sa.func.coalesce(sa.select(sa.func.max(seals.c.page_id)).scalar_subquery(), 0),
+    )
+)
+
 LIMITS = Limits()
 _LEAST_FREE, _ENOUGH_FREE = 16 * 2**20, 256 * 2**20
 
 
+class Journal(Protocol):
+    """What one transaction has to seal before it commits; see `store.seals`."""
+
+    def add_windows(self, ids: Iterable[int]) -> None: ...
+
+    def write(self, tx: Tx) -> None: ...
+
+
 class Tx:
-    """One open transaction, with the database's own clock."""
+    """One open transaction, with the database's own clock.
 
-    __slots__ = ("_clock", "_now_ms", "conn", "given", "postgres")
+    `journal`: what is to be sealed at its end; None where there is no ledger.
+    """
 
-    def __init__(self, conn: sa.Connection, clock: Callable[[], int] | None) -> None:
+    __slots__ = ("_clock", "_now_ms", "conn", "given", "journal", "postgres")
+
+    def __init__(self, conn: sa.Connection, clock: Callable[[], int] | None, journal: Journal | None = None) -> None:
         self.conn = conn
+        self.journal = journal
         self.postgres = conn.dialect.name == "postgresql"
         self.given = bulk.POSTGRES if self.postgres else bulk.SQLITE
         self._clock = clock
@@ -71,8 +92,13 @@ class Tx:
         """So many ids, in ascending order, higher than all before."""
         if self.postgres:
             return list(self.conn.scalars(_NEXT_PAGES, {"count": count}))
-        first = int(self.conn.exec_driver_sql("SELECT coalesce(max(id), 0) + 1 FROM pages").scalar_one())
+        first = int(self.conn.execute(_LAST_PAGE if self.journal is None else _LAST_SEALED_PAGE).scalar_one() or 0) + 1
         return list(range(first, first + count))
+
+    def changed(self, windows: Iterable[int]) -> None:
+        """Note windows whose state is another one from now on, by their ids: their entries are written at the end."""
+        if self.journal is not None:
+            self.journal.add_windows(windows)
 
     def among(self, column: sa.ColumnElement[Any], values: Sequence[str]) -> sa.ColumnElement[bool]:
         """`column` is one of many texts, bound as one parameter: a thousand of them plan and parse like one."""
@@ -145,6 +171,8 @@ class Store:
         self._hasty = hasty or engine
         self._clock, self._limits = clock, limits
         self._within_s = limits.answer_s if within_s is None else within_s
+        self.journal: Callable[[], Journal] | None = None
+        """Makes the journal of a transaction that writes; None where there is no ledger. Set once, by who opens it."""
 
     @property
     def patient(self) -> Store:
@@ -157,7 +185,9 @@ class Store:
         return self._by(self._limits.hurried_s)
 
     def _by(self, within_s: float) -> Store:
-        return Store(self.engine, self._clock, hasty=self._hasty, limits=self._limits, within_s=within_s)
+        same = Store(self.engine, self._clock, hasty=self._hasty, limits=self._limits, within_s=within_s)
+        same.journal = self.journal
+        return same
 
     @contextmanager
     def _transaction(self, engine: sa.Engine, kind: str) -> Iterator[Tx]:
@@ -174,10 +204,15 @@ class Store:
     def write(self, *, durable: bool = True) -> Iterator[Tx]:
         """One transaction: committed at the end of the block, rolled back whole by any error in it.
 
+        Where there is a ledger, what it stored and closed is sealed before the commit, in the same transaction.
+
         Unless `durable`, the commit does not wait for the disk, and a crash of the machine may undo it.
         """
         with self._transaction(self.engine, "IMMEDIATE") if durable else self._transaction(self._hasty, "HASTY") as tx:
+            tx.journal = None if self.journal is None else self.journal()
             yield tx
+            if tx.journal is not None:
+                tx.journal.write(tx)
 
     @contextmanager
     def read(self) -> Iterator[Tx]:

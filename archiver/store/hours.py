@@ -94,16 +94,16 @@ def close(
         return
     if pass_no == 1:
         cut_heads(tx, key)
-    change = windows.update().where(waits, named, seen, sure)
+    change = windows.update().where(waits, named, seen, sure).returning(windows.c.id)
     closed = {"state": "closed", "closed_at": tx.now_ms(), "reason": None}
-    tx.conn.execute(
-        change.where(sa.exists().where(_NEIGHBOUR, sa.or_(_HAS_BEEN_READ, _IS_MISSED))).values(closed), key.bound
-    )
+    known = change.where(sa.exists().where(_NEIGHBOUR, sa.or_(_HAS_BEEN_READ, _IS_MISSED))).values(closed)
+    tx.changed(tx.conn.scalars(known, key.bound).all())
     if pass_no == 1:
         lost = {name: _of_neighbour(_AFTER.c[name]) for name in ("state", "accepted_by", "accepted_at")}
         lost["reason"] = _of_neighbour(_LAST_RECORDS + sa.func.coalesce(": " + _AFTER.c.reason, ""))
         # What was accepted of the next hour was accepted with the tail of this one that it holds.
-        tx.conn.execute(change.where(sa.exists().where(_NEIGHBOUR, _IS_LOST)).values(lost), key.bound)
+        shut = change.where(sa.exists().where(_NEIGHBOUR, _IS_LOST)).values(lost)
+        tx.changed(tx.conn.scalars(shut, key.bound).all())
 
 
 def cut_heads(tx: Tx, key: SourceKey) -> None:
@@ -135,7 +135,7 @@ def cut_heads(tx: Tx, key: SourceKey) -> None:
         head = dict(zip(names, kept, strict=True)) | {"lo_ms": lo_ms, "hi_ms": edge_ms, "state": state}
         head |= {"accepted_by": who, "accepted_at": accepted_at, "created_at": tx.now_ms(), "closed_at": tx.now_ms()}
         head["reason"] = _FIRST_RECORDS + (f": {reason}" if reason else "")
-        tx.conn.execute(windows.insert(), head)
+        tx.changed([window_id, tx.conn.scalars(windows.insert().returning(windows.c.id), head).one()])
 
 
 def _of_neighbour(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:

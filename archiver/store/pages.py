@@ -11,8 +11,11 @@ import sqlalchemy as sa
 from archiver.model import DAY_MS, Message, Page, Reject, Tally
 from archiver.store import messages
 from archiver.store.appending import Provenance
+from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
+from archiver.store.quarantine import Entry
 from archiver.store.schema import late_arrivals, pages, quarantine, windows
+from archiver.store.seals import CHANGED, NEW, QUARANTINED, Journal, Leaf, PageSeal
 from archiver.store.windows import Claim, Held
 
 _FIRST_MS = -(2**63)
@@ -46,8 +49,34 @@ def insert(held: Held, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
         for page_id, page, result in zip(ids, arrived, stored, strict=True)
         for reject in (*page.rejects, *result.refused)
     ]
-    _quarantine(tx, claim, now_ms, rejects)
+    fresh = _quarantine(tx, claim, now_ms, rejects)
+    if isinstance(tx.journal, Journal):
+        for page_id, tally, result in zip(ids, tallies, stored, strict=True):
+            tx.journal.add_page(_to_seal(claim, page_id, tally, _leaves(result, fresh.get(page_id, []))))
     return tallies
+
+
+def _leaves(stored: messages.InsertResult, quarantined: Sequence[Reject]) -> list[Leaf]:
+    """What of a page was stored by it, in order of position: what is known has its leaf elsewhere."""
+    leaves = [(message.position, NEW, message.raw) for message in stored.new]
+    leaves += [(message.position, CHANGED, message.raw) for message in stored.changed]
+    leaves += [(reject.position, QUARANTINED, reject.raw) for reject in quarantined]
+    return sorted(leaves)
+
+
+def _to_seal(claim: Claim, page_id: int, tally: Tally, leaves: Sequence[Leaf]) -> PageSeal:
+    counts = (tally.received, tally.new, tally.known, tally.changed, tally.quarantined)
+    return PageSeal(claim.key, page_id, claim.id, claim.fence, claim.pass_no, *claim.window, counts, leaves)
+
+
+def seal_requeued(tx: Tx, entry: Entry, page_id: int, stored: messages.InsertResult) -> None:
+    """Seal the page to which the records of a damaged file were moved; like its row, it counts nothing."""
+    if isinstance(tx.journal, Journal):
+        query = sa.select(windows.c["pass"], windows.c.lo_ms, windows.c.hi_ms).where(windows.c.id == entry.window_id)
+        place = tx.conn.execute(query).one()
+        key, counts = SourceKey(entry.app_id, entry.source), (0, 0, 0, 0, 0)
+        leaves = _leaves(stored, [])
+        tx.journal.add_page(PageSeal(key, page_id, entry.window_id, 0, *place, counts, leaves))
 
 
 def _tally(claim: Claim, page: Page, stored: messages.InsertResult, late: Sequence[int]) -> Tally:
@@ -63,8 +92,14 @@ def _tally(claim: Claim, page: Page, stored: messages.InsertResult, late: Sequen
     )
 
 
-def _quarantine(tx: Tx, claim: Claim, seen_ms: int, rejects: Sequence[tuple[int, Reject]]) -> None:
-    """Keep what could not be read, once per content; `seen` counts how often it came."""
+def _quarantine(tx: Tx, claim: Claim, seen_ms: int, rejects: Sequence[tuple[int, Reject]]) -> dict[int, list[Reject]]:
+    """Keep what could not be read, once per content; `seen` counts how often it came.
+
+    Gives those that are here for the first time, by page: of a content that is known there is a leaf elsewhere.
+    """
+    contents: dict[bytes, list[tuple[int, Reject]]] = {}
+    for page_id, reject in sorted(rejects, key=lambda entry: entry[1].raw):
+        contents.setdefault(hashlib.sha256(reject.raw).digest(), []).append((page_id, reject))
     rows = [
         {
             "app_id": claim.key.app_id,
@@ -74,16 +109,26 @@ def _quarantine(tx: Tx, claim: Claim, seen_ms: int, rejects: Sequence[tuple[int,
             "position": reject.position,
             "reason": reject.reason,
             "raw": reject.raw,
-            "digest": hashlib.sha256(reject.raw).digest(),
+            "digest": digest,
+            "seen": len(seen),
             "seen_at": seen_ms,
         }
-        for page_id, reject in sorted(rejects, key=lambda entry: entry[1].raw)
+        for digest, seen in contents.items()
+        for page_id, reject in seen[:1]
     ]
-    if rows:
-        statement = tx.insert(quarantine).on_conflict_do_update(
-            index_elements=["app_id", "digest"], set_={"seen": quarantine.c.seen + 1}
-        )
-        tx.conn.execute(statement, rows)
+    if not rows:
+        return {}
+    insert = tx.insert(quarantine)
+    statement = insert.on_conflict_do_update(
+        index_elements=["app_id", "digest"], set_={"seen": quarantine.c.seen + insert.excluded.seen}
+    ).returning(quarantine.c.page_id, quarantine.c.position)
+    kept = {(row[0], row[1]) for row in tx.conn.execute(statement, rows)}
+    fresh: dict[int, list[Reject]] = {}
+    for seen in contents.values():
+        page_id, reject = seen[0]
+        if (page_id, reject.position) in kept:
+            fresh.setdefault(page_id, []).append(reject)
+    return fresh
 
 
 _LATE_COLUMNS = ("app_id", "msg_id", "source", "timestamp_ms", "found_at_ms", "lateness_ms", "window_id", "page_id")

@@ -93,8 +93,10 @@ def plan(
         }
         for lo_ms, hi_ms in ranges
     ]
-    if rows:
+    if rows and state == "pending":
         tx.conn.execute(_PLAN, rows)
+    elif rows:
+        tx.changed(tx.conn.scalars(_PLAN.returning(windows.c.id), rows).all())
 
 
 def skip_pending(tx: Tx, key: SourceKey, pass_no: int, from_ms: int, until_ms: int) -> None:

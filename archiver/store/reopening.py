@@ -29,7 +29,9 @@ _AS_PLANNED: dict[str, object] = {
 def _open_again(tx: Tx, key: SourceKey, which: sa.ColumnElement[bool], reason: str, **more: object) -> list[int]:
     """Open windows again; gives their passes."""
     change = windows.update().where(of_source(windows.c), which).values({**_AS_PLANNED, "reason": reason, **more})
-    return [row[0] for row in tx.conn.execute(change.returning(windows.c["pass"]), key.bound)]
+    opened = tx.conn.execute(change.returning(windows.c.id, windows.c["pass"]), key.bound).all()
+    tx.changed(row[0] for row in opened)
+    return [row[1] for row in opened]
 
 
 def reopen_by_order(tx: Tx, key: SourceKey, *, since_ms: int) -> int:

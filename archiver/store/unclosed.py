@@ -90,5 +90,7 @@ def accept(tx: Tx, key: SourceKey, window: Window, *, reason: str, who: str) -> 
     tails = windows.update().where(OF_PASS, is_tail).returning(windows.c.id)
     verdict = {"state": "accepted", "accepted_by": who, "accepted_at": tx.now_ms()}
     bound = key.bound | {"pass_no": 1} | _edges(window)
-    accepted = tx.conn.execute(lost_in, bound | verdict | {"reason": reason, "next_attempt_at": None}).all()
-    return len(accepted) + len(tx.conn.execute(tails, bound | verdict).all())
+    accepted = tx.conn.scalars(lost_in, bound | verdict | {"reason": reason, "next_attempt_at": None}).all()
+    accepted = [*accepted, *tx.conn.scalars(tails, bound | verdict)]
+    tx.changed(accepted)
+    return len(accepted)

@@ -125,12 +125,14 @@ def claim(tx: Tx, key: SourceKey, target: Target, options: ClaimOptions) -> Clai
         taken["lag_ms"] = target.lag_ms
     if free.distrusts != options.distrusts:  # it was reached by an order that broke since
         taken |= {"progress_ms": None, "walk0_ms": None}
+    if free.state == "stuck":
+        tx.changed([free.id])
     lease = {"owner": options.owner, "lease_until": now_ms + options.lease_ms}
     return _claim(key, tx.conn.execute(_TAKE, taken | lease).one())
 
 
 @cache
-def _claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Select[tuple[int, int]]:
+def _claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Select[tuple[int, int, str]]:
     # A failed window rests for a minute at most, one that is stuck for an hour; longer ones met a clock set back.
     confused = sa.or_(
         sa.and_(windows.c.state == "pending", windows.c.next_attempt_at > sa.bindparam("later_ms")),
@@ -147,7 +149,7 @@ def _claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Selec
         sa.and_(windows.c.state == "stuck", sa.true() if retry_stuck else rested),
     )
     return (
-        sa.select(windows.c.id, windows.c.distrusts)
+        sa.select(windows.c.id, windows.c.distrusts, windows.c.state)
         .where(
             OF_CAUSE,
             windows.c.hi_ms <= sa.bindparam("due_ms"),
@@ -232,6 +234,8 @@ def end(held: Held, state: str, *, reason: str | None = None, **values: Any) -> 
     """Give the window up in its new state; a process that still holds it by an older fence has lost it."""
     given_up = {"state": state, "reason": reason, "owner": None, "lease_until": None}
     held.tx.conn.execute(_END, {"window_id": held.claim.id, **given_up, **values})
+    if state not in ("pending", "not_ready"):
+        held.tx.changed([held.claim.id])
 
 
 def close(held: Held, *, by_order: bool, **values: Any) -> None:

@@ -80,7 +80,7 @@ class _PointedTx(Tx):
     __slots__ = ("points",)
 
     def __init__(self, tx: Tx, clock: Callable[[], int] | None, points: Points) -> None:
-        super().__init__(tx.conn, clock)
+        super().__init__(tx.conn, clock, tx.journal)
         self.points = points
 
     def append(self, table: sa.Table, *rest: Any) -> None:

@@ -328,7 +328,7 @@ def hour_is_never_stuck(patch: Patch) -> None:
 def failed_windows_first(patch: Patch) -> None:
     original = windows._claimable
 
-    def claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Select[tuple[int, int]]:
+    def claimable(patient: bool, retry_stuck: bool, newest_first: bool) -> sa.Select[tuple[int, int, str]]:
         query = original(patient, retry_stuck, newest_first)
         return query.order_by(None).order_by(w.hi_ms.desc() if newest_first else w.lo_ms)
 

@@ -1,0 +1,210 @@
+"""Seals in the transaction that stores: salted commitments to pages, and the signed entries that carry their roots.
+
+No hot row and no order between workers: an entry is finished here and queued, and gets its place in the ledger later.
+The store makes the text and knows no key; `Signer.sign` comes from whoever opened the archive.
+"""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from archiver import entries, merkle, salts
+from archiver.errors import UsageError
+from archiver.store.apps import SourceKey
+from archiver.store.engine import Store, Tx
+from archiver.store.schema import apps, ledger_head, ledger_queue, seals, windows
+
+WINDOWS_AT_ONCE = 200
+"""So many windows an entry names at most: it stays within 65,535 bytes."""
+NEW, CHANGED, QUARANTINED, ROW = "n", "c", "q", "r"
+"""The fates of leaves."""
+
+Leaf = tuple[int, str, bytes]
+"""Position, fate and content of what a seal commits to."""
+
+
+@dataclass(frozen=True)
+class Signer:
+    """Who signs entries: the ledger's name, the id of the key, and what makes a signature."""
+
+    name: str
+    by: str
+    sign: Callable[[bytes], bytes] = field(repr=False)
+    _apps: dict[int, str] = field(default_factory=dict, repr=False)
+
+    def line(self, entry: dict[str, Any]) -> str:
+        """An entry as it stands in the ledger."""
+        return entries.signed(entry, self.name, self.sign, self.by).decode("ascii")
+
+    def app(self, tx: Tx, app_id: int) -> str:
+        """The name of an app, which never changes."""
+        if app_id not in self._apps:
+            self._apps[app_id] = str(tx.conn.scalar(sa.select(apps.c.name).where(apps.c.id == app_id)))
+        return self._apps[app_id]
+
+
+class PageSeal(NamedTuple):
+    """A page that this transaction stores. `window`: its id; `counts`: received, new, known, changed, quarantined."""
+
+    key: SourceKey
+    page_id: int
+    window_id: int
+    fence: int
+    pass_no: int
+    lo_ms: int
+    hi_ms: int
+    counts: tuple[int, int, int, int, int]
+    leaves: Sequence[Leaf]
+    baseline: bool = False
+
+
+class Made(NamedTuple):
+    """A seal over leaves; `seeds` is None without any."""
+
+    leaves: int
+    root: bytes
+    seeds: bytes | None
+
+
+def seal(leaves: Sequence[Leaf]) -> Made:
+    """Commit to leaves, in their order, under salts of a new random seed."""
+    if not leaves:
+        return Made(0, merkle.root([]), None)
+    seeds = [(0, 0, secrets.token_bytes(merkle.HASH_BYTES))]
+    hashes = [
+        salts.leaf(salt, fate, position, content)
+        for salt, (position, fate, content) in zip(salts.salts(seeds, len(leaves)), leaves, strict=True)
+    ]
+    return Made(len(leaves), merkle.root(hashes), salts.pack(seeds))
+
+
+def root_text(root: bytes) -> str:
+    """A hash as entries write it, and as notes do: base64."""
+    return base64.b64encode(root).decode("ascii")
+
+
+class Journal:
+    """What one transaction has to seal; `write` is called by the store before the commit."""
+
+    def __init__(self, signer: Signer) -> None:
+        self.signer = signer
+        self._pages: list[PageSeal] = []
+        self._windows: set[int] = set()
+
+    def add_page(self, page: PageSeal) -> None:
+        """Seal a page that is stored in this transaction."""
+        self._pages.append(page)
+
+    def add_windows(self, ids: Iterable[int]) -> None:
+        """Enter the state that these windows have at the end of this transaction."""
+        self._windows.update(ids)
+
+    def write(self, tx: Tx) -> None:
+        """Add the seals, and the entries to the queue."""
+        changed = _changed(tx, sorted(self._windows)) if self._windows else {}
+        queued = self._of_pages(tx, changed) if self._pages else []
+        for key, ended in changed.items():
+            for first in range(0, len(ended), WINDOWS_AT_ONCE):
+                entry = self._entry(tx, "window", key) | {"windows": ended[first : first + WINDOWS_AT_ONCE]}
+                queued.append((None, self.signer.line(entry)))
+        enqueue(tx, queued)
+        self._pages.clear()
+        self._windows.clear()
+
+    def _of_pages(self, tx: Tx, changed: dict[SourceKey, list[dict[str, Any]]]) -> list[tuple[int | None, str]]:
+        """Entries of pages; the last page of a source also names the windows that ended with it."""
+        made = [seal(page.leaves) for page in self._pages]
+        rows = [
+            {"page_id": page.page_id, **one._asdict(), "made_at": tx.now_ms()}
+            for page, one in zip(self._pages, made, strict=True)
+        ]
+        ids = add(tx, rows)
+        last = {page.key: page.page_id for page in self._pages}
+        queued: list[tuple[int | None, str]] = []
+        for page, one in zip(self._pages, made, strict=True):
+            entry = self._entry(tx, "page", page.key) | _page_fields(page, one)
+            if last[page.key] == page.page_id and len(changed.get(page.key, ())) in range(1, WINDOWS_AT_ONCE + 1):
+                entry["windows"] = changed.pop(page.key)
+            queued.append((ids[page.page_id], self.signer.line(entry)))
+        return queued
+
+    def _entry(self, tx: Tx, kind: str, key: SourceKey) -> dict[str, Any]:
+        return {"kind": kind, "at": tx.now_ms(), "app": self.signer.app(tx, key.app_id), "source": key.source}
+
+
+def _page_fields(page: PageSeal, made: Made) -> dict[str, Any]:
+    fields: dict[str, Any] = {
+        "page": page.page_id,
+        "window": page.window_id,
+        "fence": page.fence,
+        "pass": page.pass_no,
+        "lo": page.lo_ms,
+        "hi": page.hi_ms,
+        "counts": list(page.counts),
+        "n": made.leaves,
+        "root": root_text(made.root),
+    }
+    return fields | {"baseline": True} if page.baseline else fields
+
+
+def add(tx: Tx, rows: Sequence[dict[str, Any]]) -> dict[int, int]:
+    """Add seals of pages; gives their ids by page."""
+    returned = tx.conn.execute(seals.insert().returning(seals.c.page_id, seals.c.id), list(rows))
+    return {row[0]: row[1] for row in returned}
+
+
+def enqueue(tx: Tx, queued: Sequence[tuple[int | None, str]]) -> None:
+    """Add finished entries to the queue, each with the id of its seal."""
+    if queued:
+        tx.conn.execute(ledger_queue.insert(), [{"seal_id": seal_id, "entry": line} for seal_id, line in queued])
+
+
+_STATES = {"leased": "pending", "not_ready": "pending"}
+"""What is to be walked is pending, whoever holds it."""
+_COLUMNS = ("id", "pass", "cause", "lo_ms", "hi_ms", "lag_ms", "walk0_ms", "state", "by_order", "fence")
+_CHANGED = (
+    sa.select(windows.c.app_id, windows.c.source, *(windows.c[name] for name in _COLUMNS))
+    .where(windows.c.id.in_(sa.bindparam("ids", expanding=True)), windows.c["pass"] != 0)
+    .order_by(windows.c.id)
+)
+
+
+def _changed(tx: Tx, ids: Sequence[int]) -> dict[SourceKey, list[dict[str, Any]]]:
+    """The windows as entries have them, by source; early looks claim nothing, and are left out."""
+    found: dict[SourceKey, list[dict[str, Any]]] = {}
+    for first in range(0, len(ids), 1000):
+        for app_id, source, *values in tx.conn.execute(_CHANGED, {"ids": ids[first : first + 1000]}):
+            found.setdefault(SourceKey(app_id, source), []).append(window_fields(values))
+    return found
+
+
+def window_fields(values: Sequence[Any]) -> dict[str, Any]:
+    """A window as entries have it, from its columns in the order of `_COLUMNS`."""
+    fields = {name.removesuffix("_ms"): value for name, value in zip(_COLUMNS, values, strict=True)}
+    return fields | {"state": _STATES.get(fields["state"], fields["state"]), "by_order": bool(fields["by_order"])}
+
+
+def demand(tx: Tx) -> None:
+    """Raise UsageError where there is a ledger and this transaction seals nothing, or seals and there is none.
+
+    Asked in every transaction that begins to write, behind what waits for `evidence init`.
+    """
+    has_ledger = tx.conn.execute(sa.select(ledger_head.c.id)).first() is not None
+    if has_ledger and tx.journal is None:
+        raise UsageError(
+            "this archive has a ledger, and no [evidence] is configured here: nothing may be stored without a seal",
+            hint="[evidence] with name and key_file, as on the other hosts",
+        )
+    if tx.journal is not None and not has_ledger:
+        raise UsageError("[evidence] is configured, and the archive has no ledger yet", hint="archiver evidence init")
+
+
+def sign_with(store: Store, signer: Signer | None) -> None:
+    """Have every transaction of a store seal what it stores; None: there is no ledger."""
+    store.journal = None if signer is None else lambda: Journal(signer)
