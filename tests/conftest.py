@@ -19,6 +19,7 @@ pytest_plugins = [
     "tests.fixtures.blobs",
     "tests.fixtures.service",
     "tests.fixtures.store",
+    "tests.fixtures.evidence",
 ]
 
 _SLOW = [hypothesis.HealthCheck.too_slow]  # a busy machine is no fault of a test's

@@ -16,21 +16,10 @@ from archiver.store import hours, ledger, pages, reopening, seals, unclosed, win
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
 from archiver.store.seals import Signer
-from tests.conftest import Database
-from tests.evidence.conftest import KEY, NAME
+from tests.fixtures.databases import Database
+from tests.fixtures.evidence import KEY, NAME
+from tests.fixtures.store import ORIGIN, claimed, page_of, record
 from tests.proof.scene import Scene
-from tests.store.conftest import ORIGIN, claimed, key, page_of, record, store
-
-__all__ = ["key", "store"]
-
-
-@pytest.fixture
-def sealed(store: Store, signer: Signer) -> Store:
-    """The store of an archive with a ledger."""
-    with store.write() as tx:
-        ledger.begin(tx)
-    seals.sign_with(store, signer)
-    return store
 
 
 def queued(database: Database) -> list[dict[str, Any]]:
