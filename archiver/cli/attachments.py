@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from archiver import logs
-from archiver.cli import common
+from archiver.cli import context
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
 
 
@@ -27,7 +27,7 @@ def attachments(ctx: click.Context, limit: int | None, *, retry_failed: bool) ->
         return None
     from archiver.attachments import commands
 
-    with common.archive(ctx) as (settings, store), common.stop_on_signals() as stop:
+    with context.archive(ctx) as (settings, store), context.stop_on_signals() as stop:
         blobs = commands.open_blobs(settings)
         return commands.fetch_each(settings, store, blobs, stop=stop, limit=limit, retry=retry_failed)
 
@@ -46,7 +46,7 @@ def verify(ctx: click.Context, sample: int | None) -> int:
     from archiver.attachments import fetch as fetched
 
     read = wrong = 0
-    with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
+    with context.archive(ctx, offline=True) as (settings, store), context.stop_on_signals() as stop:
         blobs = commands.open_blobs(settings)
         for difference in fetched.verify(store, blobs, sample=sample, stop=stop):
             read += 1

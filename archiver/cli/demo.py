@@ -16,9 +16,9 @@ import click
 from archiver import connect
 from archiver import status as standing
 from archiver.attachments import commands
-from archiver.cli import common, show
-from archiver.cli.pulling import pull_watched
-from archiver.cli.reporting import print_status
+from archiver.cli import console, context
+from archiver.cli.pull import pull_watched
+from archiver.cli.status import print_status
 from archiver.config import load
 from archiver.errors import ArchiverError, worst_exit_code
 from archiver.model import HOUR_MS
@@ -106,11 +106,11 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
     """
     from archiver.sandbox import Sandbox
 
-    common.begin_log(ctx)
+    context.begin_log(ctx)
     place = _prepare(directory)
     path = place / "config.toml"
-    with Sandbox(messages, port=_free_port()) as server, common.stop_on_signals() as stop:
-        show.console().print(f"A stand-in Easemob server with {messages:,} messages: {server.base_url}", soft_wrap=True)
+    with Sandbox(messages, port=_free_port()) as server, context.stop_on_signals() as stop:
+        console.out().print(f"A stand-in Easemob server with {messages:,} messages: {server.base_url}", soft_wrap=True)
         path.write_text(_config(place, path, server, messages), encoding="utf-8")
         settings = load(path, {})
         with connect.opened(settings, at_head=False) as store:
@@ -125,7 +125,7 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
             for title, sql in _QUERIES.items():
                 columns, rows = ask(store, sql)
                 click.echo(f"\n{title}\n\n{sql};\n")
-                show.table("", columns, rows)
+                console.table("", columns, rows)
             _show_attachment(store, place)
     database = place / "archive.db"
     click.echo(f"\nThe archive is {database}, its configuration {path}. Look on with:")

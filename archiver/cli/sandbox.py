@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from archiver.cli import common
+from archiver.cli import context
 from archiver.errors import EXIT_DONE, ArchiverError
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ def sandbox(
     """
     from archiver.sandbox import Faults
 
-    common.begin_log(ctx)
+    context.begin_log(ctx)
     if list_faults:
         for fault in Faults.described():
             click.echo(f"{fault[0]:24} {fault[3]}")
         return EXIT_DONE
     with (
-        common.stop_on_signals() as stop,
+        context.stop_on_signals() as stop,
         _opened(messages, seed, port, Faults.parse(list(faults))) as server,
     ):
         click.echo(json.dumps(server.announcement()))

@@ -8,8 +8,8 @@ from datetime import date, datetime, tzinfo
 import click
 
 from archiver import __version__, host, logs, statement
-from archiver.cli import common
-from archiver.cli.common import INSTANT, Limits
+from archiver.cli import context, options
+from archiver.cli.options import INSTANT, Limits
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
 from archiver.language import Language
 from archiver.store.engine import Store
@@ -36,11 +36,11 @@ def tell_gaps(
 @click.command("statement")
 @click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Beginning; default: the archive's.")
 @click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="End, exclusive; default: what is archived so far.")
-@common.MONTH
+@options.MONTH
 @click.option("--app", metavar="NAME", help='Only this app, as "org#app" or "app".')
 @click.option("--format", "form", type=click.Choice(["text", "json", "html"]), default="text", show_default=True)
-@common.ZONE
-@common.LANGUAGE
+@options.ZONE
+@options.LANGUAGE
 @click.pass_context
 def statement_command(
     ctx: click.Context,
@@ -63,8 +63,8 @@ def statement_command(
       archiver statement --from 2026-10-01 --to 2026-11-01 --format html \\
           --language zh > statement.html
     """
-    limits = common.in_month(month, zone, from_ms, to_ms)
-    with common.archive(ctx, offline=True) as (_, store):
+    limits = options.in_month(month, zone, from_ms, to_ms)
+    with context.archive(ctx, offline=True) as (_, store):
         answer = statement.read(store, *limits, app)
     wording = statement.Wording(language, Calendar(zone))
     if form == "json":

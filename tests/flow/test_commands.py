@@ -20,7 +20,7 @@ from tests.fixtures.databases import Database
 
 
 def test_the_version_needs_no_heavy_imports() -> None:
-    program = "import sys; from archiver import cli; cli.run(['--version']); print(sorted(sys.modules))"
+    program = "import sys; from archiver import cli; cli.invoke(['--version']); print(sorted(sys.modules))"
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
     assert told.startswith("archiver ")
     for heavy in ("sqlalchemy", "pydantic", "requests", "rich", "alembic", "apscheduler"):
@@ -29,10 +29,10 @@ def test_the_version_needs_no_heavy_imports() -> None:
 
 def test_init_writes_once_and_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.toml"
-    assert cli.run(["--config", str(config), "init"]) == 0
+    assert cli.invoke(["--config", str(config), "init"]) == 0
     assert "[[apps]]" in config.read_text()
     config.write_text("mine")
-    assert cli.run(["--config", str(config), "init"]) == 1
+    assert cli.invoke(["--config", str(config), "init"]) == 1
     assert config.read_text() == "mine"
     assert "exists" in capsys.readouterr().err
 
@@ -237,14 +237,14 @@ def test_an_unknown_outcome_is_told_and_not_repeated(archive: Archive) -> None:
 
 
 def test_a_wrong_word_names_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["pul"]) == 2
-    assert cli.run(["backfill", "--from", "1700000000"]) == 2
+    assert cli.invoke(["pul"]) == 2
+    assert cli.invoke(["backfill", "--from", "1700000000"]) == 2
     assert "1700000000000" in capsys.readouterr().err
 
 
 def test_the_demo_leaves_an_archive_and_a_config_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     place = tmp_path / 'my "demo"'
-    assert cli.run(["demo", "--directory", str(place), "--messages", "200"]) == 0
+    assert cli.invoke(["demo", "--directory", str(place), "--messages", "200"]) == 0
     told = capsys.readouterr().out
     *_, schema, status = told.splitlines()
     assert shlex.split(schema) == ["sqlite3", str(place / "archive.db"), ".schema"]
@@ -252,8 +252,8 @@ def test_the_demo_leaves_an_archive_and_a_config_behind(tmp_path: Path, capsys: 
     assert told.count("SELECT") == 4
     assert f"stored as\n  {place}/files/" in told
     assert "Complete from" in told
-    assert cli.run(["--config", str(place / "config.toml"), "status"]) == 0
-    assert cli.run(["demo", "--directory", str(place)]) == 1
+    assert cli.invoke(["--config", str(place / "config.toml"), "status"]) == 0
+    assert cli.invoke(["demo", "--directory", str(place)]) == 1
     assert "--directory NEW" in capsys.readouterr().err
 
 

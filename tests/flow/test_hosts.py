@@ -30,7 +30,7 @@ before = sys.stdout
 for command in json.loads(sys.argv[2]):
     sys.stdout = before
     cli.prepare_process()
-    print(cli.run(["--config", sys.argv[1], *command]), file=told)
+    print(cli.invoke(["--config", sys.argv[1], *command]), file=told)
 """
 
 

@@ -168,7 +168,7 @@ def test_a_test_alert_goes_out_on_request(archive: Archive, listener: Listener) 
 
 
 def test_without_a_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["--config", str(tmp_path / "none.toml"), "doctor"]) == 2
+    assert cli.invoke(["--config", str(tmp_path / "none.toml"), "doctor"]) == 2
     assert "archiver init" in capsys.readouterr().err
 
 

@@ -533,7 +533,7 @@ def test_a_password_that_is_not_escaped_is_never_shown(
     monkeypatch.setenv(*next(iter(SECRET.items())))
     (tmp_path / "config.toml").write_text(f'[database]\nurl = "postgresql://u:{end}"' + APP)
     for command in ("check-config", "status"):
-        code = cli.run(["--config", str(tmp_path / "config.toml"), command])
+        code = cli.invoke(["--config", str(tmp_path / "config.toml"), command])
         said = "".join(capsys.readouterr())
         assert "Rest" not in said
         assert "Traceback" not in said

@@ -9,7 +9,7 @@ import click
 from pydantic import SecretStr, ValidationError
 
 from archiver import logs
-from archiver.cli import common, show
+from archiver.cli import console, context
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
 
 _TOLD_EVERY_S = 2.0
@@ -37,7 +37,7 @@ def copy(ctx: click.Context, url: str, *, compare_only: bool) -> int:
     from archiver.store.engine import open_store
 
     to = _address(url)
-    with common.archive(ctx, offline=True) as (_, source), common.stop_on_signals() as stop:
+    with context.archive(ctx, offline=True) as (_, source), context.stop_on_signals() as stop:
         target = open_store(to.get_secret_value())
         try:
             copying.prepare(source, target)
@@ -50,7 +50,7 @@ def copy(ctx: click.Context, url: str, *, compare_only: bool) -> int:
         (one.table, f"{one.source.rows:,}", f"{one.target.rows:,}", one.source.digest[:16], _verdict(one.same))
         for one in tables
     ]
-    show.table("", ("table", "rows here", "rows there", "digest here", ""), rows)
+    console.table("", ("table", "rows here", "rows there", "digest here", ""), rows)
     if all(one.same for one in tables):
         click.echo("both databases hold the same; next: [database] url, then archiver doctor")
         return EXIT_DONE

@@ -1,112 +1,23 @@
-"""What every command shares: settings, log, store, signals."""
+"""Options that several commands have: times, zones, languages, filters."""
 
 from __future__ import annotations
 
 import os
-import signal
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, tzinfo
 from functools import wraps
 from pathlib import Path
-from threading import Event, Thread
-from types import FrameType
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from archiver import connect, logs
-from archiver.config import Display, Settings, load, parse_time
+from archiver.config import Display, load, parse_time
 from archiver.errors import UsageError
 from archiver.language import language, of_environment
 from archiver.model import Window
-from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
 from archiver.zones import Calendar, local_time, machine_zone, month, parse_zone
-
-
-def settings(ctx: click.Context, *, offline: bool = False) -> Settings:
-    """Read the configuration, and begin to log as the options say; `offline`: without the clients' secrets."""
-    begin_log(ctx)
-    return read_settings(ctx, offline=offline)
-
-
-def read_settings(ctx: click.Context, *, offline: bool = False) -> Settings:
-    """Read the configuration, once more if need be."""
-    chosen = load(Path(ctx.find_root().obj["config"]), os.environ, offline=offline)
-    for secret in chosen.secrets():
-        logs.keep_secret(secret)
-    for warning in chosen.warnings:
-        click.echo(f"warning: {logs.visible(warning)}", err=True)
-    return chosen
-
-
-def begin_log(ctx: click.Context, verbosity: int = -1) -> None:
-    """Log to standard error; `verbosity` is what the command itself would tell, -v adds to it."""
-    _demand_text(ctx)
-    options = ctx.find_root().obj
-    logs.configure(options["log_format"], verbosity + options["verbose"], sys.stderr)
-
-
-def _demand_text(ctx: click.Context) -> None:
-    """What a terminal of another encoding sends is no text for a database or a manifest; paths may be so."""
-    for name, value in ctx.params.items():
-        for text in value if isinstance(value, tuple) else (value,):
-            if isinstance(text, str) and not _is_text(text):
-                hint = "a terminal and a locale of one encoding, as LANG=C.UTF-8 with UTF-8"
-                raise UsageError(f"{name} is not text in the locale's encoding: {text!r}", hint=hint)
-
-
-def _is_text(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def plain(ctx: click.Context) -> bool:
-    """Whether people read what is printed beside the log."""
-    return bool(ctx.find_root().obj["log_format"] == "text")
-
-
-@contextmanager
-def archive(ctx: click.Context, *, at_head: bool = True, offline: bool = False) -> Iterator[tuple[Settings, Store]]:
-    """The settings and the open database of this command; `offline` for those that read nothing else."""
-    chosen = settings(ctx, offline=offline)
-    with connect.opened(chosen, at_head=at_head) as store:
-        yield chosen, store
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[Event]:
-    """An event that SIGTERM and SIGINT set; a second one of them ends the process at once."""
-    stop = Event()
-
-    def ask(number: int, _frame: FrameType | None) -> None:
-        # Not here: the main thread may hold the event's lock at this very moment, and would wait for itself.
-        Thread(target=stop.set).start()
-        signal.signal(number, signal.SIG_DFL)
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def hangups() -> Iterator[Event]:
-    """An event that SIGHUP sets, for those who read their configuration anew."""
-    heard = Event()
-    before = signal.signal(signal.SIGHUP, lambda *_: Thread(target=heard.set).start())
-    try:
-        yield heard
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def display(ctx: click.Context) -> Display:
@@ -179,12 +90,14 @@ ZONE = click.option(
     help="Zone of days and times: Asia/Shanghai or +08:00. Default: [display] zone, or this machine's.",
 )
 
+
 LANGUAGE = click.option(
     "--language",
     type=click.Choice(["zh", "en"]),
     callback=lambda ctx, _param, value: language(value or display(ctx).language or of_environment(os.environ)),
     help="Default: [display] language, or by the locale.",
 )
+
 
 MONTH = click.option("--month", "month", metavar="YYYY-MM", type=Month(), help="Instead of --from and --to.")
 
@@ -198,6 +111,9 @@ def calendar_for(zone: tzinfo, form: str, *, machines: Sequence[str]) -> Calenda
     return Calendar()
 
 
+Limits = tuple[int | None, int | None]
+
+
 def in_month(month: tuple[date, date] | None, zone: tzinfo, from_ms: int | None, to_ms: int | None) -> Limits:
     """The limits of a range: those of `--month` in this zone, or `--from` and `--to` as they were given."""
     if month is None:
@@ -208,14 +124,21 @@ def in_month(month: tuple[date, date] | None, zone: tzinfo, from_ms: int | None,
     return calendar.begins(month[0]), calendar.begins(month[1])
 
 
-Limits = tuple[int | None, int | None]
-
-
 def stretch(from_ms: int, to_ms: int) -> Window:
     """A range given by `--from` and `--to`."""
     if from_ms >= to_ms:
         raise UsageError("--from must lie before --to")
     return Window(from_ms, to_ms)
+
+
+FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+
+
+APP = click.option("--app", metavar="NAME", help='Only this app, as "org#app" or "app".')
+
+
+LIMIT = click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many, latest first.")
+ONE_APP = click.option("--app", metavar="NAME", help="Which app, if several are configured.")
 
 
 _FILTERS = (

@@ -1,4 +1,4 @@
-"""`search`, `index`, `conversation`: what was said, for people."""
+"""`search`: messages by their text, for people and programs."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, tzinfo
+from datetime import tzinfo
 from typing import Any
 
 import click
 
-from archiver import conversation as transcripts
-from archiver import logs
 from archiver import search as searching
-from archiver.cli import common, show
-from archiver.cli.common import INSTANT
-from archiver.cli.spoken import Spoken
+from archiver.cli import console, context, options
 from archiver.cli.statement import tell_gaps
-from archiver.errors import EXIT_DONE, UsageError
+from archiver.errors import UsageError
 from archiver.language import Language
 from archiver.rendering import parsed
 from archiver.statement import Wording
@@ -36,12 +32,12 @@ _AROUND = 24
 @click.command()
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
 @click.option("--any", "any_of", is_flag=True, help="Find what holds any of several TEXTs, instead of all.")
-@common.message_filter
+@options.message_filter
 @click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="Maximum number of hits; 0: all.")
 @click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True)
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
-@common.ZONE
-@common.LANGUAGE
+@options.ZONE
+@options.LANGUAGE
 @click.pass_context
 def search(
     ctx: click.Context,
@@ -70,9 +66,9 @@ def search(
     """
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
-    calendar = common.calendar_for(zone, form, machines=("jsonl",))
+    calendar = options.calendar_for(zone, form, machines=("jsonl",))
     limits, wording = (criteria.from_ms, criteria.to_ms), Wording(language, Calendar(zone))
-    with common.archive(ctx, offline=True) as (_, store):
+    with context.archive(ctx, offline=True) as (_, store):
         code = tell_gaps(store, limits, criteria.app, wording, machine=form != "table")
         _tell_lag(searching.lag(store))
         hits = searching.find(store, texts, criteria, limit + 1 if limit else None, any_of=any_of)
@@ -86,7 +82,7 @@ def search(
 
 def _tell_lag(lag: Lag) -> None:
     if lag.pages:
-        lacks = f"{lag.messages:,} messages in {lag.pages:,} pages, the oldest of {show.instant(lag.since_ms)} UTC"
+        lacks = f"{lag.messages:,} messages in {lag.pages:,} pages, the oldest of {console.instant(lag.since_ms)} UTC"
         click.echo(f"the index lacks {lacks}; they are read as well (faster after: archiver index)", err=True)
 
 
@@ -107,7 +103,7 @@ def _write_utf8() -> None:
 def _print_table(hits: Iterable[Hit], texts: Sequence[str], calendar: Calendar) -> None:
     rows = [(_clock(calendar.written(hit.sent_at)), hit.sender, hit.conversation, _excerpt(hit, texts)) for hit in hits]
     if rows:
-        show.table("", (f"sent ({calendar.name})", "sender", "conversation", "said"), rows)
+        console.table("", (f"sent ({calendar.name})", "sender", "conversation", "said"), rows)
     else:
         click.echo("nothing was found")
 
@@ -148,7 +144,7 @@ def _print_csv(hits: Iterable[Hit], _: Sequence[str], calendar: Calendar) -> Non
 
     def line(cells: Iterable[Any]) -> None:
         buffer = io.StringIO(newline="")
-        visible = (show.cell(cell) for cell in cells) if sys.stdout.isatty() else cells
+        visible = (console.cell(cell) for cell in cells) if sys.stdout.isatty() else cells
         csv.writer(buffer, lineterminator="\r\n").writerow([disarmed(cell) for cell in visible])
         click.echo(buffer.getvalue(), nl=False)
 
@@ -158,63 +154,3 @@ def _print_csv(hits: Iterable[Hit], _: Sequence[str], calendar: Calendar) -> Non
 
 
 _PRINTERS = {"table": _print_table, "jsonl": _print_jsonl, "csv": _print_csv}
-
-
-@click.command()
-@click.pass_context
-def index(ctx: click.Context) -> int:
-    """Update the search index, after a pull by cron. The service does so by itself.
-
-    \b
-    Example:
-      archiver pull && archiver index
-    """
-    with common.archive(ctx, offline=True) as (_, store), common.stop_on_signals() as stop:
-        added = searching.index(store, stop.is_set)
-    click.echo(f"{added:,} texts added")
-    return EXIT_DONE
-
-
-@click.command()
-@click.argument("names", metavar="A B | GROUP", nargs=-1, required=True)
-@click.option("--app", metavar="NAME", help='Only this app, as "org#app" or "app".')
-@click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Stamped at this time or later.")
-@click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="Stamped before this time.")
-@common.MONTH
-@common.ZONE
-@common.LANGUAGE
-@click.pass_context
-def conversation(
-    ctx: click.Context,
-    names: tuple[str, ...],
-    app: str | None,
-    from_ms: int | None,
-    to_ms: int | None,
-    month: tuple[date, date] | None,
-    zone: tzinfo,
-    language: Language,
-) -> int:
-    """Print the conversation of two users, or of a group or room.
-
-    Late and changed messages are marked, files have their digest, and control characters are shown as escapes. Lines
-    that begin with | continue the text above them. Exits with 3 if the range is not wholly archived.
-
-    \b
-    Example:
-      archiver conversation iris xingchen --zone Asia/Shanghai
-      archiver conversation 88201534001153 --from 2026-11-01T00:00:00Z
-    """
-    if len(names) > 2:
-        raise click.UsageError("two users, or one group")
-    from_ms, to_ms = common.in_month(month, zone, from_ms, to_ms)
-    lo_ms, hi_ms = transcripts.ALL_TIME
-    window = common.stretch(lo_ms if from_ms is None else from_ms, hi_ms if to_ms is None else to_ms)
-    with common.archive(ctx, offline=True) as (_, store):
-        code = tell_gaps(store, (from_ms, to_ms), app, Wording(language, Calendar(zone)))
-        thread = transcripts.find(store, "|".join(names), app)
-        click.echo(logs.visible(f"{thread.conversation} in {thread.app}, times in {zone}"))
-        spoken = Spoken(zone)
-        for page in transcripts.read(store, thread, window):
-            sys.stdout.write("".join(f"{line}\n" for archived in page for line in spoken.lines(archived)))
-            sys.stdout.flush()
-    return code

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from archiver.cli import show
+from archiver.cli import console
 from archiver.logs import readable, visible
 from archiver.model import Archived, Body, File
 from archiver.rendering import words
@@ -35,7 +35,7 @@ class Spoken:
             yield from _under(f"{_INDENT}{part}")
         yield from (f"{_INDENT}{_file(file)}" for file in archived.files)
         if archived.lateness_ms is not None:
-            yield f"{_INDENT}(arrived late, by up to {show.length(archived.lateness_ms)})"
+            yield f"{_INDENT}(arrived late, by up to {console.length(archived.lateness_ms)})"
         if m.lossy:
             yield f"{_INDENT}(shown with substitutes; the record itself is in the archive)"
         yield from self._revisions(archived)

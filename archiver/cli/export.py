@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from datetime import tzinfo
 from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from archiver import coverage, host, logs
-from archiver.cli import common
+from archiver.cli import context, options, progress
 from archiver.cli.statement import tell_gaps
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
 from archiver.export import FOR_PEOPLE, FORMATS, TRANSLATED
@@ -21,7 +18,6 @@ from archiver.language import language as language_of
 from archiver.statement import Wording
 from archiver.store.read.filters import Filter
 
-_PLAIN_EVERY_S = 5.0
 _MOST_SHOWN = 20
 
 
@@ -36,9 +32,9 @@ _MOST_SHOWN = 20
 @click.option(
     "--language", type=click.Choice(LANGUAGES), default="en", show_default=True, help="html, xlsx: of labels and types."
 )
-@common.ZONE
+@options.ZONE
 @click.option("--text", metavar="TEXT", help="Only messages that archiver search finds by this text.")
-@common.message_filter
+@options.message_filter
 @click.pass_context
 def export(ctx: click.Context, /, form: str | None, output: Path | None, **options: Any) -> int | None:
     """Export messages to files, with a manifest of SHA-256 and the claim of completeness.
@@ -85,17 +81,17 @@ def _export(
         raise UsageError(f"--{'bom' if bom else 'single-file'} is for --format csv")
     if language != "en" and form not in TRANSLATED:
         click.echo(f"--language is for {' and '.join(TRANSLATED)}; it changes nothing in {form}", err=True)
-    calendar = common.calendar_for(zone, form, machines=[name for name in FORMATS if name not in FOR_PEOPLE])
+    calendar = options.calendar_for(zone, form, machines=[name for name in FORMATS if name not in FOR_PEOPLE])
     request = Request(
         *(form, output, criteria, host.account(), case, reason, text, attachments, bom, calendar),
         single_file=single_file,
         language=language if form in TRANSLATED else "en",
     )
     wording = Wording(language_of(request.language), calendar)
-    with common.archive(ctx, offline=True) as (settings, store), common.stop_on_signals() as stop:
+    with context.archive(ctx, offline=True) as (settings, store), context.stop_on_signals() as stop:
         tell_gaps(store, (criteria.from_ms, criteria.to_ms), criteria.app, wording, machine=form not in FOR_PEOPLE)
         blobs = commands.open_blobs(settings) if attachments else None
-        with _Bar(str(output), plain=common.plain(ctx)) as bar:
+        with progress.ExportBar(str(output), plain=context.plain(ctx)) as bar:
             done = run.Export(
                 store, request, claims=coverage.claims, decode=decode, blobs=blobs, stop=stop, watcher=bar
             ).run()
@@ -121,7 +117,7 @@ def verify(ctx: click.Context, folder: Path, sha256: str | None) -> int:
     """
     from archiver.export import manifest
 
-    common.begin_log(ctx)
+    context.begin_log(ctx)
     checked = manifest.verify(folder, sha256)
     for path, problem in checked.differences[:_MOST_SHOWN]:
         click.echo(f"{logs.visible(path)} {problem}")
@@ -136,41 +132,3 @@ def _verdict(differences: int) -> str:
     if not differences:
         return "as the manifest says"
     return f"{differences:,} difference{'' if differences == 1 else 's'}"
-
-
-class _Bar:
-    """How many messages are written: a bar on a terminal, a line now and then elsewhere."""
-
-    def __init__(self, name: str, *, plain: bool) -> None:
-        self._name, self._plain = logs.visible(name), plain
-        self._console = Console(stderr=True, highlight=False)
-        self._told = time.monotonic()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(compact=True),
-            console=self._console,
-            disable=not self._console.is_terminal,
-        )
-        self._task = self._progress.add_task("exporting", total=None)
-        self._total = self._done = 0
-
-    def __enter__(self) -> _Bar:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def begun(self, messages: int) -> None:
-        self._total = messages
-        self._progress.update(self._task, total=messages)
-
-    def wrote(self, messages: int) -> None:
-        self._done += messages
-        self._progress.update(self._task, completed=self._done)
-        now = time.monotonic()
-        if self._plain and not self._console.is_terminal and now - self._told >= _PLAIN_EVERY_S:
-            self._told = now
-            self._console.print(f"{self._name}: {self._done:,} of {self._total:,} messages", soft_wrap=True)

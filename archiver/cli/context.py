@@ -1,0 +1,113 @@
+"""What every command shares: settings, log, store, signals."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+from types import FrameType
+
+import click
+
+from archiver import connect, logs
+from archiver.config import Settings, load
+from archiver.connect import AppSession
+from archiver.errors import UsageError
+from archiver.store.engine import Store
+
+
+def settings(ctx: click.Context, *, offline: bool = False) -> Settings:
+    """Read the configuration, and begin to log as the options say; `offline`: without the clients' secrets."""
+    begin_log(ctx)
+    return read_settings(ctx, offline=offline)
+
+
+def read_settings(ctx: click.Context, *, offline: bool = False) -> Settings:
+    """Read the configuration, once more if need be."""
+    chosen = load(Path(ctx.find_root().obj["config"]), os.environ, offline=offline)
+    for secret in chosen.secrets():
+        logs.keep_secret(secret)
+    for warning in chosen.warnings:
+        click.echo(f"warning: {logs.visible(warning)}", err=True)
+    return chosen
+
+
+def begin_log(ctx: click.Context, verbosity: int = -1) -> None:
+    """Log to standard error; `verbosity` is what the command itself would tell, -v adds to it."""
+    _demand_text(ctx)
+    options = ctx.find_root().obj
+    logs.configure(options["log_format"], verbosity + options["verbose"], sys.stderr)
+
+
+def _demand_text(ctx: click.Context) -> None:
+    """What a terminal of another encoding sends is no text for a database or a manifest; paths may be so."""
+    for name, value in ctx.params.items():
+        for text in value if isinstance(value, tuple) else (value,):
+            if isinstance(text, str) and not _is_text(text):
+                hint = "a terminal and a locale of one encoding, as LANG=C.UTF-8 with UTF-8"
+                raise UsageError(f"{name} is not text in the locale's encoding: {text!r}", hint=hint)
+
+
+def _is_text(value: str) -> bool:
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def plain(ctx: click.Context) -> bool:
+    """Whether people read what is printed beside the log."""
+    return bool(ctx.find_root().obj["log_format"] == "text")
+
+
+@contextmanager
+def archive(ctx: click.Context, *, at_head: bool = True, offline: bool = False) -> Iterator[tuple[Settings, Store]]:
+    """The settings and the open database of this command; `offline` for those that read nothing else."""
+    chosen = settings(ctx, offline=offline)
+    with connect.opened(chosen, at_head=at_head) as store:
+        yield chosen, store
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Event]:
+    """An event that SIGTERM and SIGINT set; a second one of them ends the process at once."""
+    stop = Event()
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        # Not here: the main thread may hold the event's lock at this very moment, and would wait for itself.
+        Thread(target=stop.set).start()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def hangups() -> Iterator[Event]:
+    """An event that SIGHUP sets, for those who read their configuration anew."""
+    heard = Event()
+    before = signal.signal(signal.SIGHUP, lambda *_: Thread(target=heard.set).start())
+    try:
+        yield heard
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextmanager
+def session(ctx: click.Context, app: str | None) -> Iterator[AppSession]:
+    """A connection to the only app, or to the one of this name."""
+    with archive(ctx) as (chosen, store), stop_on_signals() as stop:
+        apps = connect.chosen(chosen, app)
+        if len({one.name for one in apps}) > 1:
+            raise UsageError("several apps are configured", hint=f"--app {apps[0].name}")
+        with connect.session(apps[0], chosen, store, stop) as connected:
+            yield connected

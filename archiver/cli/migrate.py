@@ -1,0 +1,29 @@
+"""`migrate`: the schema and, on PostgreSQL, its roles."""
+
+from __future__ import annotations
+
+import click
+
+from archiver.cli import context
+
+
+@click.command()
+@click.option("--roles", is_flag=True, help="Also create the roles on PostgreSQL.")
+@click.pass_context
+def migrate(ctx: click.Context, *, roles: bool) -> None:
+    """Create the schema of the archive, or upgrade it to that of this program.
+
+    \b
+    Example:
+      archiver migrate
+    """
+    from archiver.store.admin import migrate as schema
+    from archiver.store.admin import roles as grants
+
+    with context.archive(ctx, at_head=False, offline=True) as (_, store):
+        before = schema.current(store)
+        schema.upgrade(store)
+        if roles:
+            grants.create(store)
+    when = "already" if before == schema.HEAD else "now"
+    click.echo(f"the schema is {when} at {schema.HEAD}{'; roles are in place' if roles else ''}")
