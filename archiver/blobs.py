@@ -53,7 +53,7 @@ class Blobs:
         with _translated_errors("opened"):
             if parts.scheme == "file":
                 self._root = Path(unquote(parts.path))
-                self._root.mkdir(mode=0o700, parents=True, exist_ok=True)
+                host.make_folder(self._root, parents=True, exist_ok=True)
                 self._store: LocalStore | S3Store = LocalStore(prefix=self._root)
             else:
                 self._store = _s3(parts.netloc, unquote(parts.path).strip("/"), endpoint)

@@ -20,7 +20,7 @@ from archiver.model import SECOND_MS, Source
 from archiver.sources import Connection, provider_of
 from archiver.store import apps, rate_limit
 from archiver.store.admin import migrate
-from archiver.store.engine import Store, open_store
+from archiver.store.engine import Store, may_write, open_for_reading, open_store
 
 log = logging.getLogger("archiver.connect")
 
@@ -29,17 +29,26 @@ _LONGEST_SILENCE_S = 55.0
 
 
 @contextmanager
-def opened(settings: Settings, *, at_head: bool = True) -> Iterator[Store]:
-    """The archive's database; unless `at_head` is false, only with the schema that this program works with."""
+def opened(settings: Settings, *, at_head: bool = True, reading: bool = False) -> Iterator[Store]:
+    """The archive's database; unless `at_head` is false, only with the schema that this program works with.
+
+    `reading`: for those who change nothing, and may have no right to.
+    """
     for secret in settings.secrets():
         logs.keep_secret(secret)
-    store = open_store(settings.database.sqlalchemy_url)
+    url = settings.database.sqlalchemy_url
+    store = open_for_reading(url) if reading else open_store(url)
     try:
         if at_head:
             migrate.check(store)
         yield store
     finally:
         store.dispose()
+
+
+def is_writable(settings: Settings) -> bool:
+    """Whether this account may write the archive, as far as the rights to a file say so."""
+    return may_write(settings.database.sqlalchemy_url)
 
 
 def check_schema(store: Store) -> None:

@@ -32,11 +32,12 @@ def passes(number: int | None) -> bool:
 
 
 def account() -> str:
-    """Who runs this, by the operating system's word: a variable as $LOGNAME says what anybody wants it to say.
+    """Who runs this, by the operating system's word: a variable as $LOGNAME says what anybody wants it to say."""
+    return account_of(os.getuid())
 
-    Containers run under numbers that have no name; then the number is the name.
-    """
-    number = os.getuid()
+
+def account_of(number: int) -> str:
+    """What an account is called. Containers run under numbers that have no name; then the number is the name."""
     try:
         return _text(pwd.getpwuid(number).pw_name)
     except KeyError:
@@ -53,12 +54,47 @@ def _text(given: str) -> str:
     return logs.visible(given.encode(errors="surrogateescape").decode(errors="backslashreplace"))
 
 
+class _Modes:
+    """Of what is made: for this account alone, or for its group as well."""
+
+    shared = False
+
+
+def share_with_group() -> None:
+    """Make files and folders for the group from now on, and folders so that what is in them stays the group's."""
+    _Modes.shared = True
+    os.umask(0o007)
+
+
+def file_mode() -> int:
+    """The rights of a file that is made."""
+    return 0o660 if _Modes.shared else 0o600
+
+
+def make_folder(path: Path, *, parents: bool = False, exist_ok: bool = False) -> None:
+    """Make a folder that others can neither list nor enter. Raises OSError as `Path.mkdir`."""
+    if exist_ok and path.is_dir():
+        return
+    path.mkdir(mode=0o700, parents=parents, exist_ok=exist_ok)
+    if _Modes.shared:
+        path.chmod(0o2770)
+
+
 def is_open_to_all(path: Path) -> bool:
     """Whether every account of this machine may read a file, or list a folder, as far as its own mode says."""
     try:
         return bool(path.stat().st_mode & stat.S_IROTH)
     except OSError:
         return False
+
+
+def is_shared_folder(path: Path) -> bool:
+    """Whether a group may write in a folder, and what is made there is the group's."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:
+        return False
+    return bool(mode & stat.S_IWGRP and mode & stat.S_ISGID)
 
 
 def temporary_file() -> IO[bytes]:

@@ -31,7 +31,7 @@ def list_apps(ctx: click.Context, *, form: str) -> int:
     Example:
       archiver apps list
     """
-    with context.archive(ctx, offline=True) as (settings, store):
+    with context.readable(ctx) as (settings, store):
         rows = directory.sources(store, {(app.name, app.source) for app in settings.apps})
     console.print_rows(rows, form, Calendar())
     return EXIT_DONE

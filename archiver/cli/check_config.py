@@ -19,6 +19,8 @@ def check_config(ctx: click.Context) -> None:
     Example:
       archiver check-config
     """
+    from archiver.doctor.database import files_in_place
+
     settings = context.settings(ctx)
     described = config.describe(settings)
     for section, values in described.items():
@@ -30,3 +32,5 @@ def check_config(ctx: click.Context) -> None:
     if settings.evidence is not None:
         for warning in config.shortcomings(settings.evidence, settings.database.sqlalchemy_url):
             click.echo(f"warning: {logs.visible(warning)}", err=True)
+    for finding in files_in_place(settings):
+        click.echo(f"warning: {logs.visible(finding.text)} (try: {logs.visible(finding.remedy or '')})", err=True)

@@ -13,7 +13,7 @@ from types import FrameType
 
 import click
 
-from archiver import connect, logs
+from archiver import connect, host, logs
 from archiver.config import Settings, load
 from archiver.connect import AppSession
 from archiver.errors import UsageError
@@ -33,6 +33,8 @@ def read_settings(ctx: click.Context, *, offline: bool = False) -> Settings:
         logs.keep_secret(secret)
     for warning in chosen.warnings:
         click.echo(f"warning: {logs.visible(warning)}", err=True)
+    if chosen.database.group:
+        host.share_with_group()
     return chosen
 
 
@@ -70,6 +72,28 @@ def archive(ctx: click.Context, *, at_head: bool = True, offline: bool = False) 
     """The settings and the open database of this command; `offline` for those that read nothing else."""
     chosen = settings(ctx, offline=offline)
     with connect.opened(chosen, at_head=at_head) as store:
+        yield chosen, store
+
+
+@contextmanager
+def readable(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
+    """As `archive`, for a command that changes nothing in it: an account that may only read is enough."""
+    chosen = settings(ctx, offline=True)
+    with connect.opened(chosen, reading=True) as store:
+        if store.note:
+            click.echo(f"note: {logs.visible(store.note)}", err=True)
+        yield chosen, store
+
+
+@contextmanager
+def exportable(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
+    """As `archive`, to hand out what it has; as `readable` where this account cannot write, as on a read-only disk."""
+    chosen = settings(ctx, offline=True)
+    reading = not connect.is_writable(chosen)
+    with connect.opened(chosen, reading=reading) as store:
+        if reading:
+            note = "the archive cannot be written here: this export is not recorded in its audit_log"
+            click.echo(f"note: {note}, and the manifest says so", err=True)
         yield chosen, store
 
 

@@ -52,7 +52,7 @@ def conversation(
     from_ms, to_ms = options.in_month(month, zone, from_ms, to_ms)
     lo_ms, hi_ms = transcripts.ALL_TIME
     window = options.stretch(lo_ms if from_ms is None else from_ms, hi_ms if to_ms is None else to_ms)
-    with context.archive(ctx, offline=True) as (_, store):
+    with context.readable(ctx) as (_, store):
         code = tell_gaps(store, (from_ms, to_ms), app, Wording(language, Calendar(zone)))
         thread = transcripts.find(store, "|".join(names), app)
         click.echo(logs.visible(f"{thread.conversation} in {thread.app}, times in {zone}"))

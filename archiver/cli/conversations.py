@@ -42,7 +42,7 @@ def conversations(
       archiver conversations --of xingchen --month 2026-11
     """
     limits = options.in_month(month, zone, from_ms, to_ms)
-    with context.archive(ctx, offline=True) as (_, store):
+    with context.readable(ctx) as (_, store):
         rows = directory.conversations(store, app=app, user=user, limits=limits, most=limit)
     console.print_rows(rows, form, Calendar(zone))
     return EXIT_DONE

@@ -41,7 +41,7 @@ def coverage_command(ctx: click.Context, form: str) -> int | None:
     """
     if ctx.invoked_subcommand is not None:
         return None
-    with context.archive(ctx, offline=True) as (_, store):
+    with context.readable(ctx) as (_, store):
         reports = coverage.report(store)
     if form == "json":
         click.echo(json.dumps({"version": 1, "apps": [report.to_json() for report in reports]}))

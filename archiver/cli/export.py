@@ -88,7 +88,7 @@ def _export(
         language=language if form in TRANSLATED else "en",
     )
     wording = Wording(language_of(request.language), calendar)
-    with context.archive(ctx, offline=True) as (settings, store), context.stop_on_signals() as stop:
+    with context.exportable(ctx) as (settings, store), context.stop_on_signals() as stop:
         tell_gaps(store, (criteria.from_ms, criteria.to_ms), criteria.app, wording, machine=form not in FOR_PEOPLE)
         blobs = commands.open_blobs(settings) if attachments else None
         with progress.ExportBar(str(output), plain=context.plain(ctx)) as bar:

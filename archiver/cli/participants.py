@@ -26,7 +26,7 @@ def participants(ctx: click.Context, *, like: str | None, app: str | None, limit
     Example:
       archiver participants --like xing
     """
-    with context.archive(ctx, offline=True) as (_, store):
+    with context.readable(ctx) as (_, store):
         rows = directory.participants(store, app=app, like=like, most=limit)
     console.print_rows(rows, form, Calendar(zone))
     return EXIT_DONE

@@ -36,7 +36,7 @@ def list_entries(ctx: click.Context, *, everything: bool, form: str) -> int:
     Example:
       archiver quarantine list --format json
     """
-    with context.archive(ctx, offline=True) as (_, store):
+    with context.readable(ctx) as (_, store):
         entries = review.quarantined(store, unresolved=not everything)
     if form == "json":
         click.echo(json.dumps([_entry(entry) for entry in entries]))
@@ -62,7 +62,7 @@ def show_entry(ctx: click.Context, number: int, *, raw: bool) -> int:
     Example:
       archiver quarantine show 7 --raw > record.json
     """
-    with context.archive(ctx, offline=True) as (_, store):
+    with context.readable(ctx) as (_, store):
         (entry,) = review.quarantined(store, [number], unresolved=False)
     if raw:
         sys.stdout.buffer.write(entry.raw)

@@ -68,7 +68,7 @@ def search(
         raise UsageError("--bom is for --format csv")
     calendar = options.calendar_for(zone, form, machines=("jsonl",))
     limits, wording = (criteria.from_ms, criteria.to_ms), Wording(language, Calendar(zone))
-    with context.archive(ctx, offline=True) as (_, store):
+    with context.readable(ctx) as (_, store):
         code = tell_gaps(store, limits, criteria.app, wording, machine=form != "table")
         _tell_lag(searching.lag(store))
         hits = searching.find(store, texts, criteria, limit + 1 if limit else None, any_of=any_of)

@@ -64,7 +64,7 @@ def statement_command(
           --language zh > statement.html
     """
     limits = options.in_month(month, zone, from_ms, to_ms)
-    with context.archive(ctx, offline=True) as (_, store):
+    with context.readable(ctx) as (_, store):
         answer = statement.read(store, *limits, app)
     wording = statement.Wording(language, Calendar(zone))
     if form == "json":

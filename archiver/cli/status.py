@@ -30,7 +30,7 @@ def status_command(ctx: click.Context, form: str, *, check: bool) -> int:
       archiver status --format prometheus > archiver.prom
       archiver status --check || echo "look at the archive"
     """
-    with context.archive(ctx, offline=True) as (settings, store):
+    with context.readable(ctx) as (settings, store):
         configured = status.configured(settings.apps)
         reports = status.report(store, configured, every_ms=settings.schedule.every_ms)
         disk = store.disk()

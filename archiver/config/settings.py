@@ -35,7 +35,10 @@ Hosts = Annotated[tuple[str, ...], PlainValidator(values.parse_hosts)]
 
 
 class Database(Section):
+    """`group`: what is written may be read and written by the account's group, not by the account alone."""
+
     url: Annotated[SecretStr, PlainValidator(values.database_url)] = SecretStr("sqlite:///archive.db")
+    group: bool = False
 
     @property
     def sqlalchemy_url(self) -> str:

@@ -119,14 +119,14 @@ class Folder:
 
     def _open(self, header: dict[str, Any]) -> IO[bytes]:
         with _told(self.path):
-            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            host.make_folder(self.path, parents=True, exist_ok=True)
             journal = self.path / JOURNAL
             if (self.path / MANIFEST).exists():
                 raise UsageError(f"{self.path} holds a finished export", hint="another --output, or export verify")
             self.resumed = journal.exists()
             if not self.resumed and any(self.path.iterdir()):
                 raise UsageError(f"{self.path} is not empty, and holds no export of ours", hint="another --output")
-            file = os.fdopen(os.open(journal, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b")
+            file = os.fdopen(os.open(journal, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, host.file_mode()), "r+b")
             try:
                 self._take(file, header)
             except BaseException:
@@ -202,7 +202,7 @@ class Folder:
         """A folder that nobody else may read, and those above it as well."""
         if folder != self.path and not folder.is_dir():
             self._make(folder.parent)
-            folder.mkdir(mode=0o700)
+            host.make_folder(folder)
 
     @contextmanager
     def create(self, relative: str) -> Iterator[Sink]:
@@ -212,7 +212,7 @@ class Folder:
         with _told(self.path):
             self._make(final.parent)
             partial.unlink(missing_ok=True)
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, host.file_mode())
             try:
                 with os.fdopen(descriptor, "wb") as file:
                     yield Sink(file)

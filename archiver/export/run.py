@@ -155,6 +155,8 @@ class Export:
             raise
 
     def _log(self, outcome: str, messages: int, sha256: str | None = None) -> None:
+        if self._store.is_read_only:  # as on a disk for evidence; the manifest says that there is no row
+            return
         with self._store.write() as tx:
             audit_log.append(tx, self._entry, outcome, messages, sha256)
 
@@ -294,6 +296,7 @@ class Export:
             "filter": entry.filter,
             "filter_in_words": self._request.filter_in_words(),
             "zone": self._request.calendar.name,
+            "recorded": not self._store.is_read_only,
             "counts": {},
             "attachments": self._request.attachments,
             "attachments_missing": {},

@@ -8,23 +8,22 @@ to go on would commit a watermark over nothing.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from sqlalchemy import event
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.dialects.postgresql import Insert
 from sqlalchemy.exc import DBAPIError, NoResultFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from archiver.errors import ConfigurationError, DatabaseUnavailable, DiskNearlyFull
-from archiver.store import bulk, fitness, postgres, troubles
+from archiver.errors import DatabaseUnavailable
+from archiver.store import bulk, fitness, postgres, sqlite, troubles
 from archiver.store.postgres import Limits
 from archiver.store.schema import page_ids, pages, seals
 
@@ -34,14 +33,6 @@ _NEXT_PAGES = sa.select(page_ids.next_value()).select_from(
 )
 _POSTGRES_NOW = sa.text("SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)")
 
-
-# Rows come by time and go into indexes by people: with the 2 MB of cache that are usual, all take pages in and out,
-# and what leaves the cache for the log within a transaction and changes again has its checksums made anew. A
-# checkpoint writes most of those indexes, so there are few (a log of 128 MB). Larger pages are faster at first, and
-# slower from half a million messages on.
-_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=32768")
-_LASTING = (*_PRAGMAS, "synchronous=FULL", "cache_size=-20000")
-_HASTY = (*_PRAGMAS, "synchronous=NORMAL", "cache_size=-200")
 
 _LAST_PAGE = sa.select(sa.func.max(pages.c.id))
 # Of a page that somebody deleted the seal is left: its number must not be given to another one.
@@ -53,7 +44,6 @@ _LAST_SEALED_PAGE = sa.select(
 )
 
 LIMITS = Limits()
-_LEAST_FREE, _ENOUGH_FREE = 16 * 2**20, 256 * 2**20
 
 
 class Journal(Protocol):
@@ -106,7 +96,7 @@ class Tx:
 
     def insert(self, table: sa.Table) -> Insert:
         """An INSERT that can say ON CONFLICT, which both databases know in the same words."""
-        return (postgresql.insert if self.postgres else sqlite.insert)(table)  # type: ignore[return-value]
+        return (postgresql.insert if self.postgres else sqlite_dialect.insert)(table)  # type: ignore[return-value]
 
     def append(self, table: sa.Table, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         """Add many rows in the driver's fastest way. For instants and JSON they hold what `given` makes of them.
@@ -166,8 +156,10 @@ class Store:
         hasty: sa.Engine | None = None,
         limits: Limits = LIMITS,
         within_s: float | None = None,
+        reading: sqlite.Reading | None = None,
     ) -> None:
         self.engine = engine
+        self._reading = reading
         self._hasty = hasty or engine
         self._clock, self._limits = clock, limits
         self._within_s = limits.answer_s if within_s is None else within_s
@@ -185,15 +177,30 @@ class Store:
         return self._by(self._limits.hurried_s)
 
     def _by(self, within_s: float) -> Store:
-        same = Store(self.engine, self._clock, hasty=self._hasty, limits=self._limits, within_s=within_s)
+        same = Store(
+            self.engine, self._clock, hasty=self._hasty, limits=self._limits, within_s=within_s, reading=self._reading
+        )
         same.journal = self.journal
         return same
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether nothing can be written here, whatever the database would allow."""
+        return self._reading is not None
+
+    @property
+    def note(self) -> str | None:
+        """What people should know of how this database is read."""
+        return self._reading.note if self._reading else None
 
     @contextmanager
     def _transaction(self, engine: sa.Engine, kind: str) -> Iterator[Tx]:
         options: Mapping[str, Any] = {"archiver_begin": kind, "archiver_within_s": self._within_s}
-        with _translated(engine.url.database), engine.connect() as conn, conn.execution_options(**options).begin():
-            yield Tx(conn, self._clock)
+        with _translated(engine.url.database, self._reading):
+            with engine.connect() as conn, conn.execution_options(**options).begin():
+                yield Tx(conn, self._clock)
+            if self._reading:
+                self._reading.check()
 
     @property
     def pages_in_memory(self) -> int:
@@ -223,12 +230,8 @@ class Store:
     def check_disk(self) -> None:
         """Raise DiskNearlyFull while a transaction can still end well; a server's disk is its operator's to watch."""
         path = self.engine.url.database
-        if self.engine.dialect.name != "sqlite" or not path:
-            return
-        usage = shutil.disk_usage(Path(path).parent)
-        least = max(_LEAST_FREE, min(_ENOUGH_FREE, usage.total // 20))
-        if usage.free < least:
-            raise DiskNearlyFull(f"only {usage.free // 2**20} MiB are free beside {path}; {least // 2**20} are needed")
+        if self.engine.dialect.name == "sqlite" and path:
+            sqlite.check_room(Path(path))
 
     def disk(self) -> dict[str, int | None]:
         """Bytes: the database, and the disk under an SQLite file; a server's disk is its operator's to watch."""
@@ -258,57 +261,52 @@ def open_store(url: str, clock: Callable[[], int] | None = None, *, limits: Limi
 
     `limits`: for how long a server may be silent.
     """
-    if url.startswith("sqlite"):
-        fitness.check_sqlite()
-        _check_folder(Path(url.removeprefix("sqlite:///")).parent)
-        if url == "sqlite://":  # nobody else sees a database in memory, so it has one engine
-            return Store(_sqlite_engine(url, _LASTING), clock)
-        _make_private(Path(url.removeprefix("sqlite:///").partition("?")[0]))
-        # The last one back is the first one out: a single connection fills its cache.
-        engine, hasty = (_sqlite_engine(url, pragmas, pool_use_lifo=True) for pragmas in (_LASTING, _HASTY))
-        return Store(engine, clock, hasty=hasty)
-    return Store(postgres.engine(url, limits), clock, limits=limits)
+    if not url.startswith("sqlite"):
+        return Store(postgres.engine(url, limits), clock, limits=limits)
+    fitness.check_sqlite()
+    path = _path(url)
+    sqlite.check_folder(path.parent)
+    if url == "sqlite://":  # nobody else sees a database in memory, so it has one engine
+        return Store(sqlite.engine(url, sqlite.LASTING), clock)
+    sqlite.make_private(path)
+    # The last one back is the first one out: a single connection fills its cache.
+    engine, hasty = (sqlite.engine(url, pragmas, pool_use_lifo=True) for pragmas in (sqlite.LASTING, sqlite.HASTY))
+    return Store(engine, clock, hasty=hasty)
 
 
-def _make_private(path: Path) -> None:
-    """SQLite makes its file by the umask, which lets everybody read; `-wal` and `-shm` take their rights from it."""
-    with suppress(OSError):  # where it cannot be made, SQLite says so
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+def open_for_reading(url: str) -> Store:
+    """Open the database at an SQLAlchemy URL as one who only reads; an SQLite file that is not there is not made."""
+    if not url.startswith("sqlite"):
+        return open_store(url)
+    fitness.check_sqlite()
+    path = _path(url)
+    sqlite.check_folder(path.parent)
+    reading = sqlite.reading(url, path)
+    return Store(reading.engine, reading=reading)
 
 
-def _check_folder(folder: Path) -> None:
-    try:
-        if folder.is_dir():
-            return
-    except OSError as error:
-        hint = "the rights to enter the folder, for the user who runs this"
-        raise ConfigurationError(f"[database] url: {folder}: {error.strerror}", hint=hint) from None
-    raise ConfigurationError(f"[database] url: there is no folder {folder}", hint=f"mkdir -p {folder}")
+def may_write(url: str) -> bool:
+    """Whether an SQLite file can be written by this account; a server says so when it is asked to."""
+    return not url.startswith("sqlite") or sqlite.may_write(_path(url))
 
 
-def _sqlite_engine(url: str, pragmas: Sequence[str], **pooled: Any) -> sa.Engine:
-    def prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # or the driver begins transactions by itself, and late
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-
-    engine = sa.create_engine(url, hide_parameters=True, connect_args={"timeout": 30}, **pooled)
-    event.listen(engine, "connect", prepare)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
+def file_of(url: str) -> Path | None:
+    """The file of an SQLite archive; None for a server's, and for one in memory."""
+    return _path(url) if url.startswith("sqlite:///") else None
 
 
-def _begin_sqlite(conn: sa.Connection) -> None:
-    writes = conn.get_execution_options().get("archiver_begin") in ("IMMEDIATE", "HASTY")
-    conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+def _path(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///").partition("?")[0])
 
 
 @contextmanager
-def _translated(path: str | None) -> Iterator[None]:
+def _translated(path: str | None, reading: sqlite.Reading | None) -> Iterator[None]:
     try:
         yield
     except (DBAPIError, PoolTimeout) as error:
-        raise troubles.ours(error, path) from None
+        if reading:
+            reading.check()  # what was torn by a writer is no fault of the file's
+        raise troubles.ours(error, path, reading=reading is not None) from None
     except NoResultFound:
         # What is asked for in this way was committed before: by a database that has lost it since, or by none.
         raise DatabaseUnavailable("the database does not hold a row that was there: it lost commits") from None

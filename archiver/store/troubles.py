@@ -15,6 +15,7 @@ from pathlib import Path
 from sqlalchemy.exc import SQLAlchemyError
 
 from archiver.errors import DatabaseRefused, DatabaseUnavailable
+from archiver.store import sqlite
 
 _RESTORE = "docs/operations.md, Back up and restore; on SQLite, sqlite3 FILE .recover saves what can be read"
 _RIGHTS = (
@@ -81,12 +82,14 @@ _MOVED = sqlite3.SQLITE_READONLY_DBMOVED
 _DUPLICATES = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 
-def ours(error: SQLAlchemyError, path: str | None = None) -> DatabaseUnavailable | DatabaseRefused:
-    """The error that the program raises instead. `path`: of an SQLite file."""
+def ours(
+    error: SQLAlchemyError, path: str | None = None, *, reading: bool = False
+) -> DatabaseUnavailable | DatabaseRefused:
+    """The error that the program raises instead. `path`: of an SQLite file; `reading`: that is only read."""
     cause = getattr(error, "orig", None)
     text = describe(error)
     if isinstance(cause, sqlite3.Error):
-        return _of_sqlite(cause, text, path or "")
+        return _of_sqlite(cause, text, path or "", reading=reading)
     state = getattr(cause, "sqlstate", None)
     if state is None:
         hint = next((helps for pattern, helps in _ON_CONNECTING.items() if re.search(pattern, str(cause))), None)
@@ -97,7 +100,7 @@ def ours(error: SQLAlchemyError, path: str | None = None) -> DatabaseUnavailable
     return DatabaseRefused(text, hint=_SETTING if "to set parameter" in text else helps)
 
 
-def _of_sqlite(cause: sqlite3.Error, text: str, path: str) -> DatabaseUnavailable | DatabaseRefused:
+def _of_sqlite(cause: sqlite3.Error, text: str, path: str, *, reading: bool) -> DatabaseUnavailable | DatabaseRefused:
     code = getattr(cause, "sqlite_errorcode", 0)
     match code & 0xFF:
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
@@ -108,7 +111,9 @@ def _of_sqlite(cause: sqlite3.Error, text: str, path: str) -> DatabaseUnavailabl
             return _no_rights(text, path)
         case sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return _no_rights(text, path)
-        case sqlite3.SQLITE_CANTOPEN if not _may_write(Path(path)):
+        case sqlite3.SQLITE_CANTOPEN if reading and not os.access(path, os.R_OK):
+            return DatabaseRefused(f"{text}: {path}", hint="the rights to read the file, for the user who runs this")
+        case sqlite3.SQLITE_CANTOPEN if reading or not _may_write(Path(path)):
             return _no_rights(text, path)
         case sqlite3.SQLITE_CONSTRAINT if code in _DUPLICATES:  # another writer was first
             return DatabaseUnavailable(text)
@@ -131,6 +136,10 @@ def _may_write(path: Path) -> bool:
 
 def _no_rights(text: str, path: str) -> DatabaseRefused:
     folder = Path(path).parent
+    if stopping := sqlite.foreign(Path(path)):
+        return DatabaseRefused(
+            "\n".join(one.text for one in stopping), hint=" && ".join(one.remedy for one in stopping)
+        )
     return DatabaseRefused(
         f"{text}: {path}", hint=f"the rights to write the file and its folder {folder}, for the user who runs this"
     )

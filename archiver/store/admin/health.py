@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
+from archiver.store import sqlite
 from archiver.store.admin import roles
-from archiver.store.engine import Store, Tx
+from archiver.store.engine import Store, Tx, file_of
 
 
 def version(tx: Tx) -> str:
@@ -105,12 +106,22 @@ def _setting(tx: Tx, name: str) -> str:
     return str(tx.conn.scalar(sa.select(sa.func.current_setting(name))))
 
 
-def files(store: Store) -> list[Path]:
+def files(url: str) -> list[Path]:
     """The files of an SQLite archive that are there; none for a server's."""
-    path = store.engine.url.database
-    if store.engine.dialect.name != "sqlite" or not path:
-        return []
-    return [file for file in (Path(path), Path(f"{path}-wal"), Path(f"{path}-shm")) if file.exists()]
+    path = file_of(url)
+    return [] if path is None else [file for file in sqlite.files(path) if file.exists()]
+
+
+def foreign_files(url: str) -> list[Risk]:
+    """Companions of an SQLite archive that stop its owner, as another account has made them."""
+    path = file_of(url)
+    return [] if path is None else [Risk(one.text, one.remedy) for one in sqlite.foreign(path)]
+
+
+def check_room(url: str) -> None:
+    """Raises DiskNearlyFull for the disk under an SQLite archive; asks nothing of the database."""
+    if (path := file_of(url)) is not None and path.parent.is_dir():
+        sqlite.check_room(path)
 
 
 def journal(store: Store) -> str | None:
