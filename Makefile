@@ -4,8 +4,6 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2
-# Tests start the program hundreds of times, and pytest rewrites every test module: both are to be compiled once.
-export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo test test-full test-lowest deploy-test image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from zlib import crc32
 
@@ -21,6 +22,11 @@ pytest_plugins = [
     "tests.fixtures.store",
     "tests.fixtures.evidence",
 ]
+
+# Where the machine switches bytecode off, pytest rewrites every test module in every process, and every command that a
+# test starts is compiled anew: half of the time that the tests take.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _SLOW = [hypothesis.HealthCheck.too_slow]  # a busy machine is no fault of a test's
 hypothesis.settings.register_profile("steady", deadline=None, derandomize=True, suppress_health_check=_SLOW)
