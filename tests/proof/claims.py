@@ -463,7 +463,10 @@ class Claims(Oracles):
             self.fail("O16", f"{told}, but W is {self.hour(self.mark[1])}")
 
     def _zone_is_proven_wrong(self, began: Began) -> bool:
-        """Whether what was read under this zone shows by far that it is wrong: some files, many messages, none fits."""
+        """Whether what was read under this zone shows by far that it is wrong: some files, many messages, none fits.
+
+        Where more than a quarter of what they hold came from other hours, late messages look the same.
+        """
         if not isinstance(self.provider, HourFiles):
             return False
         nature = self.provider.nature
@@ -472,11 +475,9 @@ class Claims(Oracles):
             return False
         if nature.later_offset_ms != nature.offset_ms:  # since the cluster changed its names
             return False
-        return (
-            len(files) >= 4
-            and sum(count for count, _ in files.values()) >= 30
-            and not any(right for _, right in files.values())
-        )
+        plain, messages = (sum(getattr(file, name) for file in files.values()) for name in ("plain", "messages"))
+        much = len(files) >= 4 and plain >= 30 and 4 * plain > 3 * messages
+        return much and not any(file.right for file in files.values())
 
     def _check_doubt(self, began: Began) -> None:
         """O14: while every file that speaks of the zone speaks against it, W does not pass them: for a day."""
@@ -486,7 +487,7 @@ class Claims(Oracles):
         nature, offset_ms = self.provider.nature, began.settings.offset_ms
         files = self.provider.named.get(offset_ms, {})
         wrong = nature.offset_ms == nature.later_offset_ms != offset_ms
-        if not wrong or not files or any(right for _, right in files.values()):
+        if not wrong or not files or any(file.right for file in files.values()):
             return
         named_ms = max(self._origin_ms(), min(files) + nature.offset_ms - offset_ms)
         if self.mark[1] > named_ms:

@@ -14,7 +14,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import IO
+from typing import IO, NamedTuple
 
 from archiver.errors import CredentialsRefused, ProviderUnavailable
 from archiver.http.download import Downloaded, Progress, SignedLink
@@ -73,6 +73,16 @@ class HourNature:
         return NEVER_MS if lo_ms in self.spoilt else max(lo_ms + HOUR_MS + self.delay_ms, grown_ms)
 
 
+class Named(NamedTuple):
+    """A file by the hour that it was asked for by."""
+
+    messages: int
+    plain: int
+    """Those that lie well within the hour they arrived in."""
+    right: bool
+    """Whether it was that hour."""
+
+
 @dataclass(slots=True)
 class HourTrouble:
     """What goes wrong while it lasts: rates, and spans in which no link or no file can be had."""
@@ -97,11 +107,8 @@ class HourFiles:
         """By an hour's first instant: when a link was asked for whose file came whole, or an honest 404 given."""
         self.cut: set[int] = set()
         """Hours whose file once ended between two of its members."""
-        self.named: dict[int, dict[int, tuple[int, bool]]] = {}
-        """By the zone that was asked in, then by hour: how many messages its file showed, and whether it was that hour.
-
-        Only files that say something of the zone: their messages lie well within the hour they arrived in.
-        """
+        self.named: dict[int, dict[int, Named]] = {}
+        """By the zone that was asked in, then by hour: files that say something of the zone."""
         self._asked_ms: dict[int, int] = {}
 
     def keep(self, records: list[Filed]) -> None:
@@ -203,9 +210,10 @@ class HourFiles:
         now_ms = self.clock.now_ms
         answer = self.fetch_link(hour)
         meant_ms, lo_ms = (hour_ms(hour) - ms for ms in (offset_ms, self.nature.offset_at(now_ms)))
-        plain = [record for record in self._shown(lo_ms, now_ms) if _is_plain(record, lo_ms)] if answer.links else []
+        shown = self._shown(lo_ms, now_ms) if answer.links else []
+        plain = sum(_is_plain(record, lo_ms) for record in shown)
         if plain and lo_ms not in self.nature.spoilt:
-            self.named.setdefault(offset_ms, {})[lo_ms] = len(plain), meant_ms == lo_ms
+            self.named.setdefault(offset_ms, {})[lo_ms] = Named(len(shown), plain, meant_ms == lo_ms)
         return answer
 
     def _pack(self, lines: list[bytes], *, halves: bool) -> list[bytes]:
