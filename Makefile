@@ -21,7 +21,7 @@ deploy-test: $(VENV)/deploy.installed      ## deploy/ by systemd, Prometheus, ha
 
 LOWEST := $(VENV)-lowest
 test-lowest: $(LOWEST)/installed           ## the lowest versions that pyproject.toml allows, in an environment of their own
-	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not full and not deploy" tests/unit tests/store tests/sources tests/export
+	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not full and not deploy" tests/unit tests/store tests/http tests/sources tests/export
 
 check: $(VENV)/dev.installed               ## style, types, architecture
 	$(BIN)/ruff check .

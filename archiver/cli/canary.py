@@ -20,10 +20,10 @@ def canary(ctx: click.Context) -> int:
     Example:
       archiver canary
     """
-    from archiver.service import canarying
+    from archiver.service.canary import send_and_wait
 
     with context.archive(ctx) as (settings, store), context.stop_on_signals() as stop:
-        canary = canarying.send_and_wait(settings, store, stop=stop)
-    delay_s = ((canary.archived_ms or canary.sent_ms) - canary.sent_ms) / 1000
+        came = send_and_wait(settings, store, stop=stop)
+    delay_s = ((came.archived_ms or came.sent_ms) - came.sent_ms) / 1000
     click.echo(f"the canary was archived {delay_s:.1f} s after it was sent")
     return EXIT_DONE

@@ -33,7 +33,7 @@ from archiver.errors import (
 from archiver.model import SECOND_MS
 from archiver.pull.commands import pull, tell
 from archiver.pull.run import PullOptions
-from archiver.service import canarying
+from archiver.service.canary import CanaryJob
 from archiver.service.endpoint import Endpoint
 from archiver.service.monitor import Watch
 from archiver.service.systemd import Notifier
@@ -234,7 +234,7 @@ class Daemon:
             again(round_, settings.schedule.every_ms / SECOND_MS, f"pull {number}")
         again(watch, min(_LOOK_S, (self._notifier.watchdog_s or _LOOK_S) / 3), "watch")
         if settings.canary and settings.canary.every_ms:
-            again(canarying.CanaryJob(settings, self._store, sessions, halt), _CANARY_S, "canary")
+            again(CanaryJob(settings, self._store, sessions, halt), _CANARY_S, "canary")
         return scheduler
 
     def _wait(self, scheduler: BackgroundScheduler, settings: Settings) -> Settings | None:

@@ -6,15 +6,8 @@ import re
 
 import pytest
 
-from archiver.service import canarying
 from tests.fixtures.archive import Archive
 from tests.fixtures.service import MakeService, wait_until
-
-
-@pytest.fixture(autouse=True)
-def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The pause between two pulls spares the provider; the stand-in needs no sparing."""
-    monkeypatch.setattr(canarying, "_BETWEEN_PULLS_S", 0.3)
 
 
 def with_canary(archive: Archive, keys: str = 'user = "canary"', **changes: str) -> None:
