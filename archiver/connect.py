@@ -11,16 +11,17 @@ from functools import partial
 from threading import Event, Lock
 from typing import IO
 
-from archiver import logs
+from archiver import logs, signing
 from archiver.config import App, Settings
 from archiver.errors import ConfigurationError
 from archiver.http import Adapter, Client, Downloaded, Limits, SignedLink, Way, download
 from archiver.http.download import Progress
 from archiver.model import SECOND_MS, Source
 from archiver.sources import Connection, provider_of
-from archiver.store import apps, rate_limit
+from archiver.store import apps, rate_limit, seals
 from archiver.store.admin import migrate
 from archiver.store.engine import Store, may_write, open_for_reading, open_store
+from archiver.store.seals import Signer
 
 log = logging.getLogger("archiver.connect")
 
@@ -29,16 +30,19 @@ _LONGEST_SILENCE_S = 55.0
 
 
 @contextmanager
-def opened(settings: Settings, *, at_head: bool = True, reading: bool = False) -> Iterator[Store]:
+def opened(settings: Settings, *, at_head: bool = True, reading: bool = False, writes: bool = False) -> Iterator[Store]:
     """The archive's database; unless `at_head` is false, only with the schema that this program works with.
 
-    `reading`: for those who change nothing, and may have no right to.
+    `reading`: for those who change nothing, and may have no right to. `writes`: what it stores is sealed where
+    [evidence] is configured; raises ConfigurationError without a key.
     """
     for secret in settings.secrets():
         logs.keep_secret(secret)
     url = settings.database.sqlalchemy_url
     store = open_for_reading(url) if reading else open_store(url)
     try:
+        if writes:
+            seal(store, settings)
         if at_head:
             migrate.check(store)
         yield store
@@ -49,6 +53,15 @@ def opened(settings: Settings, *, at_head: bool = True, reading: bool = False) -
 def is_writable(settings: Settings) -> bool:
     """Whether this account may write the archive, as far as the rights to a file say so."""
     return may_write(settings.database.sqlalchemy_url)
+
+
+def seal(store: Store, settings: Settings) -> None:
+    """Have a store seal what it stores, by the key of [evidence]. Raises ConfigurationError where that cannot be."""
+    signer = None
+    if (section := settings.evidence) is not None:
+        key = signing.load(section.key_file)
+        signer = Signer(section.name, key.id, key.sign)
+    seals.sign_with(store, signer)
 
 
 def check_schema(store: Store) -> None:

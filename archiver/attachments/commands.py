@@ -15,7 +15,7 @@ from archiver.connect import AppSession
 from archiver.errors import EXIT_DONE, EXIT_LATER, ConfigurationError, CredentialsRefused, UsageError, worst_exit_code
 from archiver.http import Adapter
 from archiver.sources import provider_of
-from archiver.store import apps, attachments, rate_limit
+from archiver.store import apps, attachments, rate_limit, seals
 from archiver.store.engine import Store
 
 log = logging.getLogger("archiver.attachments.commands")
@@ -100,6 +100,8 @@ def fetch(
         app_id = apps.find_app(tx, session.app.name)
     if app_id is None:
         return None
+    with store.write(durable=False) as tx:
+        seals.demand(tx)
     group = f"{session.app.base_url.partition('://')[2]} {session.app.name} chatfiles"
 
     budget = rate_limit.RateLimiter(store, group, section.rate.count, section.rate.period_ms)

@@ -27,7 +27,7 @@ def attachments(ctx: click.Context, limit: int | None, *, retry_failed: bool) ->
         return None
     from archiver.attachments import commands
 
-    with context.archive(ctx) as (settings, store), context.stop_on_signals() as stop:
+    with context.archive(ctx, writes=True) as (settings, store), context.stop_on_signals() as stop:
         blobs = commands.open_blobs(settings)
         return commands.fetch_each(settings, store, blobs, stop=stop, limit=limit, retry=retry_failed)
 

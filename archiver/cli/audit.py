@@ -22,7 +22,7 @@ def audit(ctx: click.Context, from_ms: int, to_ms: int, app: str | None) -> int:
     Example:
       archiver audit --from 2026-11-01T00:00:00Z --to 2026-11-02T00:00:00Z
     """
-    with context.archive(ctx) as (settings, store), context.stop_on_signals() as stop:
+    with context.archive(ctx, writes=True) as (settings, store), context.stop_on_signals() as stop:
         code = commands.audit_each(settings, store, app, options.stretch(from_ms, to_ms), stop=stop)
     if code == EXIT_DONE:
         click.echo("nothing was missing")

@@ -24,7 +24,7 @@ def backfill(ctx: click.Context, from_ms: int, to_ms: int | None, app: str | Non
       archiver backfill --from 2026-01-01T00:00:00+08:00
     """
     pulled = PullOptions(command="backfill", live=False, backfill=True, workers=workers)
-    with context.archive(ctx) as (settings, store), context.stop_on_signals() as stop:
+    with context.archive(ctx, writes=True) as (settings, store), context.stop_on_signals() as stop:
         if not commands.plan_backfill(settings, store, app, from_ms, to_ms):
             click.echo("the archive reaches back that far already")
         return pull.pull_watched(settings, store, app, pulled, stop, plain=context.plain(ctx))

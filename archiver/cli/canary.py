@@ -22,7 +22,7 @@ def canary(ctx: click.Context) -> int:
     """
     from archiver.service.canary import send_and_wait
 
-    with context.archive(ctx) as (settings, store), context.stop_on_signals() as stop:
+    with context.archive(ctx, writes=True) as (settings, store), context.stop_on_signals() as stop:
         came = send_and_wait(settings, store, stop=stop)
     delay_s = ((came.archived_ms or came.sent_ms) - came.sent_ms) / 1000
     click.echo(f"the canary was archived {delay_s:.1f} s after it was sent")

@@ -68,11 +68,26 @@ def plain(ctx: click.Context) -> bool:
 
 
 @contextmanager
-def archive(ctx: click.Context, *, at_head: bool = True, offline: bool = False) -> Iterator[tuple[Settings, Store]]:
-    """The settings and the open database of this command; `offline` for those that read nothing else."""
+def archive(
+    ctx: click.Context, *, at_head: bool = True, offline: bool = False, writes: bool = False
+) -> Iterator[tuple[Settings, Store]]:
+    """The settings and the open database of this command; `offline` for those that read nothing else.
+
+    `writes`: see `connect.opened`.
+    """
     chosen = settings(ctx, offline=offline)
-    with connect.opened(chosen, at_head=at_head) as store:
+    with connect.opened(chosen, at_head=at_head, writes=writes) as store:
         yield chosen, store
+        if writes:
+            publish(chosen, store)
+
+
+def publish(settings: Settings, store: Store) -> None:
+    """At the end of a command that stored something: sequence, sign and anchor, which changes no exit code."""
+    if settings.evidence is not None:
+        from archiver.evidence import sinks
+
+        sinks.publisher(store, settings)()
 
 
 @contextmanager

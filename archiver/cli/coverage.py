@@ -84,7 +84,7 @@ def accept(ctx: click.Context, from_ms: int, to_ms: int, reason: str, name: str 
       archiver coverage accept --from 2026-11-01T00:00:00Z \\
           --to 2026-11-01T01:00:00Z --reason "provider outage, ticket 42"
     """
-    with context.archive(ctx, offline=True) as (_, store):
+    with context.archive(ctx, offline=True, writes=True) as (_, store):
         count = review.accept(store, options.stretch(from_ms, to_ms), reason, host.account(), app=name)
     click.echo(f"{count} window{'' if count == 1 else 's'} accepted")
     return EXIT_DONE

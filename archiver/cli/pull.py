@@ -35,7 +35,7 @@ def pull(ctx: click.Context, app: str | None, *, retry_stuck: bool) -> int:
     with ExitStack() as open_things:
         settings = context.settings(ctx)
         try:
-            store = open_things.enter_context(connect.opened(settings))
+            store = open_things.enter_context(connect.opened(settings, writes=True))
         except ArchiverError as error:
             tell_unopened(settings, error)
             raise
@@ -47,6 +47,7 @@ def pull(ctx: click.Context, app: str | None, *, retry_stuck: bool) -> int:
         except (DatabaseRefused, DatabaseUnavailable) as error:
             tell_unopened(settings, error)
             raise
+        context.publish(settings, store)
         if settings.alerts and not stop.is_set():
             from archiver.service import monitor
 

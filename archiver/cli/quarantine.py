@@ -86,7 +86,7 @@ def requeue(ctx: click.Context, numbers: tuple[int, ...]) -> int:
     """
     from archiver.sources import decode, salvage
 
-    with context.archive(ctx, offline=True) as (_, store):
+    with context.archive(ctx, offline=True, writes=True) as (_, store):
         done = review.requeue(store, decode, numbers, salvage=salvage)
     click.echo(f"{done.resolved} of {done.looked_at} records can be read now")
     return EXIT_DONE

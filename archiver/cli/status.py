@@ -11,6 +11,8 @@ from archiver import coverage, status
 from archiver.cli import console, context
 from archiver.cli.coverage import hole_in_words, ranges_in_words
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
+from archiver.evidence.report import Report
+from archiver.evidence.report import report as evidence_report
 from archiver.logs import visible
 from archiver.status import SourceReport
 
@@ -34,6 +36,7 @@ def status_command(ctx: click.Context, form: str, *, check: bool) -> int:
         configured = status.configured(settings.apps)
         reports = status.report(store, configured, every_ms=settings.schedule.every_ms)
         disk = store.disk()
+        evidence = evidence_report(store, settings.evidence)
     judged = status.verdict(reports, overdue_ms=settings.schedule.overdue_ms)
     if check:
         click.echo(visible(f"{judged.word}: {judged.why}"))
@@ -42,14 +45,21 @@ def status_command(ctx: click.Context, form: str, *, check: bool) -> int:
         from archiver.service import metrics
 
         schedule = settings.schedule
-        exposition = metrics.render(reports, disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
-        click.echo(exposition, nl=False)
+        click.echo(
+            metrics.render(
+                reports, disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms, evidence=evidence
+            ),
+            nl=False,
+        )
     elif form == "json":
-        click.echo(json.dumps(status.to_json(reports)))
+        content = status.to_json(reports) | {"evidence": None if evidence is None else evidence.to_json()}
+        click.echo(json.dumps(content))
     else:
         click.secho(visible(f"{judged.word}: {judged.why}"), fg="green" if judged.word == "OK" else "red", bold=True)
         for entry in reports:
             print_status(entry)
+        if evidence is not None:
+            print_evidence(evidence)
     return EXIT_INCOMPLETE if coverage.has_hole(reports) else EXIT_DONE
 
 
@@ -82,6 +92,27 @@ def print_status(entry: SourceReport) -> None:
     title = f"{entry.app} ({entry.source}{'' if entry.configured else ', not configured'})"
     console.table(title, ("", ""), rows)
     console.out().print(coverage.in_words(entry), style="italic")
+
+
+def print_evidence(evidence: Report) -> None:
+    """The ledger, as a table of facts."""
+    signed = "never" if evidence.signed_ms is None else f"at {console.instant(evidence.signed_ms)} UTC"
+    scrub = "never"
+    if evidence.scrub_ended_ms is not None:
+        scrub = f"at {console.instant(evidence.scrub_ended_ms)} UTC, {evidence.differences:,} differences"
+    anchors = [
+        (one.sink, "nothing yet" if one.size is None else f"{one.size:,} entries, {_length(one.age_seconds)} ago")
+        for one in evidence.anchors
+    ]
+    rows = [
+        ("entries", f"{evidence.size:,}, signed {signed}"),
+        ("waiting", _length(evidence.queue_age_seconds) if evidence.queue_age_seconds else "nothing"),
+        ("fingerprint", evidence.fingerprint),
+        *(anchors or [("anchors", "none configured")]),
+        ("verified", scrub),
+        *((problem.name, problem.text) for problem in evidence.problems),
+    ]
+    console.table(f"evidence: {evidence.origin}", ("", ""), rows)
 
 
 def _run(run: dict[str, Any]) -> str:

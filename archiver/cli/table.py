@@ -27,6 +27,7 @@ COMMANDS = {
         "statement": "state whether a range of time is archived",
         "coverage": "list windows and holes; accept a loss",
         "quarantine": "list and requeue unparsable records",
+        "evidence": "sign what is stored; verify that it is unaltered",
     },
     "Read": {
         "search": "search the messages",

@@ -17,7 +17,7 @@ from archiver.pull import plan
 from archiver.pull.registration import Reading, register
 from archiver.pull.run import NoProgress, Outcome, Pull, PullOptions, PullProgress
 from archiver.sources import provider_of
-from archiver.store import apps
+from archiver.store import apps, seals
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
 
@@ -141,6 +141,7 @@ def audit_each(settings: Settings, store: Store, name: str | None, window: Windo
             key = apps.find(tx, app.name, app.source)
             if key is None:
                 raise UsageError(f"{app.name}: nothing has been archived yet", hint="archiver pull")
+            seals.demand(tx)
             offset_ms = app.hour_utc_offset_ms if app.source == "hourly" else None
             pass_no = plan.plan_audit(tx, key, window, offset_ms)
         options = PullOptions(command="audit", live=False, audit=pass_no)
@@ -158,6 +159,7 @@ def registered(store: Store, app: App) -> SourceKey:
 
 
 def _registered(tx: Tx, app: App) -> SourceKey:
+    seals.demand(tx)
     provider = provider_of(app)
     zone_ms, first_contact = provider.zone_ms(app), partial(provider.first_contact, app)
     facts = app.name, app.source, app.settle_ms, app.retention_ms, zone_ms, first_contact

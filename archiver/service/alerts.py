@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple
 
 from archiver import host
 from archiver.errors import TryAgainLater
+from archiver.evidence.report import Report
 from archiver.logs import redacted, visible
 from archiver.status import SourceReport
 from archiver.store import alerts
@@ -56,6 +57,17 @@ def findings(
 def misconfigured(app: str, source: str, part: str, text: str) -> Finding:
     """A problem that no run in the database records."""
     return Finding("ArchiverMisconfigured", app, source, "critical", f"{part}: {text}")
+
+
+def of_evidence(evidence: Report | None) -> list[Finding]:
+    """What is wrong with the ledger: one finding for each kind, whichever sinks or entries it is about."""
+    texts: dict[tuple[str, bool], list[str]] = {}
+    for problem in () if evidence is None else evidence.problems:
+        texts.setdefault((problem.name, problem.critical), []).append(problem.text)
+    return [
+        Finding(name, "", "", "critical" if critical else "warning", "; ".join(said))
+        for (name, critical), said in texts.items()
+    ]
 
 
 Severity = Literal["critical", "warning"]

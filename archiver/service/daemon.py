@@ -30,6 +30,7 @@ from archiver.errors import (
     DatabaseUnavailable,
     UsageError,
 )
+from archiver.evidence.sinks import publisher
 from archiver.model import SECOND_MS
 from archiver.pull.commands import pull, tell
 from archiver.pull.run import PullOptions
@@ -195,6 +196,7 @@ class Daemon:
         halt = Event()
         with ExitStack() as open_things:
             watch = self._watch(settings, open_things)
+            connect.seal(self._store, settings)
             sessions = [
                 open_things.enter_context(connect.session(app, settings, self._store, halt)) for app in settings.apps
             ]
@@ -215,9 +217,9 @@ class Daemon:
         self, settings: Settings, sessions: list[AppSession], watch: Watch, halt: Event
     ) -> BackgroundScheduler:
         # A thread per app, and some for the rest: rounds that take long must not hold up the watch.
-        scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(sessions) + 3)})
+        scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(sessions) + 4)})
 
-        def again(work: Callable[[], None], seconds: float, name: str) -> None:
+        def again(work: Callable[[], object], seconds: float, name: str) -> None:
             scheduler.add_job(
                 work,
                 "interval",
@@ -233,6 +235,9 @@ class Daemon:
             round_ = Round(session, settings, self._store, halt, watch.misconfigured)
             again(round_, settings.schedule.every_ms / SECOND_MS, f"pull {number}")
         again(watch, min(_LOOK_S, (self._notifier.watchdog_s or _LOOK_S) / 3), "watch")
+        if settings.evidence is not None:
+            publish = publisher(self._store, settings)
+            again(publish, settings.evidence.checkpoint_ms / SECOND_MS, "evidence")
         if settings.canary and settings.canary.every_ms:
             again(CanaryJob(settings, self._store, sessions, halt), _CANARY_S, "canary")
         return scheduler

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver import __version__
 from archiver.errors import UsageError
+from archiver.evidence.report import Report
 from archiver.status import SourceReport
 
 if TYPE_CHECKING:
@@ -51,7 +52,14 @@ _COUNTED = (
 )
 
 
-def render(entries: Sequence[SourceReport], disk: Mapping[str, int | None], *, every_ms: int, overdue_ms: int) -> bytes:
+def render(
+    entries: Sequence[SourceReport],
+    disk: Mapping[str, int | None],
+    *,
+    every_ms: int,
+    overdue_ms: int,
+    evidence: Report | None = None,
+) -> bytes:
     """The text of an exposition. Raises UsageError where prometheus-client is not installed."""
     registry = _registry()
     from prometheus_client import generate_latest
@@ -61,6 +69,7 @@ def render(entries: Sequence[SourceReport], disk: Mapping[str, int | None], *, e
             yield from _program(every_ms, overdue_ms)
             yield from _disk(disk)
             yield from _sources(entries)
+            yield from _evidence(evidence)
 
     registry.register(Standing())
     return generate_latest(registry)
@@ -108,6 +117,31 @@ def _disk(disk: Mapping[str, int | None]) -> Iterator[Metric]:
     for name, about in abouts.items():
         if (value := disk.get(name)) is not None:
             yield GaugeMetricFamily(f"archiver_{name}", about, value)
+
+
+def _evidence(evidence: Report | None) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    if evidence is None:
+        return
+    name = "archiver_evidence"
+    yield GaugeMetricFamily(
+        f"{name}_queue_age_seconds", "Age of the oldest entry that has no place yet.", evidence.queue_age_seconds
+    )
+    ages = GaugeMetricFamily(f"{name}_anchor_age_seconds", "Since a sink took a checkpoint.", labels=("sink",))
+    for one in evidence.anchors:
+        if one.age_seconds is not None:
+            ages.add_metric((one.sink,), one.age_seconds)
+    yield ages
+    problem = GaugeMetricFamily(f"{name}_problem", "1 while this alert stands.", labels=("alert",))
+    for name_of in sorted({one.name for one in evidence.problems}):
+        problem.add_metric((name_of,), 1)
+    yield problem
+    if evidence.scrub_age_seconds is not None:
+        about = "Since the whole archive was last verified."
+        yield GaugeMetricFamily(f"{name}_scrub_age_seconds", about, evidence.scrub_age_seconds)
+        about = "Differences that the last verification found."
+        yield GaugeMetricFamily(f"{name}_differences", about, evidence.differences or 0)
 
 
 Values = Iterator[tuple[tuple[str, ...], float]]

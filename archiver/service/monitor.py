@@ -14,6 +14,7 @@ from typing import NamedTuple
 from archiver import connect, status
 from archiver.config import Settings
 from archiver.errors import ArchiverError, DatabaseRefused, TryAgainLater
+from archiver.evidence import report
 from archiver.http import call
 from archiver.model import SECOND_MS
 from archiver.service import alerts, metrics
@@ -44,6 +45,7 @@ class Look(NamedTuple):
     entries: Sequence[status.SourceReport]
     disk: Mapping[str, int | None]
     error: str | None = None
+    evidence: report.Report | None = None
 
 
 @dataclass(slots=True)
@@ -176,7 +178,9 @@ def look(settings: Settings, store: Store) -> Look:
         reports = status.report(store, configured, every_ms=settings.schedule.every_ms)
         with store.read() as tx:
             closed = health.read_only(tx)  # reports work all the same, and nothing that is wrong could be noted
-        return Look(reports, store.disk()) if closed is None else Look([], {}, f"{closed.text} (try: {closed.remedy})")
+        if closed is not None:
+            return Look([], {}, f"{closed.text} (try: {closed.remedy})")
+        return Look(reports, store.disk(), evidence=report.report(store, settings.evidence))
     except (TryAgainLater, DatabaseRefused) as error:
         return Look([], {}, _with_hint(error))
 
@@ -254,7 +258,8 @@ def exposition(settings: Settings, look: Look) -> bytes:
     if look.error:
         return metrics.without_database()
     schedule = settings.schedule
-    return metrics.render(look.entries, look.disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms)
+    times = {"every_ms": schedule.every_ms, "overdue_ms": schedule.overdue_ms}
+    return metrics.render(look.entries, look.disk, evidence=look.evidence, **times)
 
 
 def raise_alerts(settings: Settings, store: Store, look: Look, pace: Pace, more: Sequence[alerts.Finding] = ()) -> None:
@@ -268,6 +273,7 @@ def raise_alerts(settings: Settings, store: Store, look: Look, pace: Pace, more:
     now = time.monotonic()
     overdue_ms, files = settings.schedule.overdue_ms, settings.attachments is not None
     wrong = [*alerts.findings(look.entries, look.disk, overdue_ms=overdue_ms, files=files), *more]
+    wrong += alerts.of_evidence(look.evidence)
     if configured.webhook is not None and now >= pace.webhook_rests_until:
         webhook = configured.webhook.get_secret_value()
         was_sent = alerts.tell(

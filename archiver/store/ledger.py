@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from archiver import entries, merkle
-from archiver.errors import DatabaseUnavailable
+from archiver import merkle
+from archiver.errors import ArchiveIncomplete, DatabaseUnavailable
 from archiver.store import sealed_rows
 from archiver.store.engine import Tx
-from archiver.store.schema import ledger, ledger_head, ledger_nodes, ledger_queue, seals
+from archiver.store.schema import ledger, ledger_head, ledger_nodes, ledger_queue, pages, seals
 from archiver.store.seals import Signer, root_text
 
 MOST_AT_ONCE = 1_000
@@ -69,6 +69,11 @@ def begin(tx: Tx) -> None:
     tx.conn.execute(ledger_head.insert().values(id=1, size=0))
 
 
+def next_page(tx: Tx) -> int:
+    """The number above those of all pages so far."""
+    return int(tx.conn.scalar(sa.select(sa.func.max(pages.c.id))) or 0) + 1
+
+
 def waiting(tx: Tx) -> Waiting | None:
     """What waits for its place, in this snapshot; None where there is no ledger."""
     end = head(tx)
@@ -76,6 +81,12 @@ def waiting(tx: Tx) -> Waiting | None:
         return None
     ids = tx.conn.scalars(sa.select(ledger_queue.c.id).order_by(ledger_queue.c.id).limit(MOST_AT_ONCE + 1))
     return Waiting(end.size, frozenset(ids))
+
+
+def export_waits(tx: Tx) -> bool:
+    """Whether an export is among what waits: then the claim of this moment is entered with it."""
+    query = sa.select(ledger_queue.c.id).where(ledger_queue.c.table_name == "audit_log").limit(1)
+    return tx.conn.execute(query).first() is not None
 
 
 def stored(tx: Tx) -> merkle.Stored:
@@ -93,8 +104,11 @@ def stored(tx: Tx) -> merkle.Stored:
 
 
 def root(tx: Tx, size: int) -> bytes:
-    """The root of the first `size` entries. Raises ValueError where not all of them are there."""
-    return merkle.stored_frontier(size, stored(tx)).root()
+    """The root of the first `size` entries. Raises ArchiveIncomplete where not all of them are there."""
+    try:
+        return merkle.stored_frontier(size, stored(tx)).root()
+    except ValueError as error:
+        raise ArchiveIncomplete(f"the ledger lacks entries: {error}", hint="archiver evidence verify") from None
 
 
 class Appended(NamedTuple):
@@ -167,10 +181,10 @@ def append(tx: Tx, end: Head, lines: Sequence[Line]) -> None:
     try:
         frontier = merkle.stored_frontier(end.size, stored(tx))
     except ValueError as error:
-        raise DatabaseUnavailable(f"the ledger cannot grow: {error}", hint="archiver evidence verify") from None
+        raise ArchiveIncomplete(f"the ledger lacks entries: {error}", hint="archiver evidence verify") from None
     rows, nodes, now_ms = [], [], tx.now_ms()
     for seq, line in enumerate(lines, end.size):
-        leaf = merkle.leaf_hash(line.entry.encode("ascii"))
+        leaf = merkle.leaf_hash(line.entry.encode())
         nodes += frontier.append(leaf)
         rows.append(
             {
@@ -189,10 +203,10 @@ def append(tx: Tx, end: Head, lines: Sequence[Line]) -> None:
 
 
 def _kind(entry: str) -> str:
-    """What an entry says that it is; also one that is no entry gets a place, and verification finds it."""
+    """What an entry says that it is; also what is no entry gets a place, and verification reports it."""
     try:
-        return str(entries.read(entry.encode("ascii"))["kind"])
-    except (ValueError, KeyError):
+        return str(json.loads(entry)["kind"])
+    except (ValueError, KeyError, TypeError):
         return "unknown"
 
 

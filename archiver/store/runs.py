@@ -48,6 +48,21 @@ class Run(NamedTuple):
         return self.key.bound | {"run_id": self.id, "run_owner": self.owner}
 
 
+def bar(tx: Tx) -> None:
+    """Let no run begin before this transaction ends; on SQLite none can anyway."""
+    if tx.postgres:
+        tx.conn.exec_driver_sql("LOCK TABLE runs IN SHARE ROW EXCLUSIVE MODE")
+
+
+def alive(tx: Tx) -> str | None:
+    """Who is in the middle of a run; None: nobody, as far as heartbeats tell."""
+    query = sa.select(runs.c.owner, runs.c.heartbeat_at).where(runs.c.ended_at.is_(None)).order_by(runs.c.id)
+    for row in tx.conn.execute(query):
+        if row.heartbeat_at >= tx.now_ms() - SILENT_MS and not owner.dead([row.owner]):
+            return str(row.owner)
+    return None
+
+
 def start(tx: Tx, key: SourceKey, command: str, run_owner: str, *, alone: bool = False) -> Run:
     """Open the row of a run; runs that died before are marked as crashed.
 

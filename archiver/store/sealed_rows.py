@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from archiver import entries
 from archiver.store.engine import Tx
 from archiver.store.schema import anchorings, attachments, audit_log, evidence_log, quarantine
-from archiver.store.seals import ROW, Leaf, Made, seal
+from archiver.store.seals import ROW, Leaf, Made, key_text, seal
 
 _EXACT = 2**53
 
@@ -69,11 +69,6 @@ def _plain(value: Any) -> Any:
             return repr(value)
         case _:
             return value
-
-
-def key_text(key: Sequence[Any]) -> str:
-    """A primary key as the queue and the seals have it."""
-    return json.dumps(list(key), ensure_ascii=False, separators=(",", ":"))
 
 
 def read(tx: Tx, sealed: SealedTable, keys: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:

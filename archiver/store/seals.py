@@ -7,6 +7,7 @@ The store makes the text and knows no key; `Signer.sign` comes from whoever open
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +15,11 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from archiver import entries, merkle, salts
+from archiver import entries, merkle, notes, salts
 from archiver.errors import UsageError
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
-from archiver.store.schema import apps, ledger_head, ledger_queue, seals, windows
+from archiver.store.schema import apps, ledger, ledger_head, ledger_queue, seals, windows
 
 WINDOWS_AT_ONCE = 200
 """So many windows an entry names at most: it stays within 65,535 bytes."""
@@ -165,6 +166,16 @@ def enqueue(tx: Tx, queued: Sequence[tuple[int | None, str]]) -> None:
         tx.conn.execute(ledger_queue.insert(), [{"seal_id": seal_id, "entry": line} for seal_id, line in queued])
 
 
+def enqueue_row(tx: Tx, table: str, key: Sequence[Any]) -> None:
+    """Have a row of another table sealed; most tables have a trigger that does it."""
+    tx.conn.execute(ledger_queue.insert().values(table_name=table, key=key_text(key)))
+
+
+def key_text(key: Sequence[Any]) -> str:
+    """A primary key as the queue and the seals have it."""
+    return json.dumps(list(key), ensure_ascii=False, separators=(",", ":"))
+
+
 _STATES = {"leased": "pending", "not_ready": "pending"}
 """What is to be walked is pending, whoever holds it."""
 _COLUMNS = ("id", "pass", "cause", "lo_ms", "hi_ms", "lag_ms", "walk0_ms", "state", "by_order", "fence")
@@ -191,7 +202,7 @@ def window_fields(values: Sequence[Any]) -> dict[str, Any]:
 
 
 def demand(tx: Tx) -> None:
-    """Raise UsageError where there is a ledger and this transaction seals nothing, or seals and there is none.
+    """Raise UsageError where there is a ledger, and this transaction cannot seal what it stores; or seals without one.
 
     Asked in every transaction that begins to write, behind what waits for `evidence init`.
     """
@@ -203,6 +214,24 @@ def demand(tx: Tx) -> None:
         )
     if tx.journal is not None and not has_ledger:
         raise UsageError("[evidence] is configured, and the archive has no ledger yet", hint="archiver evidence init")
+    if isinstance(tx.journal, Journal):
+        _demand_valid(tx, tx.journal.signer)
+
+
+def _demand_valid(tx: Tx, signer: Signer) -> None:
+    rare = sa.text("kind IN ('claim', 'start')")
+    query = sa.select(ledger.c.entry).where(ledger.c.kind == "start", rare).order_by(ledger.c.seq.desc()).limit(1)
+    row = tx.conn.execute(query).first()
+    if row is None:
+        return
+    start = json.loads(row.entry)
+    if notes.epoch(start["origin"], signer.name) is None:
+        raise UsageError(f"[evidence] name is {signer.name}, and the ledger's name is {start['origin']}")
+    if signer.by not in {entries.key_id(one.public) for one in notes.parse_vkeys("\n".join(start["keys"]))}:
+        raise UsageError(
+            f"[evidence] key_file holds another key ({signer.by}) than those that the ledger names",
+            hint="a copy of the key of the other hosts; after its loss: archiver evidence resume",
+        )
 
 
 def sign_with(store: Store, signer: Signer | None) -> None:

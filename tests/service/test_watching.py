@@ -6,6 +6,7 @@ import json
 import re
 import socket
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from archiver import config, coverage
 from archiver.errors import ProviderUnavailable
+from archiver.evidence.report import Problem, Report
 from archiver.http import call
 from archiver.model import Tally, Window
 from archiver.service import alerts, monitor
@@ -409,6 +411,19 @@ def test_the_addresses_of_alerts_are_secrets(archive: Archive) -> None:
     assert "move it to a file" in archive.errors
 
 
+EVIDENCE = (
+    *("Unanchored", "AnchorLate", "EntryUnsigned", "LedgerBehind", "LedgerFork", "TwoSigners"),
+    *("Difference", "ScrubLate"),
+)
+
+
+def evidence_with(problems: Sequence[Problem]) -> Report:
+    times = {"signed_ms": None, "queue_age_seconds": 0.0, "unanchored_age_seconds": 0.0, "scrub_ended_ms": None}
+    rest = {"scrub_age_seconds": None, "differences": None, "anchors": ()}
+    named = {"name": "n", "origin": "n", "size": 0, "fingerprint": ""}
+    return Report(**named, **times, **rest, problems=tuple(problems))  # type: ignore[arg-type]
+
+
 def test_an_alert_is_raised_by_what_it_stands_for_and_is_in_both_manuals(archive: Archive) -> None:
     archive("pull")
     report = archive.report()
@@ -433,6 +448,9 @@ def test_an_alert_is_raised_by_what_it_stands_for_and_is_in_both_manuals(archive
         assert found.name == name
     (full,) = alerts.findings([], {"disk_free_bytes": 5, "disk_size_bytes": 100}, overdue_ms=1, files=True)
     assert full.name == "ArchiverDiskNearlyFull"
+    problems = [Problem(f"Archiver{name}", "x") for name in EVIDENCE]
+    assert {found.name for found in alerts.of_evidence(evidence_with(problems))} == {one.name for one in problems}
+    wrong |= {one.name: {} for one in problems}
     docs = Path(__file__).parents[2] / "docs"
     for page in ("operations.md", "operations.zh-CN.md"):
         explained = set(re.findall(r"\*\*(Archiver\w+)", (docs / page).read_text(encoding="utf-8")))

@@ -103,6 +103,13 @@ def app_counts(tx: Tx, app_id: int) -> dict[str, int]:
     return {name: int(value) for name, value in tx.conn.execute(query).one()._mapping.items()}
 
 
+def messages_of(tx: Tx, app: str) -> int:
+    """How many messages of an app are stored, by the counters of its windows."""
+    total = sa.func.coalesce(sa.func.sum(w.new + w.requeued), 0)
+    query = sa.select(total).select_from(windows.join(apps)).where(apps.c.name == app)
+    return int(tx.conn.execute(query).scalar_one())
+
+
 def source_counts(tx: Tx, key: SourceKey) -> dict[str, int | None]:
     """Late arrivals, the worst lateness (ms) and what is in quarantine, of one source."""
     late = sa.select(sa.func.coalesce(sa.func.sum(w.late), 0), sa.func.max(w.worst_lateness_ms)).where(
