@@ -1,4 +1,4 @@
-"""Attachments' bytes by content: stored once, under its SHA-256, complete or not at all; the one user of obstore.
+"""Attachments' bytes by content: stored once, under its SHA-256, complete or not at all.
 
 A name is made of the digest alone, so nothing that a user wrote can lead outside. Nothing is ever overwritten. What is
 larger than a piece goes to `incoming/` first and is then copied under its name with create-only: that bounds memory
@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -24,12 +23,11 @@ from obstore import exceptions as obstore_errors
 from obstore.store import LocalStore, S3Store
 
 from archiver import host
-from archiver.errors import ArchiveIncomplete, ConfigurationError, TryAgainLater
+from archiver.blobs.opening import FAILURES, s3, translated_errors
+from archiver.errors import ArchiveIncomplete
 
 _PIECE = 8 << 20
 _INCOMING, _LEFT_BEHIND = "incoming", timedelta(days=1)
-_RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=60)}
-_FAILURES = (obstore_errors.BaseError, OSError)
 
 
 def name_of(sha256: str) -> str:
@@ -50,13 +48,13 @@ class Blobs:
     def __init__(self, url: str, endpoint: str | None = None) -> None:
         parts = urlsplit(url)
         self._root: Path | None = None
-        with _translated_errors("opened"):
+        with translated_errors("opened"):
             if parts.scheme == "file":
                 self._root = Path(unquote(parts.path))
                 host.make_folder(self._root, parents=True, exist_ok=True)
                 self._store: LocalStore | S3Store = LocalStore(prefix=self._root)
             else:
-                self._store = _s3(parts.netloc, unquote(parts.path).strip("/"), endpoint)
+                self._store = s3(url, endpoint, patience_s=60)
 
     @property
     def folder(self) -> Path | None:
@@ -70,7 +68,7 @@ class Blobs:
         """
         name = name_of(sha256)
         file.seek(0)
-        with _translated_errors("written"):
+        with translated_errors("written"):
             stored = self._size(name)
             fresh = stored is None and self._create(name, cast("IO[bytes]", _ReportingFile(file, progress)), size)
             if fresh or stored is None:
@@ -95,7 +93,7 @@ class Blobs:
                 return True
             return False
         finally:
-            with suppress(*_FAILURES):
+            with suppress(*FAILURES):
                 obstore.delete(self._store, incoming)
 
     def _name(self, incoming: str, name: str) -> None:
@@ -126,7 +124,7 @@ class Blobs:
     def digest(self, sha256: str) -> tuple[str, int] | None:
         """SHA-256 and length of what lies under a digest's name, read again to the last byte; None: nothing does."""
         whole, size = hashlib.sha256(), 0
-        with _translated_errors("read"):
+        with translated_errors("read"):
             try:
                 for piece in obstore.get(self._store, name_of(sha256)).stream(min_chunk_size=1 << 20):
                     whole.update(piece)
@@ -137,7 +135,7 @@ class Blobs:
 
     def pieces(self, sha256: str) -> Iterator[bytes]:
         """The content under a digest, piece by piece. Raises ArchiveIncomplete where nothing lies there."""
-        with _translated_errors("read"):
+        with translated_errors("read"):
             try:
                 for piece in obstore.get(self._store, name_of(sha256)).stream(min_chunk_size=1 << 20):
                     yield bytes(piece)
@@ -146,19 +144,19 @@ class Blobs:
 
     def read(self, sha256: str) -> bytes:
         """The content of a small file, whole."""
-        with _translated_errors("read"):
+        with translated_errors("read"):
             return bytes(obstore.get(self._store, name_of(sha256)).bytes())
 
     def names(self) -> Iterator[str]:
         """Every name in the store, `incoming/` left out."""
-        with _translated_errors("listed"):
+        with translated_errors("listed"):
             for batch in obstore.list(self._store):
                 yield from (entry["path"] for entry in batch if not entry["path"].startswith(f"{_INCOMING}/"))
 
     def sweep(self) -> None:
         """Remove what a process that was killed has left in `incoming/`; a day later, as it may be another's work."""
         before = datetime.now(UTC) - _LEFT_BEHIND
-        with _translated_errors("swept"):
+        with translated_errors("swept"):
             for batch in obstore.list(self._store, _INCOMING):
                 for entry in batch:
                     if entry["last_modified"] < before:
@@ -180,55 +178,3 @@ class _ReportingFile:
         piece = self._file.read(size)
         self._progress(len(piece))
         return piece
-
-
-def _s3(bucket: str, prefix: str, endpoint: str | None) -> S3Store:
-    settings: dict[str, Any] = {"copy_if_not_exists": "multipart", "conditional_put": "etag"}
-    if endpoint:
-        settings["endpoint"] = endpoint
-    options: Any = {"allow_http": (endpoint or "").startswith("http://"), "timeout": "60s"}
-    return S3Store(bucket, prefix=prefix or None, client_options=options, retry_config=_RETRIES, **settings)
-
-
-@contextmanager
-def _translated_errors(done: str) -> Iterator[None]:
-    """obstore's errors in our words: the kind alone, as their texts quote requests."""
-    try:
-        yield
-    except (obstore_errors.UnknownConfigurationKeyError, obstore_errors.InvalidPathError) as error:
-        raise ConfigurationError(f"[attachments] store cannot be used: {type(error).__name__}") from None
-    except _FAILURES as error:
-        text = f"the store of attachments could not be {done}: {_kind(error)}"
-        number = _errno(error)
-        if number is not None and not host.passes(number):
-            raise ConfigurationError(text, hint="a folder in which the user who runs this may write") from None
-        if number is None and isinstance(error, _FOR_GOOD):
-            raise ConfigurationError(text, hint=_S3_REMEDY) from None
-        raise TryAgainLater(text) from None
-
-
-_FOR_GOOD = (
-    obstore_errors.PermissionDeniedError,
-    obstore_errors.UnauthenticatedError,
-    obstore_errors.NotFoundError,  # of a content it is caught where it arises; here it is the bucket
-    FileNotFoundError,
-)
-_S3_REMEDY = (
-    "the bucket's name in [attachments] store; AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and their rights there"
-)
-
-
-def _errno(error: Exception) -> int | None:
-    """The system's number for what a store on this machine failed by: obstore has it in its text alone."""
-    if isinstance(error, OSError):
-        return error.errno
-    match = re.search(r"\(os error ([0-9]+)\)", str(error))
-    return int(match[1]) if match else None
-
-
-def _kind(error: Exception) -> str:
-    number = _errno(error)
-    if number is not None:
-        return os.strerror(number)
-    status = str(error).partition("non-2xx status code: ")[2][:3]
-    return type(error).__name__ + (f" ({status})" if status.isdigit() else "")
