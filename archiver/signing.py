@@ -107,6 +107,14 @@ def create(path: Path) -> Key:
     return key
 
 
+def certificates(path: Path) -> list[Any]:
+    """The X.509 certificates in a PEM file."""
+    _library()
+    from cryptography import x509
+
+    return x509.load_pem_x509_certificates(path.read_bytes())
+
+
 def _library() -> tuple[type[Exception], Any]:
     """Loaded when it is needed: only archives with evidence need it."""
     try:

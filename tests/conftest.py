@@ -17,6 +17,7 @@ pytest_plugins = [
     "tests.fixtures.databases",
     "tests.fixtures.archive",
     "tests.fixtures.http",
+    "tests.fixtures.authority",
     "tests.fixtures.blobs",
     "tests.fixtures.service",
     "tests.fixtures.store",

@@ -51,7 +51,8 @@ def _sink(draft: Draft, index: int, given: dict[str, Any]) -> Sink | None:
         _secrets(draft, index, given)
     for key in ("path", "root_file"):
         if isinstance(given.get(key), str) and key in known_keys(kind):
-            given[key] = draft.folder / given[key]
+            file = draft.folder / given[key]
+            given[key] = file if draft.offline else str(file)  # certificates of a text are looked at
     missing = {key: text for key, text in _REQUIRED[str(given["sink"])].items() if key not in given}
     for key, text in missing.items():
         draft.wrong((*path, key), f"is missing; {text}")

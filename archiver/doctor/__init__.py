@@ -13,7 +13,7 @@ from threading import Event
 from archiver import connect, host
 from archiver.blobs import Blobs
 from archiver.config import Settings, shortcomings
-from archiver.doctor import database
+from archiver.doctor import database, evidence
 from archiver.doctor.finding import Finding, Findings, tried
 from archiver.doctor.provider import app_findings
 from archiver.errors import EXIT_FAILED, EXIT_USAGE, ArchiverError, ConfigurationError, worst_exit_code
@@ -42,6 +42,8 @@ def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Ite
         yield from tried("temporary files", _temporary)
     if settings.attachments:
         yield from tried("attachments", lambda: _attachments(settings))
+    if settings.evidence:
+        yield from evidence.findings(settings.evidence, connect.way_out(settings))
     if test_alert:
         yield from tried("alerts", lambda: _alert(settings))
 

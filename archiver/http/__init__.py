@@ -4,8 +4,9 @@ from archiver.http.client import Client, Limits, Options, haste
 from archiver.http.download import Downloaded, DownloadLimits, Progress, SignedLink, download
 from archiver.http.public import public_adapter
 from archiver.http.response import Answer, envelope
+from archiver.http.robots import Form, body, signed
 from archiver.http.transfer import Transfer, transfer
-from archiver.http.webhook import call
+from archiver.http.webhook import call, post
 from archiver.http.wire import Adapter, Way
 
 __all__ = [
@@ -14,16 +15,20 @@ __all__ = [
     "Client",
     "DownloadLimits",
     "Downloaded",
+    "Form",
     "Limits",
     "Options",
     "Progress",
     "SignedLink",
     "Transfer",
     "Way",
+    "body",
     "call",
     "download",
     "envelope",
     "haste",
+    "post",
     "public_adapter",
+    "signed",
     "transfer",
 ]

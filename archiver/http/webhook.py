@@ -1,4 +1,4 @@
-"""One request to an address that is a secret itself: a webhook, or a heartbeat. Errors name the host, nothing more.
+"""One request to an address that is a secret itself, as a webhook's, or to a service. Errors name the host, no more.
 
 It is not repeated here: who calls looks again soon, and has newer news then. Redirects are not followed.
 """
@@ -22,15 +22,26 @@ _HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"archiver/{__version__
 
 def call(url: str, payload: object | None = None, way: Way = DIRECT) -> None:
     """GET `url`, or POST `payload` to it as JSON. Raises ProviderUnavailable unless it was taken."""
-    host = urlsplit(url).hostname
     method = "GET" if payload is None else "POST"
-    request = requests.Request(method, url, _HEADERS, json=payload).prepare()
+    body = _send(requests.Request(method, url, _HEADERS, json=payload), _BYTE_LIMIT, way)
+    if payload is not None and (code := _refusal(body)):
+        raise ProviderUnavailable(f"{urlsplit(url).hostname}: it did not take the message (error {code})")
+
+
+def post(url: str, body: bytes, content_type: str, byte_limit: int, way: Way = DIRECT) -> bytes:
+    """POST some bytes; returns the answer's. Raises ProviderUnavailable unless the status is one of success."""
+    headers = {**_HEADERS, "Content-Type": content_type}
+    return _send(requests.Request("POST", url, headers, data=body), byte_limit, way)
+
+
+def _send(unprepared: requests.Request, byte_limit: int, way: Way) -> bytes:
+    request, host = unprepared.prepare(), urlsplit(unprepared.url).hostname
     adapter = Adapter(way)
     try:
         with Deadline(_DEADLINE_S):
             response = adapter.send(request, stream=True, timeout=(5, _DEADLINE_S), verify=True)
             with closing(response):
-                status, body = response.status_code, read(response.raw, _BYTE_LIMIT)
+                status, body = response.status_code, read(response.raw, byte_limit)
     except (AnswerTooLarge, AnswerUnusable):
         raise ProviderUnavailable(f"{host}: its answer cannot be read") from None
     except FAILURES as error:
@@ -39,8 +50,7 @@ def call(url: str, payload: object | None = None, way: Way = DIRECT) -> None:
         adapter.close()
     if not 200 <= status < 300:
         raise ProviderUnavailable(f"{host}: it answered with {status}")
-    if payload is not None and (code := _refusal(body)):
-        raise ProviderUnavailable(f"{host}: it did not take the message (error {code})")
+    return body
 
 
 def _refusal(body: bytes) -> int:

@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 from archiver import host
 from archiver.errors import TryAgainLater
 from archiver.evidence.report import Report
+from archiver.http import Form, body
 from archiver.logs import redacted, visible
 from archiver.status import SourceReport
 from archiver.store import alerts
@@ -23,7 +24,6 @@ from archiver.store.schema import iso
 
 log = logging.getLogger(__name__)
 
-Form = Literal["json", "dingtalk", "wecom", "feishu"]
 _SKEW_MS, _FILES_S, _DISK = 300_000, 2 * 86_400, 0.1
 
 
@@ -161,13 +161,10 @@ def message(news: Sequence[News], findings: Mapping[tuple[str, str, str], Findin
         for entry in entries
     ]
     text = fitting([f"archiver on {host.name()}", *lines], *_LIMITS[form])
-    match form:
-        case "dingtalk" | "wecom":
-            return {"msgtype": "text", "text": {"content": text}}
-        case "feishu":
-            return {"msg_type": "text", "content": {"text": text}}
+    if form != "json":
+        return body(text, form)
     more = {"left_out": len(entries) - _MOST_ALERTS} if len(entries) > _MOST_ALERTS else {}
-    return {"text": text, "host": host.name(), "alerts": entries[:_MOST_ALERTS], **more}
+    return {**body(text, form), "host": host.name(), "alerts": entries[:_MOST_ALERTS], **more}
 
 
 def _gravity(entry: Mapping[str, Any]) -> int:

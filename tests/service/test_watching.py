@@ -19,7 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from archiver import config, coverage
 from archiver.errors import ProviderUnavailable
 from archiver.evidence.report import Problem, Report
-from archiver.http import call
+from archiver.http import Form, call
 from archiver.model import Tally, Window
 from archiver.service import alerts, monitor
 from archiver.service.alerts import Finding
@@ -335,7 +335,7 @@ def grown(count: int) -> list[Finding]:
 LONGEST = "o" * 128 + "#" + "a" * 128
 
 
-def text_of(told: Any, form: alerts.Form) -> str:
+def text_of(told: Any, form: Form) -> str:
     """What a robot shows of a message."""
     match form:
         case "json":
@@ -349,7 +349,7 @@ def text_of(told: Any, form: alerts.Form) -> str:
 @pytest.mark.parametrize("form", ["json", "dingtalk", "wecom", "feishu"])
 @pytest.mark.parametrize("count", [1, 2, 17, 1000])
 @pytest.mark.parametrize("words", ["overdue by 901 s, complete until 2026-11-28T00:00:00.000Z", "错" * 3000])
-def test_an_alarm_fits_the_robot_whatever_falls_due_at_once(form: alerts.Form, count: int, words: str) -> None:
+def test_an_alarm_fits_the_robot_whatever_falls_due_at_once(form: Form, count: int, words: str) -> None:
     found = [Finding("ArchiverOverdue", f"{LONGEST}{n}", "hourly", "critical", words) for n in range(count)]
     found += [Finding("ArchiverQuarantine", f"{LONGEST}{n}", "hourly", "warning", words) for n in range(count)]
     news = [News(each.key, ended=False, since=None) for each in reversed(found)]
@@ -369,7 +369,7 @@ def test_an_alarm_fits_the_robot_whatever_falls_due_at_once(form: alerts.Form, c
 
 
 @pytest.mark.parametrize("form", ["json", "dingtalk", "wecom", "feishu"])
-def test_what_others_say_is_one_line_of_text_however_long(form: alerts.Form, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_others_say_is_one_line_of_text_however_long(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "\udcd5-pc")
     said = "their answer\n[resolved] ArchiverHole a#b: it has passed \udcff\x1b[2J " + "…" * 100_000
     finding = Finding("ArchiverMisconfigured", "a#b", "cursor", "critical", said)
