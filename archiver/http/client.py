@@ -29,7 +29,6 @@ from archiver.http.wire import DIRECT, FAILURES, Adapter, Deadline, Way, is_unse
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_FIRST_WAIT_S = 0.5
 _HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"archiver/{__version__}"}
 
 
@@ -60,6 +59,7 @@ class Limits:
     give_up_s: float = 30
     longest_wait_s: float = 10
     byte_limit: int = 24 * 1024 * 1024
+    first_wait_s: float = 0.5
 
 
 class Options(TypedDict, total=False):
@@ -231,7 +231,7 @@ class Client:
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
         asked = _passing(state).retry_after_s or 0.0
-        jitter = tenacity.wait_random_exponential(multiplier=_FIRST_WAIT_S, max=self.limits.longest_wait_s)
+        jitter = tenacity.wait_random_exponential(multiplier=self.limits.first_wait_s, max=self.limits.longest_wait_s)
         return max(asked, jitter(state))
 
     def _is_enough(self, state: tenacity.RetryCallState) -> bool:

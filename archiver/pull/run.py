@@ -48,8 +48,6 @@ log = logging.getLogger("archiver.pull")
 
 __all__ = ["NoProgress", "Outcome", "Pull", "PullOptions", "PullProgress"]
 
-_MANY = 50_000
-"""So many new messages make what SQLite's planner knows of the tables worthless."""
 _FOR_EVER_MS = 2**62
 
 
@@ -93,6 +91,8 @@ class PullOptions:
     """Fetch the next pages while these are stored."""
     audit: int | None = None
     """The pass_no of an audit that was asked for: only that is walked."""
+    analyze_after: int = 50_000
+    """So many new messages make what SQLite's planner knows of the tables worthless."""
 
 
 class Pull:
@@ -279,7 +279,7 @@ class Pull:
         outcome.reason, outcome.hint = findings.explain((outcome.reason, outcome.hint))
         if isinstance(findings.broken, DiskNearlyFull):
             log.critical("%s", findings.broken, extra={"fields": {"app": self.source.app}})
-        if outcome.tally.new >= _MANY:
+        if outcome.tally.new >= self.options.analyze_after:
             with suppress(TryAgainLater, DatabaseRefused):
                 self.store.analyze()
         self._end_run(OUTCOMES[outcome.exit_code], outcome.reason)

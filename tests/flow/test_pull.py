@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.fixtures.archive import DAY, Archive, MakeArchive
+from tests.fixtures.archive import DAY, Archive, MakeArchive, MakeSimulated
 from tests.fixtures.databases import Database
 from tests.postgres import free_port
+
+START = 1_790_000_000_000 // DAY * DAY
 
 YEARS = 365 * DAY
 
@@ -149,10 +151,10 @@ def test_credentials_of_another_app_are_refused_before_anything_is_stored(archiv
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL sees to that by itself
-def test_the_planner_learns_what_a_large_pull_has_brought(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archiver.pull.run._MANY", 10)
-    assert archive("pull") == 0
-    assert archive.database.value("SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'messages'") > 0
+def test_the_planner_learns_what_a_large_pull_has_brought(database: Database, make_simulated: MakeSimulated) -> None:
+    archive = make_simulated(now=START + 3 * DAY, server={"messages": 20, "start_ms": START}, source="cursor")
+    archive.pull(analyze_after=10)
+    assert database.value("SELECT count(*) FROM sqlite_stat1 WHERE tbl = 'messages'") > 0
 
 
 def test_the_rest_of_a_long_walk_is_cut_into_windows_that_others_may_walk(archive: Archive) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
-from archiver.http import client as http_client
+from archiver import connect
+from archiver.http import Limits
 from archiver.sandbox import Faults
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database
@@ -42,7 +45,7 @@ def mixed(source: str) -> Faults:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between attempts are short, so that many runs fit into a test."""
-    monkeypatch.setattr(http_client, "_FIRST_WAIT_S", 0.001)
+    monkeypatch.setattr(connect, "Limits", partial(Limits, first_wait_s=0.001))
 
 
 def begin(database: Database, make: MakeArchive, source: str) -> tuple[Archive, int]:
