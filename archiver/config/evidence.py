@@ -47,7 +47,8 @@ class WebhookSink(Section):
     readable: ClassVar[bool] = False
     sink: Literal["webhook"]
     form: Literal["json", "dingtalk", "wecom", "feishu"] = "json"
-    webhook: Annotated[SecretStr, PlainValidator(values.secret_url)]
+    webhook: Annotated[SecretStr | None, PlainValidator(values.secret_url)] = None
+    """None where this account may not read it; see `offline` of `load`."""
     sign_secret: SecretStr | None = None
     every_ms: SomeTime = HOUR_MS
 

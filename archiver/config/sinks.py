@@ -53,7 +53,8 @@ def _sink(draft: Draft, index: int, given: dict[str, Any]) -> Sink | None:
         if isinstance(given.get(key), str) and key in known_keys(kind):
             file = draft.folder / given[key]
             given[key] = file if draft.offline else str(file)  # certificates of a text are looked at
-    missing = {key: text for key, text in _REQUIRED[str(given["sink"])].items() if key not in given}
+    required = {} if draft.offline else _REQUIRED[str(given["sink"])]
+    missing = {key: text for key, text in required.items() if key not in given}
     for key, text in missing.items():
         draft.wrong((*path, key), f"is missing; {text}")
     problems = len(draft.problems)
@@ -70,8 +71,6 @@ def _secrets(draft: Draft, index: int, given: dict[str, Any]) -> None:
         name = given.pop(str(file[-1]), None)
         if draft.offline:
             given.pop(key, None)
-            if key == "webhook":
-                given[key] = "https://not.read/"
         elif name is not None and path not in draft.origins:
             given[key] = draft.secret_from(file, name)
         elif key in given and path not in draft.origins:
@@ -84,6 +83,8 @@ def _refuse_twins(draft: Draft, sinks: list[Sink | None]) -> None:
     for index, sink in enumerate(sinks):
         if sink is None:
             continue
-        place = sink.webhook.get_secret_value() if isinstance(sink, evidence.WebhookSink) else sink.place
-        if (first := seen.setdefault((sink.sink, place), index)) != index and not draft.offline:
+        place = sink.place
+        if isinstance(sink, evidence.WebhookSink):
+            place = sink.webhook.get_secret_value() if sink.webhook else str(index)
+        if (first := seen.setdefault((sink.sink, place), index)) != index:
             draft.wrong(("evidence", "anchors", index), f"is evidence.anchors[{first}] again; remove one")

@@ -2,14 +2,53 @@
 
 from __future__ import annotations
 
-from archiver import signing
+import logging
+import time
+
+from archiver import connect, signing
 from archiver.config import Settings
+from archiver.config.evidence import Sink, WebhookSink
 from archiver.evidence import beginning
+from archiver.evidence.anchors import calls
 from archiver.evidence.publish import Publisher
+from archiver.http import Way
 from archiver.store.engine import Store
+
+log = logging.getLogger("archiver.evidence")
+
+
+class Reached:
+    """A sink under its name, and the way to it."""
+
+    def __init__(self, name: str, sink: Sink, way: Way) -> None:
+        self.name, self.every_ms, self.readable = name, sink.every_ms, sink.readable
+        self._sink, self._way = sink, way
+
+    def put(self, note: bytes, *, within_s: float) -> calls.Outcome:
+        return calls.put(self._sink, note, self._way, within_s)
+
+    def newer(self, size: int, *, within_s: float) -> list[bytes]:
+        """As many as come in time, oldest first: a single one that the ledger does not bear out is enough."""
+        read, deadline = list[bytes](), time.monotonic() + within_s
+        for note in calls.newer(self._sink, size, within_s):
+            read.append(note)
+            if time.monotonic() > deadline:
+                log.warning("%s: only the first %d notes after size %d were read", self.name, len(read), size)
+                break
+        return read
+
+
+def reached(settings: Settings) -> list[Reached]:
+    """The sinks of a configuration; without chats whose addresses this account may not read."""
+    section, way = beginning.section(settings), connect.way_out(settings)
+    return [
+        Reached(name, sink, way)
+        for name, sink in section.sinks.items()
+        if not (isinstance(sink, WebhookSink) and sink.webhook is None)
+    ]
 
 
 def publisher(store: Store, settings: Settings) -> Publisher:
     """What publishes the ledger of this archive. Raises ConfigurationError without [evidence] or its key."""
     section = beginning.section(settings)
-    return Publisher(store, section, signing.load(section.key_file))
+    return Publisher(store, section, signing.load(section.key_file), reached(settings))

@@ -55,7 +55,7 @@ def put(sink: Sink, note: bytes, way: Way | None = None, limit_s: float = LIMIT_
     return Outcome("anchored", None, proof)
 
 
-def newer(sink: FileSink | S3Sink, size: int, limit_s: float = LIMIT_S) -> Iterator[bytes]:
+def newer(sink: Sink, size: int, limit_s: float = LIMIT_S) -> Iterator[bytes]:
     """The notes in a readable sink that are newer than a size, oldest first, as they are there: nothing is checked.
 
     Raises TryAgainLater or ConfigurationError where the sink cannot be read, or is silent for `limit_s`.
@@ -83,7 +83,8 @@ def _arguments(sink: Sink, way: Way | None) -> dict[str, Any]:
     match sink:
         case WebhookSink():
             secret = sink.sign_secret.get_secret_value() if sink.sign_secret else None
-            return {**arguments, "url": sink.webhook.get_secret_value(), "form": sink.form, "sign_secret": secret}
+            url = sink.webhook.get_secret_value() if sink.webhook else None
+            return {**arguments, "url": url, "form": sink.form, "sign_secret": secret}
         case TimestampSink():
             return {**arguments, "url": sink.url, "root_file": str(sink.root_file)}
 
