@@ -10,7 +10,7 @@ from archiver.model import Message, Reject, Window
 from archiver.store import hours, messages, pages, quarantine, seals, unclosed, watermarks
 from archiver.store.appending import Provenance
 from archiver.store.engine import Store
-from archiver.store.quarantine import Entry
+from archiver.store.quarantine import QuarantineEntry
 from archiver.store.read import status
 
 Decode = Callable[[bytes, int], Message | Reject]
@@ -26,7 +26,9 @@ class Requeued(NamedTuple):
     resolved: int
 
 
-def quarantined(store: Store, ids: Sequence[int] = (), *, unresolved: bool = True, most: int = 1000) -> list[Entry]:
+def quarantined(
+    store: Store, ids: Sequence[int] = (), *, unresolved: bool = True, most: int = 1000
+) -> list[QuarantineEntry]:
     """Records that could not be read. Raises UsageError for an id that is not there."""
     with store.read() as tx:
         entries = quarantine.entries(tx, ids=list(ids) or None, unresolved=unresolved, most=most)
@@ -61,7 +63,7 @@ def requeue(
         after = batch[-1].id
 
 
-def _requeue_one(store: Store, decode: Decode, entry: Entry) -> bool:
+def _requeue_one(store: Store, decode: Decode, entry: QuarantineEntry) -> bool:
     record = decode(entry.raw, entry.position)
     with store.write() as tx:
         if not quarantine.lock(tx, entry):
@@ -79,7 +81,7 @@ def _requeue_one(store: Store, decode: Decode, entry: Entry) -> bool:
     return True
 
 
-def _requeue_file(store: Store, salvage: Salvage, entry: Entry) -> bool:
+def _requeue_file(store: Store, salvage: Salvage, entry: QuarantineEntry) -> bool:
     records = list(salvage(entry.raw))
     if not records:
         return False

@@ -24,7 +24,7 @@ log = logging.getLogger("archiver.status")
 FOREIGN_SOON_MS = 2 * DAY_MS
 """So long before the provider would drop it, a file that nobody may fetch alarms: time enough to allow its host."""
 
-_NONE_FOREIGN = status.Foreign(0, 0, {})
+_NONE_FOREIGN = status.ForeignFiles(0, 0, {})
 
 
 class Configured(NamedTuple):

@@ -221,7 +221,7 @@ def _in_hour(evidence: Evidence, shift: int) -> int:
     return sum(evidence.get(shift + part, 0) for part in range(4))
 
 
-class Zone(NamedTuple):
+class ZoneVerdict(NamedTuple):
     """What files say of the zone whose hours they are named by, none of which agrees with it.
 
     `shift_ms`: by how much the zone is wrong; None: nothing is proven. `doubtful`: it may be wrong. `late`: what speaks
@@ -234,7 +234,7 @@ class Zone(NamedTuple):
     late: bool = False
 
 
-def judge_zone(files: Sequence[Evidence]) -> Zone:
+def judge_zone(files: Sequence[Evidence]) -> ZoneVerdict:
     """Judge by the files since the last that agreed: by three quarters of their messages, never by a single one.
 
     A message cannot arrive before it is stamped. So stamps *after* their hours, in two files, are proof already; stamps
@@ -256,9 +256,9 @@ def judge_zone(files: Sequence[Evidence]) -> Zone:
         nearly_all = 10 * fitting >= 9 * messages
         proved = nearly_all and agreeing >= _QUIET_FILES and fitting >= _PROOF_MESSAGES
     if proved:
-        return Zone(shift * QUARTER_MS, messages, doubtful=True)
+        return ZoneVerdict(shift * QUARTER_MS, messages, doubtful=True)
     scattered = 2 * fitting <= messages and messages >= _SCATTERED_MESSAGES
-    return Zone(None, messages, doubtful=bool(speaking) and not scattered, late=shift < 0)
+    return ZoneVerdict(None, messages, doubtful=bool(speaking) and not scattered, late=shift < 0)
 
 
 def offset_text(offset_ms: int) -> str:

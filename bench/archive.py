@@ -53,7 +53,7 @@ class Quiet:
         pass
 
 
-def export_all(store: Store, form: str, output: Path, wanted: Filter | None = None) -> run.Outcome:
+def export_all(store: Store, form: str, output: Path, wanted: Filter | None = None) -> run.ExportOutcome:
     """Export without a command around it."""
     request = Request(form, output, wanted or Filter(), "bench")
     ways = {"claims": coverage.claims, "decode": decode, "blobs": None, "stop": Event(), "watcher": Quiet()}

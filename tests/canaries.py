@@ -55,11 +55,11 @@ class _Ear(logging.Handler):
 def listening() -> Iterator[None]:
     """Learn every secret that is made, and hear every record of the program, whatever verbosity a test asks for."""
     monkeypatch, ear = pytest.MonkeyPatch(), _Ear(0)
-    give: Callable[..., str] = tokens.Tokens.give
+    give: Callable[..., str] = tokens.IssuedTokens.give
     begin: Callable[..., None] = service.Service.__init__
     configure = logs.configure
 
-    def told_give(self: tokens.Tokens, ends_ms: float) -> str:
+    def told_give(self: tokens.IssuedTokens, ends_ms: float) -> str:
         token = give(self, ends_ms)
         secrets.add(token)
         return token
@@ -76,7 +76,7 @@ def listening() -> Iterator[None]:
                 handler.setLevel(ours.level)
         ours.setLevel(logging.DEBUG)
 
-    monkeypatch.setattr(tokens.Tokens, "give", told_give)
+    monkeypatch.setattr(tokens.IssuedTokens, "give", told_give)
     monkeypatch.setattr(service.Service, "__init__", told_begin)
     monkeypatch.setattr(logs, "configure", loud)
     logging.getLogger("archiver").addHandler(ear)

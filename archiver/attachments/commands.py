@@ -8,7 +8,7 @@ from functools import partial
 from threading import Event
 
 from archiver import connect, host
-from archiver.attachments.fetch import Fetching, FetchOptions, Outcome
+from archiver.attachments.fetch import Fetching, FetchOptions, FetchOutcome
 from archiver.blobs import Blobs
 from archiver.config import Attachments, Settings
 from archiver.connect import AppSession
@@ -92,7 +92,7 @@ def fetch(
     stop: Event,
     limit: int | None = None,
     enough: Callable[[], bool] = lambda: False,
-) -> Outcome | None:
+) -> FetchOutcome | None:
     """Fetch what is due of one app; None where nothing of it was ever archived."""
     section = configured(settings)
     host.check_temporary_folder()
@@ -116,7 +116,7 @@ def fetch(
     return Fetching(store, app_id, blobs, files.fetch, options, stop=stop, take_turn=take_turn).run()
 
 
-def tell(session: AppSession, outcome: Outcome) -> None:
+def tell(session: AppSession, outcome: FetchOutcome) -> None:
     """One line of log about a run, and one that alarms before something is lost."""
     fields = {"app": session.app.name, **{name: value for name, value in outcome._asdict().items() if name != "error"}}
     if outcome.error is not None:

@@ -25,7 +25,7 @@ from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseRefused, D
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Fetched, Pointer
 from archiver.outages import Services, anywhere
 from archiver.store import attachments, owner, rate_limit
-from archiver.store.attachments import GIVEN_UP, Claim, Look, Result
+from archiver.store.attachments import GIVEN_UP, FileClaim, FileLook, Result
 from archiver.store.engine import Store, Tx
 
 log = logging.getLogger("archiver.attachments.fetch")
@@ -42,7 +42,7 @@ REFUSED_AFTER = 5
 GIVEN_UP_AFTER = 5
 """What has expired is gone after so many failures, whatever they were; they are spread over days."""
 
-_LOOKS = (Look(), Look(stubborn=True), Look(expired=True))
+_LOOKS = (FileLook(), FileLook(stubborn=True), FileLook(expired=True))
 
 _PAGES = ("text/html", "application/json")
 
@@ -50,7 +50,7 @@ FetchFile = Callable[[Pointer, IO[bytes], Callable[[int], None]], Fetched]
 """One attempt to fetch a file; see `Chatfiles.fetch`."""
 
 
-class Blobs(Protocol):
+class BlobStore(Protocol):
     """Where contents are kept."""
 
     def save(self, file: IO[bytes], sha256: str, size: int, progress: Callable[[int], None]) -> bool: ...
@@ -70,7 +70,7 @@ class FetchOptions:
     enough: Callable[[], bool] = lambda: False
 
 
-class Outcome(NamedTuple):
+class FetchOutcome(NamedTuple):
     """What a run came to. `left`: pending or failed, `endangered`: of these, those that expire soon."""
 
     stored: int
@@ -94,7 +94,7 @@ class Fetching:
         self,
         store: Store,
         app_id: int,
-        blobs: Blobs,
+        blobs: BlobStore,
         fetch: FetchFile,
         options: FetchOptions,
         *,
@@ -111,7 +111,7 @@ class Fetching:
         self._counts = dict.fromkeys(("stored", "gone", "refused", "foreign", "failed"), 0)
         self._error: ArchiverError | None = None
 
-    def run(self) -> Outcome:
+    def run(self) -> FetchOutcome:
         """Fetch until nothing is due, or something beyond single files fails; never raises for that."""
         try:
             with self._store.write() as tx:
@@ -124,7 +124,7 @@ class Fetching:
             self._error = self._error or error
         with self._store.read() as tx:
             left = attachments.still_open(tx, self._app_id, ENDANGERED_MS)
-        return Outcome(**self._counts, left=left.files, endangered=left.endangered, error=self._error)
+        return FetchOutcome(**self._counts, left=left.files, endangered=left.endangered, error=self._error)
 
     def _work(self) -> None:
         try:
@@ -134,7 +134,7 @@ class Fetching:
             with self._lock:
                 self._error = self._error or error
 
-    def _next(self) -> Claim | None:
+    def _next(self) -> FileClaim | None:
         with self._lock:
             limit = self._options.limit
             if self._stop.is_set() or self._error or self._options.enough() or self._begun == limit:
@@ -144,12 +144,12 @@ class Fetching:
             self._begun += claim is not None
             return claim
 
-    def _search(self, tx: Tx) -> Claim | None:
+    def _search(self, tx: Tx) -> FileClaim | None:
         """The next one; every look goes once from its beginning to its end."""
         down, doubt = self._services.down, self._services.doubt
         while self._looks:
             look = self._looks[0]._replace(unlike=down)
-            if look == Look(unlike=down) and doubt is not None:
+            if look == FileLook(unlike=down) and doubt is not None:
                 first_ms = self._after[0] if self._after else tx.now_ms()
                 near_ms = anywhere(first_ms, attachments.last_expiry_ms(tx, self._app_id) or first_ms, doubt)
                 if (claim := self._claim(tx, look._replace(near_ms=near_ms))) is not None:
@@ -161,10 +161,10 @@ class Fetching:
             del self._looks[0]
         return None
 
-    def _claim(self, tx: Tx, look: Look, after: tuple[int, str, int, str] | None = None) -> Claim | None:
+    def _claim(self, tx: Tx, look: FileLook, after: tuple[int, str, int, str] | None = None) -> FileClaim | None:
         return attachments.claim(tx, self._app_id, owner.me(), self._options.lease_ms, after=after, look=look)
 
-    def _one(self, claim: Claim) -> None:
+    def _one(self, claim: FileClaim) -> None:
         held = _Held(self._store, claim, self._options.lease_ms)
         try:
             with rate_limit.on_wait(held.queue):
@@ -195,7 +195,7 @@ class Fetching:
         if self._stop.is_set():
             raise Stopped
 
-    def _attempt(self, claim: Claim, held: _Held, file: IO[bytes]) -> Result:
+    def _attempt(self, claim: FileClaim, held: _Held, file: IO[bytes]) -> Result:
         got = self._fetch(claim.pointer, file, held.progress)
         if got.state == "stored":
             problem = _contradiction(claim, got)
@@ -209,7 +209,7 @@ class Fetching:
             return self._later(claim, got)
         return Result(got.state, got.reason)
 
-    def _comes_again(self, claim: Claim, got: Fetched, held: _Held) -> bool:
+    def _comes_again(self, claim: FileClaim, got: Fetched, held: _Held) -> bool:
         """Whether an answer that did not tell its end is whole: what cuts a connection does not cut it twice so."""
         if _contradiction(claim, got) is None:
             return True
@@ -229,7 +229,7 @@ class Fetching:
             return Result("failed", str(error), next_attempt_ms=HOUR_MS)
         return Result("stored", note, got.sha256, got.size, kind)
 
-    def _later(self, claim: Claim, got: Fetched) -> Result:
+    def _later(self, claim: FileClaim, got: Fetched) -> Result:
         """The next attempt comes after twice the time: 1 minute to 1 hour; 6 hours to 2 days for what has expired."""
         reason = got.reason or ""
         if claim.attempts >= REFUSED_AFTER and got.status == 401:
@@ -244,14 +244,14 @@ class Fetching:
         return Result("failed", reason, next_attempt_ms=min(wait_ms, HOUR_MS))
 
 
-def _is_expired(claim: Claim) -> bool:
+def _is_expired(claim: FileClaim) -> bool:
     return claim.claimed_ms > claim.expires_ms
 
 
 class _Held:
     """Renews a claim by a turn that is booked and by what arrives, never by a timer: what stands still loses it."""
 
-    def __init__(self, store: Store, claim: Claim, lease_ms: int) -> None:
+    def __init__(self, store: Store, claim: FileClaim, lease_ms: int) -> None:
         self._store, self._claim, self._lease_ms = store, claim, lease_ms
         self._renewed = time.monotonic()
 
@@ -269,7 +269,7 @@ class _Held:
             self._renewed = now
 
 
-def _contradiction(claim: Claim, got: Fetched) -> str | None:
+def _contradiction(claim: FileClaim, got: Fetched) -> str | None:
     """Why what came may not be the file: a proxy's page, or half of it."""
     declared = claim.declared_length
     if declared is not None and declared != got.size:
@@ -281,7 +281,7 @@ def _contradiction(claim: Claim, got: Fetched) -> str | None:
     return None
 
 
-class Difference(NamedTuple):
+class BlobDifference(NamedTuple):
     """A content that is not in the store as the rows say."""
 
     sha256: str
@@ -289,7 +289,7 @@ class Difference(NamedTuple):
     messages: list[tuple[str, str, int, str]]
 
 
-def verify(store: Store, blobs: Blobs, *, sample: int | None, stop: Event) -> Iterator[Difference | None]:
+def verify(store: Store, blobs: BlobStore, *, sample: int | None, stop: Event) -> Iterator[BlobDifference | None]:
     """Read contents again and compare them with their rows; None for every one that is as it should be."""
     contents = attachments.contents(store) if sample is None else _sampled(store, sample)
     for sha256, size in contents:
@@ -307,7 +307,7 @@ def verify(store: Store, blobs: Blobs, *, sample: int | None, stop: Event) -> It
             yield None
             continue
         with store.read() as tx:
-            yield Difference(sha256, problem, attachments.stored_as(tx, sha256))
+            yield BlobDifference(sha256, problem, attachments.stored_as(tx, sha256))
 
 
 def _sampled(store: Store, sample: int) -> Iterator[tuple[str, int]]:

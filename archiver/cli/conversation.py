@@ -14,7 +14,7 @@ from archiver.cli.options import INSTANT
 from archiver.cli.statement import tell_gaps
 from archiver.cli.transcript import Spoken
 from archiver.language import Language
-from archiver.statement import Wording
+from archiver.statement import StatementWording
 from archiver.zones import Calendar
 
 
@@ -53,7 +53,7 @@ def conversation(
     lo_ms, hi_ms = transcripts.ALL_TIME
     window = options.stretch(lo_ms if from_ms is None else from_ms, hi_ms if to_ms is None else to_ms)
     with context.readable(ctx) as (_, store):
-        code = tell_gaps(store, (from_ms, to_ms), app, Wording(language, Calendar(zone)))
+        code = tell_gaps(store, (from_ms, to_ms), app, StatementWording(language, Calendar(zone)))
         thread = transcripts.find(store, "|".join(names), app)
         click.echo(logs.visible(f"{thread.conversation} in {thread.app}, times in {zone}"))
         spoken = Spoken(zone)

@@ -15,7 +15,7 @@ from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
 from archiver.export import FOR_PEOPLE, FORMATS, TRANSLATED
 from archiver.export.wording import LANGUAGES
 from archiver.language import language as language_of
-from archiver.statement import Wording
+from archiver.statement import StatementWording
 from archiver.store.read.filters import Filter
 
 _MOST_SHOWN = 20
@@ -87,7 +87,7 @@ def _export(
         single_file=single_file,
         language=language if form in TRANSLATED else "en",
     )
-    wording = Wording(language_of(request.language), calendar)
+    wording = StatementWording(language_of(request.language), calendar)
     with context.exportable(ctx) as (settings, store), context.stop_on_signals() as stop:
         tell_gaps(store, (criteria.from_ms, criteria.to_ms), criteria.app, wording, machine=form not in FOR_PEOPLE)
         blobs = commands.open_blobs(settings) if attachments else None

@@ -11,7 +11,7 @@ import click
 from archiver import review
 from archiver.cli import console, context
 from archiver.errors import EXIT_DONE
-from archiver.store.quarantine import Entry
+from archiver.store.quarantine import QuarantineEntry
 
 
 @click.group()
@@ -47,7 +47,7 @@ def list_entries(ctx: click.Context, *, everything: bool, form: str) -> int:
     return EXIT_DONE
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: QuarantineEntry) -> dict[str, Any]:
     return {name: value for name, value in entry._asdict().items() if name != "raw"}
 
 

@@ -19,7 +19,7 @@ from archiver.cli.statement import tell_gaps
 from archiver.errors import UsageError
 from archiver.language import Language
 from archiver.rendering import parsed
-from archiver.statement import Wording
+from archiver.statement import StatementWording
 from archiver.store.read.filters import Filter
 from archiver.store.search.index import Lag
 from archiver.store.search.query import Hit
@@ -67,7 +67,7 @@ def search(
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
     calendar = options.calendar_for(zone, form, machines=("jsonl",))
-    limits, wording = (criteria.from_ms, criteria.to_ms), Wording(language, Calendar(zone))
+    limits, wording = (criteria.from_ms, criteria.to_ms), StatementWording(language, Calendar(zone))
     with context.readable(ctx) as (_, store):
         code = tell_gaps(store, limits, criteria.app, wording, machine=form != "table")
         _tell_lag(searching.lag(store))

@@ -17,7 +17,7 @@ from archiver.zones import Calendar
 
 
 def tell_gaps(
-    store: Store, limits: Limits, app: str | None, wording: statement.Wording, *, machine: bool = False
+    store: Store, limits: Limits, app: str | None, wording: statement.StatementWording, *, machine: bool = False
 ) -> int:
     """Say first, and before anything is printed, what of an asked range is not archived; gives the exit code for it.
 
@@ -66,7 +66,7 @@ def statement_command(
     limits = options.in_month(month, zone, from_ms, to_ms)
     with context.readable(ctx) as (_, store):
         answer = statement.read(store, *limits, app)
-    wording = statement.Wording(language, Calendar(zone))
+    wording = statement.StatementWording(language, Calendar(zone))
     if form == "json":
         click.echo(json.dumps(answer.to_json(), ensure_ascii=False))
     elif form == "html":

@@ -72,7 +72,7 @@ class Form(NamedTuple):
     """Write index.html from the head of the manifest and the days."""
 
 
-class Options(NamedTuple):
+class FormatOptions(NamedTuple):
     """What somebody chose for a format. `linked`: attachments lie beside the messages. `scratch`: for temporary
     files, removed afterwards."""
 
@@ -85,7 +85,7 @@ class Options(NamedTuple):
     single_file: bool = False
 
 
-def form(name: str, options: Options) -> Form:
+def form(name: str, options: FormatOptions) -> Form:
     """The format of this name. Raises UsageError where something that it needs is not installed."""
     calendar = options.wording.calendar
     if name == "jsonl":

@@ -14,7 +14,7 @@ from archiver.store.read.messages import Day
 Batch = list[Archived]
 
 
-class Signature:
+class DaySignature:
     """A digest over messages with all that is known about them, in their order: equal where files would be equal."""
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Counted:
 
     def __init__(self, batches: Iterable[Batch]) -> None:
         self._batches = batches
-        self._signature = Signature()
+        self._signature = DaySignature()
         self.messages = self.bodies = self.revisions = 0
 
     def __iter__(self) -> Iterator[Batch]:

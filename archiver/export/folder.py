@@ -70,7 +70,7 @@ class Written(NamedTuple):
     sha256: str
 
 
-class Sink:
+class ExportSink:
     """A file that is written from front to back, and knows its digest."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -205,7 +205,7 @@ class Folder:
             host.make_folder(folder)
 
     @contextmanager
-    def create(self, relative: str) -> Iterator[Sink]:
+    def create(self, relative: str) -> Iterator[ExportSink]:
         """Write a file: it has its name when all of it is on the disk, or never."""
         final = self.path / relative
         partial = final.with_name(final.name + _PARTIAL)
@@ -215,7 +215,7 @@ class Folder:
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, host.file_mode())
             try:
                 with os.fdopen(descriptor, "wb") as file:
-                    yield Sink(file)
+                    yield ExportSink(file)
                     file.flush()
                     os.fsync(file.fileno())
                 partial.rename(final)
@@ -260,7 +260,7 @@ class Folder:
         self._journal.close()
 
 
-def binary(sink: Sink) -> IO[bytes]:
+def binary(sink: ExportSink) -> IO[bytes]:
     """A sink has all of a file that writers use."""
     return cast("IO[bytes]", sink)
 

@@ -39,7 +39,7 @@ log = logging.getLogger("archiver.export.run")
 _T = TypeVar("_T")
 
 
-class Outcome(NamedTuple):
+class ExportOutcome(NamedTuple):
     """What was written. `kept_days`: those of an interrupted export that were as this snapshot has them."""
 
     messages: int
@@ -86,7 +86,7 @@ class Export:
         self._store, self._request, self._claims, self._blobs = store.patient, request, claims, blobs
         self._stop, self._watcher = stop, watcher
         self._wording = Wording(request.language, request.calendar)
-        options = export.Options(
+        options = export.FormatOptions(
             decode=decode,
             wording=self._wording,
             scratch=request.output / folder.SCRATCH,
@@ -96,7 +96,7 @@ class Export:
         )
         self._form = export.form(request.format, options)
         self._totals = _Totals()
-        self._entry = audit_log.Entry(
+        self._entry = audit_log.AuditEntry(
             export_id=str(uuid.uuid4()),
             who=request.who,
             owner=owner.me(),
@@ -108,7 +108,7 @@ class Export:
         )
         self._head = self._begin_head()
 
-    def run(self) -> Outcome:
+    def run(self) -> ExportOutcome:
         """Write it all. Raises Stopped when asked to stop; the same command goes on then."""
         with self._store.read() as tx:
             snapshot_at = iso(tx.now_ms())
@@ -167,7 +167,7 @@ class Export:
     def _answered(self, tx: Tx) -> dict[str, Any]:
         """Whether the range that was asked for is archived: in words, too, where it is not as a whole."""
         criteria = self._request.criteria
-        wording = statement.Wording(language(self._request.language), self._request.calendar)
+        wording = statement.StatementWording(language(self._request.language), self._request.calendar)
         answer = statement.of(tx, criteria.from_ms, criteria.to_ms, criteria.app)
         is_whole = answer.verdict == "complete" or (criteria.from_ms is None and criteria.to_ms is None)
         return {
@@ -208,7 +208,7 @@ class Export:
 
     def _signature(self, tx: Tx, unit: Unit, conditions: Conditions) -> str:
         """What the snapshot would write of a day, in brief."""
-        signature = days.Signature()
+        signature = days.DaySignature()
         for day in unit.days:
             for batch in self._unless_stopped(extracts.known(tx, day, conditions, self._form.by_conversation)):
                 for known in batch:
@@ -263,7 +263,7 @@ class Export:
         except ArchiveIncomplete as error:
             self._totals.missing[sha256] = str(error)
 
-    def _finish(self, place: Folder, written: list[dict[str, Any]]) -> Outcome:
+    def _finish(self, place: Folder, written: list[dict[str, Any]]) -> ExportOutcome:
         """The index, the manifest, and the second row; the manifest gets its name last."""
         totals, day_count = self._totals, self._head["counts"]["days"]
         counts = {"messages": totals.messages, "bodies": totals.bodies, "revisions": totals.revisions}
@@ -281,7 +281,7 @@ class Export:
             self._log("done", self._totals.messages, sha256)
         place.finish()
         missing, is_whole = len(totals.missing), not self._head["gaps"]
-        return Outcome(totals.messages, sha256, day_count, totals.kept_days, missing, is_whole)
+        return ExportOutcome(totals.messages, sha256, day_count, totals.kept_days, missing, is_whole)
 
     def _begin_head(self) -> dict[str, Any]:
         """What the manifest says first; places are kept for what is not known yet."""

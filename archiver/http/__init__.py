@@ -1,6 +1,6 @@
 """HTTP for all rooms; no other module imports requests, urllib3 or tenacity, and no other one repeats a request."""
 
-from archiver.http.client import Client, Limits, Options, haste
+from archiver.http.client import Client, Limits, RequestOptions, haste
 from archiver.http.download import Downloaded, DownloadLimits, Progress, SignedLink, download
 from archiver.http.public import public_adapter
 from archiver.http.response import Answer, envelope
@@ -17,8 +17,8 @@ __all__ = [
     "Downloaded",
     "Form",
     "Limits",
-    "Options",
     "Progress",
+    "RequestOptions",
     "SignedLink",
     "Transfer",
     "Way",

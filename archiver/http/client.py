@@ -62,7 +62,7 @@ class Limits:
     first_wait_s: float = 0.5
 
 
-class Options(TypedDict, total=False):
+class RequestOptions(TypedDict, total=False):
     """What a single call may set.
 
     With `retry=False` there is one attempt, and its error says whether the service may have done what was asked. No
@@ -125,11 +125,13 @@ class Client:
     def close(self) -> None:
         self._adapter.close()
 
-    def fetch(self, method: str, path: str, **options: Unpack[Options]) -> Answer:
+    def fetch(self, method: str, path: str, **options: Unpack[RequestOptions]) -> Answer:
         """The answer, if its status is expected; else RequestRefused, QuotaExceeded, ProviderUnavailable or Stopped."""
         return self.fetch_as(lambda answer: answer, method, path, **options)
 
-    def fetch_as(self, read_answer: Callable[[Answer], T], method: str, path: str, **options: Unpack[Options]) -> T:
+    def fetch_as(
+        self, read_answer: Callable[[Answer], T], method: str, path: str, **options: Unpack[RequestOptions]
+    ) -> T:
         """What `read_answer` makes of the answer. Its AnswerUnusable is an answer damaged on the way: asked again.
 
         Not so AnswerTooLarge: the same question would have the same answer.
@@ -145,7 +147,7 @@ class Client:
             return result
         raise given_up from None
 
-    def _prepared(self, method: str, path: str, options: Options) -> _Call:
+    def _prepared(self, method: str, path: str, options: RequestOptions) -> _Call:
         headers = {**_HEADERS, **options.get("headers", {})}
         request = requests.Request(
             method, self._url(path), headers, params=options.get("params"), json=options.get("json")

@@ -49,7 +49,7 @@ def resolve(host: str, port: int) -> Sequence[str]:
 def public_adapter(resolve: Resolve = resolve, is_public: Callable[[str], bool] = is_public) -> Adapter:
     """An adapter that connects by https to public addresses only; plain http fails. Both are arguments for tests."""
 
-    class Connection(WatchedTLSConnection):
+    class PublicConnection(WatchedTLSConnection):
         def _new_conn(self) -> socket.socket:
             addresses = resolve(self.host, self.port or 443)
             if not addresses or not all(map(is_public, addresses)):
@@ -66,7 +66,7 @@ def public_adapter(resolve: Resolve = resolve, is_public: Callable[[str], bool] 
             return connection
 
     class Pool(HTTPSPool):
-        ConnectionCls = Connection
+        ConnectionCls = PublicConnection
 
     class PublicAdapter(Adapter):
         def init_poolmanager(self, *args: Any, **options: Any) -> None:

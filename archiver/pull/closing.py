@@ -9,7 +9,7 @@ from archiver.model import HOUR_MS, Setup
 from archiver.store import apps, hours, reopening, watermarks
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
-from archiver.store.hours import Files, Looked
+from archiver.store.hours import HourFiles, Looked
 from archiver.store.watermarks import Watermark
 from archiver.timeline import offset_text
 
@@ -52,7 +52,7 @@ def _looked(tx: Tx, key: SourceKey, setup: Setup) -> Looked:
     return Looked(hours.looked_until(tx, key), max(HOUR_MS, early_ms), hours.has_begun(tx, key))
 
 
-def _wrong_zone(app: str, offset_ms: int, files: Files) -> WrongZone:
+def _wrong_zone(app: str, offset_ms: int, files: HourFiles) -> WrongZone:
     shift_ms = files.zone.shift_ms or 0
     return WrongZone(
         f"{app}: the hours are not those of hour_utc_offset: most of {files.zone.messages} messages are stamped"

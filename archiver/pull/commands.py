@@ -14,7 +14,7 @@ from archiver.connect import AppSession, IdleTimeout
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, UsageError, worst_exit_code
 from archiver.model import Tally, Window
 from archiver.pull import plan
-from archiver.pull.registration import Reading, register
+from archiver.pull.registration import SourceFacts, register
 from archiver.pull.run import NoProgress, Outcome, Pull, PullOptions, PullProgress
 from archiver.sources import provider_of
 from archiver.store import apps, seals
@@ -163,4 +163,4 @@ def _registered(tx: Tx, app: App) -> SourceKey:
     provider = provider_of(app)
     zone_ms, first_contact = provider.zone_ms(app), partial(provider.first_contact, app)
     facts = app.name, app.source, app.settle_ms, app.retention_ms, zone_ms, first_contact
-    return register(tx, Reading(*facts), app.start_ms)
+    return register(tx, SourceFacts(*facts), app.start_ms)

@@ -14,7 +14,7 @@ from archiver.store.engine import Tx
 log = logging.getLogger("archiver.pull")
 
 
-class Reading(NamedTuple):
+class SourceFacts(NamedTuple):
     """What of a source is remembered. `first_contact`: see `Source.first_contact`."""
 
     app: str
@@ -25,7 +25,7 @@ class Reading(NamedTuple):
     first_contact: Callable[[int, int], int]
 
 
-def register(tx: Tx, reading: Reading, start_ms: int) -> SourceKey:
+def register(tx: Tx, reading: SourceFacts, start_ms: int) -> SourceKey:
     """The key of a source; the first time its origin is fixed for good, where the source can begin after `start_ms`."""
     now_ms = tx.now_ms()
     first = apps.is_first_contact(tx, reading.app, reading.kind)

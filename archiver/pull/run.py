@@ -35,7 +35,7 @@ from archiver.pull.clocks import Clocks
 from archiver.pull.closing import close_hours
 from archiver.pull.context import WalkContext
 from archiver.pull.outcome import OUTCOMES, Findings, Outcome, OutcomeCounts, warn_of_loss
-from archiver.pull.registration import Reading, register, take_settings
+from archiver.pull.registration import SourceFacts, register, take_settings
 from archiver.pull.walk import WindowWalker
 from archiver.pull.workers import Tried, Workers
 from archiver.store import apps, owner, passes, planning, rate_limit, runs, seals, unclosed, watermarks, windows
@@ -160,7 +160,7 @@ class Pull:
     def _register(self, tx: Tx) -> SourceKey:
         source = self.source
         facts = source.retention_ms, source.hour_offset_ms, source.first_contact
-        return register(tx, Reading(source.app, source.kind, _settle_ms(source), *facts), self.options.origin_ms)
+        return register(tx, SourceFacts(source.app, source.kind, _settle_ms(source), *facts), self.options.origin_ms)
 
     def _begin(self) -> None:
         """Ask the server for its time, and fix by it what is due."""

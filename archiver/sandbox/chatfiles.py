@@ -7,7 +7,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from archiver.sandbox.tokens import refusal
-from archiver.sandbox.wire import Answer, Request
+from archiver.sandbox.wire import SandboxAnswer, SandboxRequest
 
 if TYPE_CHECKING:
     from archiver.sandbox.service import Service
@@ -32,7 +32,7 @@ HEADS = (
 """How files of a name begin; an archive that looks at the bytes can tell them apart."""
 
 
-def fetch_file(service: Service, request: Request, rest: list[str]) -> Answer:
+def fetch_file(service: Service, request: SandboxRequest, rest: list[str]) -> SandboxAnswer:
     """`GET /chatfiles/{uuid}`. A token is checked where one is sent, and needed where files are restricted."""
     faults = service.faults
     if request.method != "GET" or len(rest) != 2:
@@ -50,15 +50,15 @@ def fetch_file(service: Service, request: Request, rest: list[str]) -> Answer:
         return service.error(request, 403, "forbidden_op", "share-secret is missing or wrong")
     if faults.file_redirect:
         where = faults.redirect_to or service.files_url
-        return Answer(302, headers={"Location": f"{where}/chatfiles/{rest[1]}"})
-    return Answer(200, file_content(uuid), "application/octet-stream")
+        return SandboxAnswer(302, headers={"Location": f"{where}/chatfiles/{rest[1]}"})
+    return SandboxAnswer(200, file_content(uuid), "application/octet-stream")
 
 
-def redirected_file(service: Service, request: Request, segments: list[str]) -> Answer:
+def redirected_file(service: Service, request: SandboxRequest, segments: list[str]) -> SandboxAnswer:
     """The same file on the other host, which knows no token and no secret."""
     if len(segments) != 2 or segments[1] not in service.shelf.files:
         return service.error(request, 404, "entity_not_found", "file may not exists")
-    return Answer(200, file_content(int(segments[1].replace("-", ""), 16)), "application/octet-stream")
+    return SandboxAnswer(200, file_content(int(segments[1].replace("-", ""), 16)), "application/octet-stream")
 
 
 def file_secret(uuid: int) -> str:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from archiver.sandbox.shelf import Stored, render
 from archiver.sandbox.trouble import bomb, too_often
-from archiver.sandbox.wire import Answer, Request
+from archiver.sandbox.wire import SandboxAnswer, SandboxRequest
 
 if TYPE_CHECKING:
     from archiver.sandbox.service import Service
@@ -34,7 +34,7 @@ class Hour(NamedTuple):
         return self.lo_ms + HOUR_MS
 
 
-def link_hour(service: Service, request: Request, name: str) -> Answer:
+def link_hour(service: Service, request: SandboxRequest, name: str) -> SandboxAnswer:
     """A signed link to the file of an hour, or why there is none."""
     faults, now = service.faults, service.true_ms()
     often = faults.hour_requests_per_minute
@@ -63,7 +63,7 @@ def link_hour(service: Service, request: Request, name: str) -> Answer:
     return service.reply(request, parts, named=request.segments[0] != "app-id")
 
 
-def fetch_hour(service: Service, request: Request, segments: list[str]) -> Answer:
+def fetch_hour(service: Service, request: SandboxRequest, segments: list[str]) -> SandboxAnswer:
     """The file behind a link. This host knows signatures only: a token is an error here."""
     if "authorization" in request.headers:
         return _xml(400, "InvalidArgument", "The Authorization header and a signature in the query exclude each other.")
@@ -136,7 +136,7 @@ def _line(service: Service, row: Stored) -> bytes:
     return render(shaped | {"direction": "outgoing"})
 
 
-def _file(service: Service, request: Request, text: bytes) -> Answer:
+def _file(service: Service, request: SandboxRequest, text: bytes) -> SandboxAnswer:
     faults = service.faults
     size = max(1, -(-len(text) // 3)) if faults.hour_members else len(text)
     packed = b"".join(gzip.compress(text[at : at + size], 6, mtime=0) for at in range(0, len(text), size))
@@ -155,7 +155,7 @@ def _file(service: Service, request: Request, text: bytes) -> Answer:
     headers = {"ETag": f'"{digest}"', "Last-Modified": changed, "x-oss-request-id": digest[:24]}
     if faults.hour_encoded and not faults.hour_inflated:
         headers["Content-Encoding"] = "gzip"
-    return Answer(200, packed, "text/plain" if faults.hour_inflated else "application/gzip", headers)
+    return SandboxAnswer(200, packed, "text/plain" if faults.hour_inflated else "application/gzip", headers)
 
 
 def _signature(service: Service, path: str, expires: int) -> str:
@@ -163,7 +163,7 @@ def _signature(service: Service, path: str, expires: int) -> str:
     return base64.b64encode(hmac.digest(service.client_secret.encode(), words, "sha1")).decode()
 
 
-def _xml(status: int, code: str, message: str) -> Answer:
+def _xml(status: int, code: str, message: str) -> SandboxAnswer:
     inner = f"  <Code>{code}</Code>\n  <Message>{message}</Message>\n"
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n<Error>\n{inner}</Error>\n'
-    return Answer(status, body.encode(), "application/xml")
+    return SandboxAnswer(status, body.encode(), "application/xml")

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from archiver.sandbox.cursors import Position, decode, encode
-from archiver.sandbox.ql import QueryParse, Slice, parse
+from archiver.sandbox.ql import QueryParse, QueryRange, parse
 from archiver.sandbox.shelf import Index, Stored
-from archiver.sandbox.wire import Answer, Request
+from archiver.sandbox.wire import SandboxAnswer, SandboxRequest
 
 if TYPE_CHECKING:
     from archiver.sandbox.service import Service
@@ -18,13 +18,13 @@ DEFAULT_LIMIT, MAX_LIMIT = 10, 1000
 _FAR = 2**62
 
 
-def list_messages(service: Service, request: Request) -> Answer:
+def list_messages(service: Service, request: SandboxRequest) -> SandboxAnswer:
     try:
         asked = parse(request.query.get("ql", ""), lower_only=service.faults.lower_only)
     except QueryParse as problem:
         return service.error(request, 400, "query_parse", str(problem))
     if service.faults.always_descending:
-        asked = Slice(asked.index, True, asked.low, asked.high)
+        asked = QueryRange(asked.index, True, asked.low, asked.high)
     sent = request.query.get("cursor", "")
     if sent and service.hits("dead_cursor", request):
         return service.error(request, service.faults.dead_cursor_status, "illegal_argument", "cursor is invalid")
@@ -40,7 +40,7 @@ def list_messages(service: Service, request: Request) -> Answer:
     return _page(service, request, _spoilt(service, request, rows), cursor)
 
 
-def _limit(service: Service, request: Request) -> int:
+def _limit(service: Service, request: SandboxRequest) -> int:
     if service.faults.limit_ignored > 0:
         return service.faults.limit_ignored
     try:
@@ -50,7 +50,9 @@ def _limit(service: Service, request: Request) -> int:
     return min(limit, MAX_LIMIT) if limit > 0 else DEFAULT_LIMIT
 
 
-def _read(service: Service, request: Request, asked: Slice, after: Position | None) -> tuple[list[Stored], str]:
+def _read(
+    service: Service, request: SandboxRequest, asked: QueryRange, after: Position | None
+) -> tuple[list[Stored], str]:
     """The rows behind `after`, and the cursor of the next page: there is one exactly where the page is full."""
     limit = _limit(service, request)
     full = limit
@@ -70,7 +72,7 @@ def _read(service: Service, request: Request, asked: Slice, after: Position | No
     return page, _cursor(service, asked, after if again else _behind(asked, page[-1]), again)
 
 
-def _positions(service: Service, asked: Slice, after: Position | None) -> tuple[Sequence[Stored], range, int]:
+def _positions(service: Service, asked: QueryRange, after: Position | None) -> tuple[Sequence[Stored], range, int]:
     """The rows of the index, where in it the slice goes on behind `after`, and how many of its rows came before."""
     index = service.shelf.by_uuid if asked.index == "uuid" else service.shelf.by_time
     lo, hi = asked.lo_ms, asked.hi_ms
@@ -106,17 +108,17 @@ def _next(key: tuple[int, int, int]) -> tuple[int, int, int]:
     return key[0], key[1], key[2] + 1
 
 
-def _behind(asked: Slice, row: Stored) -> Position:
+def _behind(asked: QueryRange, row: Stored) -> Position:
     return Position(None if asked.index == "uuid" else row.timestamp_ms, row.uuid)
 
 
-def _cursor(service: Service, asked: Slice, position: Position | None, again: bool) -> str:
+def _cursor(service: Service, asked: QueryRange, position: Position | None, again: bool) -> str:
     if position is None:
         position = Position(_FAR if asked.descending else -_FAR, 0)
     return encode(asked.hash, position, service.dice.between(1, 2**31) if again else 0)
 
 
-def _spoilt(service: Service, request: Request, page: list[Stored]) -> list[Stored]:
+def _spoilt(service: Service, request: SandboxRequest, page: list[Stored]) -> list[Stored]:
     """The page with rows too many or too few, where a fault says so."""
     if len(page) > 2 and service.hits("lost_rows", request):
         gone = service.dice.between(1, len(page) - 2)
@@ -132,7 +134,7 @@ def _spoilt(service: Service, request: Request, page: list[Stored]) -> list[Stor
     return page
 
 
-def _page(service: Service, request: Request, rows: list[Stored], cursor: str) -> Answer:
+def _page(service: Service, request: SandboxRequest, rows: list[Stored], cursor: str) -> SandboxAnswer:
     """The envelope in the provider's order of keys, around the records as they were rendered once."""
     timestamp, duration = service.times(request)
     head = {
@@ -151,4 +153,4 @@ def _page(service: Service, request: Request, rows: list[Stored], cursor: str) -
     if not service.hits("empty_entities_missing", request):
         parts += [b'"entities":[', b",".join(row.raw for row in rows), b"],"]
     parts.append(json.dumps(tail, separators=(",", ":")).encode()[1:])
-    return Answer(200, b"".join(parts))
+    return SandboxAnswer(200, b"".join(parts))

@@ -18,7 +18,7 @@ class QueryParse(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class QueryRange:
     """What a query reads. A bound is a (value, inclusive) pair, or None."""
 
     index: str = "uuid"
@@ -51,14 +51,14 @@ class Slice:
         return _signed(total)
 
 
-def parse(text: str, *, lower_only: bool = False) -> Slice:
+def parse(text: str, *, lower_only: bool = False) -> QueryRange:
     """The slice that a `ql` reads. Raises QueryParse with the description the provider would give."""
     text = text.strip().lower()
     if text.startswith("order by"):
         text = "select * " + text
     elif text and not text.startswith("select"):
         text = "select * where " + text
-    return _Parser(text, lower_only).slice() if text else Slice()
+    return _Parser(text, lower_only).slice() if text else QueryRange()
 
 
 class _Parser:
@@ -67,7 +67,7 @@ class _Parser:
         self.lower_only = lower_only
         self.at = 0
 
-    def slice(self) -> Slice:
+    def slice(self) -> QueryRange:
         self.expect("select")
         self.expect("*")
         low = high = None
@@ -79,7 +79,7 @@ class _Parser:
             index, descending = "timestamp", self.order()
         if self.at < len(self.tokens):
             self.refuse()
-        return Slice(index, descending, low, high)
+        return QueryRange(index, descending, low, high)
 
     def conditions(self) -> tuple[tuple[int, bool] | None, tuple[int, bool] | None]:
         low: tuple[int, bool] | None = None

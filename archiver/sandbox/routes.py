@@ -8,10 +8,10 @@ from archiver.sandbox.pages import list_messages
 from archiver.sandbox.sending import batch_presence, presence, send_2014, send_now, send_seed
 from archiver.sandbox.service import Service
 from archiver.sandbox.tokens import give_token, refusal
-from archiver.sandbox.wire import Answer, Request
+from archiver.sandbox.wire import SandboxAnswer, SandboxRequest
 
 
-def route(service: Service, request: Request) -> Answer:
+def route(service: Service, request: SandboxRequest) -> SandboxAnswer:
     segments = request.segments
     if request.host == "files":
         return _stored(service, request, segments)
@@ -29,7 +29,7 @@ def route(service: Service, request: Request) -> Answer:
     return _limited(service, request, bare=hourly) or _inside(service, request, rest)
 
 
-def _inside(service: Service, request: Request, rest: list[str]) -> Answer:
+def _inside(service: Service, request: SandboxRequest, rest: list[str]) -> SandboxAnswer:
     """The routes that need a token."""
     match request.method, rest:
         case "GET", ["chatmessages"]:
@@ -49,14 +49,14 @@ def _inside(service: Service, request: Request, rest: list[str]) -> Answer:
     return service.not_found(request)
 
 
-def _stored(service: Service, request: Request, segments: list[str]) -> Answer:
+def _stored(service: Service, request: SandboxRequest, segments: list[str]) -> SandboxAnswer:
     """The other host: signed files, and where attachments are redirected to."""
     if segments[0] == "chatfiles":
         return redirected_file(service, request, segments)
     return fetch_hour(service, request, segments)
 
 
-def _limited(service: Service, request: Request, *, bare: bool) -> Answer | None:
+def _limited(service: Service, request: SandboxRequest, *, bare: bool) -> SandboxAnswer | None:
     """The refusal of a request whose token or quota is not in order; `bare` ones are not described."""
     refused = refusal(service, request, bare=bare)
     if refused is None and service.faults.resource_limited:

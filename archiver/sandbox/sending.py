@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from archiver.sandbox.data import make_msg_id
 from archiver.sandbox.shelf import make_uuid, render, uuid_text
-from archiver.sandbox.wire import Answer, Request
+from archiver.sandbox.wire import SandboxAnswer, SandboxRequest
 
 if TYPE_CHECKING:
     from archiver.sandbox.service import Service
@@ -17,7 +17,7 @@ _MOST = {"users": 600, "chatgroups": 3, "chatrooms": 10}
 _LARGEST = 5 * 1024
 
 
-def send_seed(service: Service, request: Request, kind: str, target: str) -> Answer:
+def send_seed(service: Service, request: SandboxRequest, kind: str, target: str) -> SandboxAnswer:
     """`POST users/{name}/messages` and `groups/{id}/messages`, the form of the first text."""
     asked = _asked(request)
     body = asked.get("msg")
@@ -31,7 +31,7 @@ def send_seed(service: Service, request: Request, kind: str, target: str) -> Ans
     return _sent(service, request, done)
 
 
-def send_2014(service: Service, request: Request) -> Answer:
+def send_2014(service: Service, request: SandboxRequest) -> SandboxAnswer:
     """`POST messages` with target_type and target."""
     asked = _asked(request)
     kind, targets, body = asked.get("target_type"), asked.get("target"), asked.get("msg")
@@ -45,7 +45,7 @@ def send_2014(service: Service, request: Request) -> Answer:
     return _sent(service, request, ids if with_ids else dict.fromkeys(ids, "success"))
 
 
-def send_now(service: Service, request: Request, kind: str) -> Answer:
+def send_now(service: Service, request: SandboxRequest, kind: str) -> SandboxAnswer:
     """`POST messages/users`, `messages/chatgroups`, `messages/chatrooms`: today's form."""
     asked = _asked(request)
     targets, kind_of_body, body = asked.get("to"), asked.get("type"), asked.get("body")
@@ -63,7 +63,7 @@ def send_now(service: Service, request: Request, kind: str) -> Answer:
     return _sent(service, request, {str(to): _deliver(service, kind, str(to), whole, asked) for to in targets})
 
 
-def presence(service: Service, request: Request, user: str) -> Answer:
+def presence(service: Service, request: SandboxRequest, user: str) -> SandboxAnswer:
     """`GET users/{name}/status`, in the seed's form or the later one."""
     state = _state(service, user)
     data: Any = {user: state}
@@ -73,7 +73,7 @@ def presence(service: Service, request: Request, user: str) -> Answer:
     return service.reply(request, parts)
 
 
-def batch_presence(service: Service, request: Request) -> Answer:
+def batch_presence(service: Service, request: SandboxRequest) -> SandboxAnswer:
     """`POST users/batch/status` for up to 100 users."""
     users = _asked(request).get("usernames")
     if not isinstance(users, list) or len(users) > 100:
@@ -86,7 +86,7 @@ def _state(service: Service, user: str) -> str:
     return "online" if user.lower() in service.online else "offline"
 
 
-def _asked(request: Request) -> dict[str, Any]:
+def _asked(request: SandboxRequest) -> dict[str, Any]:
     try:
         asked = json.loads(request.body)
     except (ValueError, RecursionError):
@@ -94,7 +94,7 @@ def _asked(request: Request) -> dict[str, Any]:
     return asked if isinstance(asked, dict) else {}
 
 
-def _refusal(service: Service, request: Request, asked: dict[str, Any]) -> Answer | None:
+def _refusal(service: Service, request: SandboxRequest, asked: dict[str, Any]) -> SandboxAnswer | None:
     if service.faults.send_refused:
         return service.error(request, 403, "message_send_error", "message send reach limit")
     if asked.get("from", "admin") == "":
@@ -129,6 +129,6 @@ def _deliver(service: Service, kind: str, target: str, body: dict[str, Any], ask
     return str(record["msg_id"])
 
 
-def _sent(service: Service, request: Request, data: Any) -> Answer:
+def _sent(service: Service, request: SandboxRequest, data: Any) -> SandboxAnswer:
     path = "/" + "/".join(request.segments[2:])
     return service.reply(request, {"params": {}, "uri": service.uri(path), "entities": [], "data": data})

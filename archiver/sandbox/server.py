@@ -13,7 +13,7 @@ from archiver.sandbox.routes import route
 from archiver.sandbox.service import Service
 from archiver.sandbox.shelf import Stored
 from archiver.sandbox.trouble import instead, spoil
-from archiver.sandbox.wire import Answer, Listener, Request
+from archiver.sandbox.wire import Listener, SandboxAnswer, SandboxRequest
 
 HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 
@@ -98,7 +98,7 @@ class Sandbox(Service):
         """Forget all records."""
         self.shelf.clear()
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: SandboxRequest) -> SandboxAnswer:
         """What becomes of a request, faults included."""
         request.started_ms = self.true_ms()
         self.dice.count(self.faults, request.path)

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from archiver.sandbox.faults import Dice, Faults
 from archiver.sandbox.phrases import NAMES
 from archiver.sandbox.shelf import Shelf, render
-from archiver.sandbox.tokens import Tokens
+from archiver.sandbox.tokens import IssuedTokens
 from archiver.sandbox.trouble import Recent
-from archiver.sandbox.wire import Answer, Request
+from archiver.sandbox.wire import SandboxAnswer, SandboxRequest
 
 EXCEPTIONS = {
     "illegal_argument": "java.lang.IllegalArgumentException",
@@ -60,7 +60,7 @@ class Service:
         self.application = str(uuid.uuid5(uuid.NAMESPACE_URL, f"{org}#{app} {seed}"))
         self.shelf = Shelf()
         self.dice = Dice(seed)
-        self.tokens = Tokens(seed)
+        self.tokens = IssuedTokens(seed)
         self.recent = Recent()
         self.online = {name.lower() for name in NAMES[::3]}
         """Users that presence calls online, in lower case; all others are offline."""
@@ -83,7 +83,7 @@ class Service:
         """Every request so far, in the order of their answers."""
         return list(self._log)
 
-    def log(self, request: Request, status: int) -> None:
+    def log(self, request: SandboxRequest, status: int) -> None:
         self._log.append(
             Logged(request.method, request.path, request.query, status, request.headers, request.body, request.host)
         )
@@ -97,10 +97,10 @@ class Service:
     def forget_requests(self) -> None:
         self._log.clear()
 
-    def hits(self, fault: str, request: Request) -> bool:
+    def hits(self, fault: str, request: SandboxRequest) -> bool:
         return self.dice.hits(self.faults, fault, request.path)
 
-    def times(self, request: Request) -> tuple[int, int]:
+    def times(self, request: SandboxRequest) -> tuple[int, int]:
         """The `timestamp` and `duration` of an envelope."""
         duration = max(0, self.true_ms() - request.started_ms)
         return self.now_ms() + request.skew_ms, duration
@@ -108,7 +108,7 @@ class Service:
     def uri(self, path: str) -> str:
         return self.home + path
 
-    def reply(self, request: Request, parts: dict[str, Any], *, named: bool = True) -> Answer:
+    def reply(self, request: SandboxRequest, parts: dict[str, Any], *, named: bool = True) -> SandboxAnswer:
         """An envelope around `parts`. The newer interfaces do not name the application (`named`)."""
         timestamp, duration = self.times(request)
         body = {"action": request.method.lower(), "application": self.application, **parts}
@@ -118,9 +118,9 @@ class Service:
         if not named:
             for name in ("application", "organization", "applicationName"):
                 del body[name]
-        return Answer(200, render(body))
+        return SandboxAnswer(200, render(body))
 
-    def error(self, request: Request, status: int, error: str, description: str | None = None) -> Answer:
+    def error(self, request: SandboxRequest, status: int, error: str, description: str | None = None) -> SandboxAnswer:
         timestamp, duration = self.times(request)
         body: dict[str, Any] = {"error": error}
         if not self.faults.timestamp_missing:
@@ -128,9 +128,9 @@ class Service:
         body["exception"] = EXCEPTIONS.get(error, f"com.easemob.rest.{error.title().replace('_', '')}Exception")
         if description is not None:
             body["error_description"] = description
-        return Answer(status, render(body))
+        return SandboxAnswer(status, render(body))
 
-    def not_found(self, request: Request) -> Answer:
+    def not_found(self, request: SandboxRequest) -> SandboxAnswer:
         return self.error(request, 404, "service_resource_not_found", "Service resource not found")
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from archiver.sandbox.shelf import render
-from archiver.sandbox.wire import Answer, Request
+from archiver.sandbox.wire import SandboxAnswer, SandboxRequest
 
 if TYPE_CHECKING:
     from archiver.sandbox.service import Service
@@ -21,27 +21,27 @@ _WELL_FORMED = re.compile(r"YWMt[\w-]{20,}={0,2}")
 
 
 @dataclass(slots=True)
-class _Token:
+class _IssuedToken:
     ends_ms: float
     uses: int = 0
     dead: bool = False
 
 
-class Tokens:
+class IssuedTokens:
     """The tokens given so far."""
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
         self._lock = threading.Lock()
-        self._given: dict[str, _Token] = {}
+        self._given: dict[str, _IssuedToken] = {}
 
     def give(self, ends_ms: float) -> str:
         with self._lock:
             text = "YWMt" + base64.urlsafe_b64encode(self._random.randbytes(33)).decode()
-            self._given[text] = _Token(ends_ms)
+            self._given[text] = _IssuedToken(ends_ms)
         return text
 
-    def find(self, text: str) -> _Token | None:
+    def find(self, text: str) -> _IssuedToken | None:
         with self._lock:
             return self._given.get(text)
 
@@ -52,7 +52,7 @@ class Tokens:
                 token.dead = True
 
 
-def give_token(service: Service, request: Request) -> Answer:
+def give_token(service: Service, request: SandboxRequest) -> SandboxAnswer:
     """`POST /token`. Refusals as documented; `ttl` in seconds, 0 for a token that never expires."""
     try:
         asked = json.loads(request.body)
@@ -67,7 +67,7 @@ def give_token(service: Service, request: Request) -> Answer:
         seconds = min(seconds, ttl or _NEVER)
     token = service.tokens.give(service.true_ms() + seconds * 1000)
     body = {"access_token": token, "expires_in": int(min(seconds, _NEVER)), "application": service.application}
-    return Answer(200, render(body))
+    return SandboxAnswer(200, render(body))
 
 
 def _problem(service: Service, asked: dict[str, Any]) -> tuple[str, str] | None:
@@ -84,7 +84,7 @@ def _problem(service: Service, asked: dict[str, Any]) -> tuple[str, str] | None:
     return None
 
 
-def refusal(service: Service, request: Request, *, bare: bool = False) -> Answer | None:
+def refusal(service: Service, request: SandboxRequest, *, bare: bool = False) -> SandboxAnswer | None:
     """The 401 that this request deserves, or None. `bare`: this endpoint's 401 has no description at all."""
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not text:
@@ -104,7 +104,7 @@ def refusal(service: Service, request: Request, *, bare: bool = False) -> Answer
     return None
 
 
-def _unauthorized(service: Service, request: Request, bare: bool) -> Answer:
+def _unauthorized(service: Service, request: SandboxRequest, bare: bool) -> SandboxAnswer:
     form = "bare" if bare else service.faults.unauthorized_form
     descriptions = {
         "expired": "Unable to authenticate due to expired access token",

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING
 
-from archiver.sandbox.wire import Answer, Request
+from archiver.sandbox.wire import SandboxAnswer, SandboxRequest
 
 if TYPE_CHECKING:
     from archiver.sandbox.service import Service
@@ -38,42 +38,42 @@ class Recent:
         return False
 
 
-def instead(service: Service, request: Request) -> Answer | None:
+def instead(service: Service, request: SandboxRequest) -> SandboxAnswer | None:
     """The answer of a fault or a limit, given before anybody looks at the request."""
     faults = service.faults
     if service.hits("reset", request):
-        return Answer(200, broken="reset")
+        return SandboxAnswer(200, broken="reset")
     if service.hits("hang", request):
-        return Answer(200, broken="hang", pause_s=faults.hang_s)
+        return SandboxAnswer(200, broken="hang", pause_s=faults.hang_s)
     if service.hits("http_500", request):
         return service.error(request, 500, "web_application", "Internal error, please try again")
     if service.hits("http_502_html", request):
-        return Answer(502, _HTML % (b"502 Bad Gateway", b"502 Bad Gateway"), "text/html")
+        return SandboxAnswer(502, _HTML % (b"502 Bad Gateway", b"502 Bad Gateway"), "text/html")
     if service.hits("http_429", request):
         return too_often(service, request, "429")
     if service.hits("http_503", request) or _over_rate(service, request):
         return too_often(service, request, faults.over_rate)
     if service.hits("html_200", request):
-        return Answer(200, _HTML % (b"Login", b"Please log in to this network"), "text/html")
+        return SandboxAnswer(200, _HTML % (b"Login", b"Please log in to this network"), "text/html")
     if service.hits("error_200", request):
         refused = service.error(request, 500, "web_application", "Internal error, please try again")
-        return Answer(200, refused.body)
+        return SandboxAnswer(200, refused.body)
     if service.hits("redirect", request):
-        return Answer(307, headers={"Location": (faults.redirect_to or service.files_url) + request.target})
+        return SandboxAnswer(307, headers={"Location": (faults.redirect_to or service.files_url) + request.target})
     return None
 
 
-def _over_rate(service: Service, request: Request) -> bool:
+def _over_rate(service: Service, request: SandboxRequest) -> bool:
     rate = service.faults.requests_per_second
     if rate <= 0 or request.host != "api" or request.path.endswith("/token"):
         return False
     return service.recent.too_many(request.client, request.started_ms, rate, 1000)
 
 
-def too_often(service: Service, request: Request, form: str) -> Answer:
+def too_often(service: Service, request: SandboxRequest, form: str) -> SandboxAnswer:
     """A refusal that asks to come back later, with `Retry-After` where one is set."""
     if form == "503_text":
-        answer = Answer(503, b"Service Temporarily Unavailable", "text/plain")
+        answer = SandboxAnswer(503, b"Service Temporarily Unavailable", "text/plain")
     elif form == "503":
         answer = service.error(request, 503, "service_unavailable", "Service Temporarily Unavailable")
     else:
@@ -83,7 +83,7 @@ def too_often(service: Service, request: Request, form: str) -> Answer:
     return answer
 
 
-def spoil(service: Service, request: Request, answer: Answer) -> None:
+def spoil(service: Service, request: SandboxRequest, answer: SandboxAnswer) -> None:
     """Break a good answer on its way out."""
     if answer.broken:
         return
@@ -108,6 +108,6 @@ def bomb(service: Service) -> bytes:
     return gzip.compress(b" " * (1 << 20)) * service.faults.bomb_mb
 
 
-def _encodes(service: Service, request: Request, answer: Answer) -> bool:
+def _encodes(service: Service, request: SandboxRequest, answer: SandboxAnswer) -> bool:
     accepted = "gzip" in request.headers.get("accept-encoding", "")
     return service.faults.gzip and accepted and "Content-Encoding" not in answer.headers

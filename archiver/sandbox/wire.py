@@ -22,7 +22,7 @@ _LINE, _HEADERS, _BODY = 65_536, 200, 8 << 20
 
 
 @dataclass(slots=True)
-class Request:
+class SandboxRequest:
     """One request as it came in. Header names are in lower case; of a repeated parameter the first counts."""
 
     method: str
@@ -50,7 +50,7 @@ class Request:
 
 
 @dataclass(slots=True)
-class Answer:
+class SandboxAnswer:
     """What goes out. `broken` names the way the wire breaks: "", reset, hang, drip, cut, unframed or close."""
 
     status: int
@@ -75,13 +75,13 @@ class Listener(socketserver.ThreadingTCPServer):
     block_on_close = True
     request_queue_size = 128
 
-    def __init__(self, host: str, port: int, answer: Callable[[Request], Answer]) -> None:
+    def __init__(self, host: str, port: int, answer: Callable[[SandboxRequest], SandboxAnswer]) -> None:
         self.host, self.answer = host, answer
         self.stopping = threading.Event()
         self.open: set[socket.socket] = set()
         self.lock = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name=f"sandbox-{host}")
-        super().__init__(("127.0.0.1", port), Connection)
+        super().__init__(("127.0.0.1", port), SandboxConnection)
 
     @property
     def port(self) -> int:
@@ -117,7 +117,7 @@ class Listener(socketserver.ThreadingTCPServer):
             super().handle_error(request, client_address)
 
 
-class Connection(socketserver.StreamRequestHandler):
+class SandboxConnection(socketserver.StreamRequestHandler):
     server: Listener
     disable_nagle_algorithm = True
 
@@ -141,7 +141,7 @@ class Connection(socketserver.StreamRequestHandler):
             if not self.write(request, answer, keep) or not keep:
                 return
 
-    def read(self) -> Request | None:
+    def read(self) -> SandboxRequest | None:
         """The next request; None where the client has closed, or does not speak HTTP."""
         words = self.rfile.readline(_LINE).decode("latin-1").split()
         if len(words) != 3 or not words[2].startswith("HTTP/"):
@@ -157,9 +157,9 @@ class Connection(socketserver.StreamRequestHandler):
         if headers.get("expect", "").lower() == "100-continue":
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = self.rfile.read(min(int(headers.get("content-length") or 0), _BODY))
-        return Request(words[0], words[1], headers, body, str(self.client_address[0]), self.server.host)
+        return SandboxRequest(words[0], words[1], headers, body, str(self.client_address[0]), self.server.host)
 
-    def write(self, request: Request, answer: Answer, keep: bool) -> bool:
+    def write(self, request: SandboxRequest, answer: SandboxAnswer, keep: bool) -> bool:
         """Send an answer; False where the connection is spent."""
         if answer.delay_s:
             self.server.stopping.wait(answer.delay_s)
@@ -179,7 +179,7 @@ class Connection(socketserver.StreamRequestHandler):
         self.wfile.write(head + (half if answer.broken in ("cut", "unframed") else body))
         return answer.broken == ""
 
-    def drip(self, head: bytes, body: bytes, answer: Answer) -> bool:
+    def drip(self, head: bytes, body: bytes, answer: SandboxAnswer) -> bool:
         self.wfile.write(head)
         step = max(1, -(-len(body) // max(1, answer.pieces)))
         for start in range(0, len(body), step):
@@ -189,7 +189,7 @@ class Connection(socketserver.StreamRequestHandler):
         return True
 
 
-def _head(answer: Answer, keep: bool) -> bytes:
+def _head(answer: SandboxAnswer, keep: bool) -> bytes:
     lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", "Server: Tengine"]
     if answer.now_ms is not None:
         lines.append(f"Date: {formatdate(answer.now_ms / 1000, usegmt=True)}")

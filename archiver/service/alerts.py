@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 _SKEW_MS, _FILES_S, _DISK = 300_000, 2 * 86_400, 0.1
 
 
-class Finding(NamedTuple):
+class Condition(NamedTuple):
     """Something wrong. `grows`: a count of which only more is news."""
 
     name: str
@@ -44,28 +44,28 @@ class Finding(NamedTuple):
 
 def findings(
     entries: Sequence[SourceReport], disk: Mapping[str, int | None], *, overdue_ms: int, files: bool
-) -> list[Finding]:
+) -> list[Condition]:
     """What is wrong with the configured sources. `files`: attachments are fetched, so they may be lost."""
     wrong = [finding for entry in entries if entry.configured for finding in _of(entry, overdue_ms / 1000, files=files)]
     free, size = disk.get("disk_free_bytes"), disk.get("disk_size_bytes")
     if free is not None and size and free < size * _DISK:
         text = f"{free // 2**20} MiB are free on the disk of the database"
-        wrong.append(Finding("ArchiverDiskNearlyFull", "", "", "critical", text))
+        wrong.append(Condition("ArchiverDiskNearlyFull", "", "", "critical", text))
     return wrong
 
 
-def misconfigured(app: str, source: str, part: str, text: str) -> Finding:
+def misconfigured(app: str, source: str, part: str, text: str) -> Condition:
     """A problem that no run in the database records."""
-    return Finding("ArchiverMisconfigured", app, source, "critical", f"{part}: {text}")
+    return Condition("ArchiverMisconfigured", app, source, "critical", f"{part}: {text}")
 
 
-def of_evidence(evidence: Report | None) -> list[Finding]:
+def of_evidence(evidence: Report | None) -> list[Condition]:
     """What is wrong with the ledger: one finding for each kind, whichever sinks or entries it is about."""
     texts: dict[tuple[str, bool], list[str]] = {}
     for problem in () if evidence is None else evidence.problems:
         texts.setdefault((problem.name, problem.critical), []).append(problem.text)
     return [
-        Finding(name, "", "", "critical" if critical else "warning", "; ".join(said))
+        Condition(name, "", "", "critical" if critical else "warning", "; ".join(said))
         for (name, critical), said in texts.items()
     ]
 
@@ -74,9 +74,9 @@ Severity = Literal["critical", "warning"]
 _Wrong = tuple[str, Severity, str, int | None]
 
 
-def _of(entry: SourceReport, overdue_s: float, *, files: bool) -> Iterator[Finding]:
+def _of(entry: SourceReport, overdue_s: float, *, files: bool) -> Iterator[Condition]:
     for name, severity, text, grows in [*_late(entry, overdue_s, files=files), *_anomalies(entry)]:
-        yield Finding(f"Archiver{name}", entry.app, entry.source, severity, text, grows)
+        yield Condition(f"Archiver{name}", entry.app, entry.source, severity, text, grows)
 
 
 def _late(entry: SourceReport, overdue_s: float, *, files: bool) -> Iterator[_Wrong]:
@@ -121,7 +121,9 @@ def _anomalies(entry: SourceReport) -> Iterator[_Wrong]:
         yield "CanaryLost", "critical", f"the canary of {canary['sent_at']} was {canary['outcome']}", None
 
 
-def tell(store: Store, wrong: Sequence[Finding], send: Callable[[object], None], *, form: Form, repeat_ms: int) -> bool:
+def tell(
+    store: Store, wrong: Sequence[Condition], send: Callable[[object], None], *, form: Form, repeat_ms: int
+) -> bool:
     """Send what is new, what still stands after `repeat_ms`, and what has ended, as one message; nothing if nothing.
 
     False where it could not be sent: then it is news again at the next call.
@@ -149,11 +151,11 @@ def tell(store: Store, wrong: Sequence[Finding], send: Callable[[object], None],
 
 def test_message(form: Form) -> object:
     """What `doctor --test-alert` sends."""
-    finding = Finding("ArchiverTest", "", "", "warning", "this is a test; nothing is wrong")
+    finding = Condition("ArchiverTest", "", "", "warning", "this is a test; nothing is wrong")
     return message([News(finding.key, ended=False, since=None)], {finding.key: finding}, form)
 
 
-def message(news: Sequence[News], findings: Mapping[tuple[str, str, str], Finding], form: Form) -> object:
+def message(news: Sequence[News], findings: Mapping[tuple[str, str, str], Condition], form: Form) -> object:
     """The news in the form that a service reads."""
     entries = sorted((_entry(item, findings.get(item.key)) for item in news), key=_gravity)
     lines = [
@@ -226,7 +228,7 @@ def _more(count: int) -> str:
     return f"… and {count} more: archiver status"
 
 
-def _entry(news: News, finding: Finding | None) -> dict[str, Any]:
+def _entry(news: News, finding: Condition | None) -> dict[str, Any]:
     name, app, source = news.key
     status = "resolved" if finding is None else "firing"
     text = "it has passed" if finding is None else _one_line(finding.text)

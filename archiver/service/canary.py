@@ -47,7 +47,7 @@ def within_ms(section: Canary, app: App) -> int:
 
 def send(
     store: Store, key: SourceKey, section: Canary, session: AppSession, *, spacing_ms: int = 0
-) -> canaries.Canary | None:
+) -> canaries.SentCanary | None:
     """Send one by the app's line."""
     target = section.user or section.group or ""
     call = session.connection.send_user if section.user else session.connection.send_group
@@ -56,7 +56,7 @@ def send(
 
 def _post(
     store: Store, key: SourceKey, target: str, post: Callable[[str], object], *, spacing_ms: int
-) -> canaries.Canary | None:
+) -> canaries.SentCanary | None:
     """Send one, unless one was sent within `spacing_ms`; raises what `post` raises, except that nobody knows.
 
     After a broken connection it may have gone out; then it is waited for like any other.
@@ -76,7 +76,7 @@ def _post(
     return canary
 
 
-def _look(store: Store, key: SourceKey, within_ms: int) -> list[canaries.Canary]:
+def _look(store: Store, key: SourceKey, within_ms: int) -> list[canaries.SentCanary]:
     """Which of those under way have come, or are lost; one line of log per canary."""
     with store.write() as tx:
         settled = canaries.look(tx, key, within_ms)
@@ -117,7 +117,7 @@ class CanaryJob:
         send(self._store, key, self._canary, self._session, spacing_ms=self._canary.every_ms or 0)
 
 
-def send_and_wait(settings: Settings, store: Store, *, stop: Event) -> canaries.Canary:
+def send_and_wait(settings: Settings, store: Store, *, stop: Event) -> canaries.SentCanary:
     """Send one, and pull until it is archived. Raises CredentialsRefused, and TryAgainLater when it did not come."""
     section, app = configured(settings)
     with connect.session(app, settings, store, stop) as session:

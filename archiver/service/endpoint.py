@@ -32,7 +32,7 @@ class Endpoint:
     """Serves `routes` while it is entered. Raises ConfigurationError where the address cannot be had."""
 
     def __init__(self, host: str, port: int, routes: Mapping[str, Callable[[], Reply]]) -> None:
-        class Handler(_Handler):
+        class Handler(_EndpointHandler):
             table = routes
 
         class Server(_Server):
@@ -78,7 +78,7 @@ class _Server(ThreadingHTTPServer):
         log.debug("a client of the metrics went away")
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _EndpointHandler(BaseHTTPRequestHandler):
     table: Mapping[str, Callable[[], Reply]]
     timeout = _READ_S
     server_version, sys_version = "archiver", ""

@@ -195,7 +195,7 @@ def send_unkept(settings: Settings, name: str, text: str | None) -> bool:
     if configured is None or configured.webhook is None:
         return False
     key = (name, "", "")
-    finding = {} if text is None else {key: alerts.Finding(*key, "critical", text)}
+    finding = {} if text is None else {key: alerts.Condition(*key, "critical", text)}
     news = [News(key, ended=text is None, since=None)]
     try:
         payload = alerts.message(news, finding, configured.form)
@@ -262,7 +262,9 @@ def exposition(settings: Settings, look: Look) -> bytes:
     return metrics.render(look.entries, look.disk, evidence=look.evidence, **times)
 
 
-def raise_alerts(settings: Settings, store: Store, look: Look, pace: Pace, more: Sequence[alerts.Finding] = ()) -> None:
+def raise_alerts(
+    settings: Settings, store: Store, look: Look, pace: Pace, more: Sequence[alerts.Condition] = ()
+) -> None:
     """Send the webhook what is new, and the heartbeat if all is well, that is, if nothing critical stands.
 
     `more`: what the database does not know of.

@@ -18,7 +18,7 @@ Download = Callable[[SignedLink, IO[bytes], Progress], Downloaded]
 """Fetches a file by its signed link, with nothing else sent along."""
 
 
-class Files(Protocol):
+class FileFetcher(Protocol):
     """Fetches what messages point to."""
 
     def fetch(self, pointer: Pointer, into: IO[bytes], progress: Progress) -> Fetched:
@@ -37,7 +37,7 @@ class Connection(Protocol):
 
     def files(
         self, settings: Attachments, stop: Event, *, rest: Callable[[float], None], adapter: Callable[[], Adapter]
-    ) -> Files:
+    ) -> FileFetcher:
         """What fetches the app's attachments; `rest`: the provider asked to be left alone for so many seconds."""
 
     def send_user(self, user: str, text: str) -> str | None:

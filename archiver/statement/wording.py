@@ -14,7 +14,7 @@ from archiver.store.read.status import Hole
 from archiver.zones import Calendar
 
 
-class Wording:
+class StatementWording:
     """A statement in one language, with its instants in one zone."""
 
     def __init__(self, language: Language, calendar: Calendar) -> None:
@@ -114,7 +114,7 @@ class Wording:
         return self._language.say("{begins} to {ends}", begins=at(window.lo_ms), ends=at(window.hi_ms))
 
 
-def text(statement: Statement, wording: Wording) -> Iterator[str]:
+def text(statement: Statement, wording: StatementWording) -> Iterator[str]:
     """Lines for a terminal."""
     yield wording.first_line(statement)
     yield from (f"  {line}" for line in wording.gaps(statement) if not statement.sources)
@@ -138,7 +138,7 @@ footer{margin-top:2rem;color:#555;font-size:.85rem}
 """
 
 
-def page(statement: Statement, wording: Wording, language: Language, written: str) -> str:
+def page(statement: Statement, wording: StatementWording, language: Language, written: str) -> str:
     """One page of HTML without scripts; `written`: when and by which host and program it was made."""
     title = language.say("Statement of archival")
     html = [

@@ -15,7 +15,7 @@ from archiver.errors import LeaseLost
 from archiver.model import Pointer
 from archiver.store import owner, seals
 from archiver.store.engine import Store, Tx
-from archiver.store.schema import Instant, attachment_attempts, attachments, message_bodies
+from archiver.store.schema import InstantColumn, attachment_attempts, attachments, message_bodies
 
 OPEN = ("pending", "failed")
 _IS_OPEN = sa.text("attachments.state IN ('pending', 'failed')")  # literally, or the partial index is not seen to fit
@@ -31,7 +31,7 @@ GIVEN_UP = ", and it has expired: given up"
 """How the reason ends of what is `gone` because nobody could get it, not because the provider said so."""
 
 
-class File(NamedTuple):
+class FileRow(NamedTuple):
     """The key of an attachment."""
 
     app_id: int
@@ -40,10 +40,10 @@ class File(NamedTuple):
     kind: str
 
 
-class Claim(NamedTuple):
+class FileClaim(NamedTuple):
     """An attachment that this process fetches, as long as `fence` is the row's."""
 
-    file: File
+    file: FileRow
     pointer: Pointer
     declared_length: int | None
     attempts: int
@@ -92,7 +92,7 @@ def _free(tx: Tx, row: sa.Row[Any]) -> bool:
     return True
 
 
-class Look(NamedTuple):
+class FileLook(NamedTuple):
     """Which of the open attachments are looked at.
 
     `expired`: those that the provider may have dropped, the latest to expire first; else those that it keeps, the most
@@ -110,8 +110,8 @@ _Place = tuple[int, str, int, str]
 
 
 def claim(
-    tx: Tx, app_id: int, holder: str, lease_ms: int, *, after: _Place | None = None, look: Look | None = None
-) -> Claim | None:
+    tx: Tx, app_id: int, holder: str, lease_ms: int, *, after: _Place | None = None, look: FileLook | None = None
+) -> FileClaim | None:
     """The next attachment of a look behind `after` that is due and that nobody holds; None: there is none.
 
     By compare-and-swap on the fence, not by row locks: on a cluster the rows looked at lie on many machines.
@@ -122,7 +122,9 @@ def claim(
         sa.or_(attachments.c.lease_until.is_(None), attachments.c.lease_until < now_ms),
         sa.or_(attachments.c.next_attempt_at.is_(None), attachments.c.next_attempt_at <= now_ms),
     )
-    query = _looked_for(look or Look(), after, now_ms).where(attachments.c.app_id == app_id, is_free).limit(_CANDIDATES)
+    query = (
+        _looked_for(look or FileLook(), after, now_ms).where(attachments.c.app_id == app_id, is_free).limit(_CANDIDATES)
+    )
     while rows := tx.conn.execute(query).all():
         for row in rows:
             taken = {"fence": row.fence + 1, "owner": holder, "claimed_at": now_ms, "lease_until": now_ms + lease_ms}
@@ -138,7 +140,7 @@ def claim(
     return None
 
 
-def _looked_for(look: Look, after: _Place | None, now_ms: int) -> sa.Select[Any]:
+def _looked_for(look: FileLook, after: _Place | None, now_ms: int) -> sa.Select[Any]:
     """The rows of a look in its order. The bounds by `expires_at` alone are what the index is used by."""
     query = sa.select(attachments).where(
         *(sa.func.substr(attachments.c.url, 1, len(head)) != head for head in look.unlike)
@@ -154,7 +156,7 @@ def _looked_for(look: Look, after: _Place | None, now_ms: int) -> sa.Select[Any]
     if look.near_ms is not None:
         query = query.where(attachments.c.expires_at <= look.near_ms)
     elif after is not None:
-        place = sa.tuple_(sa.literal(after[0], Instant), *map(sa.literal, after[1:]))
+        place = sa.tuple_(sa.literal(after[0], InstantColumn), *map(sa.literal, after[1:]))
         within = attachments.c.expires_at <= after[0] if backwards else attachments.c.expires_at >= after[0]
         query = query.where(within, sa.tuple_(*key) < place if backwards else sa.tuple_(*key) > place)
     return query.order_by(*(column.desc() if backwards else column for column in key))
@@ -168,7 +170,7 @@ def last_expiry_ms(tx: Tx, app_id: int) -> int | None:
     return last_ms
 
 
-def failures_since_expiry(tx: Tx, held: Claim) -> int:
+def failures_since_expiry(tx: Tx, held: FileClaim) -> int:
     """How many attempts at an attachment failed after it had expired; one that was cut off is no failure."""
     same = sa.and_(*(attachment_attempts.c[name] == value for name, value in held.file._asdict().items()))
     query = sa.select(sa.func.count()).where(
@@ -177,15 +179,17 @@ def failures_since_expiry(tx: Tx, held: Claim) -> int:
     return int(tx.conn.execute(query).scalar_one())
 
 
-def _claimed(tx: Tx, row: sa.Row[Any], holder: str, now_ms: int) -> Claim:
+def _claimed(tx: Tx, row: sa.Row[Any], holder: str, now_ms: int) -> FileClaim:
     if row.owner is not None:
         _note_cut_off(tx, row)
     file = _file(row)
     pointer = Pointer(row.url, _secret(tx, file))
-    return Claim(file, pointer, row.declared_length, row.attempts + 1, row.fence + 1, holder, now_ms, row.expires_at)
+    return FileClaim(
+        file, pointer, row.declared_length, row.attempts + 1, row.fence + 1, holder, now_ms, row.expires_at
+    )
 
 
-def _secret(tx: Tx, file: File) -> str | None:
+def _secret(tx: Tx, file: FileRow) -> str | None:
     """The share-secret of a file; a thumbnail may have one of its own."""
     row = tx.conn.execute(
         sa.select(message_bodies.c.secret, message_bodies.c.thumb_secret).where(
@@ -198,12 +202,12 @@ def _secret(tx: Tx, file: File) -> str | None:
     return str(secret) if secret else None
 
 
-def renew(tx: Tx, held: Claim, lease_ms: int) -> None:
+def renew(tx: Tx, held: FileClaim, lease_ms: int) -> None:
     """Prolong a claim by what has arrived. Raises LeaseLost."""
     _held(tx, held, {"lease_until": tx.now_ms() + lease_ms})
 
 
-def settle(tx: Tx, held: Claim, result: Result) -> None:
+def settle(tx: Tx, held: FileClaim, result: Result) -> None:
     """What an attempt came to, and its row for the auditor. Raises LeaseLost, and then nothing is changed."""
     now_ms = tx.now_ms()
     fetched_ms = now_ms if result.state == "stored" else None
@@ -215,7 +219,7 @@ def settle(tx: Tx, held: Claim, result: Result) -> None:
     _note(tx, held.file, held.fence, held.owner, (held.claimed_ms, now_ms), result.state, result.reason)
 
 
-def put_back(tx: Tx, held: Claim) -> None:
+def put_back(tx: Tx, held: FileClaim) -> None:
     """Leave an attachment as it was: whatever kept it from being fetched was no matter of this file."""
     _held(tx, held, {**_FREE, "attempts": attachments.c.attempts - 1})
 
@@ -223,7 +227,7 @@ def put_back(tx: Tx, held: Claim) -> None:
 _FREE: dict[str, Any] = {"owner": None, "claimed_at": None, "lease_until": None}
 
 
-def _held(tx: Tx, held: Claim, values: dict[str, Any]) -> None:
+def _held(tx: Tx, held: FileClaim, values: dict[str, Any]) -> None:
     # By its owner, too: a claim that was taken back keeps its fence, and so may one that the database has lost.
     ours = sa.and_(_is(held.file), attachments.c.fence == held.fence, attachments.c.owner == held.owner, _IS_OPEN)
     changed = tx.conn.execute(attachments.update().where(ours).values(**values).returning(attachments.c.fence)).first()
@@ -237,7 +241,7 @@ def _note_cut_off(tx: Tx, row: sa.Row[Any]) -> None:
 
 
 def _note(
-    tx: Tx, file: File, attempt: int, holder: str, times: tuple[int, int], outcome: str, reason: str | None
+    tx: Tx, file: FileRow, attempt: int, holder: str, times: tuple[int, int], outcome: str, reason: str | None
 ) -> None:
     values = {**file._asdict(), "attempt": attempt, "owner": holder, "outcome": outcome, "reason": reason}
     tx.conn.execute(attachment_attempts.insert().values(**values, began_at=times[0], ended_at=times[1]))
@@ -258,7 +262,9 @@ def retry_failed(tx: Tx, app_id: int, foreign_reasons: Collection[str]) -> int:
     )
 
 
-def retry_foreign(tx: Tx, app_id: int, is_ours: Callable[[str], bool], after: File | None, most: int) -> File | None:
+def retry_foreign(
+    tx: Tx, app_id: int, is_ours: Callable[[str], bool], after: FileRow | None, most: int
+) -> FileRow | None:
     """Make due what was called foreign and is the provider's by now; gives the last one looked at, None at the end."""
     query = sa.select(attachments).where(attachments.c.app_id == app_id, attachments.c.state == "foreign")
     if after is not None:
@@ -327,11 +333,11 @@ def stored_as(tx: Tx, sha256: str) -> list[tuple[str, str, int, str]]:
     return [(str(row[0]), row[1], row[2], row[3]) for row in tx.conn.execute(query.limit(20))]
 
 
-def _file(row: sa.Row[Any]) -> File:
-    return File(row.app_id, row.msg_id, row.position, row.kind)
+def _file(row: sa.Row[Any]) -> FileRow:
+    return FileRow(row.app_id, row.msg_id, row.position, row.kind)
 
 
-def _is(file: File) -> sa.ColumnElement[bool]:
+def _is(file: FileRow) -> sa.ColumnElement[bool]:
     return sa.and_(
         attachments.c.app_id == file.app_id,
         attachments.c.msg_id == file.msg_id,

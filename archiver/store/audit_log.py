@@ -12,7 +12,7 @@ from archiver.store.engine import Tx
 from archiver.store.schema import audit_log
 
 
-class Entry(NamedTuple):
+class AuditEntry(NamedTuple):
     """One export, as all of its rows have it. `login` is the database's own word on who asks, where it has one."""
 
     export_id: str
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     reason: str | None
 
 
-def append(tx: Tx, entry: Entry, outcome: str, messages: int, manifest_sha256: str | None = None) -> None:
+def append(tx: Tx, entry: AuditEntry, outcome: str, messages: int, manifest_sha256: str | None = None) -> None:
     """Add a row. `begun`: how many messages it is going to hold; the others: how many were written."""
     row: dict[str, Any] = entry._asdict() | {
         "filter": json.dumps(entry.filter, ensure_ascii=False, sort_keys=True),

@@ -12,7 +12,7 @@ from archiver.store.engine import Tx
 from archiver.store.schema import canaries, message_bodies, messages, sources
 
 
-class Canary(NamedTuple):
+class SentCanary(NamedTuple):
     """One that was sent, or is about to be."""
 
     id: int
@@ -22,7 +22,7 @@ class Canary(NamedTuple):
     archived_ms: int | None = None
 
 
-def begin(tx: Tx, key: SourceKey, target: str, marker: str, *, spacing_ms: int = 0) -> Canary | None:
+def begin(tx: Tx, key: SourceKey, target: str, marker: str, *, spacing_ms: int = 0) -> SentCanary | None:
     """Note one that is sent next; None if the last one was sent less than `spacing_ms` ago, by whomever."""
     if tx.postgres:
         tx.conn.exec_driver_sql("LOCK TABLE canaries IN SHARE ROW EXCLUSIVE MODE")
@@ -34,7 +34,7 @@ def begin(tx: Tx, key: SourceKey, target: str, marker: str, *, spacing_ms: int =
         return None
     values = {**key._asdict(), "target": target, "marker": marker, "sent_at": now_ms}
     canary_id = tx.conn.execute(canaries.insert().values(values).returning(canaries.c.id)).scalar_one()
-    return Canary(canary_id, marker, now_ms)
+    return SentCanary(canary_id, marker, now_ms)
 
 
 def end(tx: Tx, canary_id: int, outcome: str, reason: str) -> None:
@@ -42,7 +42,7 @@ def end(tx: Tx, canary_id: int, outcome: str, reason: str) -> None:
     tx.conn.execute(canaries.update().where(canaries.c.id == canary_id).values(outcome=outcome, reason=reason))
 
 
-def look(tx: Tx, key: SourceKey, within_ms: int) -> list[Canary]:
+def look(tx: Tx, key: SourceKey, within_ms: int) -> list[SentCanary]:
     """Settle the fate of those that are waited for; gives those that came and those that are too late."""
     settled = []
     waiting = (
@@ -51,7 +51,7 @@ def look(tx: Tx, key: SourceKey, within_ms: int) -> list[Canary]:
         .order_by(canaries.c.id)
     )
     for canary_id, marker, sent_ms in tx.conn.execute(waiting).all():
-        canary = Canary(canary_id, marker, sent_ms)
+        canary = SentCanary(canary_id, marker, sent_ms)
         if (row := _archived(tx, key, canary)) is not None:
             msg_id, archived_ms = row
             came = {"outcome": "archived", "msg_id": msg_id, "archived_at": archived_ms, "reason": None}
@@ -63,7 +63,7 @@ def look(tx: Tx, key: SourceKey, within_ms: int) -> list[Canary]:
     return settled
 
 
-def _archived(tx: Tx, key: SourceKey, canary: Canary) -> tuple[str, int] | None:
+def _archived(tx: Tx, key: SourceKey, canary: SentCanary) -> tuple[str, int] | None:
     """The message with the marker; stamped about when it was sent, so that the index on the time helps."""
     skew_ms = (
         tx.conn.scalar(

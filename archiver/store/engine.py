@@ -24,7 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from archiver.errors import DatabaseUnavailable
 from archiver.store import bulk, fitness, postgres, sqlite, troubles
-from archiver.store.postgres import Limits
+from archiver.store.postgres import ServerLimits
 from archiver.store.schema import page_ids, pages, seals
 
 _SQLITE_NOW = sa.text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)")
@@ -43,7 +43,7 @@ _LAST_SEALED_PAGE = sa.select(
     )
 )
 
-LIMITS = Limits()
+LIMITS = ServerLimits()
 
 
 class Journal(Protocol):
@@ -154,7 +154,7 @@ class Store:
         clock: Callable[[], int] | None = None,
         *,
         hasty: sa.Engine | None = None,
-        limits: Limits = LIMITS,
+        limits: ServerLimits = LIMITS,
         within_s: float | None = None,
         reading: sqlite.Reading | None = None,
     ) -> None:
@@ -256,7 +256,7 @@ class Store:
         self._hasty.dispose()
 
 
-def open_store(url: str, clock: Callable[[], int] | None = None, *, limits: Limits = LIMITS) -> Store:
+def open_store(url: str, clock: Callable[[], int] | None = None, *, limits: ServerLimits = LIMITS) -> Store:
     """Open the database at an SQLAlchemy URL; nothing is created but an empty SQLite file, which we alone may read.
 
     `limits`: for how long a server may be silent.

@@ -19,7 +19,7 @@ from archiver.store.engine import Tx
 from archiver.store.planning import plan
 from archiver.store.schema import sources, windows
 from archiver.store.windows import Claim, Held, end
-from archiver.timeline import EPS_MS, Evidence, Zone, agrees, judge_zone
+from archiver.timeline import EPS_MS, Evidence, ZoneVerdict, agrees, judge_zone
 
 READ = ("closed", "presumed_empty")
 LOST = ("expired", "accepted")
@@ -73,7 +73,7 @@ _IS_LOST = sa.and_(_AFTER.c.walked_at.is_(None), _AFTER.c.state.in_(LOST))
 
 
 def close(
-    tx: Tx, key: SourceKey, pass_no: int, naming_ms: int, looked: Looked, *, vouching: Sequence[Reading] | None
+    tx: Tx, key: SourceKey, pass_no: int, naming_ms: int, looked: Looked, *, vouching: Sequence[HourReading] | None
 ) -> None:
     """Close every hour of a pass of which all files have been read. The caller holds and moves the watermark.
 
@@ -175,24 +175,24 @@ def looked_until(tx: Tx, key: SourceKey) -> int:
     return min((stop for stop in stops if stop is not None), default=0)
 
 
-class Reading(NamedTuple):
+class HourReading(NamedTuple):
     """An hour's file, and when it was read (ms)."""
 
     lo_ms: int
     read_ms: int
 
 
-class Files(NamedTuple):
+class HourFiles(NamedTuple):
     """What the newest files of one naming say, and how to judge those that nothing vouches for.
 
     `vouching`: files that agree. One vouches for the hours up to its own that were read no later: a cluster may name
     its files otherwise from some hour on, or from some moment on.
     """
 
-    vouching: tuple[Reading, ...]
+    vouching: tuple[HourReading, ...]
     against_ms: int | None
     """The first hour whose file does not agree, with none to vouch for it."""
-    zone: Zone
+    zone: ZoneVerdict
 
     @property
     def agreed_ms(self) -> int | None:
@@ -200,9 +200,9 @@ class Files(NamedTuple):
         return max((reading.lo_ms for reading in self.vouching), default=None)
 
 
-def files(tx: Tx, key: SourceKey, naming_ms: int) -> Files:
+def files(tx: Tx, key: SourceKey, naming_ms: int) -> HourFiles:
     """Judge the naming by the newest files that were read under it."""
-    vouching: list[Reading] = []
+    vouching: list[HourReading] = []
     against: dict[int, Evidence] = {}
     first_read_ms = tx.now_ms()
     for reading, evidence in _evidence(tx, key, naming_ms):
@@ -218,10 +218,10 @@ def files(tx: Tx, key: SourceKey, naming_ms: int) -> Files:
     if alone and zone.late and zone.shift_ms is None and tx.now_ms() - first_read_ms > _LONE_DOUBT_MS:
         # A few late arrivals before a silence must not hold up a zone for ever that was right before.
         zone = zone._replace(doubtful=False)
-    return Files(tuple(vouching), min(against, default=None), zone)
+    return HourFiles(tuple(vouching), min(against, default=None), zone)
 
 
-def _evidence(tx: Tx, key: SourceKey, naming_ms: int) -> list[tuple[Reading, Evidence]]:
+def _evidence(tx: Tx, key: SourceKey, naming_ms: int) -> list[tuple[HourReading, Evidence]]:
     """The newest hours first; of one hour those that agree before the others."""
     query = (
         sa.select(windows.c.lo_ms, windows.c.zone_evidence, windows.c.walked_at)
@@ -234,14 +234,14 @@ def _evidence(tx: Tx, key: SourceKey, naming_ms: int) -> list[tuple[Reading, Evi
         .order_by(windows.c.lo_ms.desc())
         .limit(_FILES_LOOKED_AT)
     )
-    readings: list[tuple[Reading, Evidence]] = []
+    readings: list[tuple[HourReading, Evidence]] = []
     for lo_ms, text, walked_ms in tx.conn.execute(query, key.bound):
         evidence = {int(at): count for at, count in json.loads(text).items()}
-        readings.append((Reading(lo_ms, walked_ms), evidence))
+        readings.append((HourReading(lo_ms, walked_ms), evidence))
     return sorted(readings, key=lambda pair: (-pair[0].lo_ms, not agrees(pair[1]), -pair[0].read_ms))
 
 
-def vouched(vouching: Sequence[Reading]) -> sa.ColumnElement[bool]:
+def vouched(vouching: Sequence[HourReading]) -> sa.ColumnElement[bool]:
     """Whether a window lies before a file that agrees with its naming, and was read no later."""
     read_at = sa.func.coalesce(windows.c.walked_at, windows.c.closed_at)
     return sa.or_(sa.false(), *(sa.and_(windows.c.lo_ms <= lo_ms, read_at <= read_ms) for lo_ms, read_ms in vouching))

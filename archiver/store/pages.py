@@ -13,9 +13,9 @@ from archiver.store import messages
 from archiver.store.appending import Provenance
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
-from archiver.store.quarantine import Entry
+from archiver.store.quarantine import QuarantineEntry
 from archiver.store.schema import late_arrivals, pages, quarantine, windows
-from archiver.store.seals import CHANGED, NEW, QUARANTINED, Journal, Leaf, PageSeal
+from archiver.store.seals import CHANGED, NEW, QUARANTINED, Leaf, PageSeal, SealJournal
 from archiver.store.windows import Claim, Held
 
 _FIRST_MS = -(2**63)
@@ -50,7 +50,7 @@ def insert(held: Held, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
         for reject in (*page.rejects, *result.refused)
     ]
     fresh = _quarantine(tx, claim, now_ms, rejects)
-    if isinstance(tx.journal, Journal):
+    if isinstance(tx.journal, SealJournal):
         for page_id, tally, result in zip(ids, tallies, stored, strict=True):
             tx.journal.add_page(_to_seal(claim, page_id, tally, _leaves(result, fresh.get(page_id, []))))
     return tallies
@@ -69,9 +69,9 @@ def _to_seal(claim: Claim, page_id: int, tally: Tally, leaves: Sequence[Leaf]) -
     return PageSeal(claim.key, page_id, claim.id, claim.fence, claim.pass_no, *claim.window, counts, leaves)
 
 
-def seal_requeued(tx: Tx, entry: Entry, page_id: int, stored: messages.InsertResult) -> None:
+def seal_requeued(tx: Tx, entry: QuarantineEntry, page_id: int, stored: messages.InsertResult) -> None:
     """Seal the page to which the records of a damaged file were moved; like its row, it counts nothing."""
-    if isinstance(tx.journal, Journal):
+    if isinstance(tx.journal, SealJournal):
         query = sa.select(windows.c["pass"], windows.c.lo_ms, windows.c.hi_ms).where(windows.c.id == entry.window_id)
         place = tx.conn.execute(query).one()
         key, counts = SourceKey(entry.app_id, entry.source), (0, 0, 0, 0, 0)

@@ -43,7 +43,7 @@ _OURS = {
 _OURS_SINCE = {170_000: {"transaction_timeout": "0", "restrict_nonsystem_relation_kind": ""}}
 
 
-class Limits(NamedTuple):
+class ServerLimits(NamedTuple):
     """For how many seconds a database may be silent, by what is asked of it."""
 
     connect_s: int = 10
@@ -62,7 +62,7 @@ class Limits(NamedTuple):
 class Silence:
     """What the connections of one engine know of the server's silence."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ServerLimits) -> None:
         self.limits = limits
         self._rests_until = 0.0
 
@@ -149,7 +149,7 @@ def _watched() -> Any:
     return Watched
 
 
-def engine(url: str, limits: Limits) -> sa.Engine:
+def engine(url: str, limits: ServerLimits) -> sa.Engine:
     """The pool of connections to a server."""
     parsed = sa.make_url(url)
     given, path = parsed.query, None

@@ -18,7 +18,7 @@ NO_PAGE = 0
 """The page of what is no record of one: a file. Its position is its hour, in minutes since 1970."""
 
 
-class Entry(NamedTuple):
+class QuarantineEntry(NamedTuple):
     """One record that could not be read; `raw` only where it was asked for."""
 
     id: int
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 def entries(
     tx: Tx, *, ids: list[int] | None = None, unresolved: bool = False, after: int = 0, most: int
-) -> list[Entry]:
+) -> list[QuarantineEntry]:
     """Entries in order of id, beginning after `after`."""
     query = (
         sa.select(
@@ -70,7 +70,7 @@ def entries(
         query = query.where(quarantine.c.id.in_(ids))
     if unresolved:
         query = query.where(quarantine.c.resolved_at.is_(None))
-    return [Entry._make(row) for row in tx.conn.execute(query.order_by(quarantine.c.id).limit(most))]
+    return [QuarantineEntry._make(row) for row in tx.conn.execute(query.order_by(quarantine.c.id).limit(most))]
 
 
 _FILES_OF_AN_HOUR = 3
@@ -113,7 +113,7 @@ def _files(key: SourceKey, hour: int) -> sa.ColumnElement[bool]:
     )
 
 
-def add_page(tx: Tx, entry: Entry) -> int:
+def add_page(tx: Tx, entry: QuarantineEntry) -> int:
     """A page for what is read from a file that was kept: it counts nothing, as requeued records are counted beside."""
     (page_id,) = tx.new_page_ids(1)
     same = {"id": page_id, "app_id": entry.app_id, "window_id": entry.window_id, "source": entry.source, "fence": 0}
@@ -124,7 +124,7 @@ def add_page(tx: Tx, entry: Entry) -> int:
     return page_id
 
 
-def lock(tx: Tx, entry: Entry) -> bool:
+def lock(tx: Tx, entry: QuarantineEntry) -> bool:
     """Hold an entry to the end of the transaction; False when it has been resolved meanwhile."""
     query = (
         sa.select(quarantine.c.id)
@@ -134,7 +134,7 @@ def lock(tx: Tx, entry: Entry) -> bool:
     return tx.conn.execute(query).first() is not None
 
 
-def resolve(tx: Tx, entry: Entry, stored: InsertResult) -> None:
+def resolve(tx: Tx, entry: QuarantineEntry, stored: InsertResult) -> None:
     """Note that a record has left quarantine, and count it in its window: page rows stay as they were."""
     tx.conn.execute(quarantine.update().where(quarantine.c.id == entry.id).values(resolved_at=tx.now_ms()))
     tx.conn.execute(
@@ -148,6 +148,6 @@ def resolve(tx: Tx, entry: Entry, stored: InsertResult) -> None:
     )
 
 
-def explain(tx: Tx, entry: Entry, reason: str) -> None:
+def explain(tx: Tx, entry: QuarantineEntry, reason: str) -> None:
     """Say anew why a record cannot be read."""
     tx.conn.execute(quarantine.update().where(quarantine.c.id == entry.id).values(reason=reason))

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
-from archiver.store.hours import LOST, READ, Reading, vouched
+from archiver.store.hours import LOST, READ, HourReading, vouched
 from archiver.store.planning import AUDIT, LIVE
 from archiver.store.schema import windows
 from archiver.timeline import EPS_MS
@@ -46,7 +46,7 @@ def reopen_by_order(tx: Tx, key: SourceKey, *, since_ms: int) -> int:
     return _open_again(tx, key, had, "closed by an order that proved false").count(1)
 
 
-def reopen_zone(tx: Tx, key: SourceKey, naming_ms: int, *, vouching: Sequence[Reading], reason: str) -> int:
+def reopen_zone(tx: Tx, key: SourceKey, naming_ms: int, *, vouching: Sequence[HourReading], reason: str) -> int:
     """Reopen what was read under a naming, but for what is vouched for; gives how many windows that were.
 
     What was lost stays lost: by its age, whatever it is called. The caller recomputes the watermark.

@@ -90,7 +90,7 @@ def root_text(root: bytes) -> str:
     return base64.b64encode(root).decode("ascii")
 
 
-class Journal:
+class SealJournal:
     """What one transaction has to seal; `write` is called by the store before the commit."""
 
     def __init__(self, signer: Signer) -> None:
@@ -214,7 +214,7 @@ def demand(tx: Tx) -> None:
         )
     if tx.journal is not None and not has_ledger:
         raise UsageError("[evidence] is configured, and the archive has no ledger yet", hint="archiver evidence init")
-    if isinstance(tx.journal, Journal):
+    if isinstance(tx.journal, SealJournal):
         _demand_valid(tx, tx.journal.signer)
 
 
@@ -236,4 +236,4 @@ def _demand_valid(tx: Tx, signer: Signer) -> None:
 
 def sign_with(store: Store, signer: Signer | None) -> None:
     """Have every transaction of a store seal what it stores; None: there is no ledger."""
-    store.journal = None if signer is None else lambda: Journal(signer)
+    store.journal = None if signer is None else lambda: SealJournal(signer)

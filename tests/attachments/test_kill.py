@@ -17,7 +17,7 @@ from archiver.errors import LeaseLost
 from archiver.model import Pointer
 from archiver.store import attachments
 from archiver.store import owner as leases
-from archiver.store.attachments import Claim, Result
+from archiver.store.attachments import FileClaim, Result
 from archiver.store.engine import Store, open_store
 from tests.attachments.test_flow import check, content
 from tests.fixtures.blobs import Collector, MakeCollector, Shelf
@@ -132,7 +132,7 @@ def store(database: Database) -> Iterator[Store]:
     found.dispose()
 
 
-def claim(store: Store, owner: str, lease_ms: int = 60_000, after: Claim | None = None) -> Claim | None:
+def claim(store: Store, owner: str, lease_ms: int = 60_000, after: FileClaim | None = None) -> FileClaim | None:
     with store.write() as tx:
         return attachments.claim(tx, 1, owner, lease_ms, after=after.place if after else None)
 

@@ -8,7 +8,7 @@ from typing import IO
 
 import pytest
 
-from archiver.attachments.fetch import GIVEN_UP_AFTER, Fetching, FetchOptions, Outcome
+from archiver.attachments.fetch import GIVEN_UP_AFTER, Fetching, FetchOptions, FetchOutcome
 from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, Fetched, Pointer
 from archiver.outages import FAILURES_IN_A_ROW
 from archiver.store import attachments
@@ -44,7 +44,7 @@ class Files:
         digest = hashlib.sha256(content).hexdigest()
         return Fetched("stored", None, len(content), digest, self.framed, "image/png", status=200)
 
-    def run(self) -> Outcome:
+    def run(self) -> FetchOutcome:
         self.tried = []
         options = FetchOptions(workers=1)
         return Fetching(self.archive.store, 1, self.shelf.blobs, self.fetch, options, stop=self.archive.stop).run()

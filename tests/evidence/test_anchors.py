@@ -72,7 +72,7 @@ def test_notes_come_back_from_a_readable_sink_in_order(
     sink = readable(kind, request, tmp_path)
     assert list(calls.newer(sink, 0)) == []
     for size in (5, 70, 800):
-        assert calls.put(sink, note(size)) == calls.Outcome("anchored")
+        assert calls.put(sink, note(size)) == calls.AnchorOutcome("anchored")
     assert list(calls.newer(sink, 0)) == [note(5), note(70), note(800)]
     assert list(calls.newer(sink, 5)) == [note(70), note(800)]
     assert list(calls.newer(sink, 800)) == []
@@ -102,7 +102,7 @@ def test_a_bucket_keeps_the_first_note_of_a_size(bucket: S3Sink) -> None:
     assert calls.put(bucket, note(5)).state == "anchored", "a lost answer is no failure"
     other = notes.sign(notes.Note(NAME, 5, bytes(32)), [(KEY.public, KEY.sign)])
     outcome = calls.put(bucket, other)
-    assert outcome == calls.Outcome("failed", "the bucket holds another note of this size: 00000000000000000005")
+    assert outcome == calls.AnchorOutcome("failed", "the bucket holds another note of this size: 00000000000000000005")
     assert list(calls.newer(bucket, 0)) == [note(5)]
 
 
@@ -118,7 +118,7 @@ def test_a_later_epoch_may_come_to_the_same_size(bucket: S3Sink) -> None:
 def test_a_note_goes_to_a_chat_in_its_form(server: Scripted) -> None:
     server.script = [b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"errcode":0}']
     sink = webhook(server, "wecom")
-    assert calls.put(sink, note(5)) == calls.Outcome("anchored")
+    assert calls.put(sink, note(5)) == calls.AnchorOutcome("anchored")
     body = json.loads(server.asked[0].partition(b"\r\n\r\n")[2])
     assert body == {"msgtype": "text", "text": {"content": note(5).decode()}}
     assert [one.data for one in notes.find(body["text"]["content"])] == [note(5)]
@@ -146,7 +146,7 @@ def test_a_note_is_signed_as_the_robots_settings_demand(server: Scripted, form: 
 def test_a_chat_that_refuses_has_not_taken_the_note(server: Scripted) -> None:
     server.script = [b'HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\n{"errcode": 310000}']
     outcome = calls.put(webhook(server, "dingtalk"), note(5))
-    assert outcome == calls.Outcome("failed", "127.0.0.1: it did not take the message (error 310000)")
+    assert outcome == calls.AnchorOutcome("failed", "127.0.0.1: it did not take the message (error 310000)")
 
 
 def webhook(server: Scripted, form: str, secret: str | None = None) -> WebhookSink:
@@ -338,7 +338,7 @@ def test_the_address_of_a_webhook_is_in_no_command_line_and_no_reason(server: Sc
     outcome = calls.put(webhook(server, "json"), note(5))
     assert any(b"archiver.evidence.anchors.child" in line for line in seen)
     assert not any(b"t0k3n" in line for line in seen)
-    assert outcome == calls.Outcome("failed", "127.0.0.1: it answered with 500")
+    assert outcome == calls.AnchorOutcome("failed", "127.0.0.1: it answered with 500")
 
 
 def test_a_proxy_is_used_by_the_child(server: Scripted) -> None:

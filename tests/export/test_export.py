@@ -46,7 +46,9 @@ class Told:
         self._act(self.written)
 
 
-def run(store: Store, output: Path, told: Told | None = None, stop: threading.Event | None = None) -> exports.Outcome:
+def run(
+    store: Store, output: Path, told: Told | None = None, stop: threading.Event | None = None
+) -> exports.ExportOutcome:
     request = Request("jsonl", output, Filter(), "auditor", case="7")
     stop = stop or threading.Event()
     return exports.Export(
@@ -220,7 +222,7 @@ def test_an_export_in_days_of_a_zone_goes_on_in_the_same_days(archive: Archive, 
     calendar = Calendar(ZoneInfo("America/New_York"))
     request = Request("csv", place, Filter(), "auditor", calendar=calendar)
 
-    def once(told: Told) -> exports.Outcome:
+    def once(told: Told) -> exports.ExportOutcome:
         parts: dict[str, Any] = {"claims": coverage.claims, "decode": decode, "blobs": None}
         return exports.Export(store, request, **parts, stop=stop, watcher=told).run()
 

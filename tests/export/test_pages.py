@@ -75,7 +75,7 @@ def test_every_conversation_is_on_the_index_with_its_days(
 def test_a_finished_day_is_linked_anew_where_its_neighbour_has_changed(archive: Archive, tmp_path: Path) -> None:
     store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
 
-    def export_until(stopping: threading.Event) -> exports.Outcome:
+    def export_until(stopping: threading.Event) -> exports.ExportOutcome:
         request = Request("html", place, Filter(), "auditor")
         parts: dict[str, Any] = {"claims": coverage.claims, "decode": decode, "blobs": None, "stop": stop}
         return exports.Export(store, request, **parts, watcher=Stopping(stopping)).run()

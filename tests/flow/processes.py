@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 
 from archiver.sandbox import Sandbox
-from archiver.sandbox.wire import Answer, Request
+from archiver.sandbox.wire import SandboxAnswer, SandboxRequest
 from tests.fixtures.archive import Archive
 
 Process = subprocess.Popen[bytes]
@@ -31,7 +31,7 @@ class Gate:
         self._server, self._path = server, path
         self._lock, self._left = Lock(), 0
         self._open = True
-        self.held: list[Answer] = []
+        self.held: list[SandboxAnswer] = []
         server._api.answer = self._answer
 
     def let(self, requests: int) -> None:
@@ -53,7 +53,7 @@ class Gate:
             assert time.monotonic() < deadline
             time.sleep(0.005)
 
-    def _answer(self, request: Request) -> Answer:
+    def _answer(self, request: SandboxRequest) -> SandboxAnswer:
         answer = self._server.answer(request)
         with self._lock:
             if self._path in request.path and not self._open and answer.status == 200:

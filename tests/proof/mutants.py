@@ -173,7 +173,7 @@ def watermark_is_the_latest_stamp(patch: Patch) -> None:
 def garbage_taken_for_an_empty_page(patch: Patch) -> None:
     original = cursor.read_page
 
-    def read_page(answer: cursor.Answer) -> tuple[Page, str | None]:
+    def read_page(answer: cursor.PageAnswer) -> tuple[Page, str | None]:
         try:
             return original(answer)
         except AnswerUnusable:

@@ -12,14 +12,14 @@ import pytest
 
 from archiver.pull.run import Outcome
 from archiver.store.engine import LIMITS, open_store
-from archiver.store.postgres import Limits
+from archiver.store.postgres import ServerLimits
 from tests.fixtures.databases import Database, own_archive
 from tests.postgres import Postgres
 from tests.proof.scene import Scene
 
 PAGES = [10_000 + 7 * number for number in range(60)]
 """Six pages in one walk; the first request of all asks for the time."""
-BRIEF = Limits(connect_s=2, answer_s=2.0, rest_s=1.0)
+BRIEF = ServerLimits(connect_s=2, answer_s=2.0, rest_s=1.0)
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -39,7 +39,7 @@ def at_requests(scene: Scene, acts: dict[int, Callable[[], object]]) -> None:
     scene.provider.meanwhile = within_request
 
 
-def pull(scene: Scene, limits: Limits = LIMITS) -> Outcome:
+def pull(scene: Scene, limits: ServerLimits = LIMITS) -> Outcome:
     outcome = scene.pull(open_store(scene.url, scene.clock.database_ms, limits=limits))
     assert outcome is not None, "it ends in its own way"
     return outcome

@@ -26,12 +26,12 @@ from archiver.sources.listing import ListingCheck
 from archiver.store import apps, blame, hours, passes, planning, reopening, unclosed, watermarks, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
-from archiver.store.hours import Files, Looked, Reading
+from archiver.store.hours import HourFiles, HourReading, Looked
 from archiver.store.schema import OPEN_STATES, TILING_STATES
 from archiver.store.schema import passes as pass_rows
 from archiver.store.schema import windows as window_rows
 from archiver.store.windows import Claim, ClaimOptions, Held, Target
-from archiver.timeline import Zone, is_expired, trusted_now
+from archiver.timeline import ZoneVerdict, is_expired, trusted_now
 from tests.proof import scenarios
 from tests.proof.mutants import Databases, Mutant, Patch
 
@@ -112,15 +112,15 @@ def _evidence_of(tx: Tx, key: SourceKey) -> list[tuple[int, dict[int, int]]]:
     return [(lo_ms, {int(at): count for at, count in json.loads(text).items()}) for lo_ms, text in rows]
 
 
-def _right(found: list[tuple[int, dict[int, int]]]) -> Files:
+def _right(found: list[tuple[int, dict[int, int]]]) -> HourFiles:
     """As if the newest file vouched for all that there is."""
-    return Files((Reading(found[0][0], 1 << 60),), None, Zone(None, 0, doubtful=False))
+    return HourFiles((HourReading(found[0][0], 1 << 60),), None, ZoneVerdict(None, 0, doubtful=False))
 
 
 def one_message_proves_the_zone(patch: Patch) -> None:
     original = hours.files
 
-    def files(tx: Tx, key: SourceKey, naming_ms: int) -> Files:
+    def files(tx: Tx, key: SourceKey, naming_ms: int) -> HourFiles:
         found = _evidence_of(tx, key)
         if any(0 <= at < 4 for _, evidence in found for at in evidence):
             return _right(found)
@@ -140,7 +140,7 @@ def changed_zone_reopens_nothing(patch: Patch) -> None:
 def right_once_right_for_ever(patch: Patch) -> None:
     original = hours.files
 
-    def files(tx: Tx, key: SourceKey, naming_ms: int) -> Files:
+    def files(tx: Tx, key: SourceKey, naming_ms: int) -> HourFiles:
         found = original(tx, key, naming_ms)
         return found if found.agreed_ms is None else _right(_evidence_of(tx, key))
 

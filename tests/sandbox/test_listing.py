@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from archiver.sandbox.cursors import Position, decode, encode
-from archiver.sandbox.ql import QueryParse, Slice, parse
+from archiver.sandbox.ql import QueryParse, QueryRange, parse
 
 Start = Callable[..., Any]
 
@@ -136,7 +136,7 @@ def test_cursor_of_the_published_example_is_understood(start: Start) -> None:
 
 
 def test_cursor_says_the_same_whatever_its_nonce() -> None:
-    ahead = Slice("timestamp", low=(-5, True))
+    ahead = QueryRange("timestamp", low=(-5, True))
     for position in (Position(-(2**62), 0), Position(1, 7), Position(2**70, 2**127)):
         assert {decode(encode(ahead.hash, position, nonce), ahead.hash) for nonce in (0, 1, 99)} == {position}
 

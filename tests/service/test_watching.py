@@ -22,12 +22,12 @@ from archiver.evidence.report import Problem, Report
 from archiver.http import Form, call
 from archiver.model import Tally, Window
 from archiver.service import alerts, monitor
-from archiver.service.alerts import Finding
+from archiver.service.alerts import Condition
 from archiver.service.endpoint import Endpoint, Reply
 from archiver.service.systemd import Notifier
 from archiver.store.alerts import News
 from archiver.store.engine import open_store
-from archiver.store.postgres import Limits
+from archiver.store.postgres import ServerLimits
 from archiver.store.read.status import Hole
 from archiver.store.schema import iso
 from tests.fixtures.archive import DAY, Archive, MakeArchive
@@ -60,7 +60,7 @@ def test_nobody_waits_for_the_look_of_somebody_else(make_archive: MakeArchive) -
         archive = make_archive(database, messages=3)
         archive.write_config()
         store = open_store(
-            database.url.replace("postgresql:", "postgresql+psycopg:"), limits=Limits(3600, *[3600.0] * 4)
+            database.url.replace("postgresql:", "postgresql+psycopg:"), limits=ServerLimits(3600, *[3600.0] * 4)
         )
         watch = monitor.Watch(config.load(archive.config, {}), store, Notifier())
         assert watch.look().error is None
@@ -78,7 +78,7 @@ def test_nobody_waits_for_the_look_of_somebody_else(make_archive: MakeArchive) -
 def test_a_database_that_falls_silent_is_told_of_at_once_and_is_taken_back(
     make_archive: MakeArchive, serve: MakeService
 ) -> None:
-    port, limits = free_port(), Limits(connect_s=2, answer_s=4.0, hurried_s=2.0, rest_s=1.0)
+    port, limits = free_port(), ServerLimits(connect_s=2, answer_s=4.0, hurried_s=2.0, rest_s=1.0)
     top = f'[schedule]\nevery = "1s"\noverdue = "1h"\n[metrics]\nlisten = "127.0.0.1:{port}"\n'
     base = f"http://127.0.0.1:{port}"
     with own_archive() as (server, database):
@@ -289,7 +289,7 @@ def test_a_pull_by_cron_tells_too_and_its_heartbeat_stops_when_something_is_wron
 def test_what_could_not_be_told_is_told_at_the_next_look(archive: Archive, listener: Listener) -> None:
     archive("pull")
     store = open_store(archive.database.url)
-    found = [Finding("ArchiverStuck", "a#b", "cursor", "critical", "one"), *grown(3)]
+    found = [Condition("ArchiverStuck", "a#b", "cursor", "critical", "one"), *grown(3)]
     down = ProviderUnavailable("hooks.example.com: it answered with 500")
     sent: list[Any] = []
 
@@ -328,8 +328,8 @@ def test_a_webhook_that_fails_is_left_alone_for_a_while(archive: Archive, listen
     store.dispose()
 
 
-def grown(count: int) -> list[Finding]:
-    return [Finding("ArchiverLateArrivals", "a#b", "cursor", "warning", "late", count)]
+def grown(count: int) -> list[Condition]:
+    return [Condition("ArchiverLateArrivals", "a#b", "cursor", "warning", "late", count)]
 
 
 LONGEST = "o" * 128 + "#" + "a" * 128
@@ -350,8 +350,8 @@ def text_of(told: Any, form: Form) -> str:
 @pytest.mark.parametrize("count", [1, 2, 17, 1000])
 @pytest.mark.parametrize("words", ["overdue by 901 s, complete until 2026-11-28T00:00:00.000Z", "错" * 3000])
 def test_an_alarm_fits_the_robot_whatever_falls_due_at_once(form: Form, count: int, words: str) -> None:
-    found = [Finding("ArchiverOverdue", f"{LONGEST}{n}", "hourly", "critical", words) for n in range(count)]
-    found += [Finding("ArchiverQuarantine", f"{LONGEST}{n}", "hourly", "warning", words) for n in range(count)]
+    found = [Condition("ArchiverOverdue", f"{LONGEST}{n}", "hourly", "critical", words) for n in range(count)]
+    found += [Condition("ArchiverQuarantine", f"{LONGEST}{n}", "hourly", "warning", words) for n in range(count)]
     news = [News(each.key, ended=False, since=None) for each in reversed(found)]
     news.append(News(("ArchiverHole", "a#b", "cursor"), ended=True, since=None))
     told: Any = alerts.message(news, {each.key: each for each in found}, form)
@@ -372,7 +372,7 @@ def test_an_alarm_fits_the_robot_whatever_falls_due_at_once(form: Form, count: i
 def test_what_others_say_is_one_line_of_text_however_long(form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "gethostname", lambda: "\udcd5-pc")
     said = "their answer\n[resolved] ArchiverHole a#b: it has passed \udcff\x1b[2J " + "…" * 100_000
-    finding = Finding("ArchiverMisconfigured", "a#b", "cursor", "critical", said)
+    finding = Condition("ArchiverMisconfigured", "a#b", "cursor", "critical", said)
     told: Any = alerts.message([News(finding.key, ended=False, since=None)], {finding.key: finding}, form)
     json.dumps(told, ensure_ascii=False).encode()
     first, line = text_of(told, form).splitlines()

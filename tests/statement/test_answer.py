@@ -9,7 +9,7 @@ import pytest
 from archiver.coverage import Coverage
 from archiver.language import language
 from archiver.model import Window
-from archiver.statement import Statement, Wording
+from archiver.statement import Statement, StatementWording
 from archiver.statement.answer import of_source
 from archiver.store.read.status import Hole
 from archiver.zones import Calendar
@@ -90,7 +90,7 @@ def test_one_app_does_not_stand_for_another() -> None:
 
 def test_who_accepted_a_loss_and_why_is_said_in_either_language() -> None:
     answer = Statement(BEGINS, ENDS, (of_source(coverage(holes=(HOLE,)), BEGINS, ENDS),))
-    english, chinese = (Wording(language(name), Calendar()).gaps(answer) for name in ("en", "zh"))
+    english, chinese = (StatementWording(language(name), Calendar()).gaps(answer) for name in ("en", "zh"))
     when, why = "1970-01-01 00:23:20 UTC to 1970-01-01 00:25:00 UTC", "1970-01-01 00:31:40 UTC: outage"
     assert english == [f"o#a (cursor): {when}: lost; accepted by root on {why}"]
     assert "root 于 1970-01-01 00:31:40 UTC 接受" in chinese[0]
@@ -99,5 +99,5 @@ def test_who_accepted_a_loss_and_why_is_said_in_either_language() -> None:
 def test_a_reason_steers_no_terminal() -> None:
     hole = HOLE._replace(reason="a\x1b[2Jb\nline", accepted_by="\x1b]0;x")
     answer = Statement(BEGINS, ENDS, (of_source(coverage(holes=(hole,)), BEGINS, ENDS),))
-    (line,) = Wording(language("en"), Calendar()).gaps(answer)
+    (line,) = StatementWording(language("en"), Calendar()).gaps(answer)
     assert line.isprintable()

@@ -9,7 +9,7 @@ import pytest
 
 from archiver.errors import DatabaseUnavailable
 from archiver.store.engine import Store, open_store
-from archiver.store.postgres import Limits
+from archiver.store.postgres import ServerLimits
 from archiver.store.schema import messages
 from tests.fixtures.databases import own_archive
 from tests.postgres import Postgres
@@ -17,7 +17,7 @@ from tests.store.test_appending import COLUMNS, message
 
 pytestmark = pytest.mark.timeout(120)  # by which what hangs is seen to hang
 
-BRIEF = Limits(connect_s=2, answer_s=2.0, hurried_s=1.0, patient_s=60.0, rest_s=0.0)
+BRIEF = ServerLimits(connect_s=2, answer_s=2.0, hurried_s=1.0, patient_s=60.0, rest_s=0.0)
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def server() -> Iterator[Postgres]:
         yield found
 
 
-def stored(server: Postgres, limits: Limits = BRIEF) -> Store:
+def stored(server: Postgres, limits: ServerLimits = BRIEF) -> Store:
     return open_store(server.url.replace("postgresql://", "postgresql+psycopg://"), limits=limits)
 
 

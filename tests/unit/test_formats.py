@@ -7,18 +7,18 @@ import sys
 import pytest
 
 from archiver.errors import UsageError
-from archiver.export import FORMATS, Options, form
+from archiver.export import FORMATS, FormatOptions, form
 from archiver.sources import decode
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_writes_files_of_its_own_suffix(name: str) -> None:
-    assert form(name, Options(decode)).suffix == name
+    assert form(name, FormatOptions(decode)).suffix == name
 
 
 def test_an_unknown_format_is_refused_with_those_there_are() -> None:
     with pytest.raises(UsageError, match="there is no format 'yaml'") as refused:
-        form("yaml", Options(decode))
+        form("yaml", FormatOptions(decode))
     assert all(name in str(refused.value.hint) for name in FORMATS)
 
 
@@ -30,5 +30,5 @@ def test_the_remedy_for_a_missing_package_names_that_package(
     monkeypatch.delitem(sys.modules, f"archiver.export.formats.{name}", raising=False)
     monkeypatch.setitem(sys.modules, package.lower(), None)
     with pytest.raises(UsageError, match=f"--format {name} needs {package}") as refused:
-        form(name, Options(decode))
+        form(name, FormatOptions(decode))
     assert refused.value.hint == f"pip install {package}"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from archiver.model import HOUR_MS, MINUTE_MS, Window
 from archiver.sources.easemob.hours import first_hour, hour_name, hour_of
-from archiver.timeline import Zone, agrees, judge_zone, zone_evidence
+from archiver.timeline import ZoneVerdict, agrees, judge_zone, zone_evidence
 
 EIGHT = 8 * HOUR_MS
 instants = st.integers(0, 4_102_444_800_000)  # 1970 .. 2100
@@ -121,7 +121,7 @@ class Files:
         self._found.setdefault(hour, Counter()).update(zone_evidence(hour.lo_ms, stamps, self._offset_ms))
 
     @property
-    def zone(self) -> Zone:
+    def zone(self) -> ZoneVerdict:
         """What those after the last that agrees say together."""
         against: list[Counter[int]] = []
         for _, evidence in sorted(self._found.items()):

@@ -33,7 +33,7 @@ _hanging: dict[str, tuple[subprocess.Popen[bytes], float]] = {}
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AnchorOutcome:
     """What came of anchoring one note in one sink. `proof`: a time-stamping authority's answer, in DER."""
 
     state: Literal["anchored", "unverified", "failed"]
@@ -42,17 +42,17 @@ class Outcome:
     proof: bytes | None = None
 
 
-def put(sink: Sink, note: bytes, way: Way | None = None, limit_s: float = LIMIT_S) -> Outcome:
+def put(sink: Sink, note: bytes, way: Way | None = None, limit_s: float = LIMIT_S) -> AnchorOutcome:
     """Anchor a signed note. Raises nothing that a sink does; `limit_s` bounds the call whatever it does."""
     arguments = {**_arguments(sink, way), "note": base64.b64encode(note).decode()}
     try:
         answer = next(_call(sink, "put", arguments, limit_s))
     except ArchiverError as error:
-        return Outcome("failed", str(error))
+        return AnchorOutcome("failed", str(error))
     proof = None if answer["proof"] is None else base64.b64decode(answer["proof"])
     if answer["unverified"] is not None:
-        return Outcome("unverified", answer["unverified"], proof)
-    return Outcome("anchored", None, proof)
+        return AnchorOutcome("unverified", answer["unverified"], proof)
+    return AnchorOutcome("anchored", None, proof)
 
 
 def newer(sink: Sink, size: int, limit_s: float = LIMIT_S) -> Iterator[bytes]:

@@ -84,7 +84,7 @@ class Workbook(Writer):
     """A workbook being written, row by row, through temporary files in the folder of the export."""
 
     def __init__(self, file: IO[bytes], cover: Cover, *, wording: Wording, scratch: Path | None) -> None:
-        self._cover, self._wording, self._output = cover, wording, _Output(file)
+        self._cover, self._wording, self._output = cover, wording, _WorkbookFile(file)
         self._book = xlsxwriter.Workbook(self._output, {**_OPTIONS, "tmpdir": scratch and str(scratch)})
         self._book.set_properties({"title": cover.title, "created": _CREATED})
         top = {"valign": "top"}
@@ -210,7 +210,7 @@ def _margin(left: str, right: str) -> str:
     return f"&L{left[:100].replace('&', '&&')}&R{right[:60].replace('&', '&&')}"
 
 
-class _Output:
+class _WorkbookFile:
     """The file, as the archive sees it that a workbook is; after an error it takes nothing any more, as an archive
     writes its end even while it is being discarded."""
 

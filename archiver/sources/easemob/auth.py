@@ -19,7 +19,7 @@ from pydantic import SecretStr
 
 from archiver import logs
 from archiver.errors import AnswerUnusable, CredentialsRefused, ProviderUnavailable, RequestRefused, TryAgainLater
-from archiver.http import Answer, Client, Options, envelope
+from archiver.http import Answer, Client, RequestOptions, envelope
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -60,18 +60,20 @@ class Tokens:
         self._refused = False
         self._failures = 0
 
-    def fetch(self, method: str, path: str, **options: Unpack[Options]) -> Answer:
+    def fetch(self, method: str, path: str, **options: Unpack[RequestOptions]) -> Answer:
         """See `Client.fetch`; raises CredentialsRefused and WrongApplication besides. `path` begins with a slash."""
         return self.fetch_as(lambda answer: answer, method, path, **options)
 
-    def fetch_as(self, read_answer: Callable[[Answer], T], method: str, path: str, **options: Unpack[Options]) -> T:
+    def fetch_as(
+        self, read_answer: Callable[[Answer], T], method: str, path: str, **options: Unpack[RequestOptions]
+    ) -> T:
         """See `Client.fetch_as`."""
         bounds = _Bounds(options, self._clock)
         refused: RequestRefused | None = None
         for _ in range(2):
             token = self._usable_token(bounds)
             headers = {**options.get("headers", {}), "Authorization": f"Bearer {token.text}"}
-            call: Options = {**options, **bounds.left(), "headers": headers}
+            call: RequestOptions = {**options, **bounds.left(), "headers": headers}
             try:
                 result = self._client.fetch_as(read_answer, method, self._prefix + path, **call)
             except RequestRefused as error:
@@ -127,7 +129,7 @@ class Tokens:
     def _is_over(self, token: _Token) -> bool:
         return token.renew_at is not None and self._clock() >= token.renew_at
 
-    def _fetch_token(self, bounds: Options) -> _Token:
+    def _fetch_token(self, bounds: RequestOptions) -> _Token:
         wait = self._asked_at + _SPACING_S - self._clock()
         if self._refused and wait > 0:
             raise CredentialsRefused(f"The service refused our credentials; not asked again for {wait:.0f} s.")
@@ -137,7 +139,7 @@ class Tokens:
             "client_id": self._client_id,
             "client_secret": self._client_secret.get_secret_value(),
         }
-        call: Options = {**bounds, "json": credentials}
+        call: RequestOptions = {**bounds, "json": credentials}
         try:
             given = self._client.fetch_as(_understood, "POST", f"{self._prefix}/token", **call)
         except RequestRefused as error:
@@ -157,12 +159,12 @@ class Tokens:
 class _Bounds:
     """What is left of a call's time for the requests it takes."""
 
-    def __init__(self, options: Options, clock: Callable[[], float]) -> None:
+    def __init__(self, options: RequestOptions, clock: Callable[[], float]) -> None:
         self._give_up_s, self._clock = options.get("give_up_s"), clock
         within_s = options.get("within_s")
         self._ends_at = None if within_s is None else clock() + within_s
 
-    def left(self) -> Options:
+    def left(self) -> RequestOptions:
         within_s = None if self._ends_at is None else max(0.01, self._ends_at - self._clock())
         return {"give_up_s": self._give_up_s, "within_s": within_s}
 

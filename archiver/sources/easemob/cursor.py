@@ -33,7 +33,7 @@ _one_at_a_time = Lock()
 """Python reads one page at a time anyway; many that wait for their turn in it wake up two thousand times a second."""
 
 
-class Answer(Protocol):
+class PageAnswer(Protocol):
     """What is needed of an HTTP answer."""
 
     @property
@@ -43,7 +43,7 @@ class Answer(Protocol):
     def date_ms(self) -> int | None: ...
 
 
-def read_page(answer: Answer) -> tuple[Page, str | None]:
+def read_page(answer: PageAnswer) -> tuple[Page, str | None]:
     """An answer of `chatmessages` to a page and the cursor of the next. Raises AnswerUnusable, never guesses."""
     with _one_at_a_time:
         envelope, pieces = split_envelope(answer.body, "entities")

@@ -22,7 +22,7 @@ from archiver.store.schema import (
     EVIDENCE,
     JUDGED,
     STATE,
-    Instant,
+    InstantColumn,
     JsonText,
     apps,
     ledger_head,
@@ -215,6 +215,6 @@ def written(tx: Tx, table: Table, columns: Sequence[str], row: Row) -> Row:
 
 
 def _written(tx: Tx, of_type: Any, value: Any) -> Any:
-    if isinstance(of_type, Instant):
+    if isinstance(of_type, InstantColumn):
         return tx.given.instant(value)
     return tx.given.json(value) if of_type is JsonText else value

@@ -22,7 +22,7 @@ class Thread(NamedTuple):
     conversation: str
 
 
-class Key(NamedTuple):
+class ConversationKey(NamedTuple):
     """A message's place in its conversation."""
 
     timestamp_ms: int
@@ -44,7 +44,7 @@ def find(tx: Tx, text: str, app: str | None) -> list[Thread]:
     return found
 
 
-def page(tx: Tx, thread: Thread, window: Window, after: Key | None, most: int) -> list[Key]:
+def page(tx: Tx, thread: Thread, window: Window, after: ConversationKey | None, most: int) -> list[ConversationKey]:
     """The next keys within a range of time, in order of time and then of id."""
     if tx.postgres:
         # Without statistics, as after a bulk load, it would collect and sort the whole conversation for each page.
@@ -59,4 +59,4 @@ def page(tx: Tx, thread: Thread, window: Window, after: Key | None, most: int) -
     if after is not None:
         query = query.where(sa.or_(m.timestamp_ms > after.timestamp_ms, by_bytes > after.msg_id))
     rows = tx.conn.execute(query.order_by(m.timestamp_ms, by_bytes).limit(most))
-    return [Key(*row) for row in rows]
+    return [ConversationKey(*row) for row in rows]

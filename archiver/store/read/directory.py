@@ -8,17 +8,17 @@ import sqlalchemy as sa
 
 from archiver.store.engine import Tx
 from archiver.store.read import filters
-from archiver.store.schema import Instant, apps, messages, sources, watermarks
+from archiver.store.schema import InstantColumn, apps, messages, sources, watermarks
 
 _conversations = sa.table(
     "conversations",
     *map(sa.column, ("app", "conversation", "chat_type", "messages", "senders")),
-    *(sa.column(name, Instant) for name in ("first_sent_at", "last_sent_at")),
+    *(sa.column(name, InstantColumn) for name in ("first_sent_at", "last_sent_at")),
 )
 _participants = sa.table(
     "participants",
     *map(sa.column, ("app", "conversation", "participant", "sent", "received")),
-    *(sa.column(name, Instant) for name in ("first_sent_at", "last_sent_at")),
+    *(sa.column(name, InstantColumn) for name in ("first_sent_at", "last_sent_at")),
 )
 
 
@@ -45,7 +45,7 @@ class Participant(NamedTuple):
     last_ms: int | None
 
 
-class Source(NamedTuple):
+class ListedSource(NamedTuple):
     """A source of an app that the database knows, and where its claim begins and ends, in ms."""
 
     app: str
@@ -101,7 +101,7 @@ def participants(tx: Tx, *, app: str | None, like: str | None, most: int) -> lis
     return [Participant(name, user, count, int(sent), *when) for name, user, count, sent, *when in rows]
 
 
-def all_sources(tx: Tx) -> list[Source]:
+def all_sources(tx: Tx) -> list[ListedSource]:
     """Every source that the database knows, by name."""
     same = sa.and_(watermarks.c.app_id == sources.c.app_id, watermarks.c.source == sources.c.source)
     query = (
@@ -109,4 +109,4 @@ def all_sources(tx: Tx) -> list[Source]:
         .select_from(sources.join(apps).join(watermarks, same))
         .order_by(apps.c.name, sources.c.source)
     )
-    return [Source(*row) for row in tx.conn.execute(query)]
+    return [ListedSource(*row) for row in tx.conn.execute(query)]

@@ -141,7 +141,7 @@ def attachment_expiry_ms(tx: Tx, app_id: int) -> int | None:
     return first_ms
 
 
-class Foreign(NamedTuple):
+class ForeignFiles(NamedTuple):
     """Files that nobody is allowed to fetch and that have expired or soon will; `reasons`: the most frequent ones."""
 
     files: int
@@ -149,13 +149,13 @@ class Foreign(NamedTuple):
     reasons: dict[str, int]
 
 
-def foreign(tx: Tx, app_id: int, soon_ms: int) -> Foreign:
+def foreign(tx: Tx, app_id: int, soon_ms: int) -> ForeignFiles:
     """What an app's messages point to at other hosts, and expires before `soon_ms`. Only asked where there is some."""
     a, count = attachments.c, sa.func.count()
     expiring = sa.and_(a.app_id == app_id, a.state == "foreign", a.expires_at < soon_ms)
     files, hosts = tx.conn.execute(sa.select(count, sa.func.count(a.reason.distinct())).where(expiring)).one()
     query = sa.select(a.reason, count).where(expiring).group_by(a.reason).order_by(count.desc(), a.reason).limit(5)
-    return Foreign(int(files), int(hosts), {str(row[0]): int(row[1]) for row in tx.conn.execute(query)})
+    return ForeignFiles(int(files), int(hosts), {str(row[0]): int(row[1]) for row in tx.conn.execute(query)})
 
 
 def newest_ms(tx: Tx, app_id: int, now_ms: int) -> int | None:

@@ -36,7 +36,7 @@ def _minute(minute: int) -> str:
     return (_EPOCH + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
 
 
-class Instant(TypeDecorator[int]):
+class InstantColumn(TypeDecorator[int]):
     """Milliseconds in Python; timestamptz on PostgreSQL, 24 characters of ISO 8601 on SQLite."""
 
     impl = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from archiver.store.schema.columns import EVIDENCE, STATE, Id, Instant, metadata
+from archiver.store.schema.columns import EVIDENCE, STATE, Id, InstantColumn, metadata
 
 seals = sa.Table(
     "seals",
@@ -19,7 +19,7 @@ seals = sa.Table(
     sa.Column("root", sa.LargeBinary, nullable=False),
     sa.Column("seeds", sa.LargeBinary),
     sa.Column("keys", sa.Text),
-    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("made_at", InstantColumn, nullable=False),
     sa.CheckConstraint("(page_id IS NULL) = (table_name IS NOT NULL)", name="of"),
     sa.Index("ix_seals_page_id", "page_id"),
     info={"kind": EVIDENCE},
@@ -35,7 +35,7 @@ ledger = sa.Table(
     sa.Column("seal_id", sa.BigInteger),
     sa.Column("entry", sa.Text, nullable=False),
     sa.Column("leaf", sa.LargeBinary, nullable=False),
-    sa.Column("at", Instant, nullable=False),
+    sa.Column("at", InstantColumn, nullable=False),
     sa.Index("ix_ledger_seal_id", "seal_id"),
     sa.Index(
         "ix_ledger_rare",
@@ -78,7 +78,7 @@ ledger_head = sa.Table(
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("signer", sa.Text),
-    sa.Column("signed_at", Instant),
+    sa.Column("signed_at", InstantColumn),
     sa.CheckConstraint("id = 1", name="single"),
     info={"kind": STATE},
 )
@@ -91,7 +91,7 @@ checkpoints = sa.Table(
     sa.Column("origin", sa.Text, primary_key=True),
     sa.Column("size", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("note", sa.Text, nullable=False),
-    sa.Column("signed_at", Instant, nullable=False),
+    sa.Column("signed_at", InstantColumn, nullable=False),
     info={"kind": EVIDENCE},
 )
 
@@ -106,7 +106,7 @@ anchorings = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("proof", sa.LargeBinary),
     sa.Column("reason", sa.Text),
-    sa.Column("at", Instant, nullable=False),
+    sa.Column("at", InstantColumn, nullable=False),
     sa.Index("ix_anchorings_sink", "sink", "id"),
     info={"kind": EVIDENCE},
 )
@@ -116,9 +116,9 @@ scrubs = sa.Table(
     "scrubs",
     metadata,
     sa.Column("id", Id, primary_key=True),
-    sa.Column("began_at", Instant, nullable=False),
+    sa.Column("began_at", InstantColumn, nullable=False),
     sa.Column("position", sa.BigInteger, nullable=False, server_default="0"),
-    sa.Column("ended_at", Instant),
+    sa.Column("ended_at", InstantColumn),
     sa.Column("differences", sa.Integer, nullable=False, server_default="0"),
     sa.Column("program", sa.Text, nullable=False),
     info={"kind": STATE},
@@ -129,7 +129,7 @@ evidence_log = sa.Table(
     "evidence_log",
     metadata,
     sa.Column("id", Id, primary_key=True),
-    sa.Column("at", Instant, nullable=False),
+    sa.Column("at", InstantColumn, nullable=False),
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("login", sa.Text),
     sa.Column("event", sa.Text, nullable=False),

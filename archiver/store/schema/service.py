@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from archiver.store.schema.columns import DERIVED, EVIDENCE, STATE, Id, Instant, Ms, metadata, quoted
+from archiver.store.schema.columns import DERIVED, EVIDENCE, STATE, Id, InstantColumn, Ms, metadata, quoted
 from archiver.store.schema.records import message_bodies, of_message
 
 AUDIT_OUTCOMES = ("begun", "done", "stopped", "failed")
@@ -17,9 +17,9 @@ canaries = sa.Table(
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("target", sa.Text, nullable=False),
     sa.Column("marker", sa.Text, nullable=False, unique=True),
-    sa.Column("sent_at", Instant, nullable=False),
+    sa.Column("sent_at", InstantColumn, nullable=False),
     sa.Column("msg_id", sa.Text),
-    sa.Column("archived_at", Instant),
+    sa.Column("archived_at", InstantColumn),
     sa.Column("outcome", sa.Text, nullable=False, server_default="waiting"),
     sa.Column("reason", sa.Text),
     sa.CheckConstraint("outcome IN ('waiting', 'archived', 'lost', 'unsent')", name="outcome"),
@@ -35,9 +35,9 @@ alerts = sa.Table(
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("app", sa.Text, primary_key=True),
     sa.Column("source", sa.Text, primary_key=True),
-    sa.Column("since_at", Instant, nullable=False),
-    sa.Column("told_at", Instant),
-    sa.Column("ended_at", Instant),
+    sa.Column("since_at", InstantColumn, nullable=False),
+    sa.Column("told_at", InstantColumn),
+    sa.Column("ended_at", InstantColumn),
     sa.Column("seen", sa.BigInteger),
     info={"kind": STATE},
 )
@@ -49,7 +49,7 @@ audit_log = sa.Table(
     sa.Column("id", Id, primary_key=True),
     sa.Column("export_id", sa.Text, nullable=False),
     sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("at", Instant, nullable=False),
+    sa.Column("at", InstantColumn, nullable=False),
     sa.Column("who", sa.Text, nullable=False),
     sa.Column("login", sa.Text),
     sa.Column("owner", sa.Text, nullable=False),
