@@ -24,7 +24,7 @@ class Reached:
         self.name, self.every_ms, self.readable = name, sink.every_ms, sink.readable
         self._sink, self._way = sink, way
 
-    def put(self, note: bytes, *, within_s: float) -> calls.Outcome:
+    def put(self, note: bytes, *, within_s: float) -> calls.AnchorOutcome:
         return calls.put(self._sink, note, self._way, within_s)
 
     def newer(self, size: int, *, within_s: float) -> list[bytes]:
