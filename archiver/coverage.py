@@ -13,6 +13,7 @@ from archiver.store.engine import Store, Tx
 from archiver.store.read import status
 from archiver.store.read.status import Hole, SourceStatus, Stretch
 from archiver.store.schema import iso
+from archiver.zones import IN_UTC, Calendar
 
 Json = dict[str, Any]
 
@@ -170,20 +171,21 @@ def seconds(ms: int) -> float:
     return ms / SECOND_MS
 
 
-def in_words(coverage: Coverage, language: Language = ENGLISH) -> str:
+def in_words(coverage: Coverage, language: Language = ENGLISH, calendar: Calendar = IN_UTC) -> str:
     """The claim in the protocol's words: nothing that was not walked, and with every weakness known."""
+    at = calendar.exact
     if coverage.complete_from_ms == coverage.complete_until_ms:
         nothing = language.say(
             "Nothing is claimed yet: the archive of {app} begins at {begins}.",
             app=coverage.app,
-            begins=iso(coverage.complete_from_ms),
+            begins=at(coverage.complete_from_ms),
         )
-        return language.sentences([nothing, *weaknesses(coverage, language)])
+        return language.sentences([nothing, *weaknesses(coverage, language, calendar)])
     words = language.say(
         "Complete from {begins} to {ends}: every message stamped in this range that the server made visible within the"
         " settling time is stored, or listed in quarantine",
-        begins=iso(coverage.complete_from_ms),
-        ends=iso(coverage.complete_until_ms),
+        begins=at(coverage.complete_from_ms),
+        ends=at(coverage.complete_until_ms),
     )
     accepted = sum(1 for hole in coverage.holes if hole.state == "accepted")
     if accepted or coverage.presumed_empty:
@@ -195,8 +197,8 @@ def in_words(coverage: Coverage, language: Language = ENGLISH) -> str:
     if coverage.audited_until_ms > coverage.origin_ms:
         words += language.say(
             ". Audited from {begins} up to {ends}",
-            begins=iso(coverage.origin_ms),
-            ends=iso(coverage.audited_until_ms),
+            begins=at(coverage.origin_ms),
+            ends=at(coverage.audited_until_ms),
         )
         if coverage.audit_lag_ms:
             lag = f"{coverage.audit_lag_ms / HOUR_MS:g}"
@@ -210,14 +212,15 @@ def in_words(coverage: Coverage, language: Language = ENGLISH) -> str:
     if (worst_ms := coverage.worst_lateness_ms) is not None:
         worst = f"{worst_ms / SECOND_MS:.1f}"
         words += language.say(", the worst {seconds} s", seconds=worst)
-    return language.sentences([words + language.say("."), *weaknesses(coverage, language)])
+    return language.sentences([words + language.say("."), *weaknesses(coverage, language, calendar)])
 
 
-def weaknesses(coverage: Coverage, language: Language = ENGLISH) -> list[str]:
+def weaknesses(coverage: Coverage, language: Language = ENGLISH, calendar: Calendar = IN_UTC) -> list[str]:
     """What weakens the claim, a sentence for every kind; none where nothing is known."""
+    at = calendar.exact
     sentences = []
     if coverage.before is not None:
-        lo, hi = iso(coverage.before.lo_ms), iso(coverage.before.hi_ms)
+        lo, hi = at(coverage.before.lo_ms), at(coverage.before.hi_ms)
         sentences.append(
             language.say(
                 "Before the archive's beginning lies {lo} to {hi}, which the provider kept no longer.", lo=lo, hi=hi
@@ -240,7 +243,7 @@ def weaknesses(coverage: Coverage, language: Language = ENGLISH) -> list[str]:
     if confirmed_ms is not None and coverage.complete_until_ms > max(confirmed_ms, coverage.origin_ms):
         sentences.append(
             language.say(
-                "That hour_utc_offset is right is confirmed by no message after {instant}.", instant=iso(confirmed_ms)
+                "That hour_utc_offset is right is confirmed by no message after {instant}.", instant=at(confirmed_ms)
             )
         )
     if coverage.source == "hourly":
@@ -250,7 +253,7 @@ def weaknesses(coverage: Coverage, language: Language = ENGLISH) -> list[str]:
     return sentences
 
 
-def claims(tx: Tx) -> list[Json]:
+def claims(tx: Tx, language: Language = ENGLISH, calendar: Calendar = IN_UTC) -> list[Json]:
     """What may be claimed of every source in this snapshot, in words, with its holes: for whoever gets a copy."""
     return [
         {
@@ -259,7 +262,7 @@ def claims(tx: Tx) -> list[Json]:
             **times(coverage),
             "late_arrivals": coverage.late_arrivals,
             "quarantined": coverage.quarantined,
-            "words": in_words(coverage),
+            "words": in_words(coverage, language, calendar),
             "holes": [
                 {"lo": iso(hole.window.lo_ms), "hi": iso(hole.window.hi_ms), **hole_json(hole)}
                 for hole in coverage.holes

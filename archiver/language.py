@@ -6,14 +6,22 @@ Logs and what machines read stay English. `say` and `plural` are what a catalogu
 from __future__ import annotations
 
 import gettext
+import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from string import Formatter
 
 LANGUAGES = {"en": None, "zh": "zh_CN"}
 """The name that an option takes, and its catalogue."""
 
 _LOCALE = Path(__file__).parent / "locale"
+
+REMEDY = "remedy"
+"""The context of remedies in a catalogue."""
+REMEDIES = _LOCALE / "remedies.json"
+"""All remedies that the code can name, as templates with {0}, {1} for their values; made by `make words`."""
 
 
 class Language:
@@ -37,9 +45,32 @@ class Language:
         """A text about `{number}` things, with thousands parted by commas."""
         return self._texts.ngettext(one, many, number).format(number=f"{number:,}", **values)
 
+    def remedy(self, text: str) -> str:
+        """What an error advises, by its English: the values in it are found by the template that it was made from."""
+        if self.name == "en":
+            return text
+        for pattern, template in _remedies():
+            if values := pattern.fullmatch(text):
+                return self._texts.pgettext(REMEDY, template).format(*values.groups())
+        return text
+
     def sentences(self, texts: Iterable[str]) -> str:
         """Whole sentences in a row, parted as the language parts them."""
         return ("" if self.name == "zh" else " ").join(texts)
+
+
+@lru_cache
+def _remedies() -> list[tuple[re.Pattern[str], str]]:
+    """The most specific first: what has more text of its own."""
+    templates = json.loads(REMEDIES.read_text(encoding="utf-8"))
+    return [(_matching(template), template) for template in sorted(templates, key=len, reverse=True)]
+
+
+def _matching(template: str) -> re.Pattern[str]:
+    parts = [part for part, *_ in Formatter().parse(template)]
+    ends_with_value = template.endswith("}") and not template.endswith("}}")
+    pattern = "(.+)".join(map(re.escape, parts)) + ("(.+)" if ends_with_value else "")
+    return re.compile(pattern, re.DOTALL)
 
 
 @lru_cache

@@ -11,13 +11,15 @@ from archiver import coverage
 from archiver.config import App
 from archiver.coverage import Coverage, Json, seconds
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER, EXIT_REFUSED
+from archiver.language import ENGLISH, Language
 from archiver.model import DAY_MS, SECOND_MS
 from archiver.store.engine import Store, Tx
 from archiver.store.read import status
 from archiver.store.read.starts import MovedStart, moved_start
 from archiver.store.read.status import SourceStatus
-from archiver.store.schema import ATTACHMENT_STATES, STATES, iso
+from archiver.store.schema import ATTACHMENT_STATES, STATES
 from archiver.timeline import EPS_MS, trusted_now
+from archiver.zones import IN_UTC, Calendar
 
 log = logging.getLogger("archiver.status")
 
@@ -106,25 +108,38 @@ class Verdict(NamedTuple):
     why: str
 
 
-def verdict(reports: Sequence[SourceReport], *, overdue_ms: int) -> Verdict:
+def verdict(
+    reports: Sequence[SourceReport], *, overdue_ms: int, language: Language = ENGLISH, calendar: Calendar = IN_UTC
+) -> Verdict:
     """The worst that stands now: credentials refused, then a hole that nobody accepted, then what is overdue."""
+    say = language.say
     ours = [one for one in reports if one.configured]
     refused = [one for one in ours if one.last_run and one.last_run["outcome"] == "refused"]
     holes = [one for one in ours if coverage.has_hole([one])]
     late = [one for one in ours if one.overdue_seconds * SECOND_MS > overdue_ms]
     if not ours:
-        return Verdict(EXIT_DONE, "NOTHING CONFIGURED", "no app is configured")
+        return Verdict(EXIT_DONE, "NOTHING CONFIGURED", say("no app is configured"))
     if refused:
-        return Verdict(EXIT_REFUSED, "REFUSED", f"the provider refuses the credentials of {_named(refused)}")
+        why = say("the provider refuses the credentials of {sources}", sources=_named(refused))
+        return Verdict(EXIT_REFUSED, "REFUSED", why)
     if holes:
         count = sum(hole.state != "accepted" for one in holes for hole in one.holes)
-        return Verdict(EXIT_INCOMPLETE, "HOLE", f"{count} ranges are lost or stuck in {_named(holes)}")
+        why = say("{count} ranges are lost or stuck in {sources}", count=count, sources=_named(holes))
+        return Verdict(EXIT_INCOMPLETE, "HOLE", why)
     if late:
         worst = max(late, key=lambda one: one.overdue_seconds)
-        reason = (worst.last_run or {}).get("reason") or "no run has said why"
-        return Verdict(EXIT_LATER, "OVERDUE", f"{_named(late)}, by {worst.overdue_seconds / 60:,.0f} min: {reason}")
-    until = iso(min(one.complete_until_ms for one in ours))
-    return Verdict(EXIT_DONE, "OK", f"all of {len(ours)} sources are archived up to {until}")
+        reason = (worst.last_run or {}).get("reason") or say("no run has said why")
+        minutes = f"{worst.overdue_seconds / 60:,.0f}"
+        why = say("{sources}, by {minutes} min: {reason}", sources=_named(late), minutes=minutes, reason=reason)
+        return Verdict(EXIT_LATER, "OVERDUE", why)
+    until = calendar.exact(min(one.complete_until_ms for one in ours))
+    why = language.plural(
+        "the source is archived up to {until}",
+        "all of {number} sources are archived up to {until}",
+        len(ours),
+        until=until,
+    )
+    return Verdict(EXIT_DONE, "OK", why)
 
 
 def _named(reports: Sequence[SourceReport]) -> str:

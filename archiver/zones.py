@@ -118,11 +118,24 @@ class Calendar:
             return self.begins(local.date())
         return (local.replace(tzinfo=self.zone) - _EPOCH) // timedelta(milliseconds=1)
 
+    def clock(self, ms: int) -> str:
+        """The same without the distance, for a table that names the zone; what is beyond the calendar, in ms."""
+        try:
+            return f"{(_EPOCH + timedelta(milliseconds=ms)).astimezone(self.zone):%Y-%m-%d %H:%M:%S}"
+        except OverflowError:
+            return f"{ms} ms"
+
     def said(self, ms: int) -> str:
         """An instant of the years 1970 to 9999 for people, to the second, with the distance from UTC."""
         moment = (_EPOCH + timedelta(milliseconds=ms)).astimezone(self.zone)
         distance = "UTC" if self.zone is UTC else f"{moment:%z}"[:3] + ":" + f"{moment:%z}"[3:5]
         return f"{moment:%Y-%m-%d %H:%M:%S} {distance}"
+
+    def exact(self, ms: int) -> str:
+        """An instant of the years 1970 to 9999 in ISO 8601, to the millisecond, with the distance from UTC."""
+        moment = (_EPOCH + timedelta(milliseconds=ms)).astimezone(self.zone)
+        text = moment.isoformat(timespec="milliseconds")
+        return text.replace("+00:00", "Z") if self.zone is UTC else text
 
     def written(self, instant: str | None) -> str | None:
         """An instant in ISO 8601, with the zone's distance from UTC."""
@@ -132,6 +145,11 @@ class Calendar:
             return datetime.fromisoformat(instant).astimezone(self.zone).isoformat(timespec="milliseconds")
         except OverflowError:
             return instant
+
+    def local(self, instant: str | None) -> str | None:
+        """By the clock of the zone, to the millisecond, as spreadsheets take a time: without the distance from UTC."""
+        text = self.written(instant)
+        return None if text is None else text[:23].replace("T", " ")
 
     def spoken(self, instant: str) -> str:
         """The same for people: date, time and distance, parted by blanks."""
@@ -147,3 +165,7 @@ class Calendar:
         # day begins when they are set.
         both = (datetime(day.year, day.month, day.day, tzinfo=self.zone, fold=fold) for fold in (0, 1))
         return max((moment - _EPOCH) // timedelta(milliseconds=1) for moment in both)
+
+
+IN_UTC = Calendar()
+"""What machines read, and who has named no zone."""

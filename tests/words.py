@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import io
+import json
+import re
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
+
+from archiver.language import REMEDIES, REMEDY
 
 PACKAGE = Path(__file__).parents[1] / "archiver"
 CATALOGUE = PACKAGE / "locale" / "zh_CN" / "LC_MESSAGES" / "archiver.po"
@@ -27,7 +34,86 @@ def template() -> Catalog:
     ):
         if isinstance(text, str) or all(isinstance(part, str) for part in text):
             catalogue.add(text, None, [(path, line)], auto_comments=comments)
+    for remedy in remedies():
+        catalogue.add(remedy, context=REMEDY)
     return catalogue
+
+
+def remedies() -> set[str]:
+    """What errors and findings advise, as templates: literals as `hint=` and `remedy=`, and those behind a name."""
+    return {
+        text
+        for path in sorted(PACKAGE.rglob("*.py"))
+        if path.parent.name not in ("sandbox", "service")
+        for text in _advice(path)
+    }
+
+
+def _advice(path: Path) -> Iterator[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    values: dict[str, list[ast.expr]] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            for target in node.targets:
+                if isinstance(target, ast.Name):
+                    values.setdefault(target.id, []).append(node.value)
+    for node in ast.walk(tree):
+        for advice in _arguments(node):
+            yield from _templates(advice, values)
+
+
+def _arguments(node: ast.AST) -> Iterator[ast.expr]:
+    """Where advice stands: `hint=`, `remedy=`, the last argument of a Risk or a MovedStart, the fourth of a Finding."""
+    if isinstance(node, ast.keyword) and node.arg in ("hint", "remedy"):
+        yield node.value
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        at = {"Risk": 1, "Finding": 3, "MovedStart": 3}.get(node.func.id)
+        if at is not None and len(node.args) > at:
+            yield node.args[at]
+
+
+def _templates(value: ast.expr, values: dict[str, list[ast.expr]], depth: int = 6) -> Iterator[str]:
+    """The literals that an expression may be, each value in them a number in braces."""
+    if (text := _literal(value)) is not None:
+        if " " in text.strip() and text.strip() != "&&":  # or it is a key
+            yield text
+    elif depth:
+        for part in _parts(value, values):
+            yield from _templates(part, values, depth - 1)
+
+
+def _literal(value: ast.expr) -> str | None:
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        numbers = count()  # of what `format` puts in
+        return re.sub(r"\{\w+\}", lambda _: f"{{{next(numbers)}}}", value.value)
+    if not isinstance(value, ast.JoinedStr):
+        return None
+    numbers = count()
+    return "".join(
+        _escaped(str(part.value)) if isinstance(part, ast.Constant) else f"{{{next(numbers)}}}" for part in value.values
+    )
+
+
+def _escaped(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _parts(value: ast.expr, values: dict[str, list[ast.expr]]) -> list[ast.expr]:
+    """What an expression may come to."""
+    match value:
+        case ast.IfExp():
+            return [value.body, value.orelse]
+        case ast.BoolOp(values=parts) | ast.Dict(values=parts):
+            return parts
+        case ast.Name(name):
+            return values.get(name, [])
+        case ast.Call(args=arguments, func=ast.Attribute(value=inner)):
+            return [inner, *arguments]
+        case ast.Call(args=arguments):
+            return arguments
+        case ast.GeneratorExp(generators=[ast.comprehension(iter=inner)]):
+            return [inner]
+    return []
 
 
 def read() -> Catalog:
@@ -52,6 +138,7 @@ def main() -> int:
     with CATALOGUE.open("wb") as file:
         write_po(file, catalogue, width=110, no_location=True, sort_output=True, omit_header=False)
     CATALOGUE.with_suffix(".mo").write_bytes(compiled(catalogue))
+    REMEDIES.write_text(json.dumps(sorted(remedies()), indent=0) + "\n", encoding="utf-8")
     missing = [message.id for message in catalogue if message.id and not _translated(message.string)]
     for text in missing:
         print("not translated:", text)  # noqa: T201 - for whoever translates

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -38,7 +39,7 @@ def cli(ctx: click.Context, config_path: str, log_format: str, verbose: int) -> 
       archiver doctor    # tests all that a pull needs
       archiver pull && archiver status
     """
-    ctx.obj = {"config": config_path, "log_format": log_format, "verbose": verbose}
+    ctx.obj |= {"config": config_path, "log_format": log_format, "verbose": verbose}
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -59,11 +60,12 @@ def prepare_process() -> None:
 
 def invoke(arguments: list[str]) -> int:
     """Run a command; every error becomes its exit code and a line or two that name the remedy."""
+    shared: dict[str, Any] = {}
     try:
-        code: Any = cli.main(args=arguments, prog_name="archiver", standalone_mode=False)
+        code: Any = cli.main(args=arguments, prog_name="archiver", standalone_mode=False, obj=shared)
         sys.stdout.flush()
     except ArchiverError as error:
-        _print_error(str(error), error.hint)
+        _print_error(str(error), error.hint, shared)
         return error.exit_code
     except click.ClickException as error:
         error.show()
@@ -80,10 +82,14 @@ def invoke(arguments: list[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def _print_error(message: str, hint: str | None) -> None:
+def _print_error(message: str, hint: str | None, shared: Mapping[str, Any] | None = None) -> None:
+    """The error as it is, and its remedy in the language of people: what an error says may have to be searched for."""
     from archiver import logs
+    from archiver.language import language, of_environment
 
     for line in message.splitlines():
         print(f"archiver: {logs.visible(logs.redacted(line))}", file=sys.stderr)
     if hint:
-        print(f"  try: {logs.visible(logs.redacted(hint))}", file=sys.stderr)
+        chosen = language((shared or {}).get("language") or of_environment(os.environ))
+        remedy = chosen.say("try: {remedy}", remedy=chosen.remedy(hint))
+        print(f"  {logs.visible(logs.redacted(remedy))}", file=sys.stderr)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from archiver import directory
-from archiver.cli import console, context, options
+from archiver.cli import context, listing, options
+from archiver.cli.view import View
 from archiver.errors import EXIT_DONE, EXIT_FAILED
-from archiver.zones import Calendar
 
 
 @click.group()
@@ -23,8 +23,9 @@ def apps() -> None:
 
 @apps.command("list")
 @options.FORMAT
+@options.VIEW
 @click.pass_context
-def list_apps(ctx: click.Context, *, form: str) -> int:
+def list_apps(ctx: click.Context, *, form: str, view: View) -> int:
     """List the apps and sources that the database knows, and whether they are configured.
 
     \b
@@ -33,7 +34,7 @@ def list_apps(ctx: click.Context, *, form: str) -> int:
     """
     with context.readable(ctx) as (settings, store):
         rows = directory.sources(store, {(app.name, app.source) for app in settings.apps})
-    console.print_rows(rows, form, Calendar())
+    listing.print_rows(rows, form, view)
     return EXIT_DONE
 
 

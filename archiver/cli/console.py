@@ -1,31 +1,40 @@
-"""What people see: tables that fit 80 columns, times and lengths in words."""
+"""What people see: tables that fit 80 columns, and lists where there are fewer."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import click
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from archiver import logs
-from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
-from archiver.store.schema import iso
-from archiver.zones import Calendar
+
+_LONGEST_WHOLE = 19
+"""A date and a time."""
+
+
+PLAIN_COLUMNS = 80
 
 
 def out() -> Console:
     """Standard output; 80 columns where it is no terminal."""
-    return Console(width=None if sys.stdout.isatty() else 80, highlight=False, soft_wrap=False)
+    return Console(width=None if sys.stdout.isatty() else PLAIN_COLUMNS, highlight=False, soft_wrap=False)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows; every cell is made visible, since chat text may hold what steers a terminal."""
+    """Print rows; every cell is made visible, since chat text may hold what steers a terminal.
+
+    Where the terminal is so narrow that times and names would be broken up, each row is a list of its cells instead.
+    """
+    console, cells = out(), [[Text(cell(value)) for value in row] for row in rows]
+    if any(columns) and _needs(columns, cells) > console.width:
+        _print_lists(console, title, columns, cells)
+        return
     shown = Table(
         title=title or None,
         title_justify="left",
@@ -36,9 +45,23 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
     )
     for column in columns:
         shown.add_column(column, overflow="fold")
+    for row in cells:
+        shown.add_row(*row)
+    console.print(shown)
+
+
+def _needs(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
+    """So many cells of a terminal that no time is broken up; longer texts may be."""
+    widths = [max([cell_len(column), *(row[at].cell_len for row in rows)]) for at, column in enumerate(columns)]
+    return sum(min(_LONGEST_WHOLE, width) for width in widths) + 2 * (len(columns) - 1)
+
+
+def _print_lists(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:
+    console.print(Text(title, style="bold"))
     for row in rows:
-        shown.add_row(*(Text(cell(value)) for value in row))
-    out().print(shown)
+        console.print()
+        for column, value in zip(columns, row, strict=True):
+            console.print(Text.assemble(f"  {column}: ", value))
 
 
 def cell(value: Any) -> str:
@@ -46,44 +69,3 @@ def cell(value: Any) -> str:
     if value is None:
         return ""
     return logs.visible(value if isinstance(value, str) else str(value))
-
-
-def instant(ms: int | None) -> str:
-    """To the second, in UTC."""
-    text = None if ms is None else iso(ms)
-    return "" if text is None else f"{text[:10]} {text[11:19]}"
-
-
-def length(ms: float | None) -> str:
-    """A stretch of time in one unit, as people say it."""
-    if ms is None:
-        return "-"
-    for unit, name in ((DAY_MS, "d"), (HOUR_MS, "h"), (MINUTE_MS, "min")):
-        if abs(ms) >= 2 * unit:
-            return f"{ms / unit:.1f} {name}"
-    return f"{ms / SECOND_MS:.0f} s"
-
-
-def print_rows(rows: Sequence[dict[str, Any]], form: str, calendar: Calendar) -> None:
-    if form == "json":
-        click.echo(json.dumps(rows, ensure_ascii=False))
-    elif rows:
-        _table_of_rows(rows, calendar)
-    else:
-        click.echo("nothing is archived that fits")
-
-
-def _table_of_rows(rows: Sequence[dict[str, Any]], calendar: Calendar) -> None:
-    """For 80 columns, at which a conversation's id must be readable: the last time alone, and one app as the title."""
-    names = {row["app"] for row in rows}
-    left_out = {"first_sent_at", *(["app"] if len(names) == 1 else [])}
-    shown = [name for name in rows[0] if name not in left_out]
-    title = f"{'' if len(names) > 1 else names.pop() + ', '}times in {calendar.name}"
-    labels = [name.removesuffix("_sent_at").replace("_", " ") for name in shown]
-    table(title, labels, ([_local(name, row[name], calendar) for name in shown] for row in rows))
-
-
-def _local(name: str, value: Any, calendar: Calendar) -> Any:
-    if not name.endswith(("_at", "_from", "_until")):
-        return value
-    return (calendar.written(value) or "")[:16].replace("T", " ")

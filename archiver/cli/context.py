@@ -33,6 +33,8 @@ def read_settings(ctx: click.Context, *, offline: bool = False) -> Settings:
         logs.keep_secret(secret)
     for warning in chosen.warnings:
         click.echo(f"warning: {logs.visible(warning)}", err=True)
+    shared = ctx.find_root().obj
+    shared.setdefault("language", chosen.display.language)
     if chosen.database.group:
         host.share_with_group()
     return chosen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import date, tzinfo
+from datetime import date
 
 import click
 
@@ -12,10 +12,9 @@ from archiver import logs
 from archiver.cli import context, options
 from archiver.cli.options import INSTANT
 from archiver.cli.statement import tell_gaps
-from archiver.cli.transcript import Spoken
-from archiver.language import Language
+from archiver.cli.transcript import ConversationLines
+from archiver.cli.view import View
 from archiver.statement import StatementWording
-from archiver.zones import Calendar
 
 
 @click.command()
@@ -24,8 +23,7 @@ from archiver.zones import Calendar
 @click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Stamped at this time or later.")
 @click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="Stamped before this time.")
 @options.MONTH
-@options.ZONE
-@options.LANGUAGE
+@options.VIEW
 @click.pass_context
 def conversation(
     ctx: click.Context,
@@ -34,8 +32,7 @@ def conversation(
     from_ms: int | None,
     to_ms: int | None,
     month: tuple[date, date] | None,
-    zone: tzinfo,
-    language: Language,
+    view: View,
 ) -> int:
     """Print the conversation of two users, or of a group or room.
 
@@ -49,15 +46,21 @@ def conversation(
     """
     if len(names) > 2:
         raise click.UsageError("two users, or one group")
-    from_ms, to_ms = options.in_month(month, zone, from_ms, to_ms)
+    from_ms, to_ms = options.in_month(month, view.calendar.zone, from_ms, to_ms)
     lo_ms, hi_ms = transcripts.ALL_TIME
     window = options.stretch(lo_ms if from_ms is None else from_ms, hi_ms if to_ms is None else to_ms)
     with context.readable(ctx) as (_, store):
-        code = tell_gaps(store, (from_ms, to_ms), app, StatementWording(language, Calendar(zone)))
+        code = tell_gaps(store, (from_ms, to_ms), app, StatementWording(view.language, view.calendar))
         thread = transcripts.find(store, "|".join(names), app)
-        click.echo(logs.visible(f"{thread.conversation} in {thread.app}, times in {zone}"))
-        spoken = Spoken(zone)
+        title = view.language.say(
+            "{conversation} in {app}, times in {zone}",
+            conversation=thread.conversation,
+            app=thread.app,
+            zone=view.calendar.name,
+        )
+        click.echo(logs.visible(title))
+        transcript = ConversationLines(view)
         for page in transcripts.read(store, thread, window):
-            sys.stdout.write("".join(f"{line}\n" for archived in page for line in spoken.lines(archived)))
+            sys.stdout.write("".join(f"{line}\n" for archived in page for line in transcript.lines(archived)))
             sys.stdout.flush()
     return code

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date, tzinfo
+from datetime import date
 
 import click
 
 from archiver import directory
-from archiver.cli import console, context, options
+from archiver.cli import context, listing, options
 from archiver.cli.options import INSTANT
+from archiver.cli.view import View
 from archiver.errors import EXIT_DONE
-from archiver.zones import Calendar
 
 
 @click.command()
@@ -21,7 +21,7 @@ from archiver.zones import Calendar
 @options.MONTH
 @options.LIMIT
 @options.FORMAT
-@options.ZONE
+@options.VIEW
 @click.pass_context
 def conversations(
     ctx: click.Context,
@@ -33,7 +33,7 @@ def conversations(
     month: tuple[date, date] | None,
     limit: int,
     form: str,
-    zone: tzinfo,
+    view: View,
 ) -> int:
     """List conversations, the latest first, with their ids. `archiver conversation` prints one.
 
@@ -41,8 +41,8 @@ def conversations(
     Example:
       archiver conversations --of xingchen --month 2026-11
     """
-    limits = options.in_month(month, zone, from_ms, to_ms)
+    limits = options.in_month(month, view.calendar.zone, from_ms, to_ms)
     with context.readable(ctx) as (_, store):
         rows = directory.conversations(store, app=app, user=user, limits=limits, most=limit)
-    console.print_rows(rows, form, Calendar(zone))
+    listing.print_rows(rows, form, view)
     return EXIT_DONE

@@ -3,34 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 
 import click
 
 from archiver import coverage, host, review
 from archiver.cli import console, context, options
 from archiver.cli.options import INSTANT
+from archiver.cli.view import View
 from archiver.coverage import WindowReport
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
-from archiver.model import Window
-from archiver.store.read.status import Hole
-
-
-def hole_in_words(hole: Hole) -> str:
-    text = f"{console.instant(hole.window.lo_ms)} to {console.instant(hole.window.hi_ms)} {hole.state}"
-    if hole.accepted_by:
-        text += f" by {hole.accepted_by} on {console.instant(hole.accepted_ms)}"
-    return text + (f" ({hole.reason})" if hole.reason else "")
-
-
-def ranges_in_words(ranges: Iterable[Window]) -> str:
-    return "; ".join(f"{console.instant(lo_ms)} to {console.instant(hi_ms)}" for lo_ms, hi_ms in ranges)
 
 
 @click.group("coverage", invoke_without_command=True)
 @options.FORMAT
+@options.VIEW
 @click.pass_context
-def coverage_command(ctx: click.Context, form: str) -> int | None:
+def coverage_command(ctx: click.Context, form: str, view: View) -> int | None:
     """List all windows and holes. Exits with 3 if there is an unaccepted hole.
 
     \b
@@ -45,28 +33,33 @@ def coverage_command(ctx: click.Context, form: str) -> int | None:
         reports = coverage.report(store)
     if form == "json":
         click.echo(json.dumps({"version": 1, "apps": [report.to_json() for report in reports]}))
-    else:
+    elif reports:
         for report in reports:
-            _print_coverage(report)
+            _print_coverage(report, view)
+    else:
+        click.echo(view.language.say("nothing was pulled yet: there is no window"))
     return EXIT_INCOMPLETE if coverage.has_hole(reports) else EXIT_DONE
 
 
-def _print_coverage(report: WindowReport) -> None:
+def _print_coverage(report: WindowReport, view: View) -> None:
+    say = view.language.say
     rows = [
         (
-            stretch.pass_no if stretch.cause != "audit" else f"audit {stretch.pass_no}",
-            console.instant(stretch.window.lo_ms),
-            console.instant(stretch.window.hi_ms),
-            stretch.state + (f" ({stretch.reason})" if stretch.reason else ""),
+            stretch.pass_no if stretch.cause != "audit" else say("audit {number}", number=stretch.pass_no),
+            view.instant(stretch.window.lo_ms),
+            view.instant(stretch.window.hi_ms),
+            view.state(stretch.state) + (f" ({stretch.reason})" if stretch.reason else ""),
             f"{stretch.windows:,}",
             f"{stretch.received:,}",
         )
         for stretch in report.stretches
     ]
-    title = f"{report.app} ({report.source})"
-    console.table(title, ("pass", "from (UTC)", "to (UTC)", "state", "windows", "received"), rows)
-    console.out().print("holes: " + ("; ".join(map(hole_in_words, report.holes)) or "none"))
-    for sentence in coverage.weaknesses(report):
+    zone = say("times in {zone}", zone=view.calendar.name)
+    columns = (say("pass"), say("from"), say("to"), say("state"), say("windows"), say("received"))
+    console.table(f"{report.app} ({report.source}), {zone}", columns, rows)
+    holes = "; ".join(map(view.hole, report.holes)) or say("none")
+    console.out().print(say("holes: {holes}", holes=holes))
+    for sentence in coverage.weaknesses(report, view.language, view.calendar):
         console.out().print(sentence)
 
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from archiver import coverage, host, logs
 from archiver.cli import context, options, progress
 from archiver.cli.statement import tell_gaps
+from archiver.cli.view import View
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
 from archiver.export import FOR_PEOPLE, FORMATS, TRANSLATED
-from archiver.export.wording import LANGUAGES
-from archiver.language import language as language_of
+from archiver.language import language
 from archiver.statement import StatementWording
 from archiver.store.read.filters import Filter
 
@@ -29,12 +30,9 @@ _MOST_SHOWN = 20
 @click.option("--attachments", is_flag=True, help="Also copy the stored attachments.")
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
 @click.option("--single-file", is_flag=True, help="csv: one file, not one for each day.")
-@click.option(
-    "--language", type=click.Choice(LANGUAGES), default="en", show_default=True, help="html, xlsx: of labels and types."
-)
-@options.ZONE
 @click.option("--text", metavar="TEXT", help="Only messages that archiver search finds by this text.")
 @options.message_filter
+@options.VIEW
 @click.pass_context
 def export(ctx: click.Context, /, form: str | None, output: Path | None, **options: Any) -> int | None:
     """Export messages to files, with a manifest of SHA-256 and the claim of completeness.
@@ -68,8 +66,7 @@ def _export(
     attachments: bool,
     bom: bool,
     single_file: bool,
-    language: str,
-    zone: tzinfo,
+    view: View,
     criteria: Filter,
 ) -> int:
     from archiver.attachments import commands
@@ -79,22 +76,23 @@ def _export(
 
     if (bom or single_file) and form != "csv":
         raise UsageError(f"--{'bom' if bom else 'single-file'} is for --format csv")
-    if language != "en" and form not in TRANSLATED:
+    if form not in TRANSLATED and ctx.get_parameter_source("language") is ParameterSource.COMMANDLINE:
         click.echo(f"--language is for {' and '.join(TRANSLATED)}; it changes nothing in {form}", err=True)
-    calendar = options.calendar_for(zone, form, machines=[name for name in FORMATS if name not in FOR_PEOPLE])
+    calendar = options.calendar_for(
+        view.calendar.zone, form, machines=[name for name in FORMATS if name not in FOR_PEOPLE]
+    )
     request = Request(
         *(form, output, criteria, host.account(), case, reason, text, attachments, bom, calendar),
         single_file=single_file,
-        language=language if form in TRANSLATED else "en",
+        language=view.language.name if form in TRANSLATED else "en",
     )
-    wording = StatementWording(language_of(request.language), calendar)
+    wording = StatementWording(view.language, calendar)
+    claims = partial(coverage.claims, language=language(request.language), calendar=calendar)
     with context.exportable(ctx) as (settings, store), context.stop_on_signals() as stop:
         tell_gaps(store, (criteria.from_ms, criteria.to_ms), criteria.app, wording, machine=form not in FOR_PEOPLE)
         blobs = commands.open_blobs(settings) if attachments else None
         with progress.ExportBar(str(output), plain=context.plain(ctx)) as bar:
-            done = run.Export(
-                store, request, claims=coverage.claims, decode=decode, blobs=blobs, stop=stop, watcher=bar
-            ).run()
+            done = run.Export(store, request, claims=claims, decode=decode, blobs=blobs, stop=stop, watcher=bar).run()
     click.echo(f"{done.messages:,} messages of {done.days:,} days in {logs.visible(str(output))}")
     if done.kept_days:
         click.echo(f"{done.kept_days:,} days had been finished before, and are the same in this snapshot")

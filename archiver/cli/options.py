@@ -12,9 +12,10 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from archiver.cli.view import View
 from archiver.config import Display, load, parse_time
 from archiver.errors import UsageError
-from archiver.language import language, of_environment
+from archiver.language import Language, language, of_environment
 from archiver.model import Window
 from archiver.store.read.filters import Filter
 from archiver.zones import Calendar, local_time, machine_zone, month, parse_zone
@@ -91,12 +92,29 @@ ZONE = click.option(
 )
 
 
+def _language(ctx: click.Context, given: str | None) -> Language:
+    """That of `--language`, of the configuration, of the locale; the remedies of errors are in it as well."""
+    shared = ctx.find_root().obj
+    shared["language"] = given or display(ctx).language or of_environment(os.environ)
+    return language(shared["language"])
+
+
 LANGUAGE = click.option(
     "--language",
     type=click.Choice(["zh", "en"]),
-    callback=lambda ctx, _param, value: language(value or display(ctx).language or of_environment(os.environ)),
+    callback=lambda ctx, _param, value: _language(ctx, value),
     help="Default: [display] language, or by the locale.",
 )
+
+
+def VIEW(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 - a decorator as the options beside it
+    """Give a command --zone and --language; it gets them as `view`."""
+
+    @wraps(command)
+    def with_view(*arguments: Any, zone: tzinfo, language: Language, **options: Any) -> Any:
+        return command(*arguments, view=View(language, Calendar(zone)), **options)
+
+    return ZONE(LANGUAGE(with_view))
 
 
 MONTH = click.option("--month", "month", metavar="YYYY-MM", type=Month(), help="Instead of --from and --to.")

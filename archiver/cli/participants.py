@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import tzinfo
-
 import click
 
 from archiver import directory
-from archiver.cli import console, context, options
+from archiver.cli import context, listing, options
+from archiver.cli.view import View
 from archiver.errors import EXIT_DONE
-from archiver.zones import Calendar
 
 
 @click.command()
@@ -17,9 +15,9 @@ from archiver.zones import Calendar
 @options.APP
 @options.LIMIT
 @options.FORMAT
-@options.ZONE
+@options.VIEW
 @click.pass_context
-def participants(ctx: click.Context, *, like: str | None, app: str | None, limit: int, form: str, zone: tzinfo) -> int:
+def participants(ctx: click.Context, *, like: str | None, app: str | None, limit: int, form: str, view: View) -> int:
     """List users who sent something, the latest first.
 
     \b
@@ -28,5 +26,5 @@ def participants(ctx: click.Context, *, like: str | None, app: str | None, limit
     """
     with context.readable(ctx) as (_, store):
         rows = directory.participants(store, app=app, like=like, most=limit)
-    console.print_rows(rows, form, Calendar(zone))
+    listing.print_rows(rows, form, view)
     return EXIT_DONE

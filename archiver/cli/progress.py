@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from archiver import logs
-from archiver.cli import console
+from archiver.cli.view import PLAIN
 from archiver.model import Tally
 
 _PLAIN_EVERY_S = 5.0
@@ -57,7 +57,7 @@ class PullBar:
             self._show()
 
     def _show(self) -> None:
-        self._progress.update(self._task, progress=f"{self._rate()}, until {console.instant(self._until_ms)[5:16]}")
+        self._progress.update(self._task, progress=f"{self._rate()}, until {PLAIN.instant(self._until_ms)[5:16]}")
         now = time.monotonic()
         if self._plain and not self._console.is_terminal and now - self._told >= _PLAIN_EVERY_S:
             self._told = now
@@ -68,7 +68,7 @@ class PullBar:
         return f"{self._messages:,} new, {rate:,.0f}/s"
 
     def _line(self) -> str:
-        return f"{self._name}: {self._rate()}, complete until {console.instant(self._until_ms)} UTC"
+        return f"{self._name}: {self._rate()}, complete until {PLAIN.instant(self._until_ms)} UTC"
 
 
 class ExportBar:

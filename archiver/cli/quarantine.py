@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from archiver import review
-from archiver.cli import console, context
+from archiver.cli import console, context, options
+from archiver.cli.view import View
 from archiver.errors import EXIT_DONE
 from archiver.store.quarantine import QuarantineEntry
 
@@ -27,9 +28,10 @@ def quarantine() -> None:
 
 @quarantine.command("list")
 @click.option("--all", "everything", is_flag=True, help="Include resolved records.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@options.FORMAT
+@options.VIEW
 @click.pass_context
-def list_entries(ctx: click.Context, *, everything: bool, form: str) -> int:
+def list_entries(ctx: click.Context, *, everything: bool, form: str, view: View) -> int:
     """List records that could not be parsed.
 
     \b
@@ -40,10 +42,14 @@ def list_entries(ctx: click.Context, *, everything: bool, form: str) -> int:
         entries = review.quarantined(store, unresolved=not everything)
     if form == "json":
         click.echo(json.dumps([_entry(entry) for entry in entries]))
-    else:
-        columns = ("id", "app", "reason", "bytes", "seen", "first seen (UTC)")
-        rows = [(e.id, e.app, e.reason, e.size, e.seen, console.instant(e.seen_at_ms)) for e in entries]
+    elif entries:
+        say = view.language.say
+        first_seen = view.at(say("first seen"))
+        columns = (say("id"), say("app"), say("reason"), say("bytes"), say("seen"), first_seen)
+        rows = [(e.id, e.app, e.reason, e.size, e.seen, view.instant(e.seen_at_ms)) for e in entries]
         console.table("", columns, rows)
+    else:
+        click.echo(view.language.say("no record is in quarantine"))
     return EXIT_DONE
 
 

@@ -8,7 +8,6 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import tzinfo
 from typing import Any
 
 import click
@@ -16,15 +15,14 @@ import click
 from archiver import search as searching
 from archiver.cli import console, context, options
 from archiver.cli.statement import tell_gaps
+from archiver.cli.view import View
 from archiver.errors import UsageError
-from archiver.language import Language
-from archiver.rendering import parsed
+from archiver.rendering import kind, parsed
 from archiver.statement import StatementWording
 from archiver.store.read.filters import Filter
 from archiver.store.search.index import Lag
 from archiver.store.search.query import Hit
 from archiver.store.search.text import normal
-from archiver.zones import Calendar
 
 _AROUND = 24
 
@@ -36,8 +34,7 @@ _AROUND = 24
 @click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="Maximum number of hits; 0: all.")
 @click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True)
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
-@options.ZONE
-@options.LANGUAGE
+@options.VIEW
 @click.pass_context
 def search(
     ctx: click.Context,
@@ -49,8 +46,7 @@ def search(
     *,
     any_of: bool,
     bom: bool,
-    zone: tzinfo,
-    language: Language,
+    view: View,
 ) -> int:
     """Search the messages for TEXT, the latest first: words of any length in any script, numbers, emoji.
 
@@ -66,30 +62,39 @@ def search(
     """
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
-    calendar = options.calendar_for(zone, form, machines=("jsonl",))
-    limits, wording = (criteria.from_ms, criteria.to_ms), StatementWording(language, Calendar(zone))
+    written = View(view.language, options.calendar_for(view.calendar.zone, form, machines=("jsonl",)))
+    limits, wording = (criteria.from_ms, criteria.to_ms), StatementWording(view.language, view.calendar)
     with context.readable(ctx) as (_, store):
         code = tell_gaps(store, limits, criteria.app, wording, machine=form != "table")
-        _tell_lag(searching.lag(store))
+        _tell_lag(searching.lag(store), view)
         hits = searching.find(store, texts, criteria, limit + 1 if limit else None, any_of=any_of)
         if bom or form == "jsonl":
             _write_utf8()
         if bom:
             click.echo("\ufeff", nl=False)
-        _PRINTERS[form](_up_to(limit, hits), texts, calendar)
+        _PRINTERS[form](_up_to(limit, hits, view), texts, written)
     return code
 
 
-def _tell_lag(lag: Lag) -> None:
+def _tell_lag(lag: Lag, view: View) -> None:
     if lag.pages:
-        lacks = f"{lag.messages:,} messages in {lag.pages:,} pages, the oldest of {console.instant(lag.since_ms)} UTC"
-        click.echo(f"the index lacks {lacks}; they are read as well (faster after: archiver index)", err=True)
+        text = view.language.say(
+            "the index lacks {messages} messages in {pages} pages, the oldest of {since}; they are read as well"
+            " (faster after: archiver index)",
+            messages=f"{lag.messages:,}",
+            pages=f"{lag.pages:,}",
+            since="-" if lag.since_ms is None else view.calendar.said(lag.since_ms),
+        )
+        click.echo(text, err=True)
 
 
-def _up_to(limit: int, hits: Iterable[Hit]) -> Iterator[Hit]:
+def _up_to(limit: int, hits: Iterable[Hit], view: View) -> Iterator[Hit]:
     for number, hit in enumerate(hits, 1):
         if limit and number > limit:
-            click.echo(f"there is more than these {limit:,}: --limit, or narrow it by --from, --sender, ...", err=True)
+            text = view.language.say(
+                "there is more than these {limit}: --limit, or narrow it by --from, --sender, ...", limit=f"{limit:,}"
+            )
+            click.echo(text, err=True)
             return
         yield hit
 
@@ -100,19 +105,20 @@ def _write_utf8() -> None:
         sys.stdout.reconfigure(encoding="utf-8")
 
 
-def _print_table(hits: Iterable[Hit], texts: Sequence[str], calendar: Calendar) -> None:
-    rows = [(_clock(calendar.written(hit.sent_at)), hit.sender, hit.conversation, _excerpt(hit, texts)) for hit in hits]
+def _print_table(hits: Iterable[Hit], texts: Sequence[str], view: View) -> None:
+    say, written = view.language.say, view.calendar.written
+    rows = [(_clock(written(hit.sent_at)), hit.sender, hit.conversation, _excerpt(hit, texts, view)) for hit in hits]
     if rows:
-        console.table("", (f"sent ({calendar.name})", "sender", "conversation", "said"), rows)
+        console.table("", (view.at(say("sent")), say("sender"), say("conversation"), say("said")), rows)
     else:
-        click.echo("nothing was found")
+        click.echo(say("nothing was found"))
 
 
 def _clock(instant: str | None) -> str:
     return (instant or "")[:19].replace("T", " ")
 
 
-def _excerpt(hit: Hit, texts: Sequence[str]) -> str:
+def _excerpt(hit: Hit, texts: Sequence[str], view: View) -> str:
     """The field that was found, around the first place that can be located; unseen characters may hide it."""
     fields = [field for field in (hit.text, hit.filename, hit.addr, hit.extra) if field]
     holding = ((field, text) for text in texts for field in fields if normal(text) in normal(field))
@@ -120,11 +126,13 @@ def _excerpt(hit: Hit, texts: Sequence[str]) -> str:
     at = max(0, shown.lower().find(text.lower()))
     start, end = max(0, at - _AROUND), at + len(text) + _AROUND
     cut = ("…" if start else "") + shown[start:end] + ("…" if end < len(shown) else "")
-    kind = "" if hit.body_type == "txt" else f"[{hit.body_type}] "
-    return kind + (f"(revision {hit.revision}) " if hit.revision else "") + cut
+    language = view.language
+    name = kind(hit.body_type or "", None if language.name == "en" else language.name)
+    revision = language.say("(revision {number}) ", number=hit.revision) if hit.revision else ""
+    return ("" if hit.body_type == "txt" else f"[{name}] ") + revision + cut
 
 
-def _print_jsonl(hits: Iterable[Hit], _: Sequence[str], _calendar: Calendar) -> None:
+def _print_jsonl(hits: Iterable[Hit], _: Sequence[str], _view: View) -> None:
     for hit in hits:
         fields = hit._asdict() | {"extra": None if hit.extra is None else parsed(hit.extra)}
         click.echo(_UNSEEN.sub(_escaped, json.dumps(fields, ensure_ascii=False)))
@@ -139,7 +147,7 @@ def _escaped(character: re.Match[str]) -> str:
     return json.dumps(character[0])[1:-1]
 
 
-def _print_csv(hits: Iterable[Hit], _: Sequence[str], calendar: Calendar) -> None:
+def _print_csv(hits: Iterable[Hit], _: Sequence[str], view: View) -> None:
     from archiver.export.formats.csv import disarmed
 
     def line(cells: Iterable[Any]) -> None:
@@ -150,7 +158,7 @@ def _print_csv(hits: Iterable[Hit], _: Sequence[str], calendar: Calendar) -> Non
 
     line(Hit._fields)
     for hit in hits:
-        line(hit._replace(sent_at=calendar.written(hit.sent_at)))
+        line(hit._replace(sent_at=view.calendar.written(hit.sent_at)))
 
 
 _PRINTERS = {"table": _print_table, "jsonl": _print_jsonl, "csv": _print_csv}

@@ -8,11 +8,12 @@ from typing import Any
 import click
 
 from archiver import coverage, status
-from archiver.cli import console, context
-from archiver.cli.coverage import hole_in_words, ranges_in_words
+from archiver.cli import console, context, options
+from archiver.cli.view import PLAIN, View
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
 from archiver.evidence.report import Report
 from archiver.evidence.report import report as evidence_report
+from archiver.language import Language
 from archiver.logs import visible
 from archiver.status import SourceReport
 
@@ -22,8 +23,9 @@ from archiver.status import SourceReport
     "--format", "form", type=click.Choice(["table", "json", "prometheus"]), default="table", show_default=True
 )
 @click.option("--check", is_flag=True, help="One line for a monitor: exits with 4 refused, 3 hole, 75 overdue, else 0.")
+@options.VIEW
 @click.pass_context
-def status_command(ctx: click.Context, form: str, *, check: bool) -> int:
+def status_command(ctx: click.Context, form: str, *, check: bool, view: View) -> int:
     """Show the state of the archive, from the database alone. Exits with 3 if there is an unaccepted hole.
 
     \b
@@ -37,7 +39,8 @@ def status_command(ctx: click.Context, form: str, *, check: bool) -> int:
         reports = status.report(store, configured, every_ms=settings.schedule.every_ms)
         disk = store.disk()
         evidence = evidence_report(store, settings.evidence)
-    judged = status.verdict(reports, overdue_ms=settings.schedule.overdue_ms)
+    language, calendar = view.language, view.calendar
+    judged = status.verdict(reports, overdue_ms=settings.schedule.overdue_ms, language=language, calendar=calendar)
     if check:
         click.echo(visible(f"{judged.word}: {judged.why}"))
         return judged.exit_code
@@ -55,87 +58,136 @@ def status_command(ctx: click.Context, form: str, *, check: bool) -> int:
         content = status.to_json(reports) | {"evidence": None if evidence is None else evidence.to_json()}
         click.echo(json.dumps(content))
     else:
-        click.secho(visible(f"{judged.word}: {judged.why}"), fg="green" if judged.word == "OK" else "red", bold=True)
+        verdict = language.say("{word}: {why}", word=_word(language, judged.word), why=judged.why)
+        click.secho(visible(verdict), fg="green" if judged.word == "OK" else "red", bold=True)
         for entry in reports:
-            print_status(entry)
+            print_status(entry, view)
         if evidence is not None:
-            print_evidence(evidence)
+            print_evidence(evidence, view)
     return EXIT_INCOMPLETE if coverage.has_hole(reports) else EXIT_DONE
 
 
-_PROBLEMS = (("start", "start_problem"), ("server's clock", "clock_problem"), ("hours", "zone_problem"))
+def _word(language: Language, word: str) -> str:
+    say = language.say
+    return {
+        "OK": say("OK"),
+        "OVERDUE": say("OVERDUE"),
+        "HOLE": say("HOLE"),
+        "REFUSED": say("REFUSED"),
+        "NOTHING CONFIGURED": say("NOTHING CONFIGURED"),
+    }[word]
 
 
-def print_status(entry: SourceReport) -> None:
+def print_status(entry: SourceReport, view: View = PLAIN) -> None:
     """One source, as a table of facts and the claim in words."""
-    run = entry.last_run
-    windows = ", ".join(f"{count} {state}" for state, count in entry.windows.items() if count) or "none yet"
-    rows = [
-        ("complete", f"{console.instant(entry.complete_from_ms)} to {console.instant(entry.complete_until_ms)} UTC"),
-        ("audited", f"{console.instant(entry.origin_ms)} to {console.instant(entry.audited_until_ms)} UTC"),
-        ("lag / overdue", f"{_length(entry.lag_seconds)} / {_length(entry.overdue_seconds)}"),
-        ("newest message", f"{_length(entry.freshness_seconds)} ago" if entry.freshness_seconds else "-"),
-        ("time to loss", _length(entry.time_to_loss_seconds)),
-        ("messages / bodies", f"{entry.messages:,} / {entry.bodies:,}"),
-        ("quarantined", f"{entry.quarantined:,}"),
-        ("revisions", f"{entry.revisions:,}"),
-        ("late arrivals", _late(entry)),
-        ("attachments", _attachments(entry)),
-        *([("not fetched", _foreign(entry))] if entry.foreign_expiring else []),
-        ("server's order", "trusted" if entry.order_trusted else "NOT TRUSTED"),
-        *[(name, problem) for name, key in _PROBLEMS if (problem := getattr(entry, key))],
-        ("windows", windows),
-        ("holes", "; ".join(map(hole_in_words, entry.holes)) or "none"),
-        *[(name, ranges_in_words(ranges)) for name in ("unproven", "unaudited") if (ranges := getattr(entry, name))],
-        ("last run", _run(run) if run else "never"),
+    say = view.language.say
+    name = f"{entry.app} ({entry.source})"
+    title = name if entry.configured else say("{name}, not configured", name=name)
+    zone = say("times in {zone}", zone=view.calendar.name)
+    console.table(f"{title}, {zone}", ("", ""), [*_claim(entry, view), *_figures(entry, view), *_doubts(entry, view)])
+    console.out().print(coverage.in_words(entry, view.language, view.calendar), style="italic")
+
+
+def _claim(entry: SourceReport, view: View) -> list[tuple[str, str]]:
+    say = view.language.say
+    audited = view.range(entry.origin_ms, entry.audited_until_ms)
+    newest = view.seconds(entry.freshness_seconds)
+    return [
+        (say("complete"), view.range(entry.complete_from_ms, entry.complete_until_ms)),
+        (say("audited"), audited if entry.audited_until_ms > entry.origin_ms else say("not yet")),
+        (say("lag / overdue"), f"{view.seconds(entry.lag_seconds)} / {view.seconds(entry.overdue_seconds)}"),
+        (say("newest message"), say("{length} ago", length=newest) if entry.freshness_seconds else "-"),
+        (say("time to loss"), view.seconds(entry.time_to_loss_seconds)),
     ]
-    title = f"{entry.app} ({entry.source}{'' if entry.configured else ', not configured'})"
-    console.table(title, ("", ""), rows)
-    console.out().print(coverage.in_words(entry), style="italic")
 
 
-def print_evidence(evidence: Report) -> None:
+def print_evidence(evidence: Report, view: View = PLAIN) -> None:
     """The ledger, as a table of facts."""
-    signed = "never" if evidence.signed_ms is None else f"at {console.instant(evidence.signed_ms)} UTC"
-    scrub = "never"
+    say = view.language.say
+    at = say("never") if evidence.signed_ms is None else view.instant(evidence.signed_ms)
+    scrub = say("never")
     if evidence.scrub_ended_ms is not None:
-        scrub = f"at {console.instant(evidence.scrub_ended_ms)} UTC, {evidence.differences:,} differences"
+        ended, count = view.instant(evidence.scrub_ended_ms), f"{evidence.differences:,}"
+        scrub = say("at {ended}, {count} differences", ended=ended, count=count)
     anchors = [
-        (one.sink, "nothing yet" if one.size is None else f"{one.size:,} entries, {_length(one.age_seconds)} ago")
+        (
+            one.sink,
+            say("nothing yet")
+            if one.size is None
+            else say("{count} entries, {length} ago", count=f"{one.size:,}", length=view.seconds(one.age_seconds)),
+        )
         for one in evidence.anchors
     ]
+    waiting = view.seconds(evidence.queue_age_seconds) if evidence.queue_age_seconds else say("nothing")
     rows = [
-        ("entries", f"{evidence.size:,}, signed {signed}"),
-        ("waiting", _length(evidence.queue_age_seconds) if evidence.queue_age_seconds else "nothing"),
-        ("fingerprint", evidence.fingerprint),
-        *(anchors or [("anchors", "none configured")]),
-        ("verified", scrub),
+        (say("entries"), say("{count}, signed: {at}", count=f"{evidence.size:,}", at=at)),
+        (say("waiting"), waiting),
+        (say("fingerprint"), evidence.fingerprint),
+        *(anchors or [(say("anchors"), say("none configured"))]),
+        (say("verified"), scrub),
         *((problem.name, problem.text) for problem in evidence.problems),
     ]
-    console.table(f"evidence: {evidence.origin}", ("", ""), rows)
+    zone = say("times in {zone}", zone=view.calendar.name)
+    console.table(say("evidence: {origin}, {zone}", origin=evidence.origin, zone=zone), ("", ""), rows)
 
 
-def _run(run: dict[str, Any]) -> str:
-    return f"{run['outcome']} at {run['ended_at']}" + (f": {run['reason']}" if run["reason"] else "")
+def _figures(entry: SourceReport, view: View) -> list[tuple[str, str]]:
+    say = view.language.say
+    rows = [
+        (say("messages / bodies"), say("{counts} (of the app)", counts=f"{entry.messages:,} / {entry.bodies:,}")),
+        (say("quarantined"), f"{entry.quarantined:,}"),
+        (say("revisions"), f"{entry.revisions:,}"),
+        (say("late arrivals"), _late(entry, view)),
+        (say("attachments"), _attachments(entry, view)),
+    ]
+    if entry.foreign_expiring:
+        rows.append((say("not fetched"), _foreign(entry, view)))
+    return rows
 
 
-def _length(seconds: float | None) -> str:
-    return console.length(None if seconds is None else seconds * 1000)
+def _doubts(entry: SourceReport, view: View) -> list[tuple[str, str]]:
+    say, run = view.language.say, entry.last_run
+    problems = (
+        (say("start"), entry.start_problem),
+        (say("server's clock"), entry.clock_problem),
+        (say("hours"), entry.zone_problem),
+        (say("unproven"), view.ranges(entry.unproven)),
+        (say("unaudited"), view.ranges(entry.unaudited)),
+    )
+    windows = ", ".join(f"{count} {view.state(state)}" for state, count in entry.windows.items() if count)
+    return [
+        (say("server's order"), say("trusted") if entry.order_trusted else say("NOT TRUSTED")),
+        (say("windows"), windows or say("none yet")),
+        (say("holes"), "; ".join(map(view.hole, entry.holes)) or say("none")),
+        *((name, problem) for name, problem in problems if problem),
+        (say("last run"), _run(run, view) if run else say("never")),
+    ]
 
 
-def _late(entry: SourceReport) -> str:
+def _run(run: dict[str, Any], view: View) -> str:
+    ended = (view.calendar.written(run["ended_at"]) or "")[:19].replace("T", " ")
+    text = view.language.say("{outcome} at {ended}", outcome=view.state(run["outcome"]), ended=ended)
+    return text + (f": {run['reason']}" if run["reason"] else "")
+
+
+def _late(entry: SourceReport, view: View) -> str:
     worst_ms = entry.worst_lateness_ms
-    return f"{entry.late_arrivals:,}" + (f", the worst {console.length(worst_ms)}" if worst_ms is not None else "")
+    worst = "" if worst_ms is None else view.language.say(", the worst {length}", length=view.length(worst_ms))
+    return f"{entry.late_arrivals:,}{worst}"
 
 
-def _attachments(entry: SourceReport) -> str:
-    counts = ", ".join(f"{count:,} {state}" for state, count in entry.attachments.items() if count) or "none"
+def _attachments(entry: SourceReport, view: View) -> str:
+    say = view.language.say
+    counted = ", ".join(f"{count:,} {view.state(state)}" for state, count in entry.attachments.items() if count)
     left_s = entry.attachments_time_to_loss_seconds
-    return counts if left_s is None else f"{counts}; first to expire in {_length(left_s)}"
+    expiry = "" if left_s is None else say("; first to expire in {length}", length=view.seconds(left_s))
+    return (counted or say("none")) + expiry
 
 
-def _foreign(entry: SourceReport) -> str:
-    named = ", ".join(f"{visible(reason)} ({count:,})" for reason, count in entry.foreign_reasons.items())
-    more = entry.foreign_hosts - len(entry.foreign_reasons)
-    hosts = f"{named} and {more:,} more hosts" if more > 0 else named
-    return f"{entry.foreign_expiring:,} foreign files expire within two days, or have: {hosts}"
+def _foreign(entry: SourceReport, view: View) -> str:
+    say = view.language.say
+    hosts = ", ".join(f"{visible(reason)} ({count:,})" for reason, count in entry.foreign_reasons.items())
+    if (more := entry.foreign_hosts - len(entry.foreign_reasons)) > 0:
+        hosts = say("{hosts} and {more} more hosts", hosts=hosts, more=f"{more:,}")
+    count = f"{entry.foreign_expiring:,}"
+    return say("{count} foreign files expire within two days, or have: {hosts}", count=count, hosts=hosts)

@@ -1,11 +1,14 @@
-"""Messages as lines of a transcript, in a chosen time zone; nothing in them can steer a terminal or pass for a line."""
+"""Messages as lines of a transcript, in a zone and a language.
+
+Nothing in them can steer a terminal or pass for a line.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 
-from archiver.cli import console
+from archiver.cli.view import View
 from archiver.logs import readable, visible
 from archiver.model import Archived, Body, File
 from archiver.rendering import words
@@ -14,51 +17,78 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INDENT = "    "
 
 
-class Spoken:
+class ConversationLines:
     """Remembers the day, so that it is printed once."""
 
-    def __init__(self, zone: tzinfo) -> None:
-        self._zone = zone
+    def __init__(self, view: View) -> None:
+        self._view = view
+        self._zone = view.calendar.zone
         self._day = ""
 
     def lines(self, archived: Archived) -> Iterator[str]:
         """The lines of one message; a new day comes first."""
-        day, clock = self._moment(archived.message.timestamp_ms)
+        say, m = self._view.language.say, archived.message
+        day, clock = self._moment(m.timestamp_ms)
         if day != self._day:
             self._day = day
             yield ""
             yield f"--- {day} ---"
-        m = archived.message
-        said = [_said(body) for body in m.bodies] or ["(no body)"]
-        yield from _under(f"{clock} {visible(m.sender or '(nobody)')}: {said[0]}")
-        for part in said[1:]:
+        first, *more = [self._said(body) for body in m.bodies] or [say("(no body)")]
+        sender = visible(m.sender) if m.sender else say("(nobody)")
+        yield from _under(f"{clock} {sender}: {first}")
+        for part in more:
             yield from _under(f"{_INDENT}{part}")
-        yield from (f"{_INDENT}{_file(file)}" for file in archived.files)
+        yield from (f"{_INDENT}{self._file(file)}" for file in archived.files)
         if archived.lateness_ms is not None:
-            yield f"{_INDENT}(arrived late, by up to {console.length(archived.lateness_ms)})"
+            yield _INDENT + say("(arrived late, by up to {length})", length=self._view.length(archived.lateness_ms))
         if m.lossy:
-            yield f"{_INDENT}(shown with substitutes; the record itself is in the archive)"
+            yield _INDENT + say("(shown with substitutes; the record itself is in the archive)")
         yield from self._revisions(archived)
 
     def _revisions(self, archived: Archived) -> Iterator[str]:
+        say = self._view.language.say
         for revision in archived.revisions:
-            said = [_said(body) for body in revision.bodies]
-            seen = " ".join(self._moment_of(revision.seen_at))
-            yield from _under(f"{_INDENT}(revision {revision.revision}, seen {seen}) {' / '.join(said) or '(no body)'}")
+            said = " / ".join(self._said(body) for body in revision.bodies) or say("(no body)")
+            when = self._when(revision.seen_at)
+            about = say("(revision {number}, seen {when})", number=revision.revision, when=when)
+            yield from _under(f"{_INDENT}{about} {said}")
 
     def _moment(self, ms: int) -> tuple[str, str]:
         """Day and time; what lies beyond the calendar, in ms."""
         try:
             moment = (_EPOCH + timedelta(milliseconds=ms)).astimezone(self._zone)
         except (OverflowError, ValueError):
-            return "beyond the calendar", f"{ms} ms"
-        return f"{moment:%Y-%m-%d %A}", f"{moment:%H:%M:%S}"
+            return self._view.language.say("beyond the calendar"), f"{ms} ms"
+        return f"{moment:%Y-%m-%d} {self._weekday(moment.weekday())}", f"{moment:%H:%M:%S}"
 
-    def _moment_of(self, text: str | None) -> tuple[str, str]:
-        if text is None:
-            return ("at an unknown time",) * 2
-        moment = datetime.fromisoformat(text).astimezone(self._zone)
-        return f"{moment:%Y-%m-%d}", f"{moment:%H:%M:%S}"
+    def _weekday(self, number: int) -> str:
+        say = self._view.language.say
+        names = (
+            *(say("Monday"), say("Tuesday"), say("Wednesday"), say("Thursday"), say("Friday")),
+            *(say("Saturday"), say("Sunday")),
+        )
+        return names[number]
+
+    def _when(self, instant: str | None) -> str:
+        if instant is None:
+            return self._view.language.say("at an unknown time")
+        return f"{datetime.fromisoformat(instant).astimezone(self._zone):%Y-%m-%d %H:%M:%S}"
+
+    def _said(self, body: Body) -> str:
+        """What a body says, in words; its kind unless it is a text."""
+        name = self._view.language.name
+        kind, parts = words(body, None if name == "en" else name)
+        text = " ".join(parts)
+        return text if kind is None else f"[{kind}] {text}".rstrip()
+
+    def _file(self, file: File) -> str:
+        """By its digest where it is stored; otherwise how that stands."""
+        say = self._view.language.say
+        stored = self._view.state(file.state)
+        if file.sha256 is not None:
+            stored = say("SHA-256 {sha256}, {size} bytes", sha256=file.sha256, size=f"{file.size or 0:,}")
+        kind = {"file": say("file"), "thumbnail": say("thumbnail")}.get(file.kind, file.kind)
+        return visible(f"{kind}: {stored}" + (f" ({file.reason})" if file.reason else ""))
 
 
 def _under(text: str) -> Iterator[str]:
@@ -67,16 +97,3 @@ def _under(text: str) -> Iterator[str]:
     yield readable(first)
     for line in more:
         yield f"{_INDENT}| {readable(line)}"
-
-
-def _said(body: Body) -> str:
-    """What a body says, in words; its kind unless it is a text."""
-    kind, parts = words(body)
-    text = " ".join(parts)
-    return text if kind is None else f"[{kind}] {text}".rstrip()
-
-
-def _file(file: File) -> str:
-    """By its digest where it is stored; otherwise how that stands."""
-    stored = file.state if file.sha256 is None else f"SHA-256 {file.sha256}, {file.size or 0:,} bytes"
-    return visible(f"{file.kind}: {stored}" + (f" ({file.reason})" if file.reason else ""))

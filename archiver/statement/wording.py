@@ -76,7 +76,7 @@ class StatementWording:
         facts += [
             (say("arrived late"), late),
             (say("in quarantine"), waiting),
-            (say("the source's claim"), coverage.in_words(claim, self._language)),
+            (say("the source's claim"), coverage.in_words(claim, self._language, self._calendar)),
         ]
         return facts
 

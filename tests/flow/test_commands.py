@@ -260,7 +260,7 @@ def test_the_demo_leaves_an_archive_and_a_config_behind(tmp_path: Path, capsys: 
 def test_status_begins_with_a_verdict_that_monitors_can_ask_for(archive: Archive) -> None:
     assert archive("pull") == 0
     assert archive("status", "--check") == 0
-    assert archive.output.startswith("OK: all of 1 sources are archived up to 20")
+    assert archive.output.startswith("OK: the source is archived up to 20")
     assert archive("status") == 0
     assert archive.output.startswith("OK: ")
     assert archive("pull", client_secret="YXA-of-nobody") == 4

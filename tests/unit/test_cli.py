@@ -26,7 +26,18 @@ def test_what_resembles_no_command_is_refused_all_the_same(capsys: pytest.Captur
 
 
 def test_every_command_is_a_file_of_its_name_in_the_table() -> None:
-    shared = {"__init__", "console", "context", "options", "progress", "streams", "table", "transcript"}
+    shared = {
+        "__init__",
+        "console",
+        "context",
+        "options",
+        "progress",
+        "listing",
+        "streams",
+        "table",
+        "transcript",
+        "view",
+    }
     files = {path.stem.replace("_", "-") for path in Path(cli.__file__).parent.glob("*.py") if path.stem not in shared}
     assert files == {name for commands in COMMANDS.values() for name in commands}
 

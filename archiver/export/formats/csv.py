@@ -29,6 +29,11 @@ _UNSEEN = r"[\s\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202f\u2060-\u2069\u
 _DANGEROUS = re.compile(rf"[\t\r\n']|{_UNSEEN}[=+\-@＝＋－＠]")
 
 
+_LOCAL_AT = NAMES.index("sent_at") + 1
+COLUMNS = (*NAMES[:_LOCAL_AT], "sent_at_local", *NAMES[_LOCAL_AT:])
+"""Those of every flat format, and the time by the clock of the export's zone, as a spreadsheet takes it."""
+
+
 def disarmed(value: Any) -> Any:
     """The value as it goes into a cell; numbers are numbers."""
     return PREFIX + value if isinstance(value, str) and _DANGEROUS.match(value) else value
@@ -43,17 +48,16 @@ class Sheet(Writer):
     """A file of rows, the names of the columns first."""
 
     def __init__(self, file: IO[bytes], *, bom: bool, calendar: Calendar) -> None:
-        self._written = calendar.written
+        self._calendar = calendar
         self._text = io.TextIOWrapper(file, encoding="utf-8-sig" if bom else "utf-8", newline="", write_through=True)
         self._writer = csv.writer(self._text, quoting=csv.QUOTE_NONNUMERIC)
-        self._writer.writerow(NAMES)
+        self._writer.writerow(COLUMNS)
 
     def add(self, batch: Sequence[Archived]) -> None:
-        shown = (
-            archived._replace(sent_at=self._written(archived.sent_at), archived_at=self._written(archived.archived_at))
-            for archived in batch
-        )
-        self._writer.writerows([_cell(value) for value in row] for archived in shown for row in rows(archived))
+        for archived in batch:
+            local = self._calendar.local(archived.sent_at)
+            for row in rows(archived):
+                self._writer.writerow([_cell(value) for value in (*row[:_LOCAL_AT], local, *row[_LOCAL_AT:])])
 
     def close(self) -> dict[str, Any]:
         self._text.detach()
