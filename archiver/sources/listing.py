@@ -116,7 +116,11 @@ class ListingCheck:
             raise WalkFailed(f"more than {EMPTY_PAGES_IN_A_ROW} empty pages in a row")
 
     def lies_beyond(self, page: Page, margin_ms: int) -> bool:
-        """Whether this page proves that the rest of an ordered list lies behind the window."""
-        edge_ms = self.window.hi_ms + margin_ms
-        readable = bool(page.messages) and not page.rejects
-        return self.trusted and readable and all(message.timestamp_ms >= edge_ms for message in page.messages)
+        """Whether this page proves that the rest of an ordered list lies behind the window.
+
+        A page whose own rows descend shows nothing: rows outside the window are no disorder of it, but no order either.
+        """
+        stamps = [message.timestamp_ms for message in page.messages]
+        if not self.trusted or not stamps or page.rejects:
+            return False
+        return stamps[0] >= self.window.hi_ms + margin_ms and stamps == sorted(stamps)

@@ -130,14 +130,15 @@ class Claims(Oracles):
         missing = self._missing(mark[0], mark[1])
         if not missing or self._excused():
             return
-        query = "SELECT lo_ms, hi_ms, lag_ms, by_order, state FROM windows WHERE pass = 1 ORDER BY lo_ms"
+        query = "SELECT lo_ms, hi_ms, lag_ms, by_order, unproven, state FROM windows WHERE pass = 1 ORDER BY lo_ms"
         windows = self._all(query)
         lows = [row[0] for row in windows]
         for record in missing:
-            lo_ms, hi_ms, lag_ms, by_order, state = windows[bisect_right(lows, record.stamp_ms) - 1]
+            lo_ms, hi_ms, lag_ms, by_order, unproven, state = windows[bisect_right(lows, record.stamp_ms) - 1]
             if record.lateness_ms <= lag_ms and state != "accepted":
                 where = f"window {self.hour(lo_ms)}..{self.hour(hi_ms)} ({state}) at {self.hour(self.now_ms)}"
-                self._excuse(record, "O1", where, bool(by_order) and trusted)
+                # Once the order has proved false, the claim lists the window as unproven: O13 sees to that.
+                self._excuse(record, "O1", where, bool(by_order and (trusted or unproven)))
 
     def _missing(self, from_ms: int, until_ms: int) -> list[Record]:
         stored = {row[0] for row in self._all("SELECT msg_id FROM messages")}

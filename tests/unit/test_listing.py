@@ -41,3 +41,14 @@ def test_a_page_at_once_is_the_same_as_row_by_row(found: list[list[tuple[int, in
     assert (walk.lowest_ms, walk.highest_ms) == (min(inside, default=None), max(inside, default=None))
     assert walk.news == len(seen)
     assert walk.furthest_ms == max((stamp_ms for rows in found for _, stamp_ms in rows), default=None)
+
+
+def test_only_a_page_in_order_shows_that_the_rest_lies_beyond_the_window() -> None:
+    walk = ListingCheck(WINDOW, trusted=True)
+    assert walk.lies_beyond(page([(1, 210), (2, 220), (3, 220)]), 10)
+    assert not walk.lies_beyond(page([(1, 209), (2, 220)]), 10), "within the lag of the window's end"
+    assert not walk.lies_beyond(page([(1, 230), (2, 220), (3, 215)]), 10), (
+        "the list descends, and may come to the window"
+    )
+    assert not walk.lies_beyond(page([]), 10)
+    assert not ListingCheck(WINDOW, trusted=False).lies_beyond(page([(1, 210), (2, 220)]), 10)
