@@ -58,9 +58,9 @@ def pull(ctx: click.Context, app: str | None, *, retry_stuck: bool) -> int:
 def tell_unopened(settings: Settings, error: ArchiverError) -> None:
     """Tell [alerts] of a database that cannot be worked with: it cannot remember for us that somebody has to."""
     if settings.alerts:
-        from archiver.service import monitor
+        from archiver.service import outlet
 
-        monitor.tell_unopened(settings, error)
+        outlet.tell_unopened(settings, error)
 
 
 def pull_watched(

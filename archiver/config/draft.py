@@ -44,7 +44,7 @@ _SECTIONS: dict[str, type[Section]] = {
 _IN_FILES: dict[type[Section], tuple[str, ...]] = {
     Database: ("password_file",),
     App: ("client_secret_file",),
-    Alerts: ("webhook_file", "heartbeat_file"),
+    Alerts: ("webhook_file", "sign_secret_file", "heartbeat_file"),
     WebhookSink: ("webhook_file", "sign_secret_file"),
 }
 _REMEDIES = {

@@ -41,6 +41,13 @@ class S3Sink(Section):
         return self.url.removeprefix("s3://")
 
 
+def signature_for(value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+    """A secret that signs messages, where the robots of that form check it. ValueError where they do not."""
+    if value is not None and info.data.get("form") not in ("dingtalk", "feishu"):
+        raise ValueError('does not apply to this form; only "dingtalk" and "feishu" check signatures')
+    return value
+
+
 class WebhookSink(Section):
     """A chat that others hold. Its address is a secret: anybody who knows it can post there."""
 
@@ -59,9 +66,7 @@ class WebhookSink(Section):
     @field_validator("sign_secret")
     @classmethod
     def _only_where_it_is_checked(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if value is not None and info.data.get("form") not in ("dingtalk", "feishu"):
-            raise ValueError('does not apply to this form; only "dingtalk" and "feishu" check signatures')
-        return value
+        return signature_for(value, info)
 
 
 class TimestampSink(Section):

@@ -98,7 +98,7 @@ class _Draft(Draft):
 
     def alerts(self, given: dict[str, Any]) -> Alerts | None:
         """The addresses may stand in files of their own, as the client secret does."""
-        for key in ("webhook", "heartbeat"):
+        for key in ("webhook", "sign_secret", "heartbeat"):
             path, file = ("alerts", key), ("alerts", f"{key}_file")
             if key in given and file[1] in given and (path in self.origins) == (file in self.origins):
                 self.wrong(file, f"stands beside {key}; keep one of them")
@@ -111,7 +111,7 @@ class _Draft(Draft):
                 if len(self.problems) > problems:
                     del given[key]
             elif key in given and path not in self.origins:
-                self.warnings.append(f"alerts.{key}: the address is a secret; move it to a file that only we can read")
+                self.warnings.append(f"alerts.{key}: it is a secret; move it to a file that only we can read")
         return self.read(Alerts, ("alerts",), given)
 
     def canary(self, given: Mapping[str, Any], apps: list[App | None]) -> Canary | None:

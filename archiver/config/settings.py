@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from archiver.config import texts, values
-from archiver.config.evidence import Evidence, WebhookSink
+from archiver.config.evidence import Evidence, WebhookSink, signature_for
 from archiver.config.section import Section, SomeTime, TimeOrOff
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
 
@@ -106,8 +106,15 @@ class Alerts(Section):
 
     webhook: Annotated[SecretStr | None, PlainValidator(values.secret_url)] = None
     form: Literal["json", "dingtalk", "wecom", "feishu"] = "json"
+    sign_secret: SecretStr | None = None
+    runbook_url: Annotated[str | None, AfterValidator(values.page_url)] = None
     heartbeat: Annotated[SecretStr | None, PlainValidator(values.secret_url)] = None
     repeat_ms: SomeTime = HOUR_MS
+
+    @field_validator("sign_secret")
+    @classmethod
+    def _only_where_it_is_checked(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        return signature_for(value, info)
 
 
 class Canary(Section):
@@ -230,6 +237,8 @@ class Settings(BaseModel):
         yield from (unquote(text) for text in given)  # as drivers would quote it
         sinks = [sink for sink in self.evidence.anchors if isinstance(sink, WebhookSink)] if self.evidence else []
         yield from (sink.sign_secret.get_secret_value() for sink in sinks if sink.sign_secret)
+        if self.alerts and self.alerts.sign_secret:
+            yield self.alerts.sign_secret.get_secret_value()
         urls = [sink.webhook for sink in sinks] + ([self.alerts.webhook, self.alerts.heartbeat] if self.alerts else [])
         for url in urls:
             if url is not None:
@@ -242,7 +251,7 @@ class Settings(BaseModel):
 def describe(settings: Settings) -> dict[str, Any]:
     """Everything that was understood, in the words of the file, secrets as `***`."""
     description: dict[str, Any] = {
-        "database": {"url": settings.database.safe_url},
+        "database": {"url": settings.database.safe_url, "group": settings.database.group},
         "schedule": _described(settings.schedule),
         "http": _described(settings.http),
         "apps": [_described(app) for app in settings.apps],

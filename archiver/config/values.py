@@ -286,6 +286,13 @@ def address(value: str) -> str:
     raise ValueError(f'{value!r} is not an address to listen on; write it as "127.0.0.1:9473"')
 
 
+def page_url(value: str) -> str:
+    """Of a page that people open."""
+    if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
+        raise ValueError("is no address of a page; write it as https://wiki.example.com/archiver")
+    return value
+
+
 def secret_url(value: object) -> SecretStr | None:
     """An address whose path or query is a credential; no message repeats it."""
     if value is None:

@@ -16,9 +16,8 @@ from archiver.config import Settings, shortcomings
 from archiver.doctor import database, evidence
 from archiver.doctor.finding import Finding, Findings, tried
 from archiver.doctor.provider import app_findings
-from archiver.errors import EXIT_FAILED, EXIT_USAGE, ArchiverError, ConfigurationError, worst_exit_code
-from archiver.http import call
-from archiver.service import alerts
+from archiver.errors import EXIT_FAILED, EXIT_USAGE, ArchiverError, worst_exit_code
+from archiver.service import alerts, outlet
 from archiver.store.engine import Store
 
 
@@ -113,10 +112,7 @@ def _attachments(settings: Settings) -> Iterator[Finding]:
 
 
 def _alert(settings: Settings) -> Iterator[Finding]:
-    section = settings.alerts
-    if section is None or section.webhook is None:
-        raise ConfigurationError("no webhook is configured", hint="[alerts] webhook_file in the configuration")
-    call(section.webhook.get_secret_value(), alerts.test_message(section.form), connect.way_out(settings))
+    outlet.post(settings, alerts.test_message(outlet.style(settings)))
     yield Finding("ok", "alerts", "the webhook took a test; look whether it arrived")
 
 

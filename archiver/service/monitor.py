@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from threading import Lock
 from typing import NamedTuple
 
 from archiver import connect, status
 from archiver.config import Settings
-from archiver.errors import ArchiverError, DatabaseRefused, TryAgainLater
+from archiver.errors import DatabaseRefused, TryAgainLater
 from archiver.evidence import report
 from archiver.http import call
 from archiver.model import SECOND_MS
-from archiver.service import alerts, metrics
+from archiver.service import alerts, metrics, outlet
 from archiver.service.endpoint import EXPOSITION, Reply
-from archiver.service.reminders import Reminders
 from archiver.service.systemd import Notifier
 from archiver.store.admin import health
-from archiver.store.alerts import News
 from archiver.store.engine import Store
 from archiver.store.schema import iso
 
@@ -134,12 +132,12 @@ class Watch:
                 wrong = [alerts.misconfigured(*key, text) for key, text in self._wrong.items()]
             raise_alerts(self._settings, self._store, look, self._pace, wrong)
             if look.error is None:
-                _end_reminders(self._settings)
+                outlet.end_reminders(self._settings)
         except DatabaseRefused as error:
             log.error("alerts cannot be remembered: %s", error)
             if self._is_rested(now, self._refused_at):
                 self._refused_at = now
-                tell_unopened(self._settings, error)
+                outlet.tell_unopened(self._settings, error)
         except TryAgainLater as error:
             log.warning("alerts wait: %s", error)
 
@@ -148,7 +146,7 @@ class Watch:
         return sent_at is None or now - sent_at > repeat_ms / SECOND_MS
 
     def _send_unkept(self, name: str, text: str | None) -> None:
-        send_unkept(self._settings, name, text)
+        outlet.send_unkept(self._settings, name, text)
 
     def routes(self) -> Mapping[str, Callable[[], Reply]]:
         """What `run` answers to those who ask."""
@@ -182,49 +180,7 @@ def look(settings: Settings, store: Store) -> Look:
             return Look([], {}, f"{closed.text} (try: {closed.remedy})")
         return Look(reports, store.disk(), evidence=report.report(store, settings.evidence))
     except (TryAgainLater, DatabaseRefused) as error:
-        return Look([], {}, _with_hint(error))
-
-
-def _with_hint(error: ArchiverError) -> str:
-    return f"{error} (try: {error.hint})" if error.hint else str(error)
-
-
-def send_unkept(settings: Settings, name: str, text: str | None) -> bool:
-    """About the database itself: what it cannot remember for us. `text`: None where it has passed. False: not sent."""
-    configured = settings.alerts
-    if configured is None or configured.webhook is None:
-        return False
-    key = (name, "", "")
-    finding = {} if text is None else {key: alerts.Condition(*key, "critical", text)}
-    news = [News(key, ended=text is None, since=None)]
-    try:
-        payload = alerts.message(news, finding, configured.form)
-        call(configured.webhook.get_secret_value(), payload, connect.way_out(settings))
-    except ArchiverError as error:
-        log.error("an alert could not be sent: %s", error)
-        return False
-    return True
-
-
-def tell_unopened(settings: Settings, error: ArchiverError) -> None:
-    """The alert of those who could not work with the database: from many processes as often as [alerts] repeat says."""
-    waits = isinstance(error, TryAgainLater)
-    _remind(settings, "ArchiverDatabaseDown" if waits else "ArchiverMisconfigured", _with_hint(error))
-
-
-def _remind(settings: Settings, name: str, text: str) -> None:
-    if settings.alerts is None:
-        return
-    kept, now = Reminders.of(settings, os.environ), time.time()
-    if kept.is_due(name, settings.alerts.repeat_ms / SECOND_MS, now) and send_unkept(settings, name, text):
-        kept.note(name, now)
-
-
-def _end_reminders(settings: Settings) -> None:
-    """The database works: say so where somebody was alarmed by a process that is gone."""
-    if settings.alerts is not None:
-        for name in Reminders.of(settings, os.environ).end():
-            send_unkept(settings, name, None)
+        return Look([], {}, outlet.with_hint(error))
 
 
 def late(look: Look, overdue_ms: int) -> list[str]:
@@ -274,13 +230,14 @@ def raise_alerts(
         return
     now = time.monotonic()
     overdue_ms, files = settings.schedule.overdue_ms, settings.attachments is not None
-    wrong = [*alerts.findings(look.entries, look.disk, overdue_ms=overdue_ms, files=files), *more]
+    chosen = outlet.language_of(settings)
+    known = alerts.findings(look.entries, look.disk, overdue_ms=overdue_ms, files=files, language=chosen)
+    wrong = [*known, *more]
     wrong += alerts.of_evidence(look.evidence)
     if configured.webhook is not None and now >= pace.webhook_rests_until:
-        webhook = configured.webhook.get_secret_value()
         was_sent = alerts.tell(
-            *(store, wrong, lambda payload: call(webhook, payload, connect.way_out(settings))),
-            form=configured.form,
+            *(store, wrong, partial(outlet.post, settings)),
+            style=outlet.style(settings),
             repeat_ms=configured.repeat_ms,
         )
         pace.webhook_rests_until = now if was_sent else now + _REST_S
@@ -300,12 +257,12 @@ def tell_after_pull(settings: Settings, store: Store) -> None:
         return
     seen = look(settings, store)
     if seen.error is not None:
-        _remind(settings, "ArchiverDatabaseDown", seen.error)
+        outlet.remind(settings, "ArchiverDatabaseDown", seen.error)
         return
     try:
         raise_alerts(settings, store, seen, Pace())
-        _end_reminders(settings)
+        outlet.end_reminders(settings)
     except DatabaseRefused as error:
-        tell_unopened(settings, error)
+        outlet.tell_unopened(settings, error)
     except TryAgainLater as error:
         log.warning("alerts wait: %s", error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hmac
 import json
 import re
 import socket
@@ -11,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import requests
@@ -22,7 +25,7 @@ from archiver.evidence.report import Problem, Report
 from archiver.http import Form, call
 from archiver.model import Tally, Window
 from archiver.service import alerts, monitor
-from archiver.service.alerts import Condition
+from archiver.service.alerts import Condition, Style
 from archiver.service.endpoint import Endpoint, Reply
 from archiver.service.systemd import Notifier
 from archiver.store.alerts import News
@@ -297,13 +300,13 @@ def test_what_could_not_be_told_is_told_at_the_next_look(archive: Archive, liste
         raise down
 
     for send in (refuse, sent.append, sent.append):
-        alerts.tell(store, found, send, form="json", repeat_ms=3_600_000)
+        alerts.tell(store, found, send, style=Style("json"), repeat_ms=3_600_000)
     assert [len(one["alerts"]) for one in sent] == [2]
     archive.database.run("UPDATE alerts SET told_at = '2026-01-01T00:00:00.000Z'")
-    alerts.tell(store, found, sent.append, form="json", repeat_ms=3_600_000)
+    alerts.tell(store, found, sent.append, style=Style("json"), repeat_ms=3_600_000)
     assert [one["name"] for one in sent[-1]["alerts"]] == ["ArchiverStuck"], "what only grows is no news until it grew"
     archive.database.run("UPDATE alerts SET told_at = '2026-01-01T00:00:00.000Z'")
-    alerts.tell(store, grown(4), sent.append, form="feishu", repeat_ms=3_600_000)
+    alerts.tell(store, grown(4), sent.append, style=Style("feishu"), repeat_ms=3_600_000)
     assert sent[-1]["msg_type"] == "text"
     assert {"[firing] ArchiverLateArrivals", "[resolved] ArchiverStuck"} == {
         " ".join(line.split()[:2]) for line in sent[-1]["content"]["text"].splitlines()[1:]
@@ -354,7 +357,7 @@ def test_an_alarm_fits_the_robot_whatever_falls_due_at_once(form: Form, count: i
     found += [Condition("ArchiverQuarantine", f"{LONGEST}{n}", "hourly", "warning", words) for n in range(count)]
     news = [News(each.key, ended=False, since=None) for each in reversed(found)]
     news.append(News(("ArchiverHole", "a#b", "cursor"), ended=True, since=None))
-    told: Any = alerts.message(news, {each.key: each for each in found}, form)
+    told: Any = alerts.message(news, {each.key: each for each in found}, Style(form))
     text = text_of(told, form)
     most = {"wecom": len(text.encode()) <= 2048, "json": len(text) <= 4000}
     assert most.get(form, len(json.dumps(told).encode()) <= 20_000)
@@ -373,7 +376,7 @@ def test_what_others_say_is_one_line_of_text_however_long(form: Form, monkeypatc
     monkeypatch.setattr(socket, "gethostname", lambda: "\udcd5-pc")
     said = "their answer\n[resolved] ArchiverHole a#b: it has passed \udcff\x1b[2J " + "…" * 100_000
     finding = Condition("ArchiverMisconfigured", "a#b", "cursor", "critical", said)
-    told: Any = alerts.message([News(finding.key, ended=False, since=None)], {finding.key: finding}, form)
+    told: Any = alerts.message([News(finding.key, ended=False, since=None)], {finding.key: finding}, Style(form))
     json.dumps(told, ensure_ascii=False).encode()
     first, line = text_of(told, form).splitlines()
     assert first == r"archiver on \xd5-pc"
@@ -393,6 +396,45 @@ def test_a_hook_that_refuses_is_named_by_its_host_alone(
         call(f"{listener.url}/s3cr3t?token=s3cr3t", {"text": "x"})
     assert "s3cr3t" not in str(raised.value)
     assert len(listener.requests) == 1
+
+
+@pytest.mark.parametrize("form", ["dingtalk", "feishu"])
+def test_an_alert_is_signed_says_why_and_where_to_read_in_the_language_of_people(
+    archive: Archive, listener: Listener, form: str
+) -> None:
+    archive("pull")
+    secret = archive.config.with_name("sign")
+    secret.write_text("SECs3cr3t")
+    secret.chmod(0o600)
+    top = f'''[display]
+language = "zh"
+[alerts]
+webhook = "{listener.url}/robot?access_token=t"
+form = "{form}"
+sign_secret_file = "sign"
+runbook_url = "https://wiki.example.com/{{name}}.html"
+'''
+    archive.config.write_text(top + archive.config.read_text())
+    archive.database.run("UPDATE runs SET outcome = 'refused', reason = 'client_secret has expired'")
+    settings, store = config.load(archive.config, {}), open_store(archive.database.url)
+    monitor.raise_alerts(settings, store, monitor.look(settings, store), monitor.Pace())
+    store.dispose()
+    ((path, body),) = listener.of("POST")
+    text = str(body["text"]["content"] if form == "dingtalk" else body["content"]["text"])
+    assert "服务商拒绝了凭据：client_secret has expired" in text
+    assert "https://wiki.example.com/ArchiverCredentialsRefused.html" in text
+    if form == "dingtalk":
+        stamp, sign = re.fullmatch(r"/robot\?access_token=t&timestamp=(\d+)&sign=(.+)", path).groups()  # type: ignore[union-attr]
+        expected = hmac.digest(b"SECs3cr3t", f"{stamp}\nSECs3cr3t".encode(), "sha256")
+    else:
+        stamp, sign = body["timestamp"], body["sign"]
+        expected = hmac.digest(f"{stamp}\nSECs3cr3t".encode(), b"", "sha256")
+    assert base64.b64decode(unquote(sign)) == expected
+    assert archive("check-config") == 0
+    assert "SECs3cr3t" not in archive.output
+    archive.config.write_text(archive.config.read_text().replace(f'form = "{form}"', 'form = "wecom"'))
+    assert archive("check-config") == 2
+    assert "alerts.sign_secret" in archive.errors
 
 
 def test_a_hook_that_is_down_shows_no_secret() -> None:
