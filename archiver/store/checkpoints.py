@@ -53,6 +53,33 @@ def all_from(tx: Tx, after: tuple[str, int] | None, most: int) -> list[Checkpoin
     return [Checkpoint(*row) for row in tx.conn.execute(query)]
 
 
+def of_sizes(tx: Tx, after: int, until: int) -> list[Checkpoint]:
+    """Checkpoints of sizes in a range, `until` included, in order of size."""
+    c = checkpoints.c
+    query = sa.select(c.origin, c.size, c.note, c.signed_at).where(c.size > after, c.size <= until)
+    return [Checkpoint(*row) for row in tx.conn.execute(query.order_by(c.size, c.origin))]
+
+
+def count(tx: Tx) -> int:
+    """How many checkpoints there are."""
+    return int(tx.conn.scalar(sa.select(sa.func.count()).select_from(checkpoints)) or 0)
+
+
+def anchored(tx: Tx, sink: str) -> list[tuple[int, str, int]]:
+    """Id, origin and size of what a sink has taken."""
+    a = anchorings.c
+    query = sa.select(a.id, a.origin, a.size).where(a.sink == sink, a.outcome == ANCHORED).order_by(a.id)
+    return [(row[0], row[1], row[2]) for row in tx.conn.execute(query)]
+
+
+def lost(tx: Tx) -> list[tuple[int, str, int]]:
+    """What a sink has taken, and no checkpoint is there of: id of the anchoring, origin and size."""
+    a, c = anchorings.c, checkpoints.c
+    there = sa.exists().where(c.origin == a.origin, c.size == a.size)
+    query = sa.select(a.id, a.origin, a.size).where(a.outcome == ANCHORED, ~there).order_by(a.id).limit(1_000)
+    return [(row[0], row[1], row[2]) for row in tx.conn.execute(query)]
+
+
 def add(tx: Tx, origin: str, size: int, note: bytes, signer: str) -> None:
     """Keep a note that was signed just now, and who signed it. The caller holds the ledger's end."""
     now_ms = tx.now_ms()

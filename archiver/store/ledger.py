@@ -220,6 +220,12 @@ def entries_from(tx: Tx, first: int, count: int) -> list[tuple[int, str, int | N
     return [(row[0], row[1], row[2], row[3], bytes(row[4])) for row in tx.conn.execute(query)]
 
 
+def entries_behind(tx: Tx, first: int, count: int) -> list[tuple[int, str, int | None, str, bytes]]:
+    """As `entries_from`, where the next one is not there: what comes behind the gap."""
+    behind: int | None = tx.conn.scalar(sa.select(sa.func.min(ledger.c.seq)).where(ledger.c.seq > first))
+    return [] if behind is None else entries_from(tx, behind, count)
+
+
 def latest(tx: Tx, kind: str, most: int = 1_000) -> list[tuple[int, dict[str, Any]]]:
     """Places and contents of the newest entries of a rare kind (claim, start), the newest first."""
     rare = sa.text("kind IN ('claim', 'start')")  # literally, or the partial index is not seen to fit

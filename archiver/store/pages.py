@@ -51,8 +51,9 @@ def insert(held: Held, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
     ]
     fresh = _quarantine(tx, claim, now_ms, rejects)
     if isinstance(tx.journal, SealJournal):
-        for page_id, tally, result in zip(ids, tallies, stored, strict=True):
-            tx.journal.add_page(_to_seal(claim, page_id, tally, _leaves(result, fresh.get(page_id, []))))
+        for page_id, page, tally, result in zip(ids, arrived, tallies, stored, strict=True):
+            leaves = _leaves(result, fresh.get(page_id, []))
+            tx.journal.add_page(_to_seal(claim, page_id, tally, (now_ms, page.server_ms), leaves))
     return tallies
 
 
@@ -64,9 +65,12 @@ def _leaves(stored: messages.InsertResult, quarantined: Sequence[Reject]) -> lis
     return sorted(leaves)
 
 
-def _to_seal(claim: Claim, page_id: int, tally: Tally, leaves: Sequence[Leaf]) -> PageSeal:
+def _to_seal(
+    claim: Claim, page_id: int, tally: Tally, times: tuple[int, int | None], leaves: Sequence[Leaf]
+) -> PageSeal:
     counts = (tally.received, tally.new, tally.known, tally.changed, tally.quarantined)
-    return PageSeal(claim.key, page_id, claim.id, claim.fence, claim.pass_no, *claim.window, counts, leaves)
+    place = (claim.key, page_id, claim.id, claim.fence, claim.pass_no, *claim.window)
+    return PageSeal(*place, counts, tally.outside, *times, leaves)
 
 
 def seal_requeued(tx: Tx, entry: QuarantineEntry, page_id: int, stored: messages.InsertResult) -> None:
@@ -75,8 +79,9 @@ def seal_requeued(tx: Tx, entry: QuarantineEntry, page_id: int, stored: messages
         query = sa.select(windows.c["pass"], windows.c.lo_ms, windows.c.hi_ms).where(windows.c.id == entry.window_id)
         place = tx.conn.execute(query).one()
         key, counts = SourceKey(entry.app_id, entry.source), (0, 0, 0, 0, 0)
-        leaves = _leaves(stored, [])
-        tx.journal.add_page(PageSeal(key, page_id, entry.window_id, 0, *place, counts, leaves))
+        times = (entry.seen_at_ms, None)
+        seal = PageSeal(key, page_id, entry.window_id, 0, *place, counts, 0, *times, _leaves(stored, []))
+        tx.journal.add_page(seal)
 
 
 def _tally(claim: Claim, page: Page, stored: messages.InsertResult, late: Sequence[int]) -> Tally:

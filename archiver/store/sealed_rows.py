@@ -92,6 +92,20 @@ def keys_behind(tx: Tx, sealed: SealedTable, after: Sequence[Any] | None, most: 
     return [tuple(row) for row in tx.conn.execute(query)]
 
 
+def times(
+    tx: Tx, sealed: SealedTable, column: str, keys: Sequence[Sequence[Any]]
+) -> list[tuple[tuple[Any, ...], int | None]]:
+    """When the rows with these keys were made, by a column of theirs (ms)."""
+    found: list[tuple[tuple[Any, ...], int | None]] = []
+    key = list(sealed.table.primary_key)
+    for first in range(0, len(keys), 200):
+        some = [tuple(one) for one in keys[first : first + 200]]
+        which = key[0].in_([one[0] for one in some]) if len(key) == 1 else sa.tuple_(*key).in_(some)
+        rows = tx.conn.execute(sa.select(*key, sealed.table.c[column]).where(which))
+        found += [(tuple(row[:-1]), row[-1]) for row in rows]
+    return found
+
+
 class RowsMade(NamedTuple):
     """A seal over rows, and their keys in the order of its leaves."""
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from archiver import entries, merkle, notes, salts
+from archiver import __version__, entries, merkle, notes, salts
 from archiver.errors import UsageError
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
@@ -51,7 +51,7 @@ class Signer:
 
 
 class PageSeal(NamedTuple):
-    """A page that this transaction stores. `window`: its id; `counts`: received, new, known, changed, quarantined."""
+    """A page that this transaction stores. `counts`: received, new, known, changed, quarantined."""
 
     key: SourceKey
     page_id: int
@@ -61,6 +61,9 @@ class PageSeal(NamedTuple):
     lo_ms: int
     hi_ms: int
     counts: tuple[int, int, int, int, int]
+    outside: int
+    fetched_ms: int
+    server_ms: int | None
     leaves: Sequence[Leaf]
     baseline: bool = False
 
@@ -129,7 +132,7 @@ class SealJournal:
         last = {page.key: page.page_id for page in self._pages}
         queued: list[tuple[int | None, str]] = []
         for page, one in zip(self._pages, made, strict=True):
-            entry = self._entry(tx, "page", page.key) | _page_fields(page, one)
+            entry = page_fields(page, one, self._entry(tx, "page", page.key))
             if last[page.key] == page.page_id and len(changed.get(page.key, ())) in range(1, WINDOWS_AT_ONCE + 1):
                 entry["windows"] = changed.pop(page.key)
             queued.append((ids[page.page_id], self.signer.line(entry)))
@@ -139,7 +142,11 @@ class SealJournal:
         return {"kind": kind, "at": tx.now_ms(), "app": self.signer.app(tx, key.app_id), "source": key.source}
 
 
-def _page_fields(page: PageSeal, made: Made) -> dict[str, Any]:
+def page_fields(page: PageSeal, made: Made, entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry with what it tells of a page.
+
+    `program` is the version that made the columns: what another one decodes in another way is no difference.
+    """
     fields: dict[str, Any] = {
         "page": page.page_id,
         "window": page.window_id,
@@ -148,10 +155,18 @@ def _page_fields(page: PageSeal, made: Made) -> dict[str, Any]:
         "lo": page.lo_ms,
         "hi": page.hi_ms,
         "counts": list(page.counts),
+        "outside": page.outside,
+        "server": page.server_ms,
         "n": made.leaves,
         "root": root_text(made.root),
     }
-    return fields | {"baseline": True} if page.baseline else fields
+    if page.baseline:
+        fields["baseline"] = True
+    else:
+        fields["program"] = __version__
+    if page.fetched_ms != entry["at"]:
+        fields["fetched"] = page.fetched_ms
+    return entry | fields
 
 
 def add(tx: Tx, rows: Sequence[dict[str, Any]]) -> dict[int, int]:

@@ -1,0 +1,190 @@
+"""Pages against their seals, both ways: a record has its leaf, a leaf its record, and counts and columns agree."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from archiver import __version__, merkle, salts
+from archiver.evidence.verify import columns
+from archiver.evidence.verify.columns import Decode
+from archiver.evidence.verify.findings import DECODER, NOT_SEALED_YET, Findings
+from archiver.model import Reject
+from archiver.store import sealed_pages
+from archiver.store.engine import Tx
+from archiver.store.sealed_pages import Kept, PageRow, SealRow, Stored
+from archiver.store.seals import CHANGED, NEW, QUARANTINED, Leaf, root_text
+
+Json = dict[str, Any]
+_FIELDS = ("page", "window", "fence", "app", "source", "counts", "outside", "server", "fetched")
+
+
+class Sealing(NamedTuple):
+    """From which page on everything is sealed, and whether what lies before is by now, too."""
+
+    first_page: int
+    baselined: bool
+
+
+class PageCheck:
+    """Compares pages; `decode`: None where columns are left alone."""
+
+    def __init__(self, findings: Findings, sealing: Sealing, decode: Decode, *, with_columns: bool) -> None:
+        self._findings, self._sealing, self._decode = findings, sealing, decode
+        self._with_columns = with_columns
+
+    def part(self, tx: Tx, lo: int, hi: int, rows: Sequence[PageRow]) -> None:
+        """Compare the pages in a range of ids, `hi` included; `rows` are all that the archive has there."""
+        pages = {row.id: row for row in rows}
+        seals = _by_page(sealed_pages.seal_rows(tx, lo, hi), lambda seal: seal.page_id)
+        stored = _by_page(sealed_pages.stored(tx, lo, hi, columns=self._with_columns), lambda one: one.page_id)
+        kept = _by_page(sealed_pages.kept(tx, lo, hi), lambda one: one.page_id)
+        bodies = sealed_pages.bodies(tx, lo, hi) if self._with_columns else {}
+        for page_id in sorted({*pages, *seals, *stored, *kept}):
+            mine, quarantined = stored.get(page_id, []), kept.get(page_id, [])
+            if page_id not in pages:
+                self._missing(page_id, seals.get(page_id, []), mine, quarantined)
+                continue
+            page = pages[page_id]
+            entry = self._seal(page, seals.get(page_id, []), mine, quarantined)
+            for one in mine:
+                self._record(page, entry, one, bodies.get((one.app_id, one.msg_id, one.revision), ()))
+            for one_kept in quarantined:
+                self._quarantined(tx, page, one_kept, mine)
+        self._findings.checked["pages"] += len(pages)
+        self._findings.checked["records"] += sum(map(len, stored.values()))
+
+    def _missing(self, page_id: int, seals: Sequence[SealRow], stored: Sequence[Stored], kept: Sequence[Kept]) -> None:
+        if seals:
+            self._findings.differ("pages", page_id, "is sealed, and is not there")
+        for one in stored:
+            self._findings.differ(_table(one), _name(one), f"its page {page_id} is not there")
+        for row in kept:
+            self._findings.differ("quarantine", row.id, f"its page {page_id} is not there")
+
+    def _seal(
+        self, page: PageRow, seals: Sequence[SealRow], stored: Sequence[Stored], kept: Sequence[Kept]
+    ) -> Json | None:
+        """Compare a page with its seal; gives the entry."""
+        findings = self._findings
+        if not seals:
+            if page.id < self._sealing.first_page and not self._sealing.baselined:
+                findings.classes[NOT_SEALED_YET] += 1
+            else:
+                findings.differ("pages", page.id, "has no seal")
+            return None
+        for seal in seals[1:]:
+            findings.differ("seals", seal.id, f"page {page.id} is sealed a second time")
+        seal = seals[0]
+        entry = _parsed(seal.entry)
+        if entry is None:
+            findings.differ("seals", seal.id, f"page {page.id} has a seal, and no entry in the ledger")
+            return None
+        if (wrong := _wrong_field(page, entry)) is not None:
+            findings.differ("pages", page.id, f"its {wrong} is not that of its entry")
+        if (seal.leaves, root_text(seal.root), seal.made_ms) != (entry["n"], entry["root"], entry["at"]):
+            findings.differ("seals", seal.id, f"is not that of the entry of page {page.id}")
+        self._compare_leaves(page, seal, entry, stored, kept)
+        return entry
+
+    def _compare_leaves(
+        self, page: PageRow, seal: SealRow, entry: Json, stored: Sequence[Stored], kept: Sequence[Kept]
+    ) -> None:
+        leaves, counts = _leaves(stored, kept), [0, 0, 0]
+        for _, fate, _ in leaves:
+            counts[(NEW, CHANGED, QUARANTINED).index(fate)] += 1
+        if len(leaves) != entry["n"]:
+            self._findings.differ("pages", page.id, f"has {len(leaves)} records, and {entry['n']} were sealed")
+        elif (root := _root(seal, leaves)) is None:
+            self._findings.differ("seals", seal.id, f"its salts are not those of page {page.id}")
+        elif root_text(root) != entry["root"]:
+            self._findings.differ("pages", page.id, "its records are not those that were sealed")
+        new, changed = page.new, page.changed
+        if page.fence and (counts[0], counts[1]) != (new, changed):
+            self._findings.differ("pages", page.id, f"counts {new} new and {changed} changed, and has other records")
+
+    def _record(self, page: PageRow, entry: Json | None, one: Stored, bodies: Sequence[Sequence[Any]]) -> None:
+        if one.app_id != page.app_id:
+            self._findings.differ(_table(one), _name(one), f"is another app's than its page {page.id}")
+        if not self._with_columns:
+            return
+        if one.revision and entry is not None and one.columns[1] != page.fetched_ms and "baseline" not in entry:
+            self._findings.differ(_table(one), _name(one), "seen_at is not the time of its page")
+        if (problem := columns.problem(self._decode, one, bodies)) is None:
+            return
+        if entry is not None and entry.get("program") == __version__:
+            self._findings.differ(_table(one), _name(one), problem)
+        else:  # what another version made of the same bytes
+            self._findings.classes[DECODER] += 1
+
+    def _quarantined(self, tx: Tx, page: PageRow, row: Kept, stored: Sequence[Stored]) -> None:
+        findings = self._findings
+        if (row.app_id, row.source, row.window_id) != (page.app_id, page.source, page.window_id):
+            findings.differ("quarantine", row.id, f"is another app's, source's or window's than its page {page.id}")
+        if sha256(row.raw).digest() != row.digest:
+            findings.differ("quarantine", row.id, "digest is not that of raw")
+        moved = [one for one in stored if one.position == row.position]
+        if moved and not row.resolved:
+            findings.differ("quarantine", row.id, "is stored as a message, and was not resolved")
+        if moved or not row.resolved:
+            return
+        record = self._decode(row.raw, row.position)
+        if isinstance(record, Reject) or not sealed_pages.has_content(tx, row.app_id, record.msg_id, record.digest):
+            findings.differ("quarantine", row.id, "is resolved, and its message is not there")
+
+
+def _by_page(rows: Any, page_of: Callable[[Any], int]) -> dict[int, list[Any]]:
+    found: dict[int, list[Any]] = {}
+    for row in rows:
+        found.setdefault(page_of(row), []).append(row)
+    return found
+
+
+def _parsed(line: str | None) -> Json | None:
+    try:
+        entry = json.loads(line or "null")
+        return entry if isinstance(entry, dict) and {"n", "root", "at"} <= entry.keys() else None
+    except ValueError:
+        return None
+
+
+def _wrong_field(page: PageRow, entry: Json) -> str | None:
+    there = (page.id, page.window_id, page.fence, page.app, page.source, list(page.counts), page.outside)
+    found = (*there, page.server_ms, page.fetched_ms)
+    for name, value in zip(_FIELDS, found, strict=True):
+        if value != (entry.get("fetched", entry["at"]) if name == "fetched" else entry.get(name)):
+            return name
+    return None
+
+
+def _leaves(stored: Sequence[Stored], kept: Sequence[Kept]) -> list[Leaf]:
+    """What a page's seal commits to, as it stands now; what has left quarantine keeps the leaf that it had there."""
+    was_kept = {row.position: row.raw for row in kept}
+    leaves: list[Leaf] = [
+        (one.position, CHANGED if one.revision else NEW, bytes(one.raw))
+        for one in stored
+        if was_kept.get(one.position) != one.raw
+    ]
+    return sorted(leaves + [(position, QUARANTINED, raw) for position, raw in was_kept.items()])
+
+
+def _root(seal: SealRow, leaves: Sequence[Leaf]) -> bytes | None:
+    """The root over leaves under the salts of a seal; None where it has none for them."""
+    try:
+        salted = salts.salts(salts.unpack(seal.seeds or b""), len(leaves))
+        hashes = [
+            salts.leaf(salt, fate, position, raw) for salt, (position, fate, raw) in zip(salted, leaves, strict=True)
+        ]
+    except (ValueError, OverflowError):
+        return None
+    return merkle.root(hashes)
+
+
+def _table(one: Stored) -> str:
+    return "message_revisions" if one.revision else "messages"
+
+
+def _name(one: Stored) -> str:
+    return f"{one.msg_id} ({one.revision})" if one.revision else one.msg_id

@@ -1,0 +1,193 @@
+"""A whole verification: the ledger from its beginning, then the pages in slices, then the claim as it stands now."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from threading import Event
+from typing import Protocol
+
+from archiver.errors import Stopped, UsageError
+from archiver.evidence.verify.claims import Entered
+from archiver.evidence.verify.columns import Decode
+from archiver.evidence.verify.entries import AT_ONCE, LedgerCheck
+from archiver.evidence.verify.findings import NOT_SEALED_YET, Findings
+from archiver.evidence.verify.notes import Given
+from archiver.evidence.verify.pages import PageCheck, Sealing
+from archiver.notes import TrustedKey
+from archiver.store import checkpoints, ledger, sealed_pages, verifying
+from archiver.store.engine import Store, Tx
+from archiver.store.sealed_rows import TABLES
+
+SLICE = 1_000
+
+
+class Progress(Protocol):
+    """Hears how far a verification is: entries of so many, then pages."""
+
+    def __call__(self, what: str, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class Options:
+    """What is verified. `trusted`: keys from outside; `since_ms`, `sample`: of pages only those, or so many slices."""
+
+    name: str
+    trusted: Sequence[TrustedKey] | None = None
+    columns: bool = True
+    since_ms: int | None = None
+    sample: int | None = None
+
+
+class Verification:
+    """One verification of an archive."""
+
+    def __init__(
+        self,
+        store: Store,
+        options: Options,
+        decode: Decode,
+        *,
+        stop: Event,
+        progress: Progress = lambda *_: None,
+        draw: random.Random | None = None,
+    ) -> None:
+        self._store, self._options, self._decode, self._stop = store.patient, options, decode, stop
+        self._progress, self._draw = progress, draw or random.SystemRandom()
+        self.findings = Findings()
+        self._ledger = LedgerCheck(self.findings, options.name, options.trusted)
+
+    def entries(self, anchors: Sequence[Given] = ()) -> None:
+        """Follow the ledger to its end, as it was when this began. Raises UsageError where there is none."""
+        with self._store.read() as tx:
+            head = ledger.head(tx)
+        if head is None:
+            raise UsageError("the archive has no ledger", hint="archiver evidence init")
+        left = sorted(anchors, key=lambda given: given.size)
+        more = True
+        while more:
+            self._check_stop()
+            with self._store.read() as tx:
+                more, left = self._some_entries(tx, left)
+            self._progress("entries", self._ledger.size, max(head.size, self._ledger.size))
+        self._left = left
+
+    def _some_entries(self, tx: Tx, anchors: list[Given]) -> tuple[bool, list[Given]]:
+        """Follow a batch of entries; gives whether there are more, and the notes that lie behind them."""
+        rows = ledger.entries_from(tx, self._ledger.size, AT_ONCE)
+        if not rows:
+            rows = ledger.entries_behind(tx, self._ledger.size, AT_ONCE)
+        if not rows:
+            return False, anchors
+        until = rows[-1][0] + 1
+        self._ledger.batch(tx, rows, [given for given in anchors if given.size <= until])
+        return True, [given for given in anchors if given.size > until]
+
+    def pages(self, after: int = -sealed_pages.LAST_PAGE, *, on_slice: Callable[[int], None] = lambda _: None) -> None:
+        """Compare pages with their seals, in slices of a snapshot each; `on_slice` hears the last page of each."""
+        place, options = self._ledger.place, self._options
+        sealing = Sealing(place.first_page, baselined=place.baselined)
+        check = PageCheck(self.findings, sealing, self._decode, with_columns=options.columns)
+        if options.since_ms is not None:
+            with self._store.read() as tx:
+                first = sealed_pages.first_page_since(tx, options.since_ms)
+            after = sealed_pages.LAST_PAGE if first is None else max(after, first - 1)
+        for lo, hi in self._slices(after):
+            self._check_stop()
+            with self._store.read() as tx:
+                rows = sealed_pages.page_rows_between(tx, lo, hi)
+                for part_lo, part_hi, part in sealed_pages.parts(rows, lo, hi):
+                    check.part(tx, part_lo, part_hi, part)
+            on_slice(hi)
+
+    def _slices(self, after: int) -> Iterable[tuple[int, int]]:
+        """Ranges of page ids without gaps: all from `after` on, or so many of them, chosen at random."""
+        bounds = [after]
+        with self._store.read() as tx:
+            while (last := sealed_pages.last_of(tx, bounds[-1], SLICE)) is not None:
+                bounds.append(last)
+        if len(bounds) == 1 or self._options.sample is None:
+            bounds.append(sealed_pages.LAST_PAGE)
+        ranges = list(pairwise(bounds))
+        if self._options.sample is not None and self._options.sample < len(ranges):
+            ranges = sorted(self._draw.sample(ranges, self._options.sample))
+        for done, (lo, hi) in enumerate(ranges, 1):
+            yield lo, hi
+            self._progress("slices of pages", done, len(ranges))
+
+    def claim(self) -> None:
+        """Compare windows, watermarks and sealed rows with the entries, all of them in one snapshot."""
+        with self._store.read() as tx:
+            more, left = True, self._left
+            while more:
+                more, left = self._some_entries(tx, left)
+            self._ledger.end(tx, left)
+            for number, line in verifying.waiting_entries(tx):
+                entry = self._ledger.judged(line.encode(errors="replace"), "ledger_queue", number)
+                if entry is not None:
+                    self._ledger.follow(entry, "ledger_queue", number)
+            self._windows(tx)
+            place = self._ledger.place
+            for sealed in TABLES.values():
+                self._ledger.rows.unsealed(tx, sealed, begun_ms=place.begun_ms, baselined=place.baselined)
+            if self._options.columns:
+                for app_id, msg_id in sealed_pages.revisions_with_gaps(tx):
+                    self.findings.differ("message_revisions", msg_id, f"are not numbered from 1 on (app {app_id})")
+
+    def _windows(self, tx: Tx) -> None:
+        check = self._ledger
+        seen: dict[tuple[str, str], int] = {}
+        for app, source, number, (*values, by_order, fence, closed_ms) in verifying.window_rows(tx):
+            known = check.sources.get((app, source))
+            row = Entered(*values, bool(by_order), fence, paged=True)
+            if known is not None and number in known.windows:
+                seen[app, source] = seen.get((app, source), 0) + 1
+                problem = known.row_problem(number, row)
+            else:
+                problem = self._unentered(row, closed_ms)
+            if problem is not None:
+                self.findings.differ("windows", number, problem)
+            self.findings.checked["windows"] += 1
+        for name, known in check.sources.items():
+            if seen.get(name, 0) != len(known.windows):
+                self._missing_windows(tx, name)
+        if check.is_complete:
+            self._watermarks(tx)
+
+    def _unentered(self, row: Entered, closed_ms: int | None) -> str | None:
+        """What is wrong with a window that no entry names."""
+        if row.state in ("pending", "leased", "not_ready"):
+            return None
+        if not self._ledger.is_complete and closed_ms is not None and closed_ms < self._ledger.place.begun_ms:
+            self.findings.classes[NOT_SEALED_YET] += 1
+            return None
+        return f"is {row.state}, and no entry says so"
+
+    def _watermarks(self, tx: Tx) -> None:
+        for app, source, from_ms, until_ms, audited_ms in verifying.watermark_rows(tx):
+            known = self._ledger.sources.get((app, source))
+            problem = None if known is None else known.range_problem(from_ms, until_ms, audited_ms)
+            if known is None and from_ms != until_ms:
+                problem = "claims a range, and no window of it has an entry"
+            if problem is not None:
+                self.findings.differ("watermarks", f"{app} {source}", problem)
+
+    def _missing_windows(self, tx: Tx, name: tuple[str, str]) -> None:
+        there = {number for app, source, number, _ in verifying.window_rows(tx) if (app, source) == name}
+        for number in sorted(self._ledger.sources[name].windows.keys() - there):
+            self.findings.differ("windows", number, "has an entry, and is not there")
+
+    def sinks(self, name: str, notes: Iterable[Given]) -> None:
+        """Whether a sink still has what it has taken."""
+        there = {(given.signed.note.origin, given.size) for given in notes}
+        with self._store.read() as tx:
+            taken = checkpoints.anchored(tx, name)
+        for number, origin, size in taken:
+            if (origin, size) not in there:
+                self.findings.differ("anchorings", number, f"{name} has no note of {origin} at {size} any more")
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise Stopped("stopped before everything was verified")
