@@ -115,6 +115,14 @@ def exportable(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
 
 
 @contextmanager
+def verifiable(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
+    """As `readable`, for what is noted in the archive where this account may write it, and works without that."""
+    chosen = settings(ctx, offline=True)
+    with connect.opened(chosen, reading=not connect.is_writable(chosen)) as store:
+        yield chosen, store
+
+
+@contextmanager
 def stop_on_signals() -> Iterator[Event]:
     """An event that SIGTERM and SIGINT set; a second one of them ends the process at once."""
     stop = Event()

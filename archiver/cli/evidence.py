@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from threading import Event
 
 import click
 
 from archiver import host
-from archiver.cli import context
-from archiver.errors import EXIT_DONE, EXIT_LATER
+from archiver.cli import context, options
+from archiver.cli.progress import VerifyBar
+from archiver.config import Settings
+from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER
+from archiver.evidence.verify.findings import VerifyFindings
+from archiver.logs import visible
+from archiver.store.engine import Store
 
 
 @click.group("evidence")
@@ -67,6 +74,88 @@ def seal(ctx: click.Context) -> int:
     if done.problem is not None:
         click.echo(done.problem, err=True)
     return EXIT_DONE if done.whole else EXIT_LATER
+
+
+@evidence_command.command()
+@click.option(
+    "--anchors",
+    "files",
+    metavar="FILE",
+    multiple=True,
+    type=click.Path(exists=True, path_type=Path),
+    help="A file with notes in it, such as the text of a chat; repeatable.",
+)
+@click.option("--vkey", metavar="FILE", type=click.Path(path_type=Path), help="The key that its keeper has.")
+@click.option("--seals-only", is_flag=True, help="Leave columns alone: six times as fast.")
+@click.option("--since", "since_ms", metavar="TIME", type=options.INSTANT, help="Only pages stored since then.")
+@click.option("--sample", metavar="N", type=click.IntRange(1), help="Only N slices of 1,000 pages, chosen at random.")
+@click.option("--files", "contents", is_flag=True, help="Also read all stored attachments.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    files: tuple[Path, ...],
+    vkey: Path | None,
+    since_ms: int | None,
+    sample: int | None,
+    form: str,
+    *,
+    seals_only: bool,
+    contents: bool,
+) -> int:
+    """Compare everything that is stored with its seals, and the claim with the ledger.
+
+    \b
+    Exit codes: 0 nothing differs; 3 something does; 75 something could not be
+    read; 2 configuration.
+
+    \b
+    Example:
+      archiver evidence verify --vkey archive.vkey
+    """
+    from archiver.evidence import beginning
+    from archiver.evidence.verify import whole
+    from archiver.evidence.verify.run import VerifyOptions
+    from archiver.sources import decode
+
+    with context.verifiable(ctx) as (settings, store), context.stop_on_signals() as stop:
+        trusted = None if vkey is None else whole.vkeys(vkey)
+        name = beginning.section(settings).name
+        chosen = VerifyOptions(name, trusted, columns=not seals_only, since_ms=since_ms, sample=sample)
+        with VerifyBar(plain=context.plain(ctx)) as progress:
+            findings = whole.verify(store, settings, chosen, decode, files=files, stop=stop, progress=progress)
+        if contents:
+            compare_contents(settings, store, findings, stop)
+    if form == "json":
+        click.echo(json.dumps(findings.to_json()))
+    else:
+        print_findings(findings)
+    return EXIT_INCOMPLETE if findings.count else EXIT_DONE
+
+
+def compare_contents(settings: Settings, store: Store, findings: VerifyFindings, stop: Event) -> None:
+    """Read all stored attachments again."""
+    from archiver.attachments import commands
+    from archiver.attachments import fetch as fetched
+
+    for difference in fetched.verify(store, commands.open_blobs(settings), sample=None, stop=stop):
+        findings.checked["contents"] += 1
+        if difference is not None:
+            findings.differ("attachments", difference.sha256, f"the stored content {difference.problem}")
+
+
+def print_findings(findings: VerifyFindings) -> None:
+    """What a verification has to say, differences first."""
+    if not findings.trusted:
+        click.echo(f"compare with the keeper's fingerprint: {findings.fingerprint}")
+    for difference in findings.differences:
+        click.echo(visible(f"{difference.table} {difference.id}: {difference.problem}"))
+    for lost in findings.lost:
+        click.echo(visible(f"lost: {lost}"))
+    for kind, count in sorted(findings.classes.items()):
+        click.echo(f"{kind}: {count:,}")
+    checked = ", ".join(f"{count:,} {what}" for what, count in findings.checked.items())
+    click.echo(f"verified {checked}: {findings.count:,} differences")
 
 
 @evidence_command.command()

@@ -6,7 +6,7 @@ import time
 from threading import Lock
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from archiver import logs
 from archiver.cli.view import PLAIN
@@ -107,3 +107,33 @@ class ExportBar:
         if self._plain and not self._console.is_terminal and now - self._told >= _PLAIN_EVERY_S:
             self._told = now
             self._console.print(f"{self._name}: {self._done:,} of {self._total:,} messages", soft_wrap=True)
+
+
+class VerifyBar:
+    """How much of an archive is verified: a bar for entries, then one for pages; elsewhere a line now and then."""
+
+    def __init__(self, *, plain: bool) -> None:
+        self._plain = plain
+        self._console = Console(stderr=True, highlight=False)
+        self._told = time.monotonic()
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
+        self._progress = Progress(
+            *columns, TimeRemainingColumn(compact=True), console=self._console, disable=not self._console.is_terminal
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> VerifyBar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._progress.add_task(what, total=total)
+        self._progress.update(self._tasks[what], completed=done, total=total)
+        now = time.monotonic()
+        if self._plain and not self._console.is_terminal and now - self._told >= _PLAIN_EVERY_S:
+            self._told = now
+            self._console.print(f"{done:,} of {total:,} {what} verified", soft_wrap=True)

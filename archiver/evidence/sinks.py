@@ -22,15 +22,15 @@ class Reached:
 
     def __init__(self, name: str, sink: Sink, way: Way) -> None:
         self.name, self.every_ms, self.readable = name, sink.every_ms, sink.readable
-        self._sink, self._way = sink, way
+        self.configured, self._way = sink, way
 
     def put(self, note: bytes, *, within_s: float) -> calls.AnchorOutcome:
-        return calls.put(self._sink, note, self._way, within_s)
+        return calls.put(self.configured, note, self._way, within_s)
 
     def newer(self, size: int, *, within_s: float) -> list[bytes]:
         """As many as come in time, oldest first: a single one that the ledger does not bear out is enough."""
         read, deadline = list[bytes](), time.monotonic() + within_s
-        for note in calls.newer(self._sink, size, within_s):
+        for note in calls.newer(self.configured, size, within_s):
             read.append(note)
             if time.monotonic() > deadline:
                 log.warning("%s: only the first %d notes after size %d were read", self.name, len(read), size)
@@ -52,3 +52,8 @@ def publisher(store: Store, settings: Settings) -> Publisher:
     """What publishes the ledger of this archive. Raises ConfigurationError without [evidence] or its key."""
     section = beginning.section(settings)
     return Publisher(store, section, signing.load(section.key_file), reached(settings))
+
+
+def anchored(sink: Reached) -> list[bytes]:
+    """All notes that a readable sink has. Raises ArchiverError where it cannot be read."""
+    return list(calls.newer(sink.configured, 0, calls.LIMIT_S))

@@ -64,7 +64,7 @@ class SealRow(NamedTuple):
     entry: str | None
 
 
-class Stored(NamedTuple):
+class StoredRecord(NamedTuple):
     """A message or a revision (`revision` 0: a message) at its place; `columns` only where they were asked for."""
 
     page_id: int
@@ -76,7 +76,7 @@ class Stored(NamedTuple):
     columns: Sequence[Any] = ()
 
 
-class Kept(NamedTuple):
+class KeptRecord(NamedTuple):
     """A row of `quarantine` that a page brought."""
 
     id: int
@@ -166,25 +166,25 @@ def seal_rows(tx: Tx, lo: int, hi: int) -> list[SealRow]:
     return [SealRow(row[0], row[1], row[2], bytes(row[3]), row[4] and bytes(row[4]), *row[5:]) for row in rows]
 
 
-def stored(tx: Tx, lo: int, hi: int, *, columns: bool) -> Iterator[Stored]:
+def stored(tx: Tx, lo: int, hi: int, *, columns: bool) -> Iterator[StoredRecord]:
     """Messages and revisions by the pages in a range of ids, `hi` included."""
     m, r = messages.c, message_revisions.c
     more = [_plain(m[name]) for name in (*MESSAGE, "digest", "lossy")] if columns else []
     query = sa.select(m.page_id, m.position, m.raw, m.app_id, m.msg_id, *more).where(_between(m.page_id, lo, hi))
     for row in tx.conn.execute(query):
-        yield Stored(row[0], row[1], row[2], row[3], row[4], 0, row[5:])
+        yield StoredRecord(row[0], row[1], row[2], row[3], row[4], 0, row[5:])
     more = [r[name] for name in REVISION] if columns else []
     query = sa.select(r.page_id, r.position, r.raw, r.app_id, r.msg_id, r.revision, *more)
     for row in tx.conn.execute(query.where(_between(r.page_id, lo, hi))):
-        yield Stored(row[0], row[1], row[2], row[3], row[4], row[5], row[6:])
+        yield StoredRecord(row[0], row[1], row[2], row[3], row[4], row[5], row[6:])
 
 
-def kept(tx: Tx, lo: int, hi: int) -> list[Kept]:
+def kept(tx: Tx, lo: int, hi: int) -> list[KeptRecord]:
     """What the pages in a range of ids brought into quarantine."""
     q = quarantine.c
     columns = (q.id, q.page_id, q.position, q.raw, q.digest, q.app_id, q.source, q.window_id, q.seen_at, q.resolved_at)
     rows = tx.conn.execute(sa.select(*columns).where(_between(q.page_id, lo, hi), q.page_id != 0))
-    return [Kept(*row[:3], bytes(row[3]), bytes(row[4]), *row[5:9], row[9] is not None) for row in rows]
+    return [KeptRecord(*row[:3], bytes(row[3]), bytes(row[4]), *row[5:9], row[9] is not None) for row in rows]
 
 
 def bodies(tx: Tx, lo: int, hi: int) -> dict[tuple[int, str, int], list[Sequence[Any]]]:

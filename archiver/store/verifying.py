@@ -26,7 +26,7 @@ class SealOfRows(NamedTuple):
 def seals_by_id(tx: Tx, ids: Sequence[int]) -> dict[int, SealOfRows]:
     """Seals with these ids, as far as they are there; the roots and seeds of pages are left to who reads the pages."""
     s = seals.c
-    query = sa.select(s.id, s.page_id, s.table_name, s.leaves, s.root, s.seeds, s.keys).where(s.id.in_(ids))
+    query = sa.select(s.id, s.page_id, s.table_name, s.leaves, s.root, s.seeds, s["keys"]).where(s.id.in_(ids))
     return {
         row[0]: SealOfRows(row[0], row[1], row[2] or "", row[3], bytes(row[4]), row[5] and bytes(row[5]), row[6])
         for row in tx.conn.execute(query)

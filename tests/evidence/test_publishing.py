@@ -206,3 +206,38 @@ def test_a_publisher_of_an_archive_without_a_ledger_says_so(database: Database, 
     store.dispose()
     assert done.problem is not None
     assert "no ledger" in done.problem
+
+
+def test_the_command_verifies_and_names_what_differs(begun: Archive, place: Path) -> None:
+    assert begun("pull") == 0
+    assert begun("evidence", "verify") == 0
+    assert "compare with the keeper's fingerprint" in begun.output
+    assert begun("evidence", "verify", "--vkey", str(place / "vkey"), "--seals-only", "--sample", "1") == 0
+    assert "compare with" not in begun.output
+    begun("status", "--format", "json")
+    assert json.loads(begun.output)["evidence"]["scrub"]["differences"] == 0
+    begun.database.run("UPDATE pages SET server_ms = 7 WHERE id = 1")
+    assert begun("evidence", "verify", "--format", "json") == 3
+    found = json.loads(begun.output)
+    assert found["differences"] == 1
+    assert found["listed"] == [{"table": "pages", "id": "1", "problem": "its server is not that of its entry"}]
+    begun("status")
+    assert "ArchiverDifference" in begun.output
+    assert begun("evidence", "verify", "--vkey", str(place / "nowhere")) == 2
+
+
+def test_verification_after_a_resumption_tells_the_gap(begun: Archive, place: Path) -> None:
+    assert begun("pull") == 0
+    ahead = json.loads((place / "state").read_text())
+    (place / "state").write_text(json.dumps(ahead | {"size": ahead["size"] + 5}))
+    assert begun("evidence", "resume", "--reason", "restored") == 0
+    assert begun("pull") == 0
+    assert begun("evidence", "verify") == 0
+    assert f"lost: entries {ahead['size']} to {ahead['size'] + 4} of {NAME}" in " ".join(begun.output.split())
+
+
+def test_an_archive_without_a_ledger_has_nothing_to_verify(database: Database, make_archive: MakeArchive) -> None:
+    archive = make_archive(database, messages=1)
+    assert archive("pull") == 0
+    assert archive("evidence", "verify") == 2
+    assert "[evidence] is not configured" in archive.errors

@@ -9,13 +9,13 @@ from typing import Any
 
 from archiver.model import Body, Message, Reject
 from archiver.store.schema import LAST_MS
-from archiver.store.sealed_pages import MESSAGE, Stored
+from archiver.store.sealed_pages import MESSAGE, StoredRecord
 
 Decode = Callable[[bytes, int], Message | Reject]
 _EXT, _EXTRA = MESSAGE.index("ext"), Body._fields.index("extra")
 
 
-def problem(decode: Decode, stored: Stored, bodies: Sequence[Sequence[Any]]) -> str | None:
+def problem(decode: Decode, stored: StoredRecord, bodies: Sequence[Sequence[Any]]) -> str | None:
     """Which column is not what the bytes say; None where all of them are."""
     message = decode(stored.raw, stored.position)
     if isinstance(message, Reject):

@@ -9,8 +9,8 @@ from archiver import entries, merkle, notes, signing
 from archiver.entries import EntryRefused
 from archiver.evidence.keys import Keys, of_start
 from archiver.evidence.verify.claims import SourceClaim
-from archiver.evidence.verify.findings import FOREIGN_NOTES, Findings
-from archiver.evidence.verify.notes import Given, is_signed, of_checkpoint
+from archiver.evidence.verify.findings import FOREIGN_NOTES, VerifyFindings
+from archiver.evidence.verify.notes import GivenNote, is_signed, of_checkpoint
 from archiver.evidence.verify.rows import RowCheck
 from archiver.notes import TrustedKey
 from archiver.store import checkpoints, ledger, verifying
@@ -21,7 +21,7 @@ AT_ONCE = 1_000
 Row = tuple[int, str, int | None, str, bytes]
 
 
-class Place(NamedTuple):
+class LedgerStart(NamedTuple):
     """Where the ledger began, and how far it is known to go. `first_page`: from it on each page is sealed."""
 
     first_page: int = 1
@@ -32,14 +32,14 @@ class Place(NamedTuple):
 class LedgerCheck:
     """Follows the ledger entry by entry; what it has seen so far is what later entries are judged by."""
 
-    def __init__(self, findings: Findings, name: str, trusted: Sequence[TrustedKey] | None) -> None:
+    def __init__(self, findings: VerifyFindings, name: str, trusted: Sequence[TrustedKey] | None) -> None:
         self._findings, self._name = findings, name
         self._trusted = None if trusted is None else {entries.key_id(key.public): key for key in trusted}
         self._frontier = merkle.Frontier()
         self._keys: Keys = {}
         self.all_keys: Keys = {}
         self.origin = name
-        self.place = Place()
+        self.place = LedgerStart()
         self.sources: dict[tuple[str, str], SourceClaim] = {}
         self._resumptions: list[tuple[int, Json]] = []
         self._completed = 0
@@ -52,7 +52,7 @@ class LedgerCheck:
     def size(self) -> int:
         return self._frontier.size
 
-    def batch(self, tx: Tx, rows: Sequence[Row], anchors: Sequence[Given]) -> None:
+    def batch(self, tx: Tx, rows: Sequence[Row], anchors: Sequence[GivenNote]) -> None:
         """Take in entries that follow each other. `anchors`: notes of sizes among them, in order of size."""
         given = sorted([*self._checkpoints(tx, rows), *anchors], key=lambda one: one.size)
         completed: list[tuple[int, int, bytes]] = []
@@ -133,7 +133,7 @@ class LedgerCheck:
         findings = self._findings
         match entry["event"]:
             case "init":
-                self.place = Place(entry["first_page"], entry["at"], baselined=entry["first_page"] == 1)
+                self.place = LedgerStart(entry["first_page"], entry["at"], baselined=entry["first_page"] == 1)
                 self._complete = self.place.baselined
                 (first, *_) = self._keys.values()
                 findings.fingerprint = signing.fingerprint(first)
@@ -176,7 +176,7 @@ class LedgerCheck:
     def is_complete(self) -> bool:
         return self._complete
 
-    def note(self, given: Given) -> None:
+    def note(self, given: GivenNote) -> None:
         """Compare a note with the ledger at its size."""
         findings, note = self._findings, given.signed.note
         if not is_signed(given, self._keys if given.ours else self.all_keys):
@@ -206,7 +206,7 @@ class LedgerCheck:
                 return began, max(began, (entry.get("previous") or {}).get("size", 0))
         return None
 
-    def _checkpoints(self, tx: Tx, rows: Sequence[Row]) -> list[Given]:
+    def _checkpoints(self, tx: Tx, rows: Sequence[Row]) -> list[GivenNote]:
         found = []
         for row in checkpoints.of_sizes(tx, self.size, rows[-1][0] + 1):
             given = of_checkpoint(row)
@@ -247,7 +247,7 @@ class LedgerCheck:
             elif kind == "rows":
                 self.rows.seal(tx, seal, entry)
 
-    def end(self, tx: Tx, anchors: Sequence[Given]) -> None:
+    def end(self, tx: Tx, anchors: Sequence[GivenNote]) -> None:
         """What can be said when no entry is left. `anchors`: notes of greater sizes."""
         head = ledger.head(tx)
         if head is None or head.size != self.size:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 _MOST = 10_000
 
 
-class Difference(NamedTuple):
+class SealDifference(NamedTuple):
     """Something that is not as it was sealed. `id`: the row's, as people name it; no text of any record."""
 
     table: str
@@ -18,10 +18,10 @@ class Difference(NamedTuple):
 
 
 @dataclass
-class Findings:
+class VerifyFindings:
     """Filled while a verification goes on. `classes`: what is no difference, and why less can be said about it."""
 
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[SealDifference] = field(default_factory=list)
     count: int = 0
     classes: Counter[str] = field(default_factory=Counter)
     checked: Counter[str] = field(default_factory=Counter)
@@ -35,7 +35,7 @@ class Findings:
         """Note a difference."""
         self.count += 1
         if len(self.differences) < _MOST:
-            self.differences.append(Difference(table, str(key), problem))
+            self.differences.append(SealDifference(table, str(key), problem))
 
     def to_json(self) -> dict[str, Any]:
         """The content of `evidence verify --format json`."""

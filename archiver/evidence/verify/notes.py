@@ -10,7 +10,7 @@ from archiver.notes import NoteRefused, SignedNote
 from archiver.store.checkpoints import Checkpoint
 
 
-class Given(NamedTuple):
+class GivenNote(NamedTuple):
     """A signed note, and where it stands: `table` and `id`, or the sink and what it says of itself."""
 
     signed: SignedNote
@@ -24,7 +24,7 @@ class Given(NamedTuple):
         return self.signed.note.size
 
 
-def of_checkpoint(row: Checkpoint) -> Given | str:
+def of_checkpoint(row: Checkpoint) -> GivenNote | str:
     """The note in a row of `checkpoints`, or what is wrong with it."""
     try:
         signed = notes.parse(row.note.encode(errors="replace"))
@@ -32,21 +32,21 @@ def of_checkpoint(row: Checkpoint) -> Given | str:
         return str(error)
     if (signed.note.origin, signed.note.size) != (row.origin, row.size):
         return "origin or size is not that of its note"
-    return Given(signed, "checkpoints", f"{row.origin} {row.size}", ours=True)
+    return GivenNote(signed, "checkpoints", f"{row.origin} {row.size}", ours=True)
 
 
-def of_anchor(signed: SignedNote, where: str) -> Given:
+def of_anchor(signed: SignedNote, where: str) -> GivenNote:
     """A note from outside."""
-    return Given(signed, where, f"{signed.note.origin} {signed.note.size}", ours=False)
+    return GivenNote(signed, where, f"{signed.note.origin} {signed.note.size}", ours=False)
 
 
-def in_texts(texts: Iterable[tuple[str, str]]) -> list[Given]:
+def in_texts(texts: Iterable[tuple[str, str]]) -> list[GivenNote]:
     """The notes in files, or copied out of a chat, by where each text is from; in order of size."""
     found = [of_anchor(signed, where) for where, text in texts for signed in notes.find(text)]
     return sorted(found, key=lambda given: given.size)
 
 
-def is_signed(given: Given, keys: Mapping[str, bytes]) -> bool:
+def is_signed(given: GivenNote, keys: Mapping[str, bytes]) -> bool:
     """Whether one of these keys has signed it."""
     try:
         notes.verify(given.signed, keys.values())

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 from archiver import __version__, merkle, salts
 from archiver.evidence.verify import columns
 from archiver.evidence.verify.columns import Decode
-from archiver.evidence.verify.findings import DECODER, NOT_SEALED_YET, Findings
+from archiver.evidence.verify.findings import DECODER, NOT_SEALED_YET, VerifyFindings
 from archiver.model import Reject
 from archiver.store import sealed_pages
 from archiver.store.engine import Tx
-from archiver.store.sealed_pages import Kept, PageRow, SealRow, Stored
+from archiver.store.sealed_pages import KeptRecord, PageRow, SealRow, StoredRecord
 from archiver.store.seals import CHANGED, NEW, QUARANTINED, Leaf, root_text
 
 Json = dict[str, Any]
@@ -31,7 +31,7 @@ class Sealing(NamedTuple):
 class PageCheck:
     """Compares pages; `decode`: None where columns are left alone."""
 
-    def __init__(self, findings: Findings, sealing: Sealing, decode: Decode, *, with_columns: bool) -> None:
+    def __init__(self, findings: VerifyFindings, sealing: Sealing, decode: Decode, *, with_columns: bool) -> None:
         self._findings, self._sealing, self._decode = findings, sealing, decode
         self._with_columns = with_columns
 
@@ -56,7 +56,9 @@ class PageCheck:
         self._findings.checked["pages"] += len(pages)
         self._findings.checked["records"] += sum(map(len, stored.values()))
 
-    def _missing(self, page_id: int, seals: Sequence[SealRow], stored: Sequence[Stored], kept: Sequence[Kept]) -> None:
+    def _missing(
+        self, page_id: int, seals: Sequence[SealRow], stored: Sequence[StoredRecord], kept: Sequence[KeptRecord]
+    ) -> None:
         if seals:
             self._findings.differ("pages", page_id, "is sealed, and is not there")
         for one in stored:
@@ -65,7 +67,7 @@ class PageCheck:
             self._findings.differ("quarantine", row.id, f"its page {page_id} is not there")
 
     def _seal(
-        self, page: PageRow, seals: Sequence[SealRow], stored: Sequence[Stored], kept: Sequence[Kept]
+        self, page: PageRow, seals: Sequence[SealRow], stored: Sequence[StoredRecord], kept: Sequence[KeptRecord]
     ) -> Json | None:
         """Compare a page with its seal; gives the entry."""
         findings = self._findings
@@ -90,7 +92,7 @@ class PageCheck:
         return entry
 
     def _compare_leaves(
-        self, page: PageRow, seal: SealRow, entry: Json, stored: Sequence[Stored], kept: Sequence[Kept]
+        self, page: PageRow, seal: SealRow, entry: Json, stored: Sequence[StoredRecord], kept: Sequence[KeptRecord]
     ) -> None:
         leaves, counts = _leaves(stored, kept), [0, 0, 0]
         for _, fate, _ in leaves:
@@ -105,7 +107,7 @@ class PageCheck:
         if page.fence and (counts[0], counts[1]) != (new, changed):
             self._findings.differ("pages", page.id, f"counts {new} new and {changed} changed, and has other records")
 
-    def _record(self, page: PageRow, entry: Json | None, one: Stored, bodies: Sequence[Sequence[Any]]) -> None:
+    def _record(self, page: PageRow, entry: Json | None, one: StoredRecord, bodies: Sequence[Sequence[Any]]) -> None:
         if one.app_id != page.app_id:
             self._findings.differ(_table(one), _name(one), f"is another app's than its page {page.id}")
         if not self._with_columns:
@@ -119,7 +121,7 @@ class PageCheck:
         else:  # what another version made of the same bytes
             self._findings.classes[DECODER] += 1
 
-    def _quarantined(self, tx: Tx, page: PageRow, row: Kept, stored: Sequence[Stored]) -> None:
+    def _quarantined(self, tx: Tx, page: PageRow, row: KeptRecord, stored: Sequence[StoredRecord]) -> None:
         findings = self._findings
         if (row.app_id, row.source, row.window_id) != (page.app_id, page.source, page.window_id):
             findings.differ("quarantine", row.id, f"is another app's, source's or window's than its page {page.id}")
@@ -159,7 +161,7 @@ def _wrong_field(page: PageRow, entry: Json) -> str | None:
     return None
 
 
-def _leaves(stored: Sequence[Stored], kept: Sequence[Kept]) -> list[Leaf]:
+def _leaves(stored: Sequence[StoredRecord], kept: Sequence[KeptRecord]) -> list[Leaf]:
     """What a page's seal commits to, as it stands now; what has left quarantine keeps the leaf that it had there."""
     was_kept = {row.position: row.raw for row in kept}
     leaves: list[Leaf] = [
@@ -182,9 +184,9 @@ def _root(seal: SealRow, leaves: Sequence[Leaf]) -> bytes | None:
     return merkle.root(hashes)
 
 
-def _table(one: Stored) -> str:
+def _table(one: StoredRecord) -> str:
     return "message_revisions" if one.revision else "messages"
 
 
-def _name(one: Stored) -> str:
+def _name(one: StoredRecord) -> str:
     return f"{one.msg_id} ({one.revision})" if one.revision else one.msg_id

@@ -10,7 +10,7 @@ from hashlib import sha256
 from typing import Any
 
 from archiver import merkle, salts
-from archiver.evidence.verify.findings import NOT_SEALED_YET, Findings
+from archiver.evidence.verify.findings import NOT_SEALED_YET, VerifyFindings
 from archiver.model import MINUTE_MS
 from archiver.store import sealed_rows, verifying
 from archiver.store.engine import Tx
@@ -28,7 +28,7 @@ _MADE_AT["quarantine"] = "seen_at"
 class RowCheck:
     """Remembers by eight bytes each which rows have a seal."""
 
-    def __init__(self, findings: Findings) -> None:
+    def __init__(self, findings: VerifyFindings) -> None:
         self._findings = findings
         self._sealed = {name: array("q") for name in TABLES}
 

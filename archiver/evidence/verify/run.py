@@ -13,8 +13,8 @@ from archiver.errors import Stopped, UsageError
 from archiver.evidence.verify.claims import Entered
 from archiver.evidence.verify.columns import Decode
 from archiver.evidence.verify.entries import AT_ONCE, LedgerCheck
-from archiver.evidence.verify.findings import NOT_SEALED_YET, Findings
-from archiver.evidence.verify.notes import Given
+from archiver.evidence.verify.findings import NOT_SEALED_YET, VerifyFindings
+from archiver.evidence.verify.notes import GivenNote
 from archiver.evidence.verify.pages import PageCheck, Sealing
 from archiver.notes import TrustedKey
 from archiver.store import checkpoints, ledger, sealed_pages, verifying
@@ -24,14 +24,14 @@ from archiver.store.sealed_rows import TABLES
 SLICE = 1_000
 
 
-class Progress(Protocol):
+class VerifyProgress(Protocol):
     """Hears how far a verification is: entries of so many, then pages."""
 
     def __call__(self, what: str, done: int, total: int) -> None: ...
 
 
 @dataclass(frozen=True)
-class Options:
+class VerifyOptions:
     """What is verified. `trusted`: keys from outside; `since_ms`, `sample`: of pages only those, or so many slices."""
 
     name: str
@@ -40,6 +40,11 @@ class Options:
     since_ms: int | None = None
     sample: int | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left out."""
+        return self.columns and self.since_ms is None and self.sample is None
+
 
 class Verification:
     """One verification of an archive."""
@@ -47,19 +52,19 @@ class Verification:
     def __init__(
         self,
         store: Store,
-        options: Options,
+        options: VerifyOptions,
         decode: Decode,
         *,
         stop: Event,
-        progress: Progress = lambda *_: None,
+        progress: VerifyProgress = lambda *_: None,
         draw: random.Random | None = None,
     ) -> None:
         self._store, self._options, self._decode, self._stop = store.patient, options, decode, stop
         self._progress, self._draw = progress, draw or random.SystemRandom()
-        self.findings = Findings()
+        self.findings = VerifyFindings()
         self._ledger = LedgerCheck(self.findings, options.name, options.trusted)
 
-    def entries(self, anchors: Sequence[Given] = ()) -> None:
+    def entries(self, anchors: Sequence[GivenNote] = ()) -> None:
         """Follow the ledger to its end, as it was when this began. Raises UsageError where there is none."""
         with self._store.read() as tx:
             head = ledger.head(tx)
@@ -74,7 +79,7 @@ class Verification:
             self._progress("entries", self._ledger.size, max(head.size, self._ledger.size))
         self._left = left
 
-    def _some_entries(self, tx: Tx, anchors: list[Given]) -> tuple[bool, list[Given]]:
+    def _some_entries(self, tx: Tx, anchors: list[GivenNote]) -> tuple[bool, list[GivenNote]]:
         """Follow a batch of entries; gives whether there are more, and the notes that lie behind them."""
         rows = ledger.entries_from(tx, self._ledger.size, AT_ONCE)
         if not rows:
@@ -141,7 +146,7 @@ class Verification:
         seen: dict[tuple[str, str], int] = {}
         for app, source, number, (*values, by_order, fence, closed_ms) in verifying.window_rows(tx):
             known = check.sources.get((app, source))
-            row = Entered(*values, bool(by_order), fence, paged=True)
+            row = Entered._make((*values, bool(by_order), fence, True))
             if known is not None and number in known.windows:
                 seen[app, source] = seen.get((app, source), 0) + 1
                 problem = known.row_problem(number, row)
@@ -179,7 +184,7 @@ class Verification:
         for number in sorted(self._ledger.sources[name].windows.keys() - there):
             self.findings.differ("windows", number, "has an entry, and is not there")
 
-    def sinks(self, name: str, notes: Iterable[Given]) -> None:
+    def sinks(self, name: str, notes: Iterable[GivenNote]) -> None:
         """Whether a sink still has what it has taken."""
         there = {(given.signed.note.origin, given.size) for given in notes}
         with self._store.read() as tx:
