@@ -34,15 +34,29 @@ def root(leaves: Sequence[bytes]) -> bytes:
 
 def path(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """What `root_from_path` needs beside the leaf at this index, from the leaf's sibling upwards."""
-    if not 0 <= index < len(leaves):
-        raise ValueError(f"no leaf {index} among {len(leaves)}")
-    return _path(_levels(leaves), index)
+    return Tree(leaves).path(index)
 
 
-def paths(leaves: Sequence[bytes]) -> list[list[bytes]]:
-    """The path of every leaf; the tree is computed once."""
-    levels = _levels(leaves)
-    return [_path(levels, index) for index in range(len(leaves))]
+class Tree:
+    """A whole tree, computed once for many paths."""
+
+    def __init__(self, leaves: Sequence[bytes]) -> None:
+        self._levels = _levels(leaves)
+
+    @property
+    def root(self) -> bytes:
+        return self._levels[-1][0] if self._levels[-1] else sha256().digest()
+
+    def path(self, index: int) -> list[bytes]:
+        """As `path`."""
+        if not 0 <= index < len(self._levels[0]):
+            raise ValueError(f"no leaf {index} among {len(self._levels[0])}")
+        result = []
+        for level in self._levels[:-1]:
+            if index ^ 1 < len(level):
+                result.append(level[index ^ 1])
+            index >>= 1
+        return result
 
 
 def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
@@ -74,15 +88,6 @@ def _levels(leaves: Sequence[bytes]) -> list[list[bytes]]:
         ]
         levels.append(parents + level[-1:] if len(level) & 1 else parents)
     return levels
-
-
-def _path(levels: list[list[bytes]], index: int) -> list[bytes]:
-    result = []
-    for level in levels[:-1]:
-        if index ^ 1 < len(level):
-            result.append(level[index ^ 1])
-        index >>= 1
-    return result
 
 
 class Frontier:
@@ -162,6 +167,22 @@ def stored_path(index: int, size: int, stored: Stored) -> list[bytes]:
             result.append(_span(lo, middle, stored))
             lo = middle
     return result[::-1]
+
+
+def stored_consistency(old: int, new: int, stored: Stored) -> list[bytes]:
+    """The proof of RFC 6962 that the first `old` leaves of a stored tree are the beginning of its first `new`."""
+    if not 0 < old <= new:
+        raise ValueError(f"a tree of {new} leaves has no beginning of {old}")
+    result, lo, hi, whole = [], 0, new, True
+    while old != hi:
+        middle = lo + (1 << (hi - lo - 1).bit_length() - 1)
+        if old <= middle:
+            result.append(_span(middle, hi, stored))
+            hi = middle
+        else:
+            result.append(_span(lo, middle, stored))
+            lo, whole = middle, False
+    return [*([] if whole else [_span(lo, hi, stored)]), *result[::-1]]
 
 
 def _span(lo: int, hi: int, stored: Stored) -> bytes:

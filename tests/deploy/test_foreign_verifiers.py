@@ -40,10 +40,10 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     leaves = [merkle.leaf_hash(line) for line in lines]
     note = notes.sign(notes.Note(NAME, SIZE, merkle.root(leaves)), [(KEY.public, KEY.sign)])
-    paths = merkle.paths(leaves)
+    tree = merkle.Tree(leaves)
     (folder / "vkey").write_text(notes.vkey(NAME, KEY.public) + "\n")
     for number in (*range(0, SIZE, 51), SIZE - 1):
-        (folder / f"{number}.tlog-proof").write_bytes(notes.proof(number, paths[number], note))
+        (folder / f"{number}.tlog-proof").write_bytes(notes.proof(number, tree.path(number), note))
         (folder / f"{number}.entry").write_bytes(lines[number])
     return folder
 

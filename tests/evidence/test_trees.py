@@ -80,7 +80,7 @@ def test_root_and_path_are_those_of_the_rfcs_recursion(size: int, data: st.DataO
     leaves, index = numbered(size), data.draw(st.integers(0, size - 1))
     path = merkle.path(leaves, index)
     assert (merkle.root(leaves), path) == (naive_root(leaves), naive_path(leaves, index))
-    assert merkle.paths(leaves)[index] == path
+    assert merkle.Tree(leaves).path(index) == path
     assert merkle.root_from_path(leaves[index], index, size, path) == merkle.root(leaves)
 
 
