@@ -159,6 +159,26 @@ def print_findings(findings: VerifyFindings) -> None:
 
 
 @evidence_command.command()
+@click.argument("msg_id", metavar="MSG_ID")
+@click.option("--app", metavar="APP", help="Of which app, if several have a message of this id.")
+@click.option("--output", required=True, type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.pass_context
+def proof(ctx: click.Context, msg_id: str, app: str | None, output: Path) -> int:
+    """Write the proof of one message into a new folder, with verify.py. Exits with 3 where there is none.
+
+    \b
+    Example:
+      archiver evidence proof 1624429280881541234 --output proof-1624429280881541234
+    """
+    from archiver.evidence import single
+
+    with context.readable(ctx) as (_, store), store.read() as tx:
+        written = single.write(tx, msg_id, app, output)
+    click.echo(f"{written} records of this message are proved in {visible(str(output))}")
+    return EXIT_DONE
+
+
+@evidence_command.command()
 @click.option("--reason", required=True, metavar="TEXT", help="Why; kept in evidence_log.")
 @click.pass_context
 def resume(ctx: click.Context, reason: str) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.core import ParameterSource
@@ -13,11 +13,16 @@ from archiver import coverage, host, logs
 from archiver.cli import context, options, progress
 from archiver.cli.statement import tell_gaps
 from archiver.cli.view import View
+from archiver.config import Settings
+from archiver.config.evidence import TimestampSink
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
 from archiver.export import FOR_PEOPLE, FORMATS, TRANSLATED
 from archiver.language import language
 from archiver.statement import StatementWording
 from archiver.store.read.filters import Filter
+
+if TYPE_CHECKING:
+    from archiver.export.run import ExportOutcome
 
 _MOST_SHOWN = 20
 
@@ -30,6 +35,7 @@ _MOST_SHOWN = 20
 @click.option("--attachments", is_flag=True, help="Also copy the stored attachments.")
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
 @click.option("--single-file", is_flag=True, help="csv: one file, not one for each day.")
+@click.option("--proofs", is_flag=True, help="jsonl: add proofs, and verify.py, which checks them anywhere.")
 @click.option("--text", metavar="TEXT", help="Only messages that archiver search finds by this text.")
 @options.message_filter
 @options.VIEW
@@ -66,6 +72,7 @@ def _export(
     attachments: bool,
     bom: bool,
     single_file: bool,
+    proofs: bool,
     view: View,
     criteria: Filter,
 ) -> int:
@@ -76,6 +83,8 @@ def _export(
 
     if (bom or single_file) and form != "csv":
         raise UsageError(f"--{'bom' if bom else 'single-file'} is for --format csv")
+    if proofs and form != "jsonl":
+        raise UsageError("--proofs is for --format jsonl, which alone has the records that were sealed")
     if form not in TRANSLATED and ctx.get_parameter_source("language") is ParameterSource.COMMANDLINE:
         click.echo(f"--language is for {' and '.join(TRANSLATED)}; it changes nothing in {form}", err=True)
     calendar = options.calendar_for(
@@ -85,6 +94,7 @@ def _export(
         *(form, output, criteria, host.account(), case, reason, text, attachments, bom, calendar),
         single_file=single_file,
         language=view.language.name if form in TRANSLATED else "en",
+        proofs=proofs,
     )
     wording = StatementWording(view.language, calendar)
     claims = partial(coverage.claims, language=language(request.language), calendar=calendar)
@@ -92,14 +102,28 @@ def _export(
         tell_gaps(store, (criteria.from_ms, criteria.to_ms), criteria.app, wording, machine=form not in FOR_PEOPLE)
         blobs = commands.open_blobs(settings) if attachments else None
         with progress.ExportBar(str(output), plain=context.plain(ctx)) as bar:
-            done = run.Export(store, request, claims=claims, decode=decode, blobs=blobs, stop=stop, watcher=bar).run()
+            more: Any = {"blobs": blobs, "stop": stop, "watcher": bar, "tsa_roots": _tsa_roots(settings)}
+            done = run.Export(store, request, claims=claims, decode=decode, **more).run()
+    return _tell(done, output)
+
+
+def _tell(done: ExportOutcome, output: Path) -> int:
+    """Say what came of it; gives the exit code."""
     click.echo(f"{done.messages:,} messages of {done.days:,} days in {logs.visible(str(output))}")
     if done.kept_days:
         click.echo(f"{done.kept_days:,} days had been finished before, and are the same in this snapshot")
     click.echo(f"manifest.json has SHA-256 {done.manifest_sha256}")
     if done.missing:
         click.echo(f"{done.missing:,} stored files are missing or damaged; the manifest names them", err=True)
-    return EXIT_INCOMPLETE if done.missing or not done.is_whole else EXIT_DONE
+    if done.unproved:
+        click.echo(f"{done.unproved:,} records are not as they were sealed: archiver evidence verify", err=True)
+    return EXIT_INCOMPLETE if done.missing or done.unproved or not done.is_whole else EXIT_DONE
+
+
+def _tsa_roots(settings: Settings) -> list[Path]:
+    """The roots of time-stamping authorities, which go along with their tokens."""
+    anchors = settings.evidence.anchors if settings.evidence else ()
+    return [sink.root_file for sink in anchors if isinstance(sink, TimestampSink)]
 
 
 @export.command()

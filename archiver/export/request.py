@@ -31,6 +31,7 @@ class Request:
     """Whose days and clocks people read; formats for machines stay with UTC."""
     single_file: bool = False
     language: str = "en"
+    proofs: bool = False
 
     def filter(self) -> dict[str, Any]:
         """What was chosen, as audit_log and the manifest say it: only what was asked for."""
@@ -47,6 +48,8 @@ class Request:
             options["single_file"] = True
         if self.language != "en":
             options["language"] = self.language
+        if self.proofs:
+            options["proofs"] = True
         return {"journal": 1, **options, "filter": self.filter(), "case": self.case, "reason": self.reason}
 
     def filter_in_words(self) -> list[str]:

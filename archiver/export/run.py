@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
+from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -23,6 +24,7 @@ from archiver.export import days, folder, manifest
 from archiver.export.days import Unit
 from archiver.export.folder import Folder
 from archiver.export.formats import csv
+from archiver.export.proofs import ProofFiles, Proved
 from archiver.export.request import Request
 from archiver.export.wording import Wording
 from archiver.language import language
@@ -50,6 +52,8 @@ class ExportOutcome(NamedTuple):
     """Attachments that the archive says are stored, and the store does not have as they were."""
     is_whole: bool = True
     """Whether the range that was asked for is archived without a gap."""
+    unproved: int = 0
+    """Records that are not as they were sealed, where proofs were asked for."""
 
 
 class ExportProgress(Protocol):
@@ -82,8 +86,10 @@ class Export:
         blobs: Blobs | None,
         stop: Event,
         watcher: ExportProgress,
+        tsa_roots: Sequence[Path] = (),
     ) -> None:
         self._store, self._request, self._claims, self._blobs = store.patient, request, claims, blobs
+        self._tsa_roots = tsa_roots
         self._stop, self._watcher = stop, watcher
         self._wording = Wording(request.language, request.calendar)
         options = export.FormatOptions(
@@ -126,7 +132,8 @@ class Export:
                     place.keep_only([unit.key for unit in units])
                     for unit in units:
                         self._unit(tx, place, unit, conditions)
-                    return self._finish(place, [place.days[unit.key] for unit in units])
+                    proved = self._prove(tx, place, units, conditions)
+                    return self._finish(place, [place.days[unit.key] for unit in units], proved)
 
     def _conditions(self, tx: Tx) -> Conditions:
         criteria, text = self._request.criteria, self._request.text
@@ -263,12 +270,19 @@ class Export:
         except ArchiveIncomplete as error:
             self._totals.missing[sha256] = str(error)
 
-    def _finish(self, place: Folder, written: list[dict[str, Any]]) -> ExportOutcome:
+    def _prove(self, tx: Tx, place: Folder, units: Iterable[Unit], conditions: Conditions) -> Proved | None:
+        if not self._request.proofs:
+            return None
+        proved = ProofFiles(tx, place, self._tsa_roots).write(units, conditions, self._look_up)
+        self._head["proofs"] = proved.about
+        return proved
+
+    def _finish(self, place: Folder, written: list[dict[str, Any]], proved: Proved | None) -> ExportOutcome:
         """The index, the manifest, and the second row; the manifest gets its name last."""
         totals, day_count = self._totals, self._head["counts"]["days"]
         counts = {"messages": totals.messages, "bodies": totals.bodies, "revisions": totals.revisions}
         head = self._head | {"counts": counts | {"days": day_count}, "attachments_missing": totals.missing}
-        files = list(folder.parts(written))
+        files = [*folder.parts(written), *(file._asdict() for file in (proved.files if proved else ()))]
         if self._form.write_index is not None:
             with place.create("index.html") as sink:
                 self._form.write_index(folder.binary(sink), head, written)
@@ -281,7 +295,8 @@ class Export:
             self._log("done", self._totals.messages, sha256)
         place.finish()
         missing, is_whole = len(totals.missing), not self._head["gaps"]
-        return ExportOutcome(totals.messages, sha256, day_count, totals.kept_days, missing, is_whole)
+        unproved = 0 if proved is None else proved.differences
+        return ExportOutcome(totals.messages, sha256, day_count, totals.kept_days, missing, is_whole, unproved)
 
     def _begin_head(self) -> dict[str, Any]:
         """What the manifest says first; places are kept for what is not known yet."""

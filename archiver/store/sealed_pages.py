@@ -23,6 +23,7 @@ from archiver.store.schema import (
     revision_bodies,
     seals,
 )
+from archiver.store.seals import CHANGED, NEW, QUARANTINED, Leaf
 
 RECORDS_AT_ONCE = 2_000
 LAST_PAGE = 2**62
@@ -185,6 +186,17 @@ def kept(tx: Tx, lo: int, hi: int) -> list[KeptRecord]:
     columns = (q.id, q.page_id, q.position, q.raw, q.digest, q.app_id, q.source, q.window_id, q.seen_at, q.resolved_at)
     rows = tx.conn.execute(sa.select(*columns).where(_between(q.page_id, lo, hi), q.page_id != 0))
     return [KeptRecord(*row[:3], bytes(row[3]), bytes(row[4]), *row[5:9], row[9] is not None) for row in rows]
+
+
+def leaves(stored: Sequence[StoredRecord], kept: Sequence[KeptRecord]) -> list[Leaf]:
+    """What a page's seal commits to, as it stands now; what has left quarantine keeps the leaf that it had there."""
+    was_kept = {row.position: row.raw for row in kept}
+    leaves: list[Leaf] = [
+        (one.position, CHANGED if one.revision else NEW, bytes(one.raw))
+        for one in stored
+        if was_kept.get(one.position) != one.raw
+    ]
+    return sorted(leaves + [(position, QUARANTINED, raw) for position, raw in was_kept.items()])
 
 
 def bodies(tx: Tx, lo: int, hi: int) -> dict[tuple[int, str, int], list[Sequence[Any]]]:

@@ -5,33 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import pytest
-
 from archiver import notes, signing
 from archiver.evidence.anchors import rfc3161
-from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.archive import Archive
 from tests.fixtures.authority import Authority
-from tests.fixtures.databases import Database
 from tests.fixtures.evidence import NAME
 from tests.fixtures.http import Scripted
 
 TAKEN = b'HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n{"errcode":0}'
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Path:
-    """Where key, state and the addresses of chats lie."""
-    (tmp_path / "keys").mkdir()
-    return tmp_path / "keys"
-
-
-@pytest.fixture
-def begun(database: Database, make_archive: MakeArchive, place: Path) -> Archive:
-    """An archive with a ledger and no sinks, nothing pulled yet."""
-    archive = make_archive(database, messages=60)
-    archive.sections = f'[evidence]\nname = "{NAME}"\nkey_file = "{place}/key"\nstate_file = "{place}/state"\n'
-    assert archive("evidence", "init", "--keeper", "internal audit") == 0
-    return archive
 
 
 def anchored_in(archive: Archive, *sinks: str) -> None:

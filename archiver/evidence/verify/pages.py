@@ -94,7 +94,7 @@ class PageCheck:
     def _compare_leaves(
         self, page: PageRow, seal: SealRow, entry: Json, stored: Sequence[StoredRecord], kept: Sequence[KeptRecord]
     ) -> None:
-        leaves, counts = _leaves(stored, kept), [0, 0, 0]
+        leaves, counts = sealed_pages.leaves(stored, kept), [0, 0, 0]
         for _, fate, _ in leaves:
             counts[(NEW, CHANGED, QUARANTINED).index(fate)] += 1
         if len(leaves) != entry["n"]:
@@ -159,17 +159,6 @@ def _wrong_field(page: PageRow, entry: Json) -> str | None:
         if value != (entry.get("fetched", entry["at"]) if name == "fetched" else entry.get(name)):
             return name
     return None
-
-
-def _leaves(stored: Sequence[StoredRecord], kept: Sequence[KeptRecord]) -> list[Leaf]:
-    """What a page's seal commits to, as it stands now; what has left quarantine keeps the leaf that it had there."""
-    was_kept = {row.position: row.raw for row in kept}
-    leaves: list[Leaf] = [
-        (one.position, CHANGED if one.revision else NEW, bytes(one.raw))
-        for one in stored
-        if was_kept.get(one.position) != one.raw
-    ]
-    return sorted(leaves + [(position, QUARANTINED, raw) for position, raw in was_kept.items()])
 
 
 def _root(seal: SealRow, leaves: Sequence[Leaf]) -> bytes | None:

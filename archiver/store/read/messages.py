@@ -89,13 +89,13 @@ def hold_snapshot(tx: Tx) -> None:
 
 def batches(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Archived]]:
     """The messages of a day, by time, or one conversation after the other."""
-    for keys in _keys(tx, day, conditions, by_conversation):
+    for keys in keys_of_day(tx, day, conditions, by_conversation):
         yield fetch(tx, day.app_id, day.app, [msg_id for msg_id, _, _ in keys])
 
 
 def known(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Known]]:
     """The same messages in the same order without their content: what a comparison needs."""
-    for keys in _keys(tx, day, conditions, by_conversation):
+    for keys in keys_of_day(tx, day, conditions, by_conversation):
         about = _About(tx, day.app_id, [msg_id for msg_id, _, _ in keys], raw=False)
         yield [Known(msg_id, bytes(digest), *about.of(msg_id)) for msg_id, digest, _ in keys]
 
@@ -122,7 +122,7 @@ def _of_day(day: Day) -> list[sa.ColumnElement[bool]]:
     return [m.app_id == day.app_id, m.sent_at >= day.lo_ms, m.sent_at <= day.hi_ms - 1]
 
 
-def _keys(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Any]]:
+def keys_of_day(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Any]]:
     """Rows of (msg_id, digest, bytes of the record), as many at once as may be fetched at once."""
     order: list[Any] = [m.sent_at, m.timestamp_ms, _bytewise(tx, m.msg_id)]
     if by_conversation:
