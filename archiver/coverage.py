@@ -210,8 +210,7 @@ def in_words(coverage: Coverage, language: Language = ENGLISH, calendar: Calenda
             )
     words += language.say(". Late arrivals observed: {number}", number=coverage.late_arrivals)
     if (worst_ms := coverage.worst_lateness_ms) is not None:
-        worst = f"{worst_ms / SECOND_MS:.1f}"
-        words += language.say(", the worst {seconds} s", seconds=worst)
+        words += language.say(", the worst {length}", length=language.length(worst_ms))
     return language.sentences([words + language.say("."), *weaknesses(coverage, language, calendar)])
 
 

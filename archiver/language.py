@@ -13,6 +13,8 @@ from functools import lru_cache
 from pathlib import Path
 from string import Formatter
 
+from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS
+
 LANGUAGES = {"en": None, "zh": "zh_CN"}
 """The name that an option takes, and its catalogue."""
 
@@ -53,6 +55,15 @@ class Language:
             if values := pattern.fullmatch(text):
                 return self._texts.pgettext(REMEDY, template).format(*values.groups())
         return text
+
+    def length(self, ms: float) -> str:
+        """A stretch of time in one unit, as people say it."""
+        say = self.say
+        units = ((DAY_MS, say("{count} d")), (HOUR_MS, say("{count} h")), (MINUTE_MS, say("{count} min")))
+        for unit, text in units:
+            if abs(ms) >= 2 * unit:
+                return text.format(count=f"{ms / unit:.1f}")
+        return say("{count} s", count=f"{ms / SECOND_MS:.0f}")
 
     def sentences(self, texts: Iterable[str]) -> str:
         """Whole sentences in a row, parted as the language parts them."""

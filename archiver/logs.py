@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import re
 import secrets
 import unicodedata
 from collections import deque
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 from urllib.parse import quote
 
@@ -62,8 +64,18 @@ def keep_secret(value: str, *, renewed: bool = False) -> None:
 def redacted(text: str) -> str:
     # The longest first: a secret may begin with another one.
     for secret in sorted([*_secrets, *_renewed], key=len, reverse=True):
-        text = text.replace(secret, "***")
+        if secret in text:
+            text = _whole(secret).sub("***", text) if _WORD.fullmatch(secret) else text.replace(secret, "***")
     return text
+
+
+_WORD = re.compile("[a-z]{1,16}")
+"""A secret that may be a part of words, which tell nothing of it."""
+
+
+@lru_cache
+def _whole(word: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![a-zA-Z]){word}(?![a-zA-Z])")
 
 
 def visible(text: str) -> str:

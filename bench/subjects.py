@@ -129,6 +129,9 @@ class _Tenths:
     def moved(self, complete_until_ms: int) -> None:
         pass
 
+    def walking(self, phase: object) -> None:
+        pass
+
 
 def run_copy(told: argparse.Namespace) -> dict[str, Any]:
     return _bound(told, lambda tx, table, names, rows: tx.append(table, names, rows))

@@ -69,6 +69,8 @@ def invoke(arguments: list[str]) -> int:
         return error.exit_code
     except click.ClickException as error:
         error.show()
+        if isinstance(error, click.NoSuchOption):
+            print("  try: -- before a text that begins with a dash", file=sys.stderr)
         return 2
     except (click.Abort, KeyboardInterrupt):
         _print_error("interrupted; what was committed stays, the rest is pulled again", None)

@@ -25,6 +25,7 @@ def backfill(ctx: click.Context, from_ms: int, to_ms: int | None, app: str | Non
     """
     pulled = PullOptions(command="backfill", live=False, backfill=True, workers=workers)
     with context.archive(ctx, writes=True) as (settings, store), context.stop_on_signals() as stop:
-        if not commands.plan_backfill(settings, store, app, from_ms, to_ms):
+        if not commands.plan_backfill(settings, store, app, from_ms, to_ms, stop=stop):
             click.echo("the archive reaches back that far already")
-        return pull.pull_watched(settings, store, app, pulled, stop, plain=context.plain(ctx))
+        plain, view = context.plain(ctx), options.default_view(ctx)
+        return pull.pull_watched(settings, store, app, pulled, stop, plain=plain, view=view)

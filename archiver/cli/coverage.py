@@ -25,7 +25,7 @@ def coverage_command(ctx: click.Context, form: str, view: View) -> int | None:
     Example:
       archiver coverage
       archiver coverage accept --from 2026-11-01T00:00:00Z \\
-          --to 2026-11-01T01:00:00Z --reason "provider outage, ticket 42"
+          --to 2026-11-01T01:00:00Z --reason "ticket 42"
     """
     if ctx.invoked_subcommand is not None:
         return None
@@ -75,7 +75,7 @@ def accept(ctx: click.Context, from_ms: int, to_ms: int, reason: str, name: str 
     \b
     Example:
       archiver coverage accept --from 2026-11-01T00:00:00Z \\
-          --to 2026-11-01T01:00:00Z --reason "provider outage, ticket 42"
+          --to 2026-11-01T01:00:00Z --reason "ticket 42"
     """
     with context.archive(ctx, offline=True, writes=True) as (_, store):
         count = review.accept(store, options.stretch(from_ms, to_ms), reason, host.account(), app=name)

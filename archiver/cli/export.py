@@ -49,8 +49,8 @@ def export(ctx: click.Context, /, form: str | None, output: Path | None, **optio
 
     \b
     Example:
-      archiver export --format xlsx --output case-42 --case 42 \\
-          --conversation 'iris|xingchen' --from 2026-11-01T00:00:00Z
+      archiver export --format xlsx --output case-42 \\
+          --case 42 --conversation 'iris|xingchen' --month 2026-11
       archiver export verify case-42
     """
     if ctx.invoked_subcommand is not None:

@@ -107,6 +107,11 @@ LANGUAGE = click.option(
 )
 
 
+def default_view(ctx: click.Context) -> View:
+    """That of a command without --zone and --language."""
+    return View(_language(ctx, None), Calendar(_zone(ctx)))
+
+
 def VIEW(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 - a decorator as the options beside it
     """Give a command --zone and --language; it gets them as `view`."""
 

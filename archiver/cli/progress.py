@@ -9,25 +9,30 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from archiver import logs
-from archiver.cli.view import PLAIN
-from archiver.model import Tally
+from archiver.cli.view import PLAIN, View
+from archiver.model import HOUR_MS, SECOND_MS, Tally
+from archiver.pull.progress import Phase
 
 _PLAIN_EVERY_S = 5.0
 
 
 class PullBar:
-    """Follows one pull: messages, rate, and how far the watermark is on its way to what was due."""
+    """Follows one pull: what it is at, messages, rate, and how far that is on its way; at the end one line."""
 
-    def __init__(self, name: str, *, plain: bool) -> None:
-        self._name, self._plain = name, plain
+    def __init__(self, name: str, *, plain: bool, view: View = PLAIN, console: Console | None = None) -> None:
+        self._name, self._plain, self._view = name, plain, view
         self._lock = Lock()
         self._began = self._told = time.monotonic()
-        self._messages = self._from_ms = self._due_ms = self._until_ms = 0
-        self._console = Console(stderr=True, highlight=False)
+        self._tally = Tally()
+        self._phase: Phase | None = None
+        self._from_ms = self._until_ms = 0
+        self._printed = False
+        self._console = console or Console(stderr=True, highlight=False)
         self._progress = Progress(
             TextColumn("{task.description}"),
-            BarColumn(bar_width=10),
+            BarColumn(bar_width=8),
             TextColumn("{task.fields[progress]}"),
+            TimeRemainingColumn(compact=True),
             console=self._console,
             disable=not self._console.is_terminal,
         )
@@ -39,36 +44,80 @@ class PullBar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+        if self._until_ms and (self._console.is_terminal or self._printed):
+            self._console.print(self._summary(), soft_wrap=True)
 
     def begun(self, complete_until_ms: int, due_ms: int) -> None:
         with self._lock:
-            self._from_ms, self._until_ms, self._due_ms = complete_until_ms, complete_until_ms, due_ms
+            self._from_ms = self._until_ms = complete_until_ms
             self._progress.update(self._task, total=max(1, due_ms - complete_until_ms), completed=0)
 
     def stored(self, tally: Tally) -> None:
         with self._lock:
-            self._messages += tally.new
+            self._tally += tally
             self._show()
 
     def moved(self, complete_until_ms: int) -> None:
         with self._lock:
             self._until_ms = complete_until_ms
-            self._progress.update(self._task, completed=max(0, complete_until_ms - self._from_ms))
+            if self._phase is None or self._phase.kind == "live":
+                self._progress.update(self._task, completed=max(0, complete_until_ms - self._from_ms))
+            self._show()
+
+    def walking(self, phase: Phase) -> None:
+        """A window of this phase begins; of another one than before, its way begins anew."""
+        with self._lock:
+            before, self._phase = self._phase, phase
+            is_other = before is None or (before.kind, before.lag_ms) != (phase.kind, phase.lag_ms)
+            if phase.kind != "live":
+                if is_other:
+                    self._from_ms = phase.at_ms
+                    self._progress.reset(self._task, total=max(1, phase.due_ms - phase.at_ms))
+                self._progress.update(self._task, completed=max(0, phase.at_ms - self._from_ms))
             self._show()
 
     def _show(self) -> None:
-        self._progress.update(self._task, progress=f"{self._rate()}, until {PLAIN.instant(self._until_ms)[5:16]}")
+        self._progress.update(self._task, progress=f"{self._doing()}{self._rate()}, {self._reached()}")
         now = time.monotonic()
         if self._plain and not self._console.is_terminal and now - self._told >= _PLAIN_EVERY_S:
-            self._told = now
-            self._console.print(self._line(), soft_wrap=True)
+            self._told, self._printed = now, True
+            self._console.print(f"{self._name}: {self._doing()}{self._rate()}, {self._reached()}", soft_wrap=True)
+
+    def _doing(self) -> str:
+        say, phase = self._view.language.say, self._phase
+        match None if phase is None else phase.kind:
+            case "audit":
+                hours = f"{(phase.lag_ms if phase else 0) / HOUR_MS:g}"
+                return say("audit {hours} h, {count} checked, ", hours=hours, count=f"{self._tally.known:,}")
+            case "backfill":
+                return say("backfill, ")
+            case "early":
+                return say("early look, ")
+        return ""
+
+    def _reached(self) -> str:
+        phase = self._phase
+        at_ms = self._until_ms if phase is None or phase.kind == "live" else phase.at_ms
+        return self._view.language.say("at {instant}", instant=self._view.instant(at_ms)[5:16])
 
     def _rate(self) -> str:
-        rate = self._messages / max(time.monotonic() - self._began, 0.001)
-        return f"{self._messages:,} new, {rate:,.0f}/s"
+        rate = self._tally.new / max(time.monotonic() - self._began, 0.001)
+        return self._view.language.say("{count} new, {rate}/s", count=f"{self._tally.new:,}", rate=f"{rate:,.0f}")
 
-    def _line(self) -> str:
-        return f"{self._name}: {self._rate()}, complete until {PLAIN.instant(self._until_ms)} UTC"
+    def _summary(self) -> str:
+        """What the pull has brought, and how far the archive is complete now."""
+        tally, length = self._tally, self._view.length((time.monotonic() - self._began) * SECOND_MS)
+        return self._view.language.say(
+            "{name}: {new} new messages in {length}, {known} known, {changed} changed, {quarantined} quarantined;"
+            " complete until {until}",
+            name=self._name,
+            new=f"{tally.new:,}",
+            length=length,
+            known=f"{tally.known:,}",
+            changed=f"{tally.changed:,}",
+            quarantined=f"{tally.quarantined:,}",
+            until=self._view.calendar.said(self._until_ms),
+        )
 
 
 class ExportBar:

@@ -9,6 +9,7 @@ import click
 
 from archiver import connect, status
 from archiver.cli import context, options
+from archiver.cli.view import PLAIN, View
 from archiver.config import App, Settings
 from archiver.errors import ArchiverError, DatabaseRefused, DatabaseUnavailable
 from archiver.pull import commands
@@ -42,8 +43,8 @@ def pull(ctx: click.Context, app: str | None, *, retry_stuck: bool) -> int:
         stop = open_things.enter_context(context.stop_on_signals())
         try:
             status.tell_moved_starts(store, status.configured(connect.chosen(settings, app)))
-            options = PullOptions(command="pull", retry_stuck=retry_stuck)
-            code = pull_watched(settings, store, app, options, stop, plain=context.plain(ctx))
+            pulled, view = PullOptions(command="pull", retry_stuck=retry_stuck), options.default_view(ctx)
+            code = pull_watched(settings, store, app, pulled, stop, plain=context.plain(ctx), view=view)
         except (DatabaseRefused, DatabaseUnavailable) as error:
             tell_unopened(settings, error)
             raise
@@ -64,7 +65,14 @@ def tell_unopened(settings: Settings, error: ArchiverError) -> None:
 
 
 def pull_watched(
-    settings: Settings, store: Store, app: str | None, options: PullOptions, stop: Event, *, plain: bool = True
+    settings: Settings,
+    store: Store,
+    app: str | None,
+    pulled: PullOptions,
+    stop: Event,
+    *,
+    plain: bool = True,
+    view: View = PLAIN,
 ) -> int:
     """Pull with a progress bar for each app, one below the other; `plain`: with lines of text off a terminal."""
     from archiver.cli.progress import PullBar
@@ -73,9 +81,9 @@ def pull_watched(
 
         def watcher(app: App) -> PullBar:
             bars.close()
-            return bars.enter_context(PullBar(_title(app), plain=plain))
+            return bars.enter_context(PullBar(_title(app), plain=plain, view=view))
 
-        return commands.pull_each(settings, store, app, options, stop=stop, watcher=watcher)
+        return commands.pull_each(settings, store, app, pulled, stop=stop, watcher=watcher)
 
 
 def _title(app: App) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 
@@ -53,6 +54,37 @@ COMMANDS = {
 _NAMES = [name for group in COMMANDS.values() for name in group]
 
 
+def _take_global_options(command: click.Command) -> None:
+    """Let `archiver status --config FILE` be what people mean by it: the options of all commands, after any of them."""
+    if any(option.name == _AFTER for option in command.params):
+        return
+    command.params += [
+        _after("--config", "config", metavar="PATH"),
+        _after("--log-format", "log_format", type=click.Choice(["text", "json"])),
+        _after("-v", "verbose", "--verbose", count=True),
+    ]
+    if isinstance(command, click.Group):
+        for below in command.commands.values():
+            below.short_help = below.short_help or (below.help or "").partition(".")[0]  # whole, for narrow terminals
+            _take_global_options(below)
+
+
+_AFTER = "global_config"
+
+
+def _after(flag: str, key: str, *further: str, **options: Any) -> click.Option:
+    """Not in the help, which has it once. Known early, as other options are read by the configuration."""
+
+    def keep(ctx: click.Context, _: click.Parameter, value: Any) -> None:
+        if value:
+            ctx.find_root().obj[key] = value
+            ctx.find_root().obj.pop("display", None)
+
+    return click.Option(
+        [flag, *further, f"global_{key}"], hidden=True, expose_value=False, is_eager=True, callback=keep, **options
+    )
+
+
 class CommandTable(click.Group):
     """Imports a command's module only when that command, or its help, is asked for."""
 
@@ -66,6 +98,7 @@ class CommandTable(click.Group):
         module = importlib.import_module(f"archiver.cli.{name}")
         # A command whose name is that of a module which it uses is called `<name>_command` there.
         command: click.Command = getattr(module, f"{name}_command", None) or getattr(module, name)
+        _take_global_options(command)
         return command
 
     def resolve_command(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from archiver.language import ENGLISH, Language
-from archiver.model import DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS, Window
+from archiver.model import SECOND_MS, Window
 from archiver.store.read.status import Hole
 from archiver.zones import IN_UTC, Calendar
 
@@ -34,14 +34,7 @@ class View:
 
     def length(self, ms: float | None) -> str:
         """A stretch of time in one unit, as people say it."""
-        say = self.language.say
-        if ms is None:
-            return "-"
-        units = ((DAY_MS, say("{count} d")), (HOUR_MS, say("{count} h")), (MINUTE_MS, say("{count} min")))
-        for unit, text in units:
-            if abs(ms) >= 2 * unit:
-                return text.format(count=f"{ms / unit:.1f}")
-        return say("{count} s", count=f"{ms / SECOND_MS:.0f}")
+        return "-" if ms is None else self.language.length(ms)
 
     def seconds(self, seconds: float | None) -> str:
         return self.length(None if seconds is None else seconds * SECOND_MS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,8 +26,10 @@ from archiver.config.settings import (
 )
 from archiver.config.values import ca_file, duration_text
 from archiver.errors import ConfigurationError
+from archiver.model import MINUTE_MS, SECOND_MS
 
 DEFAULT_PATH = Path("config.toml")
+_CLOCKS_DIFFER_MS = 5 * MINUTE_MS
 _BY_SOURCE: dict[str, dict[str, Any]] = {
     "cursor": {"settle": "2m", "audits": ["1h", "24h"], "rate": "1/s"},
     "hourly": {"settle": "24h", "audits": ["59h"], "rate": "10/min", "early": "1h", "retention": "72h"},
@@ -45,6 +48,9 @@ class _Draft(Draft):
         self.secret(index, given)
         defaults = _BY_SOURCE["hourly" if source == "hourly" else "cursor"]
         app = self.read(App, ("apps", index), {**defaults, **given})
+        if app and app.start_ms > time.time() * SECOND_MS + _CLOCKS_DIFFER_MS:
+            text = "lies in the future, and no archive begins later than now; write the time of its first message"
+            self.wrong(("apps", index, "start"), text)
         if app and app.base_url.startswith("http://") and app.allow_plain_http:
             self.warnings.append(
                 f"{key_text(('apps', index, 'base_url'))}: credentials and messages go there unencrypted"

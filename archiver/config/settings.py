@@ -245,7 +245,9 @@ class Settings(BaseModel):
                 text = url.get_secret_value()
                 yield text
                 # Libraries tell host, path and query apart, and name them one by one.
-                yield from (part for part in re.split(r"[?#]", text.partition("://")[2].partition("/")[2]) if part)
+                parts = re.split(r"[?#]", text.partition("://")[2].partition("/")[2])
+                # A path of one word, as /hook, is no secret, and stands in many a sentence.
+                yield from (part for part in parts if part and not re.fullmatch("[a-z]{1,16}/?", part))
 
 
 def describe(settings: Settings) -> dict[str, Any]:

@@ -11,11 +11,20 @@ from threading import Event
 from archiver import connect, host
 from archiver.config import App, Settings
 from archiver.connect import AppSession, IdleTimeout
-from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, ArchiverError, UsageError, worst_exit_code
+from archiver.errors import (
+    EXIT_DONE,
+    EXIT_INCOMPLETE,
+    ArchiverError,
+    CredentialsRefused,
+    TryAgainLater,
+    UsageError,
+    worst_exit_code,
+)
 from archiver.model import Tally, Window
 from archiver.pull import plan
+from archiver.pull.progress import NoProgress, Phase, PullProgress
 from archiver.pull.registration import SourceFacts, register
-from archiver.pull.run import NoProgress, Outcome, Pull, PullOptions, PullProgress
+from archiver.pull.run import Outcome, Pull, PullOptions
 from archiver.sources import provider_of
 from archiver.store import apps, seals
 from archiver.store.apps import SourceKey
@@ -83,8 +92,27 @@ def pull(
     options = for_app(options, session.app, settings)
     session.idle.ends = not options.patient
     session.idle.progress()
+    try:
+        make_contact(session, store)
+    except (TryAgainLater, CredentialsRefused) as error:
+        return Outcome(exit_code=error.exit_code, reason=str(error), hint=error.hint)
     watched = _ProgressRelay(session.idle, watcher or NoProgress())
     return Pull(store, session.source, options, stop=stop, requests=session.requests, watcher=watched).run()
+
+
+def make_contact(session: AppSession, store: Store) -> None:
+    """Ask for a token before anything is kept of a source: a mistyped name must not stay, nor fix an origin.
+
+    Raises what the provider says, for a source that is not known yet.
+    """
+    if not is_known(store, session.app):
+        session.connection.sign_in()
+
+
+def is_known(store: Store, app: App) -> bool:
+    """Whether the archive has rows of a source."""
+    with store.read() as tx:
+        return apps.find(tx, app.name, app.source) is not None
 
 
 class _ProgressRelay:
@@ -103,6 +131,9 @@ class _ProgressRelay:
 
     def moved(self, complete_until_ms: int) -> None:
         self._watcher.moved(complete_until_ms)
+
+    def walking(self, phase: Phase) -> None:
+        self._watcher.walking(phase)
 
 
 def tell(app: App, outcome: Outcome) -> None:
@@ -124,10 +155,14 @@ def tell(app: App, outcome: Outcome) -> None:
         log.error("not all that was due was pulled: %s%s", outcome.reason, hint, extra={"fields": fields})
 
 
-def plan_backfill(settings: Settings, store: Store, name: str | None, from_ms: int, to_ms: int | None) -> bool:
+def plan_backfill(
+    settings: Settings, store: Store, name: str | None, from_ms: int, to_ms: int | None, *, stop: Event
+) -> bool:
     """Remember how far back the chosen apps' archives shall go; False when all of them reach back that far already."""
     goes_further = False
     for app in connect.chosen(settings, name):
+        with connect.session(app, settings, store, stop) as session:
+            make_contact(session, store)
         with store.write() as tx:
             goes_further |= plan.request_backfill(tx, _registered(tx, app), from_ms, to_ms)
     return goes_further

@@ -11,7 +11,6 @@ import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from threading import Event
-from typing import Protocol
 
 from archiver import logs
 from archiver.errors import (
@@ -35,6 +34,7 @@ from archiver.pull.clocks import Clocks
 from archiver.pull.closing import close_hours
 from archiver.pull.context import WalkContext
 from archiver.pull.outcome import OUTCOMES, Findings, Outcome, OutcomeCounts, warn_of_loss
+from archiver.pull.progress import NoProgress, Phase, PullProgress
 from archiver.pull.registration import SourceFacts, register, take_settings
 from archiver.pull.walk import WindowWalker
 from archiver.pull.workers import Tried, Workers
@@ -46,29 +46,9 @@ from archiver.timeline import due_until, hour_floor, trusted_now
 
 log = logging.getLogger("archiver.pull")
 
-__all__ = ["NoProgress", "Outcome", "Pull", "PullOptions", "PullProgress"]
+__all__ = ["Outcome", "Pull", "PullOptions"]
 
 _FOR_EVER_MS = 2**62
-
-
-class PullProgress(Protocol):
-    """Receives the progress of a pull; the progress bar is one."""
-
-    def begun(self, complete_until_ms: int, due_ms: int) -> None: ...
-
-    def stored(self, tally: Tally) -> None: ...
-
-    def moved(self, complete_until_ms: int) -> None: ...
-
-
-class NoProgress:
-    """Nobody watches."""
-
-    def begun(self, complete_until_ms: int, due_ms: int) -> None: ...
-
-    def stored(self, tally: Tally) -> None: ...
-
-    def moved(self, complete_until_ms: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,9 +195,12 @@ class Pull:
                 afar=afar,
                 distrusts=remembered.distrusts,
             )
-            claims = (windows.claim(tx, self._key, kind, claim_options) for kind in self._targets)
-            claim = next((claim for claim in claims if claim is not None), None)
-        return None if claim is None else WindowWalker(self._context, claim, trusted=remembered.order_trusted)
+            claims = ((kind, windows.claim(tx, self._key, kind, claim_options)) for kind in self._targets)
+            kind, claim = next(((kind, claim) for kind, claim in claims if claim is not None), (None, None))
+        if kind is None or claim is None:
+            return None
+        self._watcher.walking(Phase(claim.cause, claim.pass_no, claim.lag_ms, claim.window.lo_ms, kind.due_ms))
+        return WindowWalker(self._context, claim, trusted=remembered.order_trusted)
 
     def _walk(self, walker: WindowWalker) -> None:
         try:

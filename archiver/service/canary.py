@@ -121,6 +121,7 @@ def send_and_wait(settings: Settings, store: Store, *, stop: Event) -> canaries.
     """Send one, and pull until it is archived. Raises CredentialsRefused, and TryAgainLater when it did not come."""
     section, app = configured(settings)
     with connect.session(app, settings, store, stop) as session:
+        commands.make_contact(session, store)
         key = commands.registered(store, app)
         sent = send(store, key, section, session)
         assert sent is not None  # noqa: S101 - without spacing one is always sent

@@ -32,7 +32,7 @@ from archiver.errors import (
 )
 from archiver.evidence.sinks import publisher
 from archiver.model import SECOND_MS
-from archiver.pull.commands import pull, tell
+from archiver.pull.commands import is_known, pull, tell
 from archiver.pull.run import PullOptions
 from archiver.service.canary import CanaryJob
 from archiver.service.endpoint import Endpoint
@@ -110,7 +110,9 @@ class Round:
             self._not_before["pull"] = time.monotonic() + _REST_S
         if not (self._stop.is_set() and outcome.exit_code != EXIT_DONE):
             tell(self._session.app, outcome)
-        return outcome.reason or "" if outcome.exit_code == EXIT_USAGE else None
+        # Of a source that is not known yet no run can say that its credentials are refused.
+        is_unsaid = outcome.exit_code == EXIT_REFUSED and not is_known(self._store, self._session.app)
+        return outcome.reason or "" if outcome.exit_code == EXIT_USAGE or is_unsaid else None
 
     def _until_next_pull(self) -> Callable[[], bool]:
         """What follows a pull goes on for as long, so that neither holds up the other."""

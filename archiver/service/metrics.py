@@ -151,9 +151,12 @@ Values = Iterator[tuple[tuple[str, ...], float]]
 def _sources(entries: Sequence[SourceReport]) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
+    # What is not configured any more alarms nobody: the webhook and /readyz leave it out as well.
+    ours = [entry for entry in entries if entry.configured]
+
     def family(kind: Any, name: str, about: str, pick: Callable[[SourceReport], Values], *labels: str) -> Metric:
         metric = kind(f"archiver_{name}", about, labels=("app", "source", *labels))
-        for entry in entries:
+        for entry in ours:
             for more, value in pick(entry):
                 metric.add_metric((entry.app, entry.source, *more), value)
         return metric  # type: ignore[no-any-return]

@@ -8,7 +8,7 @@ from html import escape
 from archiver import coverage
 from archiver.language import Language
 from archiver.logs import visible
-from archiver.model import SECOND_MS, Window
+from archiver.model import Window
 from archiver.statement.answer import SourceStatement, Statement, Verdict
 from archiver.store.read.status import Hole
 from archiver.zones import Calendar
@@ -70,8 +70,7 @@ class StatementWording:
             facts.append((say("audited"), say("not yet")))
         late = self._language.plural("{number} message", "{number} messages", claim.late_arrivals)
         if claim.worst_lateness_ms is not None:
-            worst = f"{claim.worst_lateness_ms / SECOND_MS:.1f}"
-            late += say(", the worst {seconds} s", seconds=worst)
+            late += say(", the worst {length}", length=self._language.length(claim.worst_lateness_ms))
         waiting = self._language.plural("{number} record", "{number} records", claim.quarantined)
         facts += [
             (say("arrived late"), late),

@@ -55,3 +55,21 @@ def test_files_reach_back_no_further_and_the_remedy_is_another(make_archive: Mak
     assert "backfill" not in found["remedy"]
     assert found["remedy"].startswith("start = ")
     assert origin_ms
+
+
+def test_a_source_that_never_had_a_token_leaves_no_rows_and_fixes_no_origin(archive: Archive) -> None:
+    early = iso(archive.server.start_ms - DAY)
+    assert archive("pull", client_id="YXA6wrong") == 4
+    assert "check client_id and client_secret" in archive.errors
+    assert archive("pull", app="sandbocks") == 4
+    assert archive("backfill", "--from", str(archive.server.start_ms - DAY), client_id="YXA6wrong") == 4
+    assert [archive.count(table) for table in ("apps", "sources", "runs", "watermarks")] == [0, 0, 0, 0]
+    assert archive("pull", start=early) == 0
+    assert archive.status()["origin_ms"] == archive.server.start_ms - DAY, "the start that counts is the one of now"
+    assert archive.count("sources") == 1
+
+
+def test_a_start_in_the_future_is_refused(archive: Archive) -> None:
+    for command in ("check-config", "pull", "doctor"):
+        assert archive(command, start="2036-11-01T00:00:00Z") == 2
+        assert "apps[0].start: lies in the future" in archive.errors

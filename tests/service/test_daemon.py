@@ -89,8 +89,9 @@ def test_sighup_reads_the_configuration_anew(
     archive.write_config(client_id="YXA6wrong")
     monkeypatch.setenv("NOTIFY_SOCKET", manager.address)
     process = start(archive, "run")
-    refused = "SELECT count(*) FROM runs WHERE outcome = 'refused'"
-    wait_until(lambda: archive.database.value(refused))
+    wait_until(lambda: archive.server.count("/token"))
+    wait_until(lambda: manager.says("READY=1"))
+    assert archive.count("sources") == 0
     archive.write_config()
     process.send_signal(signal.SIGHUP)
     wait_until(lambda: archive.count("messages") == 300)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from archiver import cli
+from archiver.cli.progress import PullBar
 from archiver.cli.table import COMMANDS
+from archiver.cli.view import View
+from archiver.language import language as language_of
+from archiver.model import Tally
+from archiver.pull.progress import Phase
 
 
 @pytest.mark.parametrize(
@@ -53,3 +60,50 @@ def test_the_help_names_all_commands_by_task_within_narrow_terminals(
     for task, commands in COMMANDS.items():
         at = lines.index(f"{task}:")
         assert lines[at + 1].split()[0] == next(iter(commands))
+
+
+@pytest.mark.parametrize(
+    "arguments", [["status", "--config", "there.toml"], ["quarantine", "list", "--config", "there.toml", "-v"]]
+)
+def test_options_of_all_commands_may_follow_the_command(
+    arguments: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.invoke(arguments) == 2
+    assert "there.toml: there is no such file" in capsys.readouterr().err
+    assert cli.invoke([arguments[0], "-h"]) == 0
+    assert "--log-format" not in capsys.readouterr().out, "they are in the help once"
+
+
+def test_a_text_that_begins_with_a_dash_gets_the_usual_advice(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.invoke(["send", "user", "x", "-2+3"]) == 2
+    assert "try: -- before a text" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("language", "words"), [("en", "audit 24 h, 7 checked"), ("zh", "复查 24 小时，已核对 7 条")])
+def test_a_pull_shows_what_it_is_at_and_ends_with_one_line(language: str, words: str) -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=120, color_system=None)
+    view = View(language_of(language))
+    with PullBar("o#a", plain=True, view=view, console=console) as bar:
+        bar.begun(0, 86_400_000)
+        bar.walking(Phase("live", 1, 120_000, 0, 86_400_000))
+        bar.stored(Tally(new=1234))
+        bar.moved(86_400_000)
+        bar.walking(Phase("live", 3, 86_400_000, 0, 80_000_000))
+        bar.stored(Tally(known=7, quarantined=1))
+    shown = out.getvalue()
+    assert words in shown
+    last = shown.rstrip().splitlines()[-1]
+    assert "1,234" in last
+    assert "1970-01-02 00:00:00 UTC" in last
+
+
+@pytest.mark.parametrize("group", ["quarantine", "apps", "export", "attachments"])
+def test_the_help_of_a_group_cuts_no_sentence(
+    group: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert cli.invoke([group, "-h"]) == 0
+    lines = capsys.readouterr().out.partition("Commands:")[2].splitlines()
+    assert not [line for line in lines if line.endswith("...")]

@@ -177,3 +177,10 @@ def test_each_line_has_the_id_of_its_run_in_every_thread_of_it() -> None:
     process, *within, after = (json.loads(line)["run"] for line in out.getvalue().splitlines())
     assert process == after
     assert within == [f"{process}/17"] * 2
+
+
+def test_a_secret_that_is_a_word_hides_no_part_of_another() -> None:
+    logs.keep_secret("hooked")
+    assert logs.redacted("hooked: unhooked, hookedness; is=hooked&x") == "***: unhooked, hookedness; is=***&x"
+    logs.keep_secret("Hook3d")
+    assert logs.redacted("unHook3dness") == "un***ness"
