@@ -39,7 +39,7 @@ _ABOUT = {
     "attachments": "Optional. Without this section attachments are recorded, but not downloaded.",
     "metrics": "Optional. Without this section `archiver run` serves nothing.",
     "alerts": "Optional. Alerts sent by the program itself. The addresses are secrets: put them into files.",
-    "evidence": "Optional. Proof for others that nothing was altered, inserted or removed.",
+    "evidence": "Optional. Proof for others that nothing was altered, inserted or removed: [evidence.md](evidence.md).",
     "canary": "Optional. A marked message that is sent, read back and archived. It needs `user` or `group`.",
 }
 _KINDS = {

@@ -214,19 +214,20 @@ class FolderCheck:
                 self.differ(
                     f"检查点 {note.size} 与账本不符", f"checkpoint {note.size} is not a beginning of the ledger"
                 )
-        compared = 0
-        for file in self.anchors:
-            for note in notes_in(Path(file).read_text(encoding="utf-8", errors="replace")):
-                if (root := known.get((note.origin, note.size))) is not None:
-                    compared += 1
-                    if root != note.root:
-                        self.differ(
-                            f"外部检查点 {note.size} 不同", f"checkpoint {note.size} from outside is another one"
-                        )
-        total = len(known)
+        outside = [
+            note for file in self.anchors for note in notes_in(Path(file).read_text(encoding="utf-8", errors="replace"))
+        ]
+        same = [note for note in outside if known.get((note.origin, note.size)) == note.root]
+        other = [note for note in outside if known.get((note.origin, note.size), note.root) != note.root]
+        for note in other:
+            self.differ(f"外部检查点 {note.size} 不同", f"checkpoint {note.size} from outside is another one")
+        total, rest = len(known), len(outside) - len(same) - len(other)
         self.say(f"{total} 个检查点属于同一账本", f"{total} checkpoints are of one ledger")
         if self.anchors:
-            self.say(f"其中 {compared} 个与外部副本相同", f"{compared} were compared with copies from outside")
+            self.say(
+                f"外部副本：{len(same)} 个相同，{rest} 个不在此文件夹中",
+                f"copies from outside: {len(same)} are the same, {rest} are of checkpoints that are not in this folder",
+            )
 
     def is_lost(self, note: CheckpointText) -> bool:
         """Whether a later `start` says itself that the entries behind this checkpoint were lost in a restore."""

@@ -17,7 +17,10 @@ from archiver.evidence.offline.folder import FolderCheck
 
 UNKNOWN = (
     ("密钥是否真属于该归档：请用保管人提供的公钥（--vkey）", "whose key it is, unless --vkey names the keeper's copy"),
-    ("封存之前是否有遗漏或伪造", "what was left out or forged before it was sealed, or by a holder of the key"),
+    (
+        "封存之前是否有遗漏，持有密钥者是否伪造",
+        "what was left out before it was sealed, or forged by a holder of the key",
+    ),
     ("是否还有未导出的消息", "whether there are messages beside those that were exported"),
     ("除 raw 之外的字段是否正确解读了原文", "whether the fields beside `raw` render it faithfully: compare them"),
     (
