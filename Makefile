@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full test-lowest deploy-test image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search
+.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -22,6 +22,15 @@ deploy-test: $(VENV)/deploy.installed      ## deploy/ by systemd, Prometheus, ha
 LOWEST := $(VENV)-lowest
 test-lowest: $(LOWEST)/installed           ## the lowest versions that pyproject.toml allows, in an environment of their own
 	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not full and not deploy" tests/unit tests/store tests/http tests/sources tests/export
+
+coverage: $(VENV)/dev.installed            ## how much of the program those tests cover that need no process of its own; a floor in pyproject.toml
+	$(PYTEST) -q -m "not full and not deploy" --cov --cov-report=term tests/unit tests/store tests/http tests/sources tests/claim tests/export tests/search tests/statement
+
+PYTHONS ?= 3.12 3.13
+OLDEST_POSTGRES ?= /usr/lib/postgresql/15/bin
+test-matrix:                               ## make test on newer Pythons, and on the oldest PostgreSQL that is supported
+	for version in $(PYTHONS); do $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; done
+	ARCHIVER_TEST_POSTGRES_BIN=$(OLDEST_POSTGRES) $(MAKE) test
 
 check: $(VENV)/dev.installed               ## style, types, architecture
 	$(BIN)/ruff check .

