@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from archiver import entries, merkle, notes, signing
+from tests.fixtures.archive import Archive
 
 PROGRAM = Path(__file__).parents[2] / "docs/verify-proof.go"
 PACKAGES = Path("/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog")
@@ -101,3 +102,13 @@ def test_go_accepts_a_later_epoch_under_its_own_origin(verifier: Path, tmp_path:
     (tmp_path / "entry").write_bytes(line)
     (tmp_path / "vkey").write_text(notes.vkey(origin, KEY.public))
     assert run(verifier, tmp_path / "vkey", [tmp_path / "proof", tmp_path / "entry"]).returncode == 0
+
+
+def test_go_accepts_what_evidence_proof_writes(verifier: Path, begun: Archive, place: Path, tmp_path: Path) -> None:
+    begun.server.add({"msg_id": "one", "timestamp": begun.server.start_ms + 7, "from": "a"}, visible_ms=0)
+    assert begun("pull") == 0
+    assert begun("evidence", "proof", "one", "--output", str(tmp_path / "proof")) == 0
+    files = [tmp_path / "proof/0.tlog-proof", tmp_path / "proof/0.entry"]
+    assert run(verifier, place / "vkey", files).returncode == 0
+    files[1].write_bytes(files[1].read_bytes().replace(b'"page"', b'"pagf"'))
+    assert run(verifier, place / "vkey", files).returncode == 1

@@ -48,6 +48,22 @@ def test_the_units_are_hardened(tool: Tool, tmp_path: Path, name: str) -> None:
     assert float(score[1]) <= 1.5
 
 
+@pytest.mark.parametrize("name", ["alerts.conf", "evidence.conf"])
+def test_systemd_reads_the_drop_ins_without_a_word(tool: Tool, tmp_path: Path, name: str) -> None:
+    text = (DEPLOY / "systemd/archiver.service").read_text().replace("/opt/archiver/bin/archiver", "/bin/true")
+    (tmp_path / "archiver.service").write_text(text.replace("OnFailure", "# OnFailure"))
+    (tmp_path / "archiver.service.d").mkdir()
+    drop_in = (DEPLOY / "systemd" / name).read_text().replace("# ReadWritePaths", "ReadWritePaths")
+    (tmp_path / "archiver.service.d" / name).write_text(drop_in)
+    done = subprocess.run(
+        [tool("systemd-analyze"), "verify", "--man=no", "--recursive-errors=one", str(tmp_path / "archiver.service")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "SYSTEMD_UNIT_PATH": f"{tmp_path}:"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_all_services_are_hardened_alike() -> None:
     """None is forgotten when another changes."""
     texts = [(DEPLOY / "systemd" / name).read_text() for name in SERVICES]

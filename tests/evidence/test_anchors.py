@@ -313,6 +313,20 @@ def test_a_bucket_that_is_not_there_or_refuses_says_so(bucket: S3Sink) -> None:
         list(calls.newer(missing, 0))
 
 
+def test_a_bucket_that_may_only_be_read_says_so(server: Scripted, bucket: S3Sink) -> None:
+    server.script = [b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"]
+    outcome = calls.put(S3Sink(sink="s3", url="s3://bucket/x", endpoint=f"http://127.0.0.1:{server.port}"), note(5))
+    assert outcome.state == "failed"
+    assert "the bucket could not be written: PermissionDeniedError (403)" in str(outcome.reason)
+
+
+def test_a_bucket_that_forgets_what_it_took_is_no_anchor(server: Scripted, bucket: S3Sink) -> None:
+    gone = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
+    server.script = [b'HTTP/1.1 200 OK\r\nETag: "x"\r\nContent-Length: 0\r\n\r\n', gone]
+    outcome = calls.put(S3Sink(sink="s3", url="s3://bucket/x", endpoint=f"http://127.0.0.1:{server.port}"), note(5))
+    assert outcome == calls.AnchorOutcome("failed", "the bucket does not give back what was written")
+
+
 @pytest.mark.full
 def test_nobody_there_is_a_failure_with_its_reason(bucket: S3Sink, tmp_path: Path, authority: Authority) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
