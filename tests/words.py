@@ -63,7 +63,10 @@ def _advice(path: Path) -> Iterator[str]:
 
 
 def _arguments(node: ast.AST) -> Iterator[ast.expr]:
-    """Where advice stands: `hint=`, `remedy=`, the last argument of a Risk or a MovedStart, the fourth of a Finding."""
+    """Where advice stands: `hint=`, `remedy=`, what a function `remedy` returns, the last argument of a Risk or a
+    MovedStart, the fourth of a Finding."""
+    if isinstance(node, ast.FunctionDef) and node.name == "remedy":
+        yield from (part.value for part in ast.walk(node) if isinstance(part, ast.Return) and part.value)
     if isinstance(node, ast.keyword) and node.arg in ("hint", "remedy"):
         yield node.value
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):

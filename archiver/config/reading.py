@@ -51,6 +51,9 @@ class _Draft(Draft):
         if app and app.start_ms > time.time() * SECOND_MS + _CLOCKS_DIFFER_MS:
             text = "lies in the future, and no archive begins later than now; write the time of its first message"
             self.wrong(("apps", index, "start"), text)
+        if app and f"/{app.org}/{app.app}" in f"{app.base_url.partition('://')[2]}/":
+            text = f"contains /{app.org}/{app.app}, which path_prefix adds; write it without"
+            self.wrong(("apps", index, "base_url"), text)
         if app and app.base_url.startswith("http://") and app.allow_plain_http:
             self.warnings.append(
                 f"{key_text(('apps', index, 'base_url'))}: credentials and messages go there unencrypted"

@@ -23,8 +23,9 @@ import tenacity
 
 from archiver import __version__
 from archiver.errors import AnswerTooLarge, AnswerUnusable, Stopped, UsageError
+from archiver.http.failures import is_unsent, permanent, reason, remedy
 from archiver.http.response import Answer, RetryableError, asks_for_rest, http_date_ms, refusal
-from archiver.http.wire import DIRECT, FAILURES, Adapter, Deadline, Way, is_unsent, permanent, read, reason
+from archiver.http.wire import DIRECT, FAILURES, Adapter, Deadline, Way, read
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -192,7 +193,8 @@ class Client:
             failure = AnswerTooLarge(f"{call.where}: {error}")
         except AnswerUnusable as error:
             text = str(error)
-            failure = RetryableError(text if text.startswith(call.where) else f"{call.where}: {text}", unusable=True)
+            text = text if text.startswith(call.where) else f"{call.where}: {text}"
+            failure = RetryableError(text, unusable=True, hint=error.hint)
         del answer  # an error holds on to the frames that it came through, and to others that it was raised from
         raise failure from None
 
@@ -209,7 +211,7 @@ class Client:
         except FAILURES as error:
             self._on_status("error")
             failure = permanent(call.where, error) or RetryableError(
-                f"{call.where}: {reason(error)}", unsent=is_unsent(error)
+                f"{call.where}: {reason(error)}", unsent=is_unsent(error), hint=remedy(error)
             )
         raise failure from None
 

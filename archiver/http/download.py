@@ -19,7 +19,8 @@ import requests
 
 from archiver import __version__
 from archiver.errors import AnswerUnusable, ProviderUnavailable, RequestRefused, Stopped, TryAgainLater, WalkFailed
-from archiver.http.wire import FAILURES, Adapter, Broken, Deadline, permanent, reason
+from archiver.http.failures import permanent, reason
+from archiver.http.wire import FAILURES, Adapter, Broken, Deadline
 
 Progress = Callable[[int], None]
 """Receives the number of bytes processed since its last call; may raise to end the work."""

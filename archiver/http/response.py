@@ -37,9 +37,15 @@ class RetryableError(ProviderUnavailable):
     """
 
     def __init__(
-        self, message: str, *, retry_after_s: float | None = None, unsent: bool = False, unusable: bool = False
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        unsent: bool = False,
+        unusable: bool = False,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(message, retry_after_s=retry_after_s)
+        super().__init__(message, retry_after_s=retry_after_s, hint=hint)
         self.unsent, self.unusable = unsent, unusable
 
     def given_up(self, outcome: str = "") -> ProviderUnavailable:
@@ -47,7 +53,10 @@ class RetryableError(ProviderUnavailable):
         later = "" if self.retry_after_s is None else f"try again in {self.retry_after_s:.0f} s"
         text = "; ".join(part for part in (str(self), outcome, later) if part)
         kind = AnswerUnusable if self.unusable else ProviderUnavailable
-        return kind(text, retry_after_s=self.retry_after_s)
+        return kind(text, retry_after_s=self.retry_after_s, hint=self.hint)
+
+
+_NOT_THE_SERVICE = "check base_url: a proxy, a portal or another service may answer there"
 
 
 def envelope(answer: Answer) -> dict[str, Any]:
@@ -55,9 +64,9 @@ def envelope(answer: Answer) -> dict[str, Any]:
     try:
         content = json.loads(answer.body.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise AnswerUnusable(f"{answer.where}: the answer is not whole JSON") from None
+        raise AnswerUnusable(f"{answer.where}: the answer is not whole JSON", hint=_NOT_THE_SERVICE) from None
     if not isinstance(content, dict):
-        raise AnswerUnusable(f"{answer.where}: the answer is not a JSON object")
+        raise AnswerUnusable(f"{answer.where}: the answer is not a JSON object", hint=_NOT_THE_SERVICE)
     return content
 
 
@@ -70,7 +79,14 @@ def refusal(answer: Answer) -> Exception:
             f"{problem}: the quota of the plan is used up", hint="waiting does not help; raise the plan"
         )
     if answer.status in (408, 425, 429) or answer.status >= 500:
-        return RetryableError(problem, retry_after_s=retry_after_s(answer), unsent=answer.status in (425, 429))
+        lasting = "if it lasts, ask the provider; archiver doctor shows when it answers again"
+        asked_too_much = answer.status in (425, 429)
+        return RetryableError(
+            problem,
+            retry_after_s=retry_after_s(answer),
+            unsent=asked_too_much,
+            hint=None if asked_too_much else lasting,
+        )
     if answer.status < 300:
         return AnswerUnusable(problem)
     hint = "redirects are not followed; is base_url right?" if answer.status < 400 else None

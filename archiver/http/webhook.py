@@ -14,7 +14,8 @@ import requests
 
 from archiver import __version__
 from archiver.errors import AnswerTooLarge, AnswerUnusable, ProviderUnavailable
-from archiver.http.wire import DIRECT, FAILURES, Adapter, Deadline, Way, read, reason
+from archiver.http.failures import reason
+from archiver.http.wire import DIRECT, FAILURES, Adapter, Deadline, Way, read
 
 _DEADLINE_S, _BYTE_LIMIT = 10.0, 1 << 16
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"archiver/{__version__}"}

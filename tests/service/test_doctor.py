@@ -51,6 +51,37 @@ def test_refused_credentials_and_an_absent_provider(archive: Archive) -> None:
     assert "refused the connection" in found["credentials"]["text"]
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_what_fails_names_what_helps_and_passes_for_later_only_where_it_may(archive: Archive) -> None:
+    archive.server.faults.lower_only = True
+    assert archive("pull") == 2
+    assert 'try: dialect = "lower_only"' in archive.errors
+    code, found = examine(archive)
+    assert (code, found["provider"]["remedy"]) == (2, 'dialect = "lower_only" in the [[apps]] entry')
+    archive.server.faults.lower_only = False
+    code, found = examine(archive, base_url="http://127.0.0.1:9", give_up="1s")
+    assert (code, "its port" in found["credentials"]["remedy"]) == (75, True)
+    archive.server.faults.http_500 = 1.0
+    code, found = examine(archive)
+    assert (code, "if it lasts" in found["credentials"]["remedy"]) == (75, True)
+    archive.server.faults.http_500 = 0.0
+    org, app = archive.settings["org"], archive.settings["app"]
+    assert archive("check-config", base_url=f"{archive.server.base_url}/{org}/{app}") == 2
+    assert f"apps[0].base_url: contains /{org}/{app}" in archive.errors
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_database_that_is_none_does_not_keep_the_other_checks_from_running(archive: Archive, tmp_path: Path) -> None:
+    archive.write_config()
+    (tmp_path / "broken.db").write_bytes(b"no database at all, but long enough to be read as one " * 40)
+    text = archive.config.read_text().replace(archive.database.url, f"sqlite:///{tmp_path}/broken.db")
+    archive.config.write_text(f'[attachments]\nstore = "file://{tmp_path}/files"\n{text}')
+    assert archive("doctor") == 2
+    assert f"file is not a database: {tmp_path}/broken.db" in archive.output
+    assert "not tried: requests are counted in the database" in archive.output
+    assert "ok       attachments: the store takes a content" in archive.output
+
+
 def test_a_server_whose_clock_is_wrong(archive: Archive) -> None:
     archive.server.faults.clock_offset_ms = -3_600_000
     code, found = examine(archive)

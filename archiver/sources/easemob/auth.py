@@ -132,7 +132,10 @@ class Tokens:
     def _fetch_token(self, bounds: RequestOptions) -> _Token:
         wait = self._asked_at + _SPACING_S - self._clock()
         if self._refused and wait > 0:
-            raise CredentialsRefused(f"The service refused our credentials; not asked again for {wait:.0f} s.")
+            raise CredentialsRefused(
+                f"The service refused our credentials; not asked again for {wait:.0f} s.",
+                hint="check client_id and client_secret",
+            )
         began = self._clock()
         credentials = {
             "grant_type": "client_credentials",

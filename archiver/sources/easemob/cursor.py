@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Protocol
 
-from archiver.errors import AnswerUnusable, RequestRefused, WalkFailed
+from archiver.errors import AnswerUnusable, ConfigurationError, RequestRefused, WalkFailed
 from archiver.model import DAY_MS, MINUTE_MS, Json, Page, Pass, Step, Window
 from archiver.sources.easemob.decode import decode_piece, page_of
 from archiver.sources.easemob.slices import Piece, split_envelope
@@ -111,7 +111,13 @@ class CursorSource:
 
     def fetch_now(self) -> int:
         """The server's time, from the answer to a query that no message can match."""
-        page, _ = self.fetch_page({"ql": self._query(Window(1, 2)) if not self.lower_only else _FAR, "limit": "1"})
+        try:
+            page, _ = self.fetch_page({"ql": self._query(Window(1, 2)) if not self.lower_only else _FAR, "limit": "1"})
+        except RequestRefused as error:
+            if error.code != _NOT_UNDERSTOOD or self.lower_only:
+                raise
+            text = f"{error}: the server does not understand queries with an upper bound"
+            raise ConfigurationError(text, hint='dialect = "lower_only" in the [[apps]] entry') from None
         if page.server_ms is None:
             raise AnswerUnusable("the answer does not tell the server's time")
         return page.server_ms
@@ -196,4 +202,5 @@ class CursorSource:
         return f"select * where timestamp > {window.lo_ms - 1} and timestamp < {window.hi_ms} order by timestamp asc"
 
 
+_NOT_UNDERSTOOD = "query_parse"
 _FAR = f"select * where timestamp > {2**53}"
