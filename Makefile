@@ -21,7 +21,7 @@ deploy-test: $(VENV)/deploy.installed      ## deploy/ by systemd, Prometheus, ha
 
 LOWEST := $(VENV)-lowest
 test-lowest: $(LOWEST)/installed           ## the lowest versions that pyproject.toml allows, in an environment of their own
-	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not full and not deploy" tests/unit tests/store tests/http tests/sources tests/export
+	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not full and not deploy" tests/unit tests/store tests/http tests/sources tests/export tests/evidence
 
 coverage: $(VENV)/dev.installed            ## how much of the program those tests cover that need no process of its own; a floor in pyproject.toml
 	$(PYTEST) -q -m "not full and not deploy" --cov --cov-report=term tests/unit tests/store tests/http tests/sources tests/claim tests/export tests/search tests/statement

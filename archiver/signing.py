@@ -121,7 +121,5 @@ def _library() -> tuple[type[Exception], Any]:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError:
-        raise ConfigurationError(
-            "[evidence] needs the package cryptography", hint="pip install 'easemob-archiver[evidence]'"
-        ) from None
+        raise ConfigurationError("[evidence] needs the package cryptography", hint="pip install cryptography") from None
     return InvalidSignature, ed25519

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import certifi
 import pytest
-from click.testing import CliRunner
 
 from archiver import cli, config
 from archiver.config import Evidence, Settings
@@ -207,38 +206,41 @@ def test_a_key_that_everybody_may_read_is_warned_of(tmp_path: Path) -> None:
     assert load(tmp_path, LEDGER).warnings == ()
 
 
-def check(tmp_path: Path, more: str, ledger: str = LEDGER) -> str:
-    (tmp_path / "data").mkdir(exist_ok=True)
-    text = f'[database]\nurl = "sqlite:///{tmp_path}/data/archive.db"\n' + ledger + more
-    load(tmp_path, text)
-    result = CliRunner().invoke(
-        cli.cli,
-        ["--config", str(tmp_path / "config.toml"), "check-config"],
-        env={**ENVIRON, "HOME": str(tmp_path), "STATE_DIRECTORY": ""},
-    )
-    assert result.exit_code == 0, result.output
-    return result.stderr
+@pytest.fixture
+def check(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """What check-config says on standard error of an SQLite archive with these sinks."""
+    for name, value in {**ENVIRON, "HOME": str(tmp_path), "STATE_DIRECTORY": "", "XDG_STATE_HOME": ""}.items():
+        monkeypatch.setenv(name, value)
+
+    def call(more: str, ledger: str = LEDGER) -> str:
+        (tmp_path / "data").mkdir(exist_ok=True)
+        load(tmp_path, f'[database]\nurl = "sqlite:///{tmp_path}/data/archive.db"\n' + ledger + more)
+        capsys.readouterr()
+        assert cli.invoke(["--config", str(tmp_path / "config.toml"), "check-config"]) == 0
+        return capsys.readouterr().err
+
+    return call
 
 
-def test_check_config_names_what_nobody_would_notice_without_sinks(tmp_path: Path) -> None:
-    said = check(tmp_path, "")
+def test_check_config_names_what_nobody_would_notice_without_sinks(check: Callable[..., str]) -> None:
+    said = check("")
     assert "no [[evidence.anchors]]; nobody would notice if the latest entries were cut off" in said
 
 
-def test_check_config_names_what_root_could_do_with_files_on_its_own_disk(tmp_path: Path) -> None:
-    said = check(tmp_path, '[[evidence.anchors]]\nsink = "file"\npath = "notes"\n')
+def test_check_config_names_what_root_could_do_with_files_on_its_own_disk(check: Callable[..., str]) -> None:
+    said = check('[[evidence.anchors]]\nsink = "file"\npath = "notes"\n')
     assert "all sinks are files on this machine's own disks" in said
-    assert "warning" not in check(tmp_path, ALL)
+    assert "warning" not in check(ALL)
 
 
-def test_a_file_on_another_mount_may_be_held_by_others(tmp_path: Path) -> None:
-    assert "warning" not in check(tmp_path, '[[evidence.anchors]]\nsink = "file"\npath = "/sys/notes"\n')
+def test_a_file_on_another_mount_may_be_held_by_others(check: Callable[..., str]) -> None:
+    assert "warning" not in check('[[evidence.anchors]]\nsink = "file"\npath = "/sys/notes"\n')
 
 
-def test_check_config_warns_where_a_restore_or_a_clone_takes_state_or_key_along(tmp_path: Path) -> None:
-    said = check(tmp_path, f'state_file = "data/state"\n{ALL}')
+def test_check_config_warns_where_a_restore_or_a_clone_takes_state_or_key_along(check: Callable[..., str]) -> None:
+    said = check(f'state_file = "data/state"\n{ALL}')
     assert "evidence.state_file" in said
     assert "a restored archive does not notice it" in said
     assert "evidence.key_file" not in said
-    said = check(tmp_path, ALL, LEDGER.replace('"key"', '"data/key"'))
+    said = check(ALL, LEDGER.replace('"key"', '"data/key"'))
     assert "every clone can sign" in said

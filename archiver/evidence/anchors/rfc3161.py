@@ -101,6 +101,6 @@ def _library() -> Any:
     try:
         import rfc3161_client
     except ImportError:
-        hint = "pip install 'easemob-archiver[evidence]'"
+        hint = "pip install rfc3161-client"
         raise ConfigurationError("the sink rfc3161 needs the package rfc3161-client", hint=hint) from None
     return rfc3161_client

@@ -42,13 +42,13 @@ class FolderCheck:
         single = folder / "record.json"
         self.single: Json | None = json.loads(single.read_text(encoding="utf-8")) if single.exists() else None
 
-    def say(self, zh: str, en: str) -> None:
+    def report(self, zh: str, en: str) -> None:
         print(f"  {zh}\n    {en}")
 
     def differ(self, zh: str, en: str) -> None:
         self.wrong += 1
         if self.wrong <= SHOWN:
-            self.say(f"不符：{zh}", f"DIFFERENCE: {en}")
+            self.report(f"不符：{zh}", f"DIFFERENCE: {en}")
 
     def run(self) -> int:
         steps = (self.files, self.ledger, self.records, self.outside, self.stamps)
@@ -85,7 +85,7 @@ class FolderCheck:
                 name = shown(entry["path"])
                 self.differ(f"{name} 与清单不一致", f"{name} is not what the manifest says")
         count = len(self.manifest["files"])
-        self.say(f"{count} 个文件与清单逐一核对", f"{count} files were compared with the manifest")
+        self.report(f"{count} 个文件与清单逐一核对", f"{count} files were compared with the manifest")
 
     def ledger(self) -> None:
         """The checkpoint, its key, and the entries with their paths and signatures."""
@@ -106,7 +106,7 @@ class FolderCheck:
         self.signatures()
         size, count = self.note.size, len(self.entries)
         origin = shown(self.note.origin)
-        self.say(
+        self.report(
             f"检查点（{origin}，{size} 条）及其中 {count} 个条目的路径和签名均已核对",
             f"checkpoint {size} of {origin}: its signature, and the paths and signatures of {count} of its entries",
         )
@@ -119,7 +119,7 @@ class FolderCheck:
                 source = f"{shown(entry['app'])} ({shown(entry['source'])})"
                 lo, hi = (day(entry[name]) for name in ("from", "until"))
                 holes = unbase64(entry["holes_root"]) != sha256().digest()
-                self.say(
+                self.report(
                     f"条目 {index} 声明：{source} 自 {lo} 至 {hi} 完整{'，但有缺口' if holes else ''}",
                     f"entry {index} claims: {source} is complete from {lo} to {hi}{', but for holes' if holes else ''}",
                 )
@@ -134,7 +134,7 @@ class FolderCheck:
         if not outside:
             fingerprint = ", ".join(sha256(key).hexdigest() for key in starts[first].values())
             keeper = shown(self.entries[first].get("keeper"))
-            self.say(
+            self.report(
                 f"密钥指纹 {fingerprint}：请与保管人（{keeper}）核对，或使用 --vkey",
                 f"compare the key's fingerprint {fingerprint} with that of its keeper ({keeper}), or use --vkey",
             )
@@ -169,13 +169,13 @@ class FolderCheck:
             else:
                 count += 1
                 later += "baseline" in self.entries[proof["entry"]]
-        self.say(f"{count} 条记录的原文自封存以来未变", f"{count} records are byte for byte what was sealed")
+        self.report(f"{count} 条记录的原文自封存以来未变", f"{count} records are byte for byte what was sealed")
         if later:
-            self.say(
+            self.report(
                 f"其中 {later} 条在归档之后才封存", f"{later} of them were sealed by a baseline, after they were stored"
             )
         if missing:
-            self.say(f"{missing} 条记录尚未封存或签名", f"{missing} records were not sealed or signed yet: no proof")
+            self.report(f"{missing} 条记录尚未封存或签名", f"{missing} records were not sealed or signed yet: no proof")
 
     def proved(self, proof: Json, app: str, raw: bytes) -> bool:
         entry = self.entries.get(proof["entry"], {})
@@ -222,9 +222,9 @@ class FolderCheck:
         for note in other:
             self.differ(f"外部检查点 {note.size} 不同", f"checkpoint {note.size} from outside is another one")
         total, rest = len(known), len(outside) - len(same) - len(other)
-        self.say(f"{total} 个检查点属于同一账本", f"{total} checkpoints are of one ledger")
+        self.report(f"{total} 个检查点属于同一账本", f"{total} checkpoints are of one ledger")
         if self.anchors:
-            self.say(
+            self.report(
                 f"外部副本：{len(same)} 个相同，{rest} 个不在此文件夹中",
                 f"copies from outside: {len(same)} are the same, {rest} are of checkpoints that are not in this folder",
             )
@@ -238,11 +238,11 @@ class FolderCheck:
         """Tokens of time-stamping authorities, by OpenSSL."""
         tokens = [(one["note"], name) for one in self.lines("anchors/checkpoints.jsonl") for name in one["tokens"]]
         if tokens and shutil.which("openssl") is None:
-            self.say("未找到 openssl，时间戳未核验", "there is no openssl here: time stamps were not checked")
+            self.report("未找到 openssl，时间戳未核验", "there is no openssl here: time stamps were not checked")
             return
         root = self.tsa_root or str(self.path("anchors/roots.pem"))
         for note, name in tokens:
             at = stamped_at(note.encode(), str(self.path(name)), root)
-            self.say(
+            self.report(
                 f"检查点 {notes_in(note)[0].size} 最迟形成于 {at}", f"it existed at {at}, by an authority's time stamp"
             )

@@ -52,7 +52,7 @@ def main() -> int:
     code = check.run()
     print("无法得知 / What this cannot know")
     for zh, en in UNKNOWN:
-        check.say(zh, en)
+        check.report(zh, en)
     print("结论：全部相符 / All agrees" if code == 0 else f"结论：{check.wrong} 处不符 / {check.wrong} differences")
     return code
 
