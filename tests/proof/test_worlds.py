@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from archiver.store.seals import SealJournal
 from tests.proof.oracles import Falsified
 from tests.proof.prove import run
+from tests.proof.sealed import EVERY
 from tests.proof.world import World
 
 TOGETHER = 20
@@ -23,3 +25,11 @@ def test_a_world_is_made_of_its_seed_alone() -> None:
     assert once.counts == again.counts
     assert once.clock.now_ms == again.clock.now_ms
     assert once.oracles.mark == again.oracles.mark
+
+
+@pytest.mark.parametrize("forgotten", ["add_page", "add_windows"])
+def test_a_page_or_a_window_without_its_entry_falsifies_a_sealed_world(
+    forgotten: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(SealJournal, forgotten, lambda *_: None)
+    assert any(isinstance(found, Falsified) and found.oracle == "O17" for found in run(range(0, 4 * EVERY, EVERY)))

@@ -29,6 +29,7 @@ from tests.proof.claims import Claims
 from tests.proof.hours import HourFiles, HourNature, HourTrouble, hour_ms
 from tests.proof.oracles import ESCAPED, Falsified
 from tests.proof.provider import Clock, Nature, Provider, Trouble
+from tests.proof.sealed import EVERY, SealedWorld
 from tests.proof.world import LEASE_MS, Crash, Mishaps, SimulatedStore, WatchedSource, World, _new_database
 
 T0 = 1_793_491_200_000
@@ -174,6 +175,7 @@ class WideWorld(World):
         self.clock.told_ms = self._server_says
         engine, self._raw = _new_database()
         self.store = SimulatedStore(engine, self)
+        self.evidence = SealedWorld(seed, self.store, self.database_ms) if seed % EVERY == 0 else None
         self._saved: deque[sqlite3.Connection] = deque(maxlen=self.wide.forgets_most)
         self._alive: list[str] = []
         self._dead: set[str] = set()
@@ -302,6 +304,8 @@ class WideWorld(World):
             self._stops.remove(stop)
         for each in self.sides:
             each.oracles.after_pull_of(each is side, began, None if ways else outcome, source, whole=not self._alive)
+        if self.evidence is not None:
+            self.evidence.publish()
         return outcome
 
     def _settings_now(self, side: Side) -> Settings:
@@ -322,6 +326,8 @@ class WideWorld(World):
                     if self._chance(self.wide.audits):
                         self._audit_side(side)
             self._rest()
+            if self.evidence is not None and (problem := self.evidence.problem_at_rest(self.ask)) is not None:
+                self.oracles.fail("O17", problem)
         self.counts["requests"] = sum(side.provider.asked for side in self.sides)
         return self
 

@@ -31,6 +31,7 @@ from archiver.store.admin import migrate
 from archiver.store.engine import Store, Tx, open_store
 from tests.proof.oracles import Oracles
 from tests.proof.provider import RATES, YEARS_MS, Clock, Nature, Provider, Record, Trouble
+from tests.proof.sealed import EVERY, SealedWorld
 
 APP = "proof#world"
 START_MS = 1_793_000_000_000
@@ -178,6 +179,7 @@ class World:
         self.provider.keep(make_records(self.draw, plan))
         engine, self._raw = _new_database()
         self.store = SimulatedStore(engine, self)
+        self.evidence = SealedWorld(seed, self.store, self.database_ms) if seed % EVERY == 0 else None
         self.oracles = Oracles(seed, self.ask, self.provider, self.settle_ms, plan.audits_ms)
         self._alive: list[str] = []
         self._dead: set[str] = set()
@@ -273,6 +275,8 @@ class World:
             self._stops.remove(stop)
         clean = outcome is not None and outcome.exit_code == 0
         self.oracles.after_pull(source.walks if clean else None, whole=not self._alive)
+        if self.evidence is not None:
+            self.evidence.publish()
         return outcome
 
     def run(self) -> World:
@@ -286,6 +290,8 @@ class World:
                 if plan.audits_asked and self._chance(0.3):
                     self._audit()
             self._come_to_rest()
+            if self.evidence is not None and (problem := self.evidence.problem_at_rest(self.ask)) is not None:
+                self.oracles.fail("O17", problem)
         self.counts["requests"] = self.provider.asked
         return self
 
