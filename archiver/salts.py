@@ -7,7 +7,7 @@ leads to its salt, so nobody can test a guess of its text against the leaf.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 Seeds = Sequence[tuple[int, int, bytes]]
@@ -29,6 +29,18 @@ def leaf(salt: bytes, fate: str, position: int, raw: bytes) -> bytes:
     return sha256(b"\x00" + salt + fate.encode() + position.to_bytes(4, "big") + raw).digest()
 
 
+def leaves(salted: Sequence[bytes], contents: Iterable[tuple[int, str, bytes]]) -> list[bytes]:
+    """`leaf` of many contents: position, fate and bytes, each under its own salt. A page has a thousand of them."""
+    heads, hashes = {fate: fate.encode() for fate in "ncqr"}, []
+    for salt, (position, fate, raw) in zip(salted, contents, strict=True):
+        if len(salt) != 32:
+            raise ValueError("a salt has 32 bytes; that of an erased leaf is gone")
+        state = sha256(b"\x00" + salt + heads[fate] + position.to_bytes(4, "big"))
+        state.update(raw)
+        hashes.append(state.digest())
+    return hashes
+
+
 def salts(seeds: Seeds, count: int) -> list[bytes]:
     """The salt of each of `count` leaves; b"" where it was punctured."""
     depth, result = _depth(count), [b""] * count
@@ -36,7 +48,7 @@ def salts(seeds: Seeds, count: int) -> list[bytes]:
         _check(at, index, depth)
         nodes = [seed]
         for _ in range(depth - at):
-            nodes = [child for node in nodes for child in _children(node)]
+            nodes = [sha256(b"\x02" + node + bit).digest() for node in nodes for bit in (b"\x00", b"\x01")]
         first = index << depth - at
         result[first : first + len(nodes)] = nodes[: max(0, count - first)]
     return result

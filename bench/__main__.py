@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--messages", type=int, default=100_000)
-    parser.add_argument("--only", choices=["subjects", "latency", "again", "growth"], default=None)
+    parser.add_argument("--only", choices=["subjects", "latency", "again", "growth", "evidence"], default=None)
     parser.add_argument("--save", type=Path, help="keep every run's figures in this file, as JSON")
     told = parser.parse_args()
     kept: dict[str, Runs] = {}
@@ -39,6 +39,8 @@ def main() -> None:
                 kept["again"] = again(ground, server, told.rounds)
         if told.only in (None, "latency"):
             kept["latency"] = latency(ground, told.rounds)
+        if told.only in (None, "evidence"):
+            kept["evidence"] = evidence(ground, told.messages, told.rounds)
         if told.only == "growth":
             kept["growth"] = growth(ground)
     if told.save:
@@ -81,6 +83,32 @@ def latency(ground: Ground, rounds: int) -> Runs:
                     runs[name].append(ground.run("archiver", url, server, **ways))
     _tell("fetching ahead at 20 ms a page", _ratio(runs["ahead"], runs["behind"]))
     _tell("8 workers against 1 at 100 ms a page", _ratio(runs["workers 8"], runs["workers 1"]))
+    return runs
+
+
+def evidence(ground: Ground, messages: int, rounds: int) -> Runs:
+    """What the ledger costs a pull, by pairs of runs; and how fast all of it is verified."""
+    runs: Runs = {}
+    for kind in SUBJECTS:
+        off, on, seals, columns = (runs.setdefault(f"{kind} {name}", []) for name in ("off", "on", "seals", "columns"))
+        more: list[float] = []
+        with serve(messages) as server:
+            for _ in range(rounds):
+                with ground.database(kind) as url:
+                    off.append(ground.run("archiver", url, server))
+                    without = ground.size(url)
+                with ground.database(kind) as url:
+                    on.append(ground.run("sealed", url, server))
+                    more.append((ground.size(url) - without) / messages)
+                    seals.append(ground.run("verify", url, server, no_ahead=True))
+                    columns.append(ground.run("verify", url, server))
+        _tell(f"{kind}: rate with evidence / without", _ratio(on, off))
+        _tell(f"{kind}: client CPU with evidence / without", _ratio(on, off, lambda run: run["cpu_s"]))
+        _tell(f"{kind}: bytes a message more", more)
+        for name, verified in (("seals alone", seals), ("with columns", columns)):
+            above = max((run["peak_kib"] - run["idle_kib"]) / 1024 for run in verified)
+            rate = median(run["rate"] for run in verified)
+            print(f"  {kind}: verified {name}, {rate:,.0f}/s, {above:.0f} MiB above idle")
     return runs
 
 

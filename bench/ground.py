@@ -56,8 +56,9 @@ class Ground:
     def run(self, subject: str, url: str, server: Served, **ways: Any) -> Run:
         """One run of a subject; `server_cpu_s` is what PostgreSQL used meanwhile."""
         words = ["--database", url, "--server", server.url, "--messages", str(server.messages)]
-        if subject in ("archiver", "audit", "status"):
-            words += ["--config", str(self._config(url, server, ways.pop("workers", 1)))]
+        if subject in ("archiver", "audit", "sealed", "status", "verify"):
+            sealed = subject in ("sealed", "verify")
+            words += ["--config", str(self._config(url, server, ways.pop("workers", 1), sealed=sealed))]
         words += [f"--{name.replace('_', '-')}" for name, told in ways.items() if told]
         before = self.server_cpu_s()
         done = subprocess.run(
@@ -76,12 +77,21 @@ class Ground:
         store.dispose()
         return found
 
-    def _config(self, url: str, server: Served, workers: int) -> Path:
+    def _config(self, url: str, server: Served, workers: int, *, sealed: bool = False) -> Path:
         path = self.place / f"config-{next(self._numbers)}.toml"
+        keys = self.place / f"keys-{url.rpartition('bench_')[2].partition('?')[0].partition('/')[0]}"
+        keys.mkdir(exist_ok=True)
+        evidence = f"""
+            [evidence]
+            name = "bench"
+            key_file = "{keys}/key"
+            state_file = "{keys}/state"
+            """
         path.write_text(
             f"""
             [database]
             url = "{url.replace("+psycopg", "")}"
+            {evidence if sealed else ""}
             [[apps]]
             org = "bench"
             app = "app"

@@ -25,9 +25,13 @@ import sqlalchemy as sa
 
 from archiver import cli, connect, status
 from archiver.config import App, load
+from archiver.evidence import beginning, sinks
+from archiver.evidence.verify import whole
+from archiver.evidence.verify.run import VerifyOptions
 from archiver.model import Message, Tally, Window
 from archiver.pull import commands
 from archiver.pull.run import PullOptions
+from archiver.sources import decode
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
 from archiver.store.bulk import Encoders
@@ -78,6 +82,40 @@ def run_archiver(told: argparse.Namespace) -> dict[str, Any]:
     if code != 0:
         raise SystemExit(f"the pull ended with {code}")
     return {**found, "tenths": stored.seconds, "received": stored.received}
+
+
+def run_sealed(told: argparse.Namespace) -> dict[str, Any]:
+    """As `archiver`, with a ledger: all that is stored is sealed, and at the end sequenced and signed."""
+    cli.prepare_process()
+    settings = load(Path(told.config), {})
+    store = open_store(settings.database.sqlalchemy_url)
+    beginning.init(store, settings, "bench", "bench")
+    store.dispose()
+    clock = Clock()
+    with connect.opened(settings, writes=True) as store:
+        clock.begin()
+        code = commands.pull_each(settings, store, None, PullOptions(), stop=Event())
+        published = sinks.publisher(store, settings)(within_s=60)
+        found = clock.end()
+    if code != 0 or not published.whole:
+        raise SystemExit(f"the pull ended with {code}, the ledger with {published.problem}")
+    return found
+
+
+def run_verify(told: argparse.Namespace) -> dict[str, Any]:
+    """A verification of all that is there; `no_ahead` stands for seals alone."""
+    cli.prepare_process()
+    settings = load(Path(told.config), {})
+    assert settings.evidence is not None
+    clock = Clock()
+    with connect.opened(settings) as store:
+        clock.begin()
+        options = VerifyOptions(settings.evidence.name, columns=not told.no_ahead)
+        findings = whole.verify(store, settings, options, decode, stop=Event())
+        found = clock.end()
+    if findings.count:
+        raise SystemExit(f"{findings.differences[:3]}")
+    return found
 
 
 def run_audit(told: argparse.Namespace) -> dict[str, Any]:
@@ -220,7 +258,9 @@ _RUNS = {
     "copy": run_copy,
     "merge": run_merge,
     "reference": run_reference,
+    "sealed": run_sealed,
     "status": run_status,
+    "verify": run_verify,
 }
 
 

@@ -6,12 +6,12 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, nullcontext
 from typing import Any
 
 from archiver.errors import ArchiverError, HourMissing, OrderLost, Stopped, TryAgainLater, WalkFailed, WrongZone
-from archiver.model import MINUTE_MS, SECOND_MS, Step, Tally, Window
+from archiver.model import MINUTE_MS, SECOND_MS, Page, Step, Tally, Window
 from archiver.pull.context import WalkContext
 from archiver.pull.prefetch import batches
 from archiver.pull.setbacks import Fate, Setback
@@ -30,6 +30,14 @@ _WALK_MS = 5 * MINUTE_MS
 
 def _one_by_one(steps: Iterator[Step]) -> Iterator[list[Step]]:
     return ([step] for step in steps)
+
+
+def _prepared(steps: Iterator[Step], prepare: Callable[[Page], None]) -> Iterator[Step]:
+    """The steps of a walk, their pages made ready to be stored as they arrive: in the thread that fetches them."""
+    with closing(steps):  # type: ignore[type-var]  # walks are generators
+        for step in steps:
+            prepare(step.page)
+            yield step
 
 
 class WindowWalker:
@@ -64,6 +72,8 @@ class WindowWalker:
         steps = context.source.walk(
             self.claim.window, resume_ms=self.resume_ms, order_trusted=self.trusted, progress=self._renew
         )
+        if context.store.prepare is not None:
+            steps = _prepared(steps, context.store.prepare)
         with (
             batches(steps, context.store.pages_in_memory)
             if context.ahead

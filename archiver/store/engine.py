@@ -23,6 +23,7 @@ from sqlalchemy.exc import DBAPIError, NoResultFound
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from archiver.errors import DatabaseUnavailable
+from archiver.model import Page
 from archiver.store import bulk, fitness, postgres, sqlite, troubles
 from archiver.store.postgres import ServerLimits
 from archiver.store.schema import page_ids, pages, seals
@@ -165,6 +166,8 @@ class Store:
         self._within_s = limits.answer_s if within_s is None else within_s
         self.journal: Callable[[], Journal] | None = None
         """Makes the journal of a transaction that writes; None where there is no ledger. Set once, by who opens it."""
+        self.prepare: Callable[[Page], None] | None = None
+        """Begins to seal a page before it is stored, in the thread that fetched it."""
 
     @property
     def patient(self) -> Store:
@@ -180,7 +183,7 @@ class Store:
         same = Store(
             self.engine, self._clock, hasty=self._hasty, limits=self._limits, within_s=within_s, reading=self._reading
         )
-        same.journal = self.journal
+        same.journal, same.prepare = self.journal, self.prepare
         return same
 
     @property

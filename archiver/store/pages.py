@@ -15,7 +15,7 @@ from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 from archiver.store.quarantine import QuarantineEntry
 from archiver.store.schema import late_arrivals, pages, quarantine, windows
-from archiver.store.seals import CHANGED, NEW, QUARANTINED, Leaf, PageSeal, SealJournal
+from archiver.store.seals import CHANGED, NEW, QUARANTINED, Leaf, PageSeal, SealJournal, SealMade
 from archiver.store.windows import Claim, Held
 
 _FIRST_MS = -(2**63)
@@ -52,8 +52,12 @@ def insert(held: Held, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
     fresh = _quarantine(tx, claim, now_ms, rejects)
     if isinstance(tx.journal, SealJournal):
         for page_id, page, tally, result in zip(ids, arrived, tallies, stored, strict=True):
-            leaves = _leaves(result, fresh.get(page_id, []))
-            tx.journal.add_page(_to_seal(claim, page_id, tally, (now_ms, page.server_ms), leaves))
+            seal = _to_seal(claim, page_id, tally, (now_ms, page.server_ms))
+            if (made := _prepared(tx.journal, page, tally)) is not None:
+                seal = seal._replace(made=made)
+            else:
+                seal = seal._replace(leaves=_leaves(result, fresh.get(page_id, [])))
+            tx.journal.add_page(seal)
     return tallies
 
 
@@ -65,12 +69,16 @@ def _leaves(stored: messages.InsertResult, quarantined: Sequence[Reject]) -> lis
     return sorted(leaves)
 
 
-def _to_seal(
-    claim: Claim, page_id: int, tally: Tally, times: tuple[int, int | None], leaves: Sequence[Leaf]
-) -> PageSeal:
+def _prepared(journal: SealJournal, page: Page, tally: Tally) -> SealMade | None:
+    """The seal that was made when the page came, if all of it is new indeed."""
+    made = journal.signer.prepared.take(page)
+    return made if tally.new == tally.received else None
+
+
+def _to_seal(claim: Claim, page_id: int, tally: Tally, times: tuple[int, int | None]) -> PageSeal:
     counts = (tally.received, tally.new, tally.known, tally.changed, tally.quarantined)
     place = (claim.key, page_id, claim.id, claim.fence, claim.pass_no, *claim.window)
-    return PageSeal(*place, counts, tally.outside, *times, leaves)
+    return PageSeal(*place, counts, tally.outside, *times, ())
 
 
 def seal_requeued(tx: Tx, entry: QuarantineEntry, page_id: int, stored: messages.InsertResult) -> None:

@@ -170,7 +170,14 @@ def seal_rows(tx: Tx, lo: int, hi: int) -> list[SealRow]:
 def stored(tx: Tx, lo: int, hi: int, *, columns: bool) -> Iterator[StoredRecord]:
     """Messages and revisions by the pages in a range of ids, `hi` included."""
     m, r = messages.c, message_revisions.c
-    more = [_plain(m[name]) for name in (*MESSAGE, "digest", "lossy")] if columns else []
+    # As milliseconds from the server, and from a file as its text: no instant is made of it for every message.
+    sent = (
+        sa.func.floor(sa.extract("epoch", m.sent_at) * 1000 + 0.5)
+        if tx.postgres
+        else sa.type_coerce(m.sent_at, sa.Text)
+    )
+    plain = [sent if name == "sent_at" else _plain(m[name]) for name in (*MESSAGE, "digest", "lossy")]
+    more = plain if columns else []
     query = sa.select(m.page_id, m.position, m.raw, m.app_id, m.msg_id, *more).where(_between(m.page_id, lo, hi))
     for row in tx.conn.execute(query):
         yield StoredRecord(row[0], row[1], row[2], row[3], row[4], 0, row[5:])

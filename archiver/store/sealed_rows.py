@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from archiver import entries
 from archiver.store.engine import Tx
 from archiver.store.schema import anchorings, attachments, audit_log, evidence_log, quarantine
-from archiver.store.seals import ROW, Leaf, Made, key_text, seal
+from archiver.store.seals import ROW, Leaf, SealMade, key_text, seal
 
 _EXACT = 2**53
 
@@ -109,7 +109,7 @@ def times(
 class RowsMade(NamedTuple):
     """A seal over rows, and their keys in the order of its leaves."""
 
-    made: Made
+    made: SealMade
     keys: list[list[Any]]
 
 

@@ -11,23 +11,68 @@ import json
 import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from archiver import __version__, entries, merkle, notes, salts
 from archiver.errors import UsageError
+from archiver.model import Page
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import apps, ledger, ledger_head, ledger_queue, seals, windows
 
 WINDOWS_AT_ONCE = 200
 """So many windows an entry names at most: it stays within 65,535 bytes."""
+_PREPARED = 256
 NEW, CHANGED, QUARANTINED, ROW = "n", "c", "q", "r"
 """The fates of leaves."""
 
 Leaf = tuple[int, str, bytes]
 """Position, fate and content of what a seal commits to."""
+
+
+class SealMade(NamedTuple):
+    """A seal over leaves; `seeds` is None without any."""
+
+    leaves: int
+    root: bytes
+    seeds: bytes | None
+
+
+def seal(leaves: Sequence[Leaf]) -> SealMade:
+    """Commit to leaves, in their order, under salts of a new random seed."""
+    if not leaves:
+        return SealMade(0, merkle.root([]), None)
+    seeds = [(0, 0, secrets.token_bytes(merkle.HASH_BYTES))]
+    hashes = salts.leaves(salts.salts(seeds, len(leaves)), leaves)
+    return SealMade(len(leaves), merkle.root(hashes), salts.pack(seeds))
+
+
+class PreparedSeals:
+    """Seals that were made while the database was at work, for pages that nearly always turn out to be all new.
+
+    Hashing takes a tenth of the client's time, and who stores a page waits for the database most of his. Kept by what
+    is in the page, and not with it: a walk that breaks off leaves nothing but some hashes.
+    """
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[str, int], SealMade] = {}
+        self._lock = Lock()
+
+    def add(self, page: Page) -> None:
+        """Seal a page as if all of it were new."""
+        made = seal([(message.position, NEW, message.raw) for message in page.messages])
+        with self._lock:
+            self._made[page.sha256, page.size] = made
+            while len(self._made) > _PREPARED:
+                del self._made[next(iter(self._made))]
+
+    def take(self, page: Page) -> SealMade | None:
+        """The seal of a page that was all new; to be used once, as its salts are."""
+        with self._lock:
+            return self._made.pop((page.sha256, page.size), None)
 
 
 @dataclass(frozen=True)
@@ -37,6 +82,7 @@ class Signer:
     name: str
     by: str
     sign: Callable[[bytes], bytes] = field(repr=False)
+    prepared: PreparedSeals = field(default_factory=PreparedSeals, repr=False)
     _apps: dict[int, str] = field(default_factory=dict, repr=False)
 
     def line(self, entry: dict[str, Any]) -> str:
@@ -66,26 +112,8 @@ class PageSeal(NamedTuple):
     server_ms: int | None
     leaves: Sequence[Leaf]
     baseline: bool = False
-
-
-class Made(NamedTuple):
-    """A seal over leaves; `seeds` is None without any."""
-
-    leaves: int
-    root: bytes
-    seeds: bytes | None
-
-
-def seal(leaves: Sequence[Leaf]) -> Made:
-    """Commit to leaves, in their order, under salts of a new random seed."""
-    if not leaves:
-        return Made(0, merkle.root([]), None)
-    seeds = [(0, 0, secrets.token_bytes(merkle.HASH_BYTES))]
-    hashes = [
-        salts.leaf(salt, fate, position, content)
-        for salt, (position, fate, content) in zip(salts.salts(seeds, len(leaves)), leaves, strict=True)
-    ]
-    return Made(len(leaves), merkle.root(hashes), salts.pack(seeds))
+    made: SealMade | None = None
+    """Where the seal is there already."""
 
 
 def root_text(root: bytes) -> str:
@@ -123,7 +151,7 @@ class SealJournal:
 
     def _of_pages(self, tx: Tx, changed: dict[SourceKey, list[dict[str, Any]]]) -> list[tuple[int | None, str]]:
         """Entries of pages; the last page of a source also names the windows that ended with it."""
-        made = [seal(page.leaves) for page in self._pages]
+        made = [page.made or seal(page.leaves) for page in self._pages]
         rows = [
             {"page_id": page.page_id, **one._asdict(), "made_at": tx.now_ms()}
             for page, one in zip(self._pages, made, strict=True)
@@ -142,7 +170,7 @@ class SealJournal:
         return {"kind": kind, "at": tx.now_ms(), "app": self.signer.app(tx, key.app_id), "source": key.source}
 
 
-def page_fields(page: PageSeal, made: Made, entry: dict[str, Any]) -> dict[str, Any]:
+def page_fields(page: PageSeal, made: SealMade, entry: dict[str, Any]) -> dict[str, Any]:
     """An entry with what it tells of a page.
 
     `program` is the version that made the columns: what another one decodes in another way is no difference.
@@ -252,3 +280,4 @@ def _demand_valid(tx: Tx, signer: Signer) -> None:
 def sign_with(store: Store, signer: Signer | None) -> None:
     """Have every transaction of a store seal what it stores; None: there is no ledger."""
     store.journal = None if signer is None else lambda: SealJournal(signer)
+    store.prepare = None if signer is None else signer.prepared.add

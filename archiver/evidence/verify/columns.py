@@ -8,7 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from archiver.model import Body, Message, Reject
-from archiver.store.schema import LAST_MS
+from archiver.store.schema import LAST_MS, iso
 from archiver.store.sealed_pages import MESSAGE, StoredRecord
 
 Decode = Callable[[bytes, int], Message | Reject]
@@ -28,7 +28,7 @@ def problem(decode: Decode, stored: StoredRecord, bodies: Sequence[Sequence[Any]
         names: tuple[str, ...] = ("timestamp_ms", "digest")
     else:
         names = (*MESSAGE, "digest", "lossy")
-        expected, found = _expected(message), tuple(stored.columns)
+        expected, found = _expected(message, as_text=isinstance(stored.columns[1], str)), tuple(stored.columns)
     if expected != found:
         for name, value, there in zip(names, expected, found, strict=True):
             if value != there and not (name == "ext" and _same_json(value, there)):
@@ -36,11 +36,11 @@ def problem(decode: Decode, stored: StoredRecord, bodies: Sequence[Sequence[Any]
     return _bodies_problem(message.bodies, bodies)
 
 
-def _expected(message: Message) -> tuple[Any, ...]:
+def _expected(message: Message, *, as_text: bool) -> tuple[Any, ...]:
     stamp_ms = message.timestamp_ms
     return (
         stamp_ms,
-        stamp_ms if 0 <= stamp_ms <= LAST_MS else None,
+        None if not 0 <= stamp_ms <= LAST_MS else iso(stamp_ms) if as_text else stamp_ms,
         message.sender,
         message.recipient,
         message.conversation,

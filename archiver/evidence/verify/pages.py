@@ -165,9 +165,7 @@ def _root(seal: SealRow, leaves: Sequence[Leaf]) -> bytes | None:
     """The root over leaves under the salts of a seal; None where it has none for them."""
     try:
         salted = salts.salts(salts.unpack(seal.seeds or b""), len(leaves))
-        hashes = [
-            salts.leaf(salt, fate, position, raw) for salt, (position, fate, raw) in zip(salted, leaves, strict=True)
-        ]
+        hashes = salts.leaves(salted, leaves)
     except (ValueError, OverflowError):
         return None
     return merkle.root(hashes)

@@ -14,7 +14,7 @@ from archiver.sources.easemob import cursor, hour_files, hours, messages, presen
 from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.chatfiles import Chatfiles, Ours, find_chatfile, foreign_reason, ours
 from archiver.sources.easemob.cursor import CursorSource, read_page
-from archiver.sources.easemob.decode import decode_piece
+from archiver.sources.easemob.decode import decode_piece, decode_usual
 from archiver.sources.easemob.hourly import ANSWERS, HourAnswer, HourlySource, read_answer
 from archiver.sources.easemob.portions import in_portions
 from archiver.sources.easemob.slices import read_whole
@@ -136,7 +136,9 @@ def salvage(raw: bytes) -> Iterator[Message]:
 
 
 def decode(raw: bytes, position: int) -> Message | Reject:
-    """Read a record's stored bytes again, for `quarantine requeue` and revisions."""
+    """Read a record's stored bytes again, for `quarantine requeue`, revisions and verification."""
+    if raw[:1] == b"{" and raw[-1:] == b"}" and (usual := decode_usual(raw, position)) is not None:
+        return usual
     try:
         piece = read_whole(raw.strip(b" \t\r\n"))
     except ValueError:
