@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search
+.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image picture image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -39,8 +39,17 @@ check: $(VENV)/dev.installed               ## style, types, architecture
 	$(BIN)/lint-imports
 	$(BIN)/codespell
 
-docs: $(VENV)/dev.installed                ## docs/settings.md, from the settings and the example's comments
+docs: $(VENV)/dev.installed                ## docs/settings.md and the manual page, from the settings and the help
 	$(BIN)/python -m tests.settings_page
+	$(BIN)/python -m tests.man_page
+
+picture: $(VENV)/dev.installed             ## docs/demo.svg, from a run of the demo
+	$(BIN)/python -m tests.demo_picture
+
+ENGINE ?= docker
+image:                                     ## the image: ENGINE=podman, BASE_IMAGE=..., PIP_INDEX_URL=... for mirrors
+	$(ENGINE) build -f deploy/container/Dockerfile -t archiver $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+	    $(if $(PIP_INDEX_URL),--build-arg PIP_INDEX_URL=$(PIP_INDEX_URL)) .
 
 words: $(VENV)/dev.installed               ## the Chinese catalogue, from the texts in the code; names what lacks a translation
 	$(BIN)/python -m tests.words

@@ -36,5 +36,6 @@ def doctor(ctx: click.Context, form: str, *, test_alert: bool) -> int:
                 text = f"{finding.text} (try: {finding.remedy})" if finding.remedy else finding.text
                 click.echo(f"{finding.state:8} {finding.what}: {logs.visible(logs.redacted(text))}")
     if form == "json":
-        click.echo(logs.redacted(json.dumps([finding._asdict() for finding in findings])))
+        content = {"version": 1, "findings": [finding._asdict() for finding in findings]}
+        click.echo(logs.redacted(json.dumps(content)))
     return examination.gravest(findings)

@@ -170,7 +170,7 @@ def test_companions_of_another_account_are_named_with_the_command_that_mends_it(
     assert pull.code == 2
     assert f"{place.folder}/archive.db-wal belongs to {READER}" in pull.errors
     assert remedy in pull.errors
-    found = json.loads(doctor.output)
+    found = json.loads(doctor.output)["findings"]
     assert {"failed"} == {one["state"] for one in found if one["remedy"] == remedy}
     assert any(one["what"].endswith("credentials)") or "not tried" in one["text"] for one in found), "it goes on"
     subprocess.run(shlex.split(remedy), check=True)

@@ -50,7 +50,7 @@ def test_files_reach_back_no_further_and_the_remedy_is_another(make_archive: Mak
     origin_ms = archive.status()["origin_ms"]
     archive.write_config(**{**hourly, "start": iso(archive.server.start_ms - 400 * DAY)})
     archive("doctor", "--format", "json")
-    (found,) = [each for each in json.loads(archive.output) if each["what"].endswith(": start")]
+    (found,) = [each for each in json.loads(archive.output)["findings"] if each["what"].endswith(": start")]
     assert found["state"] == "warning"
     assert "backfill" not in found["remedy"]
     assert found["remedy"].startswith("start = ")

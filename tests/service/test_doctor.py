@@ -23,7 +23,7 @@ def examine(archive: Archive, top: str = "", **changes: Any) -> tuple[int, dict[
     archive.write_config(**changes)
     archive.config.write_text(top + archive.config.read_text())
     code = archive("doctor", "--format", "json")
-    return code, {each["what"].rpartition(": ")[2]: each for each in json.loads(archive.output)}
+    return code, {each["what"].rpartition(": ")[2]: each for each in json.loads(archive.output)["findings"]}
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -115,7 +115,7 @@ def test_a_database_that_somebody_has_frozen(postgres_database: Database, make_a
     ):
         postgres_database.run(f"ALTER DATABASE {name} SET {setting}")
         code = archive("doctor", "--format", "json")
-        lines = [line for line in json.loads(archive.output) if setting.partition(" ")[0] in line["text"]]
+        lines = [line for line in json.loads(archive.output)["findings"] if setting.partition(" ")[0] in line["text"]]
         assert lines[0]["remedy"]
         assert code == (75 if place else 0)
         assert archive("pull") == code
@@ -129,7 +129,7 @@ def test_a_database_that_somebody_has_frozen(postgres_database: Database, make_a
 
 def risks(archive: Archive) -> list[str]:
     assert archive("doctor", "--format", "json") == 0
-    found = [each for each in json.loads(archive.output) if each["what"] == "durability"]
+    found = [each for each in json.loads(archive.output)["findings"] if each["what"] == "durability"]
     assert all(each["remedy"] for each in found if each["state"] == "warning")
     return [each["text"].partition(":")[0] for each in found if each["state"] == "warning"]
 
@@ -178,7 +178,7 @@ def test_a_login_that_may_not_write(postgres: Postgres, postgres_database: Datab
         as_looker = postgres_database.url.replace("postgres@", "looker@")
         archive.config.write_text(archive.config.read_text().replace(postgres_database.url, as_looker))
         code = archive("doctor", "--format", "json")
-        rights = next(each for each in json.loads(archive.output) if each["what"] == "rights")
+        rights = next(each for each in json.loads(archive.output)["findings"] if each["what"] == "rights")
         assert code == 2
         assert "may not: INSERT on messages" in rights["text"]
         assert "GRANT archive_writer" in rights["remedy"]

@@ -107,3 +107,25 @@ def test_the_help_of_a_group_cuts_no_sentence(
     assert cli.invoke([group, "-h"]) == 0
     lines = capsys.readouterr().out.partition("Commands:")[2].splitlines()
     assert not [line for line in lines if line.endswith("...")]
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("archiver st", {"status", "statement"}),
+        ("archiver quarantine l", {"list"}),
+        ("archiver export --for", {"--format"}),
+    ],
+)
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(
+    shell: str, typed: str, offered: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("_ARCHIVER_COMPLETE", f"{shell}_complete")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", typed.rsplit(maxsplit=1)[-1] if shell == "fish" else str(len(typed.split()) - 1))
+    with pytest.raises(SystemExit):
+        cli.invoke([])
+    words = set(capsys.readouterr().out.replace(",", "\n").split())
+    assert offered <= words
+    assert "run" not in words

@@ -21,7 +21,7 @@ from archiver.store.admin.ask import ask
 from archiver.store.admin.migrate import upgrade
 from archiver.store.engine import Store, open_store
 from archiver.store.schema import VIEWS, metadata
-from tests import settings_page
+from tests import man_page, settings_page
 from tests.proof.prove import RECORD, summary
 
 ROOT = Path(__file__).parents[2]
@@ -115,6 +115,10 @@ def test_every_setting_is_in_the_example() -> None:
 
 def test_the_page_of_settings_is_what_the_settings_say() -> None:
     assert TEXTS["docs/settings.md"] == settings_page.page(), "make docs"
+
+
+def test_the_manual_page_is_that_of_the_help() -> None:
+    assert man_page.PAGE.read_text(encoding="utf-8") == man_page.page(), "make docs"
 
 
 def test_the_configuration_in_the_readme_is_understood(tmp_path: Path) -> None:
