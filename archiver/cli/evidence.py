@@ -179,6 +179,37 @@ def proof(ctx: click.Context, msg_id: str, app: str | None, output: Path) -> int
 
 
 @evidence_command.command()
+@click.pass_context
+def baseline(ctx: click.Context) -> int:
+    """Seal everything that was stored before the ledger began; beside pulls, and to be gone on with after a stop.
+
+    \b
+    Exit codes: 0 all of it is sealed; 3 pages are not what they were stored as;
+    75 try again later.
+
+    \b
+    Example:
+      archiver evidence baseline
+    """
+    from archiver.evidence import beginning, sinks
+    from archiver.evidence.baseline import BaselineRun
+    from archiver.sources import decode
+
+    with context.archive(ctx, writes=True) as (settings, store), context.stop_on_signals() as stop:
+        section, publisher = beginning.section(settings), sinks.publisher(store, settings)
+        with VerifyBar(plain=context.plain(ctx)) as progress:
+            run = BaselineRun(store, section, publisher.signer, decode, stop=stop, progress=progress)
+            done = run(publisher, host.account())
+    if done.was_there:
+        click.echo("everything that was stored before the ledger is sealed already")
+    else:
+        click.echo(f"{done.pages:,} pages and {done.rows:,} rows of before the ledger are sealed")
+    for page in done.differing:
+        click.echo(f"pages {page}: its records are not those that it was stored with", err=True)
+    return EXIT_INCOMPLETE if done.differing else EXIT_DONE
+
+
+@evidence_command.command()
 @click.option("--reason", required=True, metavar="TEXT", help="Why; kept in evidence_log.")
 @click.pass_context
 def resume(ctx: click.Context, reason: str) -> int:

@@ -84,7 +84,7 @@ class Publisher:
 
     def __init__(self, store: Store, evidence: Evidence, key: Key, sinks: Sequence[Sink] = ()) -> None:
         self._store, self._evidence, self._key, self._sinks = store, evidence, key, sinks
-        self._signer = Signer(evidence.name, key.id, key.sign)
+        self.signer = Signer(evidence.name, key.id, key.sign)
 
     def __call__(self, *, within_s: float = WITHIN_S, force: bool = False) -> Published:
         """Publish what waits; a failure is in the log and in what it gives. `force`: every sink is due."""
@@ -129,7 +129,7 @@ class Publisher:
                 due = claims.due(tx, exported=ledger.export_waits(tx)) if few else []
             if seen.ids or due:
                 with self._store.write() as tx:
-                    done = ledger.sequence(tx, self._signer, seen=seen, claims=due)
+                    done = ledger.sequence(tx, self.signer, seen=seen, claims=due)
             if few or not seen.ids or not done.taken or time.monotonic() > deadline:
                 break
         self._check_signatures(first)

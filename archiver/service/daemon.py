@@ -30,6 +30,7 @@ from archiver.errors import (
     DatabaseUnavailable,
     UsageError,
 )
+from archiver.evidence.scrub import ScrubJob
 from archiver.evidence.sinks import publisher
 from archiver.model import SECOND_MS
 from archiver.pull.commands import is_known, pull, tell
@@ -38,6 +39,7 @@ from archiver.service.canary import CanaryJob
 from archiver.service.endpoint import Endpoint
 from archiver.service.monitor import Watch
 from archiver.service.systemd import Notifier
+from archiver.sources import decode
 from archiver.store.engine import Store
 
 log = logging.getLogger("archiver.service.daemon")
@@ -48,7 +50,7 @@ logging.getLogger("apscheduler.scheduler").addFilter(lambda record: "maximum num
 _REST_S = 15 * 60
 """Credentials that were refused are tried again no sooner: the provider bans who asks too often. So is what an operator
 has to mend; a reload tries it at once."""
-_LOOK_S, _CANARY_S, _DATABASE_S = 10.0, 30.0, 5.0
+_LOOK_S, _CANARY_S, _DATABASE_S, _SCRUB_S = 10.0, 30.0, 5.0, 300.0
 _JUMP_S = 5.0
 """A clock that is slewed never strays so far within a second."""
 
@@ -219,7 +221,7 @@ class Daemon:
         self, settings: Settings, sessions: list[AppSession], watch: Watch, halt: Event
     ) -> BackgroundScheduler:
         # A thread per app, and some for the rest: rounds that take long must not hold up the watch.
-        scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(sessions) + 4)})
+        scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(sessions) + 5)})
 
         def again(work: Callable[[], object], seconds: float, name: str) -> None:
             scheduler.add_job(
@@ -240,6 +242,7 @@ class Daemon:
         if settings.evidence is not None:
             publish = publisher(self._store, settings)
             again(publish, settings.evidence.checkpoint_ms / SECOND_MS, "evidence")
+            again(ScrubJob(self._store, settings, decode, halt), _SCRUB_S, "scrub")
         if settings.canary and settings.canary.every_ms:
             again(CanaryJob(settings, self._store, sessions, halt), _CANARY_S, "canary")
         return scheduler

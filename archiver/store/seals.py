@@ -111,7 +111,8 @@ class PageSeal(NamedTuple):
     fetched_ms: int
     server_ms: int | None
     leaves: Sequence[Leaf]
-    baseline: bool = False
+    program: str | None = __version__
+    """The version that made the columns; None where no version is known to have made them."""
     made: SealMade | None = None
     """Where the seal is there already."""
 
@@ -139,7 +140,7 @@ class SealJournal:
 
     def write(self, tx: Tx) -> None:
         """Add the seals, and the entries to the queue."""
-        changed = _changed(tx, sorted(self._windows)) if self._windows else {}
+        changed = changed_windows(tx, sorted(self._windows)) if self._windows else {}
         queued = self._of_pages(tx, changed) if self._pages else []
         for key, ended in changed.items():
             for first in range(0, len(ended), WINDOWS_AT_ONCE):
@@ -173,7 +174,7 @@ class SealJournal:
 def page_fields(page: PageSeal, made: SealMade, entry: dict[str, Any]) -> dict[str, Any]:
     """An entry with what it tells of a page.
 
-    `program` is the version that made the columns: what another one decodes in another way is no difference.
+    What another version than `program` decodes in another way is no difference.
     """
     fields: dict[str, Any] = {
         "page": page.page_id,
@@ -188,10 +189,8 @@ def page_fields(page: PageSeal, made: SealMade, entry: dict[str, Any]) -> dict[s
         "n": made.leaves,
         "root": root_text(made.root),
     }
-    if page.baseline:
-        fields["baseline"] = True
-    else:
-        fields["program"] = __version__
+    if page.program is not None:
+        fields["program"] = page.program
     if page.fetched_ms != entry["at"]:
         fields["fetched"] = page.fetched_ms
     return entry | fields
@@ -229,7 +228,7 @@ _CHANGED = (
 )
 
 
-def _changed(tx: Tx, ids: Sequence[int]) -> dict[SourceKey, list[dict[str, Any]]]:
+def changed_windows(tx: Tx, ids: Sequence[int]) -> dict[SourceKey, list[dict[str, Any]]]:
     """The windows as entries have them, by source; early looks claim nothing, and are left out."""
     found: dict[SourceKey, list[dict[str, Any]]] = {}
     for first in range(0, len(ids), 1000):

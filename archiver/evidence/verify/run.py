@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -19,9 +20,13 @@ from archiver.evidence.verify.pages import PageCheck, Sealing
 from archiver.notes import TrustedKey
 from archiver.store import checkpoints, ledger, sealed_pages, verifying
 from archiver.store.engine import Store, Tx
+from archiver.store.sealed_pages import PageRow
 from archiver.store.sealed_rows import TABLES
 
 SLICE = 1_000
+_SNAPSHOT_S = 10.0
+"""A server keeps what a snapshot may still ask for."""
+Part = tuple[int, int, list[PageRow]]
 
 
 class VerifyProgress(Protocol):
@@ -100,12 +105,22 @@ class Verification:
                 first = sealed_pages.first_page_since(tx, options.since_ms)
             after = sealed_pages.LAST_PAGE if first is None else max(after, first - 1)
         for lo, hi in self._slices(after):
-            self._check_stop()
             with self._store.read() as tx:
                 rows = sealed_pages.page_rows_between(tx, lo, hi)
-                for part_lo, part_hi, part in sealed_pages.parts(rows, lo, hi):
-                    check.part(tx, part_lo, part_hi, part)
+            parts = list(sealed_pages.parts(rows, lo, hi))
+            while parts:
+                self._check_stop()
+                parts = self._some_parts(check, parts)
             on_slice(hi)
+
+    def _some_parts(self, check: PageCheck, parts: list[Part]) -> list[Part]:
+        """Compare parts of a slice in one snapshot, for some seconds; gives those that are left."""
+        ends_at = time.monotonic() + _SNAPSHOT_S
+        with self._store.read() as tx:
+            while parts and time.monotonic() < ends_at:
+                lo, hi, rows = parts.pop(0)
+                check.part(tx, lo, hi, rows)
+        return parts
 
     def _slices(self, after: int) -> Iterable[tuple[int, int]]:
         """Ranges of page ids without gaps: all from `after` on, or so many of them, chosen at random."""
