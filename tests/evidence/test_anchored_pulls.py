@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from archiver import notes, signing
 from archiver.evidence.anchors import rfc3161
 from tests.fixtures.archive import Archive
@@ -73,6 +75,7 @@ def test_sinks_that_fail_change_no_exit_code_and_alarm(
     assert begun("evidence", "seal") == 75
 
 
+@pytest.mark.full
 def test_a_sink_that_works_again_catches_up_alone(begun: Archive, place: Path) -> None:
     anchored_in(begun, f'sink = "file"\npath = "{place}/mount/notes"')
     assert begun("pull") == 0
@@ -97,6 +100,7 @@ def test_a_note_in_a_sink_that_this_ledger_does_not_bear_out_stops_signatures(be
     assert begun("pull") == 0
 
 
+@pytest.mark.full
 def test_a_readable_sink_stands_in_for_a_lost_state_file(begun: Archive, place: Path) -> None:
     anchored_in(begun, f'sink = "file"\npath = "{place}/notes"')
     assert begun("pull") == 0
@@ -107,6 +111,7 @@ def test_a_readable_sink_stands_in_for_a_lost_state_file(begun: Archive, place: 
     assert int(str(begun.database.value("SELECT count(*) FROM checkpoints"))) > int(str(before))
 
 
+@pytest.mark.full
 def test_a_command_without_secrets_leaves_out_the_chats_whose_address_it_may_not_read(
     begun: Archive, place: Path
 ) -> None:

@@ -169,6 +169,7 @@ def test_an_authority_stamps_a_note(authority: Authority) -> None:
     assert rfc3161.judge(outcome.proof, note(6), str(authority.root_file)).problem is not None
 
 
+@pytest.mark.full
 def test_a_token_below_another_root_is_kept_and_not_accepted(authority: Authority, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     other = Authority(tmp_path / "other")
@@ -204,6 +205,7 @@ def test_a_token_of_an_expired_certificate_is_judged_at_its_own_time(authority: 
     assert not rfc3161._openssl_accepts(outcome.proof, note(5), str(authority.root_file), later)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("answer", [b"", b"<html>", bytes(100)])
 def test_what_is_no_token_is_kept_and_not_accepted(authority: Authority, answer: bytes) -> None:
     authority.lie = answer
@@ -264,6 +266,7 @@ def leased(path: Path) -> int:
     return descriptor
 
 
+@pytest.mark.full
 def test_a_hanging_call_that_cannot_be_ended_is_not_joined_by_another(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,6 +316,7 @@ def test_a_bucket_that_is_not_there_or_refuses_says_so(bucket: S3Sink) -> None:
         list(calls.newer(missing, 0))
 
 
+@pytest.mark.full
 def test_a_bucket_that_may_only_be_read_says_so(server: Scripted, bucket: S3Sink) -> None:
     server.script = [b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"]
     outcome = calls.put(S3Sink(sink="s3", url="s3://bucket/x", endpoint=f"http://127.0.0.1:{server.port}"), note(5))
@@ -355,6 +359,7 @@ def test_the_address_of_a_webhook_is_in_no_command_line_and_no_reason(server: Sc
     assert outcome == calls.AnchorOutcome("failed", "127.0.0.1: it answered with 500")
 
 
+@pytest.mark.full
 def test_a_proxy_is_used_by_the_child(server: Scripted) -> None:
     server.script = [b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"]
     sink = WebhookSink.model_validate({"sink": "webhook", "webhook": "https://hooks.example.com/t0k3n"})

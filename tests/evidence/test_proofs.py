@@ -64,6 +64,7 @@ def test_an_export_is_verified_by_the_program_in_it(pulled: Archive, place: Path
     assert subprocess.run(program, capture_output=True).returncode == 3, "the manifest knows the verifier, too"
 
 
+@pytest.mark.full
 def test_without_the_keepers_key_the_fingerprint_has_to_be_compared(
     pulled: Archive, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -74,6 +75,7 @@ def test_without_the_keepers_key_the_fingerprint_has_to_be_compared(
     assert "internal audit" in said
 
 
+@pytest.mark.full
 def test_another_key_is_not_believed(pulled: Archive, place: Path, tmp_path: Path) -> None:
     folder = exported(pulled, tmp_path / "out")
     (place / "other").write_text(notes.vkey(NAME, signing.from_seed(bytes(32)).public))
@@ -192,6 +194,7 @@ def test_every_tampering_with_an_export_is_named(
     assert verdict(folder, place / "vkey") == 0
 
 
+@pytest.mark.full
 def test_a_record_changed_in_the_database_is_exported_without_a_proof(pulled: Archive, tmp_path: Path) -> None:
     where = "msg_id = (SELECT min(msg_id) FROM messages)"
     pulled.database.run(f"UPDATE messages SET position = position + 500 WHERE {where}")
@@ -200,6 +203,7 @@ def test_a_record_changed_in_the_database_is_exported_without_a_proof(pulled: Ar
     assert verdict(tmp_path / "out") == 3
 
 
+@pytest.mark.full
 def test_what_is_not_signed_yet_has_no_proof_and_is_no_difference(
     pulled: Archive, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -229,6 +233,7 @@ def test_time_stamps_go_along_and_are_verified_by_openssl(
     assert verdict(folder, place / "vkey", tsa_root=authority.root_file) == 3
 
 
+@pytest.mark.full
 def test_a_copy_of_a_checkpoint_that_differs_is_named(pulled: Archive, place: Path, tmp_path: Path) -> None:
     folder = exported(pulled, tmp_path / "out")
     key = signing.load(place / "key")
@@ -254,6 +259,7 @@ def test_the_proof_of_one_message_is_a_folder_of_its_own(pulled: Archive, place:
     assert verdict(folder, place / "vkey") == 3
 
 
+@pytest.mark.full
 def test_a_proof_that_cannot_be_made_says_why(pulled: Archive, tmp_path: Path) -> None:
     out = str(tmp_path / "proof")
     assert pulled("evidence", "proof", "nothing", "--output", out) == 3

@@ -92,6 +92,7 @@ def run(python: str, folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run([python, "-I", "-S", folder / "verify.py"], capture_output=True, text=True, env=environ)
 
 
+@pytest.mark.full
 def test_ten_thousand_proofs_of_a_hundred_pages_are_verified(folder: Path) -> None:
     done = run(sys.executable, folder)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -117,6 +118,7 @@ def test_the_program_needs_nothing_but_the_standard_library() -> None:
     assert "archiver" not in {name.partition(".")[0] for name in names}
 
 
+@pytest.mark.full
 def test_wrong_usage_is_told_from_a_difference(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "verify.py").write_text(offline.program())
     assert run(sys.executable, tmp_path).returncode == 2
