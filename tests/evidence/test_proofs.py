@@ -14,8 +14,9 @@ import pytest
 from archiver import merkle, notes, signing
 from archiver.evidence import offline
 from archiver.evidence.offline.folder import FolderCheck
-from tests.fixtures.archive import Archive
+from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.authority import Authority
+from tests.fixtures.databases import Database
 from tests.fixtures.evidence import NAME
 
 Json = dict[str, Any]
@@ -280,3 +281,21 @@ def test_proofs_are_for_records_and_for_archives_with_a_ledger(begun: Archive, t
     begun.write_config()
     assert begun("export", "--format", "jsonl", "--proofs", "--output", out) == 2
     assert "the archive has no ledger" in begun.errors
+
+
+@pytest.mark.full
+def test_what_a_baseline_sealed_is_proved_from_then_on_and_said_so(
+    database: Database, make_archive: MakeArchive, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = make_archive(database, messages=60)
+    assert archive("pull") == 0
+    archive.sections = f'[evidence]\nname = "{NAME}"\nkey_file = "{place}/key"\nstate_file = "{place}/state"\n'
+    archive.write_config()
+    assert archive("evidence", "init", "--keeper", "internal audit", "--output", str(place / "vkey")) == 0
+    before = json.loads((exported(archive, tmp_path / "before") / "manifest.json").read_text())["proofs"]
+    assert (before["records"], before["not_sealed"]) == (0, 60)
+    assert archive("evidence", "baseline") == 0, archive.errors
+    assert archive("evidence", "seal") == 0
+    folder = exported(archive, tmp_path / "after")
+    assert verdict(folder, place / "vkey") == 0
+    assert "60 of them were sealed by a baseline, after they were stored" in capsys.readouterr().out
