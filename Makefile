@@ -149,7 +149,8 @@ $(LOWEST)/installed: requirements-lowest.lock
 	touch $@
 
 # Tools of the system where we may install them; what is missing all the same is skipped, with the reason.
-DEPLOY_PACKAGES := golang-go golang-golang-x-mod-dev pgbouncer prometheus systemd-container
+DEPLOY_PACKAGES := chromium fonts-noto-cjk golang-go golang-golang-x-mod-dev groff libreoffice-calc-nogui pgbouncer prometheus \
+    systemd-container
 $(VENV)/deploy.installed: requirements-deploy.lock | $(VENV)/dev.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-deploy.lock
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
