@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 
+from archiver.hashing import short_sha256
+
 HASH_BYTES = 32
 SUBTREE = 256
 """Leaves of a stored subtree of level 1; one of level 2 has 256 of those, and so on. Level 0 are the leaves."""
@@ -83,9 +85,8 @@ def _levels(leaves: Sequence[bytes]) -> list[list[bytes]]:
     """The tree level by level, leaves first. A node without a sibling rises unchanged, which is RFC 6962's split."""
     levels = [list(leaves)]
     while len(level := levels[-1]) > 1:
-        parents = [
-            sha256(b"\x01" + left + right).digest() for left, right in zip(level[::2], level[1::2], strict=False)
-        ]
+        pairs = zip(level[::2], level[1::2], strict=False)
+        parents = [short_sha256(b"\x01" + left + right).digest() for left, right in pairs]
         levels.append(parents + level[-1:] if len(level) & 1 else parents)
     return levels
 

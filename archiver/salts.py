@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
+from archiver.hashing import short_sha256
+
 Seeds = Sequence[tuple[int, int, bytes]]
 """Nodes of the tree that are kept: depth, index at that depth, 32 bytes. A new seal has one: (0, 0, seed)."""
 
@@ -48,7 +50,7 @@ def salts(seeds: Seeds, count: int) -> list[bytes]:
         _check(at, index, depth)
         nodes = [seed]
         for _ in range(depth - at):
-            nodes = [sha256(b"\x02" + node + bit).digest() for node in nodes for bit in (b"\x00", b"\x01")]
+            nodes = [short_sha256(b"\x02" + node + bit).digest() for node in nodes for bit in (b"\x00", b"\x01")]
         first = index << depth - at
         result[first : first + len(nodes)] = nodes[: max(0, count - first)]
     return result

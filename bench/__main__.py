@@ -99,7 +99,7 @@ def evidence(ground: Ground, messages: int, rounds: int) -> Runs:
                     without = ground.size(url)
                 with ground.database(kind) as url:
                     on.append(ground.run("sealed", url, server))
-                    more.append((ground.size(url) - without) / messages)
+                    more.append((ground.evidence_size(url) or ground.size(url) - without) / messages)
                     seals.append(ground.run("verify", url, server, no_ahead=True))
                     columns.append(ground.run("verify", url, server))
         _tell(f"{kind}: rate with evidence / without", _ratio(on, off))

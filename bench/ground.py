@@ -77,6 +77,18 @@ class Ground:
         store.dispose()
         return found
 
+    def evidence_size(self, url: str) -> int | None:
+        """Bytes that the tables of the evidence take on a server, indexes and all; None for a file."""
+        if url.startswith("sqlite"):
+            return None
+        names = ", ".join(f"'{name}'" for name in ("seals", "ledger", "ledger_nodes", "checkpoints"))
+        store = open_store(url)
+        with store.read() as tx:
+            total = f"SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relname IN ({names})"
+            found = int(tx.conn.exec_driver_sql(total).scalar_one())
+        store.dispose()
+        return found
+
     def _config(self, url: str, server: Served, workers: int, *, sealed: bool = False) -> Path:
         path = self.place / f"config-{next(self._numbers)}.toml"
         keys = self.place / f"keys-{url.rpartition('bench_')[2].partition('?')[0].partition('/')[0]}"

@@ -65,14 +65,14 @@ class PreparedSeals:
         """Seal a page as if all of it were new."""
         made = seal([(message.position, NEW, message.raw) for message in page.messages])
         with self._lock:
-            self._made[page.sha256, page.size] = made
+            self._made[page.sha256, len(page.messages)] = made
             while len(self._made) > _PREPARED:
                 del self._made[next(iter(self._made))]
 
     def take(self, page: Page) -> SealMade | None:
         """The seal of a page that was all new; to be used once, as its salts are."""
         with self._lock:
-            return self._made.pop((page.sha256, page.size), None)
+            return self._made.pop((page.sha256, len(page.messages)), None)
 
 
 @dataclass(frozen=True)
