@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import shlex
 import socket
 import sys
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import quote
 
 import click
 
-from archiver import connect
+from archiver import connect, host, signing
 from archiver import status as standing
 from archiver.attachments import commands
 from archiver.cli import console, context
+from archiver.cli.evidence import print_findings
 from archiver.cli.pull import pull_watched
 from archiver.cli.status import print_status
-from archiver.config import load
+from archiver.config import Settings, load
 from archiver.errors import ArchiverError, worst_exit_code
+from archiver.evidence import beginning
+from archiver.evidence.verify import whole
+from archiver.evidence.verify.run import VerifyOptions
 from archiver.model import HOUR_MS
+from archiver.notes import TrustedKey
 from archiver.pull.run import PullOptions
+from archiver.sources import decode
 from archiver.store.admin import migrate
-from archiver.store.admin.ask import ask
+from archiver.store.admin.ask import ask, forged_copy
 from archiver.store.engine import Store
 from archiver.store.schema import iso
 
@@ -64,6 +72,7 @@ url = "sqlite:///{database}"
 store = "file://{files}"
 rate = "1000/s"
 
+{evidence}
 [[apps]]
 org = "{org}"
 app = "{app}"
@@ -85,6 +94,19 @@ source = "hourly"
 start = {hourly_start}
 early = "off"
 rate = "100/s"
+"""
+
+
+_EVIDENCE = """\
+# What is stored is sealed in a signed ledger, whose checkpoints go where others hold them: here only a file beside it.
+[evidence]
+name = "demo.example.com/archive"
+key_file = "{keys}/key"
+state_file = "{keys}/state"
+
+[[evidence.anchors]]
+sink = "file"
+path = "{keys}/checkpoints"
 """
 
 
@@ -115,6 +137,9 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
         settings = load(path, {})
         with connect.opened(settings, at_head=False) as store:
             migrate.upgrade(store)
+            if settings.evidence is not None:
+                beginning.init(store, settings, "the demonstration", host.account())
+                connect.seal(store, settings)
             code = pull_watched(settings, store, None, PullOptions(command="pull"), stop)
             code = worst_exit_code(
                 [code, commands.fetch_each(settings, store, commands.open_blobs(settings), stop=stop)]
@@ -127,6 +152,8 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
                 click.echo(f"\n{title}\n\n{sql};\n")
                 console.table("", columns, rows)
             _show_attachment(store, place)
+            if settings.evidence is not None:
+                _show_evidence(settings, store, place)
     database = place / "archive.db"
     click.echo(f"\nThe archive is {database}, its configuration {path}. Look on with:")
     click.echo(f"  sqlite3 {shlex.quote(str(database))} .schema")
@@ -136,6 +163,22 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
         f" config.toml, and {_program()} doctor tests them."
     )
     return code
+
+
+def _show_evidence(settings: Settings, store: Store, place: Path) -> None:
+    """A verification of what is there, and one of a copy in which a message was forged."""
+    context.publish(settings, store)
+    click.echo("\nIs all of it as it was stored? archiver evidence verify\n")
+    _verify(settings, store)
+    with forged_copy(store, place / "forged.db") as (forged, forgery):
+        click.echo(f"\nThe same in a copy, after\n  {forgery};\n")
+        _verify(settings, forged)
+
+
+def _verify(settings: Settings, store: Store) -> None:
+    section = beginning.section(settings)
+    trusted = [TrustedKey(section.name, signing.load(section.key_file).public)]
+    print_findings(whole.verify(store, settings, VerifyOptions(section.name, trusted), decode, stop=Event()))
 
 
 def _show_attachment(store: Store, place: Path) -> None:
@@ -182,6 +225,11 @@ def _config(place: Path, path: Path, server: Any, messages: int) -> str:
     hourly_start = iso(server.now_ms() // HOUR_MS * HOUR_MS - _HOURS_BACK * HOUR_MS)
     files = quote(str(place.absolute() / "files"))
     names = {"path": shlex.quote(str(path)), "database": _toml(database), "files": files, "secret": _toml(secret)}
+    names["evidence"] = "# [evidence] needs the package cryptography, which is not installed here."
+    if importlib.util.find_spec("cryptography") is not None:
+        keys = place.absolute() / "keys"
+        keys.mkdir(mode=0o700, exist_ok=True)
+        names["evidence"] = _EVIDENCE.format(keys=_toml(keys))
     names |= {"port": port, "program": _program()}
     return _CONFIG.format(**names, messages=messages, hourly_start=hourly_start, **announced)
 

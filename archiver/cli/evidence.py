@@ -155,7 +155,8 @@ def print_findings(findings: VerifyFindings) -> None:
     for kind, count in sorted(findings.classes.items()):
         click.echo(f"{kind}: {count:,}")
     checked = ", ".join(f"{count:,} {what}" for what, count in findings.checked.items())
-    click.echo(f"verified {checked}: {findings.count:,} differences")
+    differences = "1 difference" if findings.count == 1 else f"{findings.count:,} differences"
+    click.echo(f"verified {checked}: {differences}")
 
 
 @evidence_command.command()

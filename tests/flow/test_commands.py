@@ -246,10 +246,14 @@ def test_the_demo_leaves_an_archive_and_a_config_behind(tmp_path: Path, capsys: 
     place = tmp_path / 'my "demo"'
     assert cli.invoke(["demo", "--directory", str(place), "--messages", "200"]) == 0
     told = capsys.readouterr().out
-    *_, schema, status = told.splitlines()
+    assert ": 0 differences" in told
+    assert "sender is not the record's" in told
+    assert ": 1 difference\n" in told
+    assert not (place / "forged.db").exists()
+    *_, schema, status, _, _ = told.splitlines()
     assert shlex.split(schema) == ["sqlite3", str(place / "archive.db"), ".schema"]
     assert shlex.split(status)[-3:] == ["--config", str(place / "config.toml"), "status"]
-    assert told.count("SELECT") == 4
+    assert told.count("SELECT") == 5
     assert f"stored as\n  {place}/files/" in told
     assert "Complete from" in told
     assert cli.invoke(["--config", str(place / "config.toml"), "status"]) == 0
