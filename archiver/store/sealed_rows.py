@@ -73,14 +73,14 @@ def _plain(value: Any) -> Any:
 
 def read(tx: Tx, sealed: SealedTable, keys: Sequence[Sequence[Any]]) -> dict[str, Sequence[Any]]:
     """The rows with these keys, as far as they are there and to be sealed, by `key_text`."""
-    found: dict[str, Sequence[Any]] = {}
+    rows_by_key: dict[str, Sequence[Any]] = {}
     key = list(sealed.table.primary_key)
     for first in range(0, len(keys), 200):
         some = [tuple(one) for one in keys[first : first + 200]]
         which = key[0].in_([one[0] for one in some]) if len(key) == 1 else sa.tuple_(*key).in_(some)
         for row in tx.conn.execute(sa.select(*key, *sealed.columns).where(which, sealed.those)):
-            found[key_text(row[: len(key)])] = tuple(row)
-    return found
+            rows_by_key[key_text(row[: len(key)])] = tuple(row)
+    return rows_by_key
 
 
 def keys_behind(tx: Tx, sealed: SealedTable, after: Sequence[Any] | None, most: int) -> list[tuple[Any, ...]]:
