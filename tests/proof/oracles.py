@@ -16,6 +16,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
+from archiver.model import DAY_MS
 from archiver.timeline import EPS_MS
 from tests.proof.provider import Provider, Record
 
@@ -90,22 +91,35 @@ class Oracles(logging.Handler):
         ]
         if not missing:
             return
-        windows = self._all("SELECT lo_ms, hi_ms, lag_ms, by_order, state FROM windows WHERE pass = 1 ORDER BY lo_ms")
+        query = "SELECT lo_ms, hi_ms, lag_ms, by_order, walk0_ms FROM windows WHERE pass = 1 ORDER BY lo_ms"
+        windows = self._all(query)
         lows = [row[0] for row in windows]
         for record in missing:
             if record.stamp_ms < mark[1]:
-                lo_ms, hi_ms, lag_ms, by_order, _ = windows[bisect_right(lows, record.stamp_ms) - 1]
-                if record.lateness_ms <= lag_ms:
+                lo_ms, hi_ms, lag_ms, by_order, walk0_ms = windows[bisect_right(lows, record.stamp_ms) - 1]
+                if record.lateness_ms <= lag_ms and not self._ends_a_cut_list(record, walk0_ms):
                     self._excuse(record, "O1", f"window [{lo_ms}, {hi_ms})", bool(by_order) and trusted)
             origin_ms = self._all("SELECT origin_ms FROM sources")[0][0]
             if longest and origin_ms <= record.stamp_ms < mark[2] and record.lateness_ms <= longest:
                 pass_no = 1 + len(self.audits_ms)
-                by_order, state = self._all(
-                    f"SELECT by_order, state FROM windows WHERE pass = {pass_no}"
+                by_order, state, walk0_ms = self._all(
+                    f"SELECT by_order, state, walk0_ms FROM windows WHERE pass = {pass_no}"
                     f" AND lo_ms <= {record.stamp_ms} AND hi_ms > {record.stamp_ms}"
                 )[0]
-                if state != "skipped":  # listed as what nobody could look at
+                # Skipped is listed as what nobody could look at.
+                if state != "skipped" and not self._ends_a_cut_list(record, walk0_ms):
                     self._excuse(record, "O11", "the longest audit", bool(by_order) and trusted)
+
+    def _ends_a_cut_list(self, record: Record, walk0_ms: int | None) -> bool:
+        """Whether its millisecond fills a list that the server cuts, and nothing of the next day could be seen.
+
+        A server that has no more answers the same: the protocol claims nothing of it.
+        """
+        cut_after, walked_ms = self.provider.nature.cut_after, walk0_ms or 0
+        stamps = [one.stamp_ms for one in self.provider.records if one.visible_ms <= walked_ms]
+        if not cut_after or stamps.count(record.stamp_ms) <= cut_after:
+            return False
+        return not any(record.stamp_ms < stamp_ms <= record.stamp_ms + DAY_MS for stamp_ms in stamps)
 
     def _excuse(self, record: Record, oracle: str, where: str, by_order: bool) -> None:
         """Disorder that looks sorted cannot be seen; what was closed by order is reopened once it shows."""
