@@ -55,6 +55,7 @@ def test_a_pull_gives_its_checkpoint_to_every_kind_of_sink(
     assert {anchor["size"] for anchor in anchors} == {notes.parse(newest.encode()).note.size}
 
 
+@pytest.mark.full
 def test_sinks_that_fail_change_no_exit_code_and_alarm(
     begun: Archive, place: Path, server: Scripted, authority: Authority
 ) -> None:
@@ -87,6 +88,7 @@ def test_a_sink_that_works_again_catches_up_alone(begun: Archive, place: Path) -
     assert [one.data.decode() for one in notes.find((place / "mount/notes").read_text())] == [newest]
 
 
+@pytest.mark.full
 def test_a_note_in_a_sink_that_this_ledger_does_not_bear_out_stops_signatures(begun: Archive, place: Path) -> None:
     """The state file was restored with the database; the sink was not."""
     anchored_in(begun, f'sink = "file"\npath = "{place}/notes"')

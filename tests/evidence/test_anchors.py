@@ -65,6 +65,7 @@ def readable(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> FileS
     return sink
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["file", "s3"])
 def test_notes_come_back_from_a_readable_sink_in_order(
     kind: str, request: pytest.FixtureRequest, tmp_path: Path
@@ -417,6 +418,7 @@ def test_webhooks_and_authorities_have_nothing_to_probe(server: Scripted) -> Non
     assert calls.probe(webhook(server, "json")) == []
 
 
+@pytest.mark.full
 def test_doctor_says_what_could_happen_to_anchors_and_whose_key_it_is(tmp_path: Path, authority: Authority) -> None:
     key = signing.create(tmp_path / "key")
     given = {"name": NAME, "key_file": tmp_path / "key", "state_file": tmp_path / "state"}

@@ -51,6 +51,7 @@ def test_what_other_libraries_may_read_differently_is_refused(value: object) -> 
         entries.canonical(value)
 
 
+@pytest.mark.full
 @given(values)
 def test_the_spelling_is_the_same_after_reading(value: object) -> None:
     text = entries.canonical(value)

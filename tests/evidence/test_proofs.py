@@ -170,6 +170,7 @@ TAMPERED: dict[str, Callable[[Path], object]] = {
 }  # fmt: skip
 
 
+@pytest.mark.full
 def test_every_tampering_with_an_export_is_named(
     pulled: Archive, place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,6 +219,7 @@ def test_what_is_not_signed_yet_has_no_proof_and_is_no_difference(
     assert manifest["proofs"]["records"] == 0
 
 
+@pytest.mark.full
 def test_time_stamps_go_along_and_are_verified_by_openssl(
     pulled: Archive, place: Path, tmp_path: Path, authority: Authority, capsys: pytest.CaptureFixture[str]
 ) -> None:

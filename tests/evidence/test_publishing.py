@@ -148,6 +148,7 @@ def test_without_a_known_note_nothing_is_signed(begun: Archive, place: Path) -> 
     assert "neither the state file nor a sink" in " ".join(begun.output.split())
 
 
+@pytest.mark.full
 def test_a_key_is_handed_over_in_two_steps(begun: Archive, place: Path) -> None:
     assert begun("evidence", "rotate", "--to", str(place / "next")) == 0
     both = [signing.load(place / name) for name in ("key", "next")]
@@ -226,6 +227,7 @@ def test_the_command_verifies_and_names_what_differs(begun: Archive, place: Path
     assert begun("evidence", "verify", "--vkey", str(place / "nowhere")) == 2
 
 
+@pytest.mark.full
 def test_verification_after_a_resumption_tells_the_gap(begun: Archive, place: Path) -> None:
     assert begun("pull") == 0
     ahead = json.loads((place / "state").read_text())

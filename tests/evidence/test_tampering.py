@@ -355,8 +355,8 @@ assert len(TABLE) >= 60
 def _flip(database: Database, statement: str) -> None:
     """Run statements; `replace_bytes` stands for the same bytes with another one in the middle."""
     words = {
-        "sqlite": "CAST(substr({0}, 1, 8) || x'21' || substr({0}, 10) AS BLOB)",
-        "postgresql": "overlay({0} PLACING '\\x21'::bytea FROM 9 FOR 1)",
+        "sqlite": "CAST(substr({0}, 1, 8) || iif(substr({0}, 9, 1) = x'21', x'22', x'21') || substr({0}, 10) AS BLOB)",
+        "postgresql": "set_byte({0}, 8, get_byte({0}, 8) # 1)",
     }[database.kind]
     text = statement.replace("{origin}", str(ORIGIN)).replace("{{", "{").replace("}}", "}")
     text = re.sub(r"replace_bytes\((\w+)\)", lambda match: words.format(match[1]), text)
