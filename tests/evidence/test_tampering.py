@@ -355,7 +355,10 @@ assert len(TABLE) >= 60
 def _flip(database: Database, statement: str) -> None:
     """Run statements; `replace_bytes` stands for the same bytes with another one in the middle."""
     words = {
-        "sqlite": "CAST(substr({0}, 1, 8) || iif(substr({0}, 9, 1) = x'21', x'22', x'21') || substr({0}, 10) AS BLOB)",
+        "sqlite": (
+            "CAST(substr({0}, 1, 8) || CASE substr({0}, 9, 1) WHEN x'21' THEN x'22' ELSE x'21' END"
+            " || substr({0}, 10) AS BLOB)"
+        ),
         "postgresql": "set_byte({0}, 8, get_byte({0}, 8) # 1)",
     }[database.kind]
     text = statement.replace("{origin}", str(ORIGIN)).replace("{{", "{").replace("}}", "}")
