@@ -268,7 +268,7 @@ def open_store(url: str, clock: Callable[[], int] | None = None, *, limits: Serv
         return Store(postgres.engine(url, limits), clock, limits=limits)
     fitness.check_sqlite()
     path = _path(url)
-    sqlite.check_folder(path.parent)
+    sqlite.check_place(path)
     if url == "sqlite://":  # nobody else sees a database in memory, so it has one engine
         return Store(sqlite.engine(url, sqlite.LASTING), clock)
     sqlite.make_private(path)
@@ -283,7 +283,7 @@ def open_for_reading(url: str) -> Store:
         return open_store(url)
     fitness.check_sqlite()
     path = _path(url)
-    sqlite.check_folder(path.parent)
+    sqlite.check_place(path)
     reading = sqlite.reading(url, path)
     return Store(reading.engine, reading=reading)
 

@@ -91,9 +91,15 @@ def make_private(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, host.file_mode()))
 
 
-def check_folder(folder: Path) -> None:
-    """Raises ConfigurationError unless the folder of the database can be entered."""
+def check_place(path: Path) -> None:
+    """Raises ConfigurationError unless the folder of the database can be entered, and no folder has its name.
+
+    What SQLite says of a folder depends on the file system.
+    """
+    folder = path.parent
     try:
+        if path.is_dir() and path != folder:
+            raise ConfigurationError(f"[database] url: {path} is a folder", hint=f"a file in it: {path}/archive.db")
         if folder.is_dir():
             return
     except OSError as error:

@@ -162,7 +162,7 @@ def a_folder(path: Path) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize(
     ("breaks", "remedy"),
-    [(no_database, "that file is something else"), (torn, "Back up and restore"), (a_folder, "the rights to write")],
+    [(no_database, "that file is something else"), (torn, "Back up and restore"), (a_folder, "a file in it")],
     ids=["no database", "torn", "a folder"],
 )
 def test_a_file_that_is_no_database(breaks: Any, remedy: str, archive: Archive, listener: Listener) -> None:
