@@ -54,7 +54,7 @@ def all_stored_are_whole(archive: Collector) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.full)])
+@pytest.mark.parametrize("kills", [4])
 def test_kill_in_the_middle_of_downloads(
     database: Database, shelf: Shelf, make_collector: MakeCollector, start: Start, kills: int
 ) -> None:

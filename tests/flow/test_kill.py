@@ -18,7 +18,7 @@ HOUR = 3_600_000
 
 PROVE = int(os.environ.get("ARCHIVER_PROVE_KILLS", "0"))
 """`make prove` sets it: so many kills more, in a run of hours."""
-KILLS = pytest.mark.parametrize("kills", [PROVE] if PROVE else [3, pytest.param(6, marks=pytest.mark.full)])
+KILLS = pytest.mark.parametrize("kills", [PROVE or 4])
 
 
 @KILLS

@@ -9,7 +9,7 @@ from tests.proof.oracles import Falsified
 from tests.proof.prove import part_of, run
 from tests.proof.wide import WideWorld
 
-TOGETHER, SOME, MANY = 1, 1, 3
+TOGETHER, SOME, MANY = 1, 1, 2
 NUMBERS = [*range(SOME), *(pytest.param(number, marks=pytest.mark.full) for number in range(SOME, MANY))]
 
 
@@ -22,7 +22,7 @@ def test_the_oracles_hold_in_wider_worlds(kind: str, number: int) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.full) for seed in range(1, len(KINDS)))])
+@pytest.mark.parametrize("seed", range(0, len(KINDS), 3))
 def test_a_wider_world_is_made_of_its_seed_alone(seed: int) -> None:
     told = []
     for _ in range(2):
