@@ -110,8 +110,9 @@ def _tell(number: int, began: float, totals: Counter[str]) -> None:
     print(f"{number} worlds in {time.monotonic() - began:.0f} s: {told}", flush=True)  # noqa: T201 - for who reads the run
 
 
+_KILLS = ("tests/flow/test_kill.py", "tests/flow/test_processes.py", "tests/proof/test_crashes.py")
 _TESTS = {
-    "kills": ("ARCHIVER_PROVE_KILLS", ("tests/flow/test_kill.py", "tests/flow/test_processes.py", "tests/proof/test_crashes.py")),
+    "kills": ("ARCHIVER_PROVE_KILLS", _KILLS),
     "examples": ("ARCHIVER_HOSTILE_EXAMPLES", ("tests/hostile", "-k", "examples_on_each")),
 }
 
