@@ -83,7 +83,7 @@ SEEDS := --worlds $(WORLDS) --first $(FIRST) --part $(PART) $(if $(RECORD),--rec
 prove: $(VENV)/dev.installed               ## the pull protocol in simulated worlds; PART=3/20: a part; one again: WORLD=12345 or WIDE=12345 make prove
 	$(if $(WIDE),,$(BIN)/python -m tests.proof.prove $(SEEDS) $(if $(WORLD),--world $(WORLD)))
 	$(if $(WORLD),,$(BIN)/python -m tests.proof.prove --wide $(SEEDS) $(if $(WIDE),--world $(WIDE)))
-	$(if $(WORLD)$(WIDE),,$(BIN)/python -m tests.proof.prove --kills $(KILLS) --examples $(EXAMPLES) --part $(PART) $(if $(RECORD),--record))
+	$(if $(WORLD)$(WIDE),,$(BIN)/python -m tests.proof.prove --kills $(KILLS) --points 1 --examples $(EXAMPLES) --part $(PART) $(if $(RECORD),--record))
 
 image-test: $(VENV)/dev.installed          ## build the image and run it, by buildah; says why where it cannot
 	PYTHON=$(abspath $(BIN))/python tests/deploy/image.sh

@@ -191,7 +191,7 @@ def agrees(evidence: Evidence) -> bool:
 
     A few late ones must not speak for a zone that is a quarter of an hour off.
     """
-    own = _in_hour(evidence, 0)
+    own = in_hour(evidence, 0)
     return own > 0 and own * 10 >= best_shift(evidence)[1] * 9
 
 
@@ -204,10 +204,10 @@ def best_shift(evidence: Evidence) -> tuple[int, int]:
     shifts = {at - part for at in evidence for part in range(4)} - {0}
     if not shifts:
         return 0, 0
-    most = max(_in_hour(evidence, shift) for shift in shifts)
-    likely = [shift for shift in shifts if _in_hour(evidence, shift) * 10 >= most * 9]
-    best = max(likely, key=lambda shift: (shift % 4 == 0, shift % 2 == 0, _in_hour(evidence, shift), -abs(shift)))
-    return best, _in_hour(evidence, best)
+    most = max(in_hour(evidence, shift) for shift in shifts)
+    likely = [shift for shift in shifts if in_hour(evidence, shift) * 10 >= most * 9]
+    best = max(likely, key=lambda shift: (shift % 4 == 0, shift % 2 == 0, in_hour(evidence, shift), -abs(shift)))
+    return best, in_hour(evidence, best)
 
 
 def shift_hours(evidence: Evidence) -> int | None:
@@ -217,7 +217,8 @@ def shift_hours(evidence: Evidence) -> int | None:
     return 0 if agrees(evidence) else round(best_shift(evidence)[0] / 4)
 
 
-def _in_hour(evidence: Evidence, shift: int) -> int:
+def in_hour(evidence: Evidence, shift: int = 0) -> int:
+    """How many messages lie in the file's hour, or in what that is when it is shifted by so many quarters."""
     return sum(evidence.get(shift + part, 0) for part in range(4))
 
 
@@ -225,13 +226,14 @@ class ZoneVerdict(NamedTuple):
     """What files say of the zone whose hours they are named by, none of which agrees with it.
 
     `shift_ms`: by how much the zone is wrong; None: nothing is proven. `doubtful`: it may be wrong. `late`: what speaks
-    against it may have arrived late.
+    against it may have arrived late. `one_zone`: a single other zone explains most of it.
     """
 
     shift_ms: int | None
     messages: int
     doubtful: bool
     late: bool = False
+    one_zone: bool = False
 
 
 def judge_zone(files: Sequence[Evidence]) -> ZoneVerdict:
@@ -246,8 +248,8 @@ def judge_zone(files: Sequence[Evidence]) -> ZoneVerdict:
         together.update(evidence)
     messages = together.total()
     shift, fitting = best_shift(together)
-    most = 4 * fitting > 3 * messages and 4 * _in_hour(together, 0) < messages
-    agreeing = sum(1 for evidence in speaking if _in_hour(evidence, shift))
+    most = 4 * fitting > 3 * messages and 4 * in_hour(together, 0) < messages
+    agreeing = sum(1 for evidence in speaking if in_hour(evidence, shift))
     if shift > 0:
         proved = most and agreeing >= _PROOF_FILES
     elif shift < -4:
@@ -257,8 +259,9 @@ def judge_zone(files: Sequence[Evidence]) -> ZoneVerdict:
         proved = nearly_all and agreeing >= _QUIET_FILES and fitting >= _PROOF_MESSAGES
     if proved:
         return ZoneVerdict(shift * QUARTER_MS, messages, doubtful=True)
-    scattered = 2 * fitting <= messages and messages >= _SCATTERED_MESSAGES
-    return ZoneVerdict(None, messages, doubtful=bool(speaking) and not scattered, late=shift < 0)
+    one_zone = 2 * fitting > messages
+    doubtful = bool(speaking) and (one_zone or messages < _SCATTERED_MESSAGES)
+    return ZoneVerdict(None, messages, doubtful, late=shift < 0, one_zone=one_zone)
 
 
 def offset_text(offset_ms: int) -> str:

@@ -19,7 +19,7 @@ from archiver.store.engine import Tx
 from archiver.store.planning import plan
 from archiver.store.schema import sources, windows
 from archiver.store.windows import Claim, Held, end
-from archiver.timeline import EPS_MS, Evidence, ZoneVerdict, agrees, judge_zone
+from archiver.timeline import EPS_MS, Evidence, ZoneVerdict, agrees, best_shift, in_hour, judge_zone
 
 READ = ("closed", "presumed_empty")
 LOST = ("expired", "accepted")
@@ -202,23 +202,46 @@ class HourFiles(NamedTuple):
 
 def files(tx: Tx, key: SourceKey, naming_ms: int) -> HourFiles:
     """Judge the naming by the newest files that were read under it."""
+    readings = _evidence(tx, key, naming_ms)
+    in_favour = [(reading, in_hour(evidence)) for reading, evidence in readings if agrees(evidence)]
     vouching: list[HourReading] = []
     against: dict[int, Evidence] = {}
     first_read_ms = tx.now_ms()
-    for reading, evidence in _evidence(tx, key, naming_ms):
+    denied_ms = _denied_ms(readings, in_favour)
+    for reading, evidence in readings:
+        is_denied = denied_ms is not None and reading.read_ms >= denied_ms
         if agrees(evidence):
-            if not vouching or reading.read_ms > vouching[-1].read_ms:
+            if not is_denied and (not vouching or reading.read_ms > vouching[-1].read_ms):
                 vouching.append(reading)
-        elif not vouching or reading.read_ms > vouching[-1].read_ms:
+        elif is_denied or not vouching or reading.read_ms > vouching[-1].read_ms:
             if sum(evidence.values()) > sum(against.get(reading.lo_ms, {}).values()):
                 against[reading.lo_ms] = evidence  # passes see one file: the fullest counts
             first_read_ms = min(first_read_ms, reading.read_ms)
     zone = judge_zone(list(against.values()))
-    alone = len(against) == 1 or bool(vouching)
+    alone = len(against) == 1 or bool(vouching) or not zone.one_zone
     if alone and zone.late and zone.shift_ms is None and tx.now_ms() - first_read_ms > _LONE_DOUBT_MS:
         # A few late arrivals before a silence must not hold up a zone for ever that was right before.
         zone = zone._replace(doubtful=False)
     return HourFiles(tuple(vouching), min(against, default=None), zone)
+
+
+def _denied_ms(
+    readings: Sequence[tuple[HourReading, Evidence]], in_favour: Sequence[tuple[HourReading, int]]
+) -> int | None:
+    """Since when no file vouches: one whose messages are stamped after its hour was read then, and is not outvoted.
+
+    A message cannot arrive before it is stamped, so under the right naming there is hardly such a file, while under a
+    wrong one a late message now and then lies in the hour that its file is called by.
+    """
+    denied = [
+        reading.read_ms
+        for reading, evidence in readings
+        if best_shift(evidence)[0] > 0
+        and not agrees(evidence)
+        and sum(evidence.values())
+        > sum(own for later, own in in_favour if later.lo_ms >= reading.lo_ms and later.read_ms >= reading.read_ms)
+    ]
+    return min(denied, default=None)
 
 
 def _evidence(tx: Tx, key: SourceKey, naming_ms: int) -> list[tuple[HourReading, Evidence]]:

@@ -43,10 +43,12 @@ class Settings:
     page_size: int = 100
     offset_ms: int = 8 * HOUR_MS
     start_ms: int = T0
+    early_ms: int | None = None
 
     @property
     def passes(self) -> tuple[Pass, ...]:
-        return (Pass(1, self.settle_ms), *(Pass(pass_no, lag) for pass_no, lag in enumerate(self.audits_ms, 2)))
+        early = () if self.early_ms is None else (Pass(0, self.early_ms),)
+        return (*early, Pass(1, self.settle_ms), *(Pass(pass_no, lag) for pass_no, lag in enumerate(self.audits_ms, 2)))
 
 
 class Pages(Provider):

@@ -117,6 +117,36 @@ def test_a_cluster_that_names_its_files_otherwise_one_day(make_hours: Make) -> N
     all_is_there(archive, at_least_ms=T0 + 26 * HOUR_MS)
 
 
+def test_a_late_message_does_not_outvote_a_file_that_came_before_its_time(make_hours: Make) -> None:
+    """The names change; a newest hour holds one message, an hour late, which fits the old name."""
+    nature = HourNature(renamed_ms=T0 + 28 * HOUR_MS, later_offset_ms=7 * HOUR_MS)
+    records = spread(nature, 10, an_hour=4)
+    late_ms = T0 + 26 * HOUR_MS + 50 * MINUTE_MS
+    records.append(filed(nature, 1000, late_ms, filed_ms=T0 + 27 * HOUR_MS + MINUTE_MS))
+    at_its_end = filed(nature, 1001, T0 + 3 * HOUR_MS - 1, filed_ms=T0 + 3 * HOUR_MS, grown_ms=T0 + 27 * HOUR_MS)
+    settings = {"settle_ms": 24 * HOUR_MS, "early_ms": HOUR_MS}
+    archive = make_hours([*records, at_its_end], now_ms=T0 + 24 * HOUR_MS + 48 * MINUTE_MS, nature=nature, **settings)
+    assert archive.pull_each(HOUR_MS, 3)[-1] == 0
+    archive.pull_each(HOUR_MS, 2)
+    assert archive.until_ms <= T0 + 3 * HOUR_MS
+    archive.configure(offset_ms=7 * HOUR_MS)
+    assert archive.pull_each(HOUR_MS, 3)[-1] == 0
+    all_is_there(archive, at_least_ms=T0 + 6 * HOUR_MS)
+
+
+def test_two_late_messages_before_a_silence_hold_up_no_zone_for_ever(make_hours: Make) -> None:
+    """No single zone explains both, so after a day they count as late."""
+    nature = HourNature()
+    late = [
+        filed(nature, number, T0 + number * MINUTE_MS, filed_ms=T0 + (2 * number + 1) * HOUR_MS) for number in (1, 2)
+    ]
+    archive = make_hours(late, now_ms=T0 + 16 * HOUR_MS, nature=nature)
+    assert archive.pull().exit_code == 75, "doubted at first"
+    archive.pull_each(5 * HOUR_MS, 6)
+    assert archive.pull_each(HOUR_MS, 2)[-1] == 0
+    all_is_there(archive, at_least_ms=T0 + 40 * HOUR_MS)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize("hours", [1, pytest.param(6, marks=pytest.mark.full)])
 def test_an_operator_who_sets_a_right_zone_wrong_for_a_while(make_hours: Make, hours: int) -> None:

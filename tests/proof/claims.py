@@ -16,7 +16,7 @@ from archiver.model import HOUR_MS, MINUTE_MS, Window
 from archiver.pull.run import Outcome
 from archiver.store.schema import iso
 from archiver.timeline import EPS_MS, hour_floor
-from tests.proof.hours import HourFiles
+from tests.proof.hours import Filed, HourFiles
 from tests.proof.oracles import _SUMS, TILING, Ask, Falsified, Oracles
 from tests.proof.provider import Record
 
@@ -135,10 +135,17 @@ class Claims(Oracles):
         lows = [row[0] for row in windows]
         for record in missing:
             lo_ms, hi_ms, lag_ms, by_order, unproven, state = windows[bisect_right(lows, record.stamp_ms) - 1]
-            if record.lateness_ms <= lag_ms and state != "accepted":
+            if record.lateness_ms <= lag_ms and state != "accepted" and not self._lies_before_origin(record):
                 where = f"window {self.hour(lo_ms)}..{self.hour(hi_ms)} ({state}) at {self.hour(self.now_ms)}"
                 # Once the order has proved false, the claim lists the window as unproven: O13 sees to that.
                 self._excuse(record, "O1", where, bool(by_order and (trusted or unproven)))
+
+    def _lies_before_origin(self, record: Record) -> bool:
+        """Whether it lies in the file before the first that an archive has which begins where the retention ends."""
+        if not isinstance(record, Filed) or record.filed_ms >= self._origin_ms():
+            return False
+        before = self._all("SELECT 1 FROM windows WHERE cause = 'before_first_contact'")
+        return bool(before) and record.stamp_ms < self._origin_ms() + EPS_MS
 
     def _missing(self, from_ms: int, until_ms: int) -> list[Record]:
         stored = {row[0] for row in self._all("SELECT msg_id FROM messages")}

@@ -246,7 +246,8 @@ def hourly_zone(draw: random.Random) -> WidePlan:
     """The zone is set wrong, or set right later, or set wrong and back; or the cluster changes its names."""
     true_ms = draw.choice((0, 8 * HOUR_MS, -5 * HOUR_MS, 5 * HOUR_MS + 30 * MINUTE_MS, 9 * HOUR_MS))
     wrong_ms = draw.choice((8 * HOUR_MS, 8 * HOUR_MS, 0, 9 * HOUR_MS, true_ms + HOUR_MS))
-    nature = replace(_hour_nature(draw), offset_ms=true_ms, later_offset_ms=true_ms)
+    # Messages that lie in the next file as well look like those of an hour by a wrong name: see docs/protocol.md.
+    nature = replace(_hour_nature(draw), offset_ms=true_ms, later_offset_ms=true_ms, doubles=False)
     hours = draw.choice((8, 12))
     settings = replace(_hour_settings(draw), settle_ms=draw.choice((1, 3, 24)) * HOUR_MS, audits_ms=(), early_ms=None)
     settings = replace(settings, offset_ms=true_ms)

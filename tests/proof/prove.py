@@ -64,6 +64,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--kind", default="", help='only wider worlds of this kind, such as "hourly zone"')
     parser.add_argument("--world", type=int, help="only this seed, and tell what it is made of")
     parser.add_argument("--kills", type=int, help="no worlds: so many kills a database and source, on real databases")
+    parser.add_argument("--points", type=int, help="no worlds: a process that ends at each point of a pull (1)")
     parser.add_argument("--examples", type=int, help="no worlds: so many hostile examples on each database")
     parser.add_argument(
         "--summary", action="store_true", help=f"no worlds: what is on record in {RECORD.name}, as a table"
@@ -73,9 +74,10 @@ def main(arguments: list[str]) -> int:
     if chosen.summary:
         print(summary(RECORD.read_text(encoding="utf-8")))  # noqa: T201 - for docs/proof.md
         return 0
-    if chosen.kills is not None or chosen.examples is not None:
+    if {chosen.kills, chosen.points, chosen.examples} != {None}:
         return max(
             _tests("kills", chosen.kills, chosen.part, keep=chosen.record),
+            _tests("points", chosen.points, chosen.part, keep=chosen.record),
             _tests("examples", chosen.examples, chosen.part, keep=chosen.record),
         )
     seeds = part_of(range(chosen.first, chosen.first + chosen.worlds), chosen.part)
@@ -110,9 +112,9 @@ def _tell(number: int, began: float, totals: Counter[str]) -> None:
     print(f"{number} worlds in {time.monotonic() - began:.0f} s: {told}", flush=True)  # noqa: T201 - for who reads the run
 
 
-_KILLS = ("tests/flow/test_kill.py", "tests/flow/test_processes.py", "tests/proof/test_crashes.py")
 _TESTS = {
-    "kills": ("ARCHIVER_PROVE_KILLS", _KILLS),
+    "kills": ("ARCHIVER_PROVE_KILLS", ("tests/flow/test_kill.py", "tests/flow/test_processes.py")),
+    "points": ("ARCHIVER_PROVE_POINTS", ("tests/proof/test_crashes.py",)),
     "examples": ("ARCHIVER_HOSTILE_EXAMPLES", ("tests/hostile", "-k", "examples_on_each")),
 }
 

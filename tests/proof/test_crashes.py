@@ -13,7 +13,7 @@ from tests.proof import scenarios
 from tests.proof.mutants import NewDatabase
 
 SHARES = 6
-TRIED = range(0, SHARES, 1 if os.environ.get("ARCHIVER_PROVE_KILLS") else 3)
+TRIED = range(0, SHARES, 1 if os.environ.get("ARCHIVER_PROVE_POINTS") else 3)
 
 
 @pytest.fixture
