@@ -100,7 +100,7 @@ def test_an_audit_added_to_an_archive_older_than_the_retention_names_what_it_mis
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("spoils", ["damaged", "never", "lost"])
+@pytest.mark.parametrize("spoils", ["damaged", "never"])
 def test_an_audit_goes_on_behind_an_hour_that_nobody_can_read(make_hours: Make, spoils: str) -> None:
     """An accepted loss, and an hour that is presumed empty."""
     bad_ms = T0 + 4 * HOUR_MS

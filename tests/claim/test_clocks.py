@@ -99,7 +99,7 @@ def test_a_clock_that_is_wrong_at_the_first_contact_is_known_by_the_second(make_
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("beyond", ["400", "404", "lost"])
+@pytest.mark.parametrize("beyond", ["404", "lost"])
 def test_a_database_clock_behind_makes_no_lost_hour_an_empty_one(make_hours: Make, beyond: str) -> None:
     """A restored virtual machine: all goes by its clock, and what expires in a short outage looks young by it."""
     archive = files(make_hours, beyond, kept_ms=36 * HOUR_MS)

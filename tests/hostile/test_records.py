@@ -159,7 +159,7 @@ def test_hostile_records_leave_the_same_rows_on_both_databases(places: Places) -
 def test_many_hostile_examples_on_each_database(places: Places, part: int) -> None:
     """An example is a record; what generated pages need is kept until their run ends, so they come by the hundred."""
     run, parts = map(int, os.environ.get("ARCHIVER_PROVE_PART", "1/1").split("/"))  # other parts, other examples
-    share = int(os.environ.get("ARCHIVER_HOSTILE_EXAMPLES", "1000")) // 4
+    share = int(os.environ.get("ARCHIVER_HOSTILE_EXAMPLES", "500")) // 4
     seeds = count(4 * (run - 1) + part, 4 * parts)
     while share > 0:
         share -= compare(places, min(100, 1 + share // 3), next(seeds))

@@ -1,6 +1,6 @@
 """A process dies before and after each statement and commit of a pull, on both databases: nothing lost, nothing twice.
 
-`make test` tries some of the points, the full run a third of them, and `make prove` all.
+`make test` tries some of the points, the full run a sixth of them, and `make prove` all.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import pytest
 from tests.proof import scenarios
 from tests.proof.mutants import NewDatabase
 
-SHARES = 6
-TRIED = range(0, SHARES, 1 if os.environ.get("ARCHIVER_PROVE_POINTS") else 3)
+SHARES = 12
+TRIED = range(0, SHARES, 1 if os.environ.get("ARCHIVER_PROVE_POINTS") else 6)
 
 
 @pytest.fixture

@@ -48,7 +48,7 @@ def test_wider_worlds_kill_the_mutant(mutant: Mutant) -> None:
 @pytest.mark.full
 @pytest.mark.parametrize("kind", sorted({each.kind for each in OF_KINDS}))
 def test_the_product_lives_in_the_wider_worlds_that_kill_mutants(kind: str) -> None:
-    for seed in sorted({seed for each in OF_KINDS if each.kind == kind for seed in each.seeds}):
+    for seed in sorted({seed for each in OF_KINDS if each.kind == kind for seed in each.seeds})[:2]:
         wide_world(kind, seed).run()
 
 

@@ -11,7 +11,7 @@ from tests.proof.sealed import EVERY
 from tests.proof.world import World
 
 TOGETHER = 20
-SOME, MANY = range(0, 40, TOGETHER), range(40, 200, TOGETHER)
+SOME, MANY = range(0, 40, TOGETHER), range(40, 120, TOGETHER)
 
 
 @pytest.mark.parametrize("first", [*SOME, *(pytest.param(first, marks=pytest.mark.full) for first in MANY)])
