@@ -244,12 +244,24 @@ class Publisher:
         with self._store.read() as tx:
             epoch = epoch_at(tx)
             newest = None if epoch is None else checkpoints.newest(tx, epoch.origin)
-            due = [] if newest is None else [one for one in self._sinks if _is_due(tx, one, newest, force=force)]
+            due = [] if newest is None else [one for one in self._sinks if self._is_due(tx, one, newest, force=force)]
         well = True
         for sink in due:
             assert newest is not None  # noqa: S101 - nothing is due without one
             well &= self._put(sink, newest, deadline)
         return well
+
+    def _is_due(self, tx: Tx, sink: Sink, newest: Checkpoint, *, force: bool) -> bool:
+        last = checkpoints.last(tx, sink.name, checkpoints.ANCHORED)
+        if last is None:
+            return True
+        if (last.origin, last.size) == (newest.origin, newest.size):
+            return False
+        # Rounds come by the minute, and a note is anchored some moments after its round began: a sink that is due
+        # a moment after this round would get every other checkpoint only.
+        due_ms = last.at_ms + sink.every_ms - min(sink.every_ms, self._evidence.checkpoint_ms) // 2
+        # A clock that was set back must not keep a sink waiting.
+        return force or not last.at_ms <= tx.now_ms() < due_ms
 
     def _put(self, sink: Sink, newest: Checkpoint, deadline: float) -> bool:
         done = sink.put(newest.note.encode(), within_s=_left(deadline, WITHIN_S))
@@ -260,16 +272,6 @@ class Publisher:
                 *(tx, sink.name, newest.origin, newest.size, done.state), proof=done.proof, reason=done.reason
             )
         return done.state == checkpoints.ANCHORED
-
-
-def _is_due(tx: Tx, sink: Sink, newest: Checkpoint, *, force: bool) -> bool:
-    last = checkpoints.last(tx, sink.name, checkpoints.ANCHORED)
-    if last is None:
-        return True
-    if (last.origin, last.size) == (newest.origin, newest.size):
-        return False
-    # A clock that was set back must not keep a sink waiting.
-    return force or not last.at_ms <= tx.now_ms() < last.at_ms + sink.every_ms
 
 
 def _left(deadline: float, most: float) -> float:
