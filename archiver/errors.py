@@ -2,6 +2,7 @@
 
 ArchiverError                    1   failed
 ├─ RequestRefused                1   a 4xx that no retry will change
+├─ LookRefused                   1   what people wrote is not shown, as nobody could note it
 ├─ UsageError                    2   configuration or usage
 │  ├─ ConfigurationError
 │  ├─ CertificateRefused
@@ -53,6 +54,14 @@ class ArchiverError(Exception):
         super().__init__(message or (self.__doc__ or "").strip())
         self.hint = hint
         """What the operator can do about it, printed on a line of its own."""
+
+
+class LookRefused(ArchiverError):
+    """Nothing is shown without its row in looks, and this archive cannot be written here."""
+
+    def __init__(self) -> None:
+        hint = "read it where it can be written; or, in a copy of your own, set [review] looks = false"
+        super().__init__(hint=hint)
 
 
 class UsageError(ArchiverError):

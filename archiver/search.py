@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from archiver.store import looks
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
 from archiver.store.search.index import Lag, add_pages, measure_lag
@@ -11,6 +12,12 @@ from archiver.store.search.query import Hit, find_any, find_places, hits_at
 from archiver.store.search.text import all_of, queries_for
 
 _HITS_AT_ONCE = 200
+
+
+def apps(store: Store, name: str | None) -> list[str]:
+    """The apps that a search covers: all, or those of this name."""
+    with store.read() as tx:
+        return looks.apps_named(tx, name)
 
 
 def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
+from typing import NamedTuple
 
 import click
 
@@ -17,6 +18,7 @@ from archiver import connect, host, logs
 from archiver.config import Settings, load
 from archiver.connect import AppSession
 from archiver.errors import UsageError
+from archiver.looks import Looks
 from archiver.store.engine import Store
 
 
@@ -100,6 +102,37 @@ def readable(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
         if store.note:
             click.echo(f"note: {logs.visible(store.note)}", err=True)
         yield chosen, store
+
+
+class Case(NamedTuple):
+    """What somebody reads for, as given."""
+
+    id: str | None = None
+    reason: str | None = None
+
+
+@contextmanager
+def lookable(ctx: click.Context, case: Case) -> Iterator[tuple[Settings, Store, Looks]]:
+    """As `readable`, for a command that shows what people wrote, with what notes the looks.
+
+    Raises UsageError where a case and a reason are needed and not given.
+    """
+    chosen = settings(ctx, offline=True)
+    review = chosen.review
+    demand_case(chosen, case.id, case.reason)
+    keeps = review is not None and review.looks
+    if not keeps and (case.id or case.reason):
+        click.echo("note: looks are off ([review] looks), so case and reason are noted nowhere", err=True)
+    with connect.opened(chosen, reading=not keeps or not connect.is_writable(chosen)) as store:
+        if store.note:
+            click.echo(f"note: {logs.visible(store.note)}", err=True)
+        yield chosen, store, Looks(store.patient if keeps else None, host.account(), case.id, case.reason)
+
+
+def demand_case(settings: Settings, case: str | None, reason: str | None) -> None:
+    """Raises UsageError where [review] wants a case and a reason, and one is missing."""
+    if settings.review is not None and settings.review.require_case and not (case and reason):
+        raise UsageError("what people wrote is read here for a case and a reason alone", hint="--case ID --reason TEXT")
 
 
 @contextmanager

@@ -10,11 +10,13 @@ import click
 from archiver import conversation as transcripts
 from archiver import logs
 from archiver.cli import context, options
+from archiver.cli.context import Case
 from archiver.cli.options import INSTANT
 from archiver.cli.statement import tell_gaps
 from archiver.cli.transcript import ConversationLines
 from archiver.cli.view import View
 from archiver.statement import StatementWording
+from archiver.store.read.filters import Filter, asked_for
 
 
 @click.command()
@@ -23,6 +25,7 @@ from archiver.statement import StatementWording
 @click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Stamped at this time or later.")
 @click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="Stamped before this time.")
 @options.MONTH
+@options.CASE
 @options.VIEW
 @click.pass_context
 def conversation(
@@ -32,6 +35,7 @@ def conversation(
     from_ms: int | None,
     to_ms: int | None,
     month: tuple[date, date] | None,
+    case: Case,
     view: View,
 ) -> int:
     """Print the conversation of two users, or of a group or room.
@@ -49,18 +53,21 @@ def conversation(
     from_ms, to_ms = options.in_month(month, view.calendar.zone, from_ms, to_ms)
     lo_ms, hi_ms = transcripts.ALL_TIME
     window = options.stretch(lo_ms if from_ms is None else from_ms, hi_ms if to_ms is None else to_ms)
-    with context.readable(ctx) as (_, store):
+    with context.lookable(ctx, case) as (_, store, looks):
         code = tell_gaps(store, (from_ms, to_ms), app, StatementWording(view.language, view.calendar))
         thread = transcripts.find(store, "|".join(names), app)
+        asked = asked_for(Filter(thread.app, conversation=thread.conversation, from_ms=from_ms, to_ms=to_ms))
         title = view.language.say(
             "{conversation} in {app}, times in {zone}",
             conversation=thread.conversation,
             app=thread.app,
             zone=view.calendar.name,
         )
-        click.echo(logs.visible(title))
-        transcript = ConversationLines(view)
-        for page in transcripts.read(store, thread, window):
-            sys.stdout.write("".join(f"{line}\n" for archived in page for line in transcript.lines(archived)))
-            sys.stdout.flush()
+        with looks.stream("conversation", asked, [(thread.app, thread.conversation)]) as streamed:
+            click.echo(logs.visible(title))
+            transcript = ConversationLines(view)
+            for page in transcripts.read(store, thread, window):
+                streamed.shown += len(page)
+                sys.stdout.write("".join(f"{line}\n" for archived in page for line in transcript.lines(archived)))
+                sys.stdout.flush()
     return code

@@ -8,9 +8,11 @@ import click
 
 from archiver import directory
 from archiver.cli import context, listing, options
+from archiver.cli.context import Case
 from archiver.cli.options import INSTANT
 from archiver.cli.view import View
 from archiver.errors import EXIT_DONE
+from archiver.store.read.filters import Filter, asked_for
 
 
 @click.command()
@@ -21,6 +23,7 @@ from archiver.errors import EXIT_DONE
 @options.MONTH
 @options.LIMIT
 @options.FORMAT
+@options.CASE
 @options.VIEW
 @click.pass_context
 def conversations(
@@ -33,6 +36,7 @@ def conversations(
     month: tuple[date, date] | None,
     limit: int,
     form: str,
+    case: Case,
     view: View,
 ) -> int:
     """List conversations, the latest first, with their ids. `archiver conversation` prints one.
@@ -42,7 +46,9 @@ def conversations(
       archiver conversations --of xingchen --month 2026-11
     """
     limits = options.in_month(month, view.calendar.zone, from_ms, to_ms)
-    with context.readable(ctx) as (_, store):
+    asked = asked_for(Filter(app, from_ms=limits[0], to_ms=limits[1]), of=user)
+    with context.lookable(ctx, case) as (_, store, looks):
         rows = directory.conversations(store, app=app, user=user, limits=limits, most=limit)
+        looks.show("list", asked | {"list": "conversations"}, count=len(rows))
     listing.print_rows(rows, form, view)
     return EXIT_DONE

@@ -10,6 +10,7 @@ import click
 
 from archiver import host
 from archiver.cli import context, options
+from archiver.cli.context import Case
 from archiver.cli.progress import VerifyBar
 from archiver.config import Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER
@@ -163,8 +164,9 @@ def print_findings(findings: VerifyFindings) -> None:
 @click.argument("msg_id", metavar="MSG_ID")
 @click.option("--app", metavar="APP", help="Of which app, if several have a message of this id.")
 @click.option("--output", required=True, type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@options.CASE
 @click.pass_context
-def proof(ctx: click.Context, msg_id: str, app: str | None, output: Path) -> int:
+def proof(ctx: click.Context, msg_id: str, app: str | None, output: Path, case: Case) -> int:
     """Write the proof of one message into a new folder, with verify.py. Exits with 3 where there is none.
 
     \b
@@ -173,8 +175,12 @@ def proof(ctx: click.Context, msg_id: str, app: str | None, output: Path) -> int
     """
     from archiver.evidence import single
 
-    with context.readable(ctx) as (_, store), store.read() as tx:
-        written = single.write(tx, msg_id, app, output)
+    with context.lookable(ctx, case) as (_, store, looks), store.read() as tx:
+
+        def note(name: str, conversation: str | None, records: int) -> None:
+            looks.show("proof", {"msg_id": msg_id}, count=records, conversations=[(name, conversation)])
+
+        written = single.write(tx, msg_id, app, output, before=note)
     click.echo(f"{written} records of this message are proved in {visible(str(output))}")
     return EXIT_DONE
 

@@ -99,10 +99,12 @@ def _export(
     wording = StatementWording(view.language, calendar)
     claims = partial(coverage.claims, language=language(request.language), calendar=calendar)
     with context.exportable(ctx) as (settings, store), context.stop_on_signals() as stop:
+        context.demand_case(settings, case, reason)
         tell_gaps(store, (criteria.from_ms, criteria.to_ms), criteria.app, wording, machine=form not in FOR_PEOPLE)
         blobs = commands.open_blobs(settings) if attachments else None
         with progress.ExportBar(str(output), plain=context.plain(ctx)) as bar:
             more: Any = {"blobs": blobs, "stop": stop, "watcher": bar, "tsa_roots": _tsa_roots(settings)}
+            more["keeps_looks"] = settings.review is not None and settings.review.looks
             done = run.Export(store, request, claims=claims, decode=decode, **more).run()
     return _tell(done, output)
 

@@ -12,6 +12,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from archiver.cli.context import Case
 from archiver.cli.view import View
 from archiver.config import Display, load, parse_time
 from archiver.errors import UsageError
@@ -152,6 +153,17 @@ def stretch(from_ms: int, to_ms: int) -> Window:
     if from_ms >= to_ms:
         raise UsageError("--from must lie before --to")
     return Window(from_ms, to_ms)
+
+
+def CASE(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 - as VIEW
+    """Give a command that shows what people wrote --case and --reason; it gets them as `case`."""
+
+    @wraps(command)
+    def with_case(*arguments: Any, case_id: str | None, reason: str | None, **options: Any) -> Any:
+        return command(*arguments, case=Case(case_id, reason), **options)
+
+    case = click.option("--case", "case_id", metavar="ID", help="Case id, for the row in looks.")
+    return case(click.option("--reason", metavar="TEXT", help="Why this is read, for the row in looks.")(with_case))
 
 
 FORMAT = click.option("--format", "form", type=click.Choice(["table", "json"]), default="table", show_default=True)

@@ -10,6 +10,7 @@ import click
 
 from archiver import review
 from archiver.cli import console, context, options
+from archiver.cli.context import Case
 from archiver.cli.view import View
 from archiver.errors import EXIT_DONE
 from archiver.store.quarantine import QuarantineEntry
@@ -60,16 +61,18 @@ def _entry(entry: QuarantineEntry) -> dict[str, Any]:
 @quarantine.command("show")
 @click.argument("number", metavar="ID", type=click.IntRange(1, 2**63 - 1))
 @click.option("--raw", is_flag=True, help="Print only the bytes, exactly as received.")
+@options.CASE
 @click.pass_context
-def show_entry(ctx: click.Context, number: int, *, raw: bool) -> int:
+def show_entry(ctx: click.Context, number: int, *, raw: bool, case: Case) -> int:
     """Show one record with its bytes.
 
     \b
     Example:
       archiver quarantine show 7 --raw > record.json
     """
-    with context.readable(ctx) as (_, store):
+    with context.lookable(ctx, case) as (_, store, looks):
         (entry,) = review.quarantined(store, [number], unresolved=False)
+        looks.show("quarantine", {"id": number}, count=1)
     if raw:
         sys.stdout.buffer.write(entry.raw)
     else:

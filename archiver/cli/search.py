@@ -8,18 +8,22 @@ import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import click
 
 from archiver import search as searching
 from archiver.cli import console, context, options
+from archiver.cli.context import Case
 from archiver.cli.statement import tell_gaps
 from archiver.cli.view import View
 from archiver.errors import UsageError
+from archiver.looks import Looks, Streamed
 from archiver.rendering import kind, parsed
 from archiver.statement import StatementWording
-from archiver.store.read.filters import Filter
+from archiver.store.engine import Store
+from archiver.store.read.filters import Filter, asked_for
 from archiver.store.search.index import Lag
 from archiver.store.search.query import Hit
 from archiver.store.search.text import normal
@@ -34,6 +38,7 @@ _AROUND = 24
 @click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="Maximum number of hits; 0: all.")
 @click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True)
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
+@options.CASE
 @options.VIEW
 @click.pass_context
 def search(
@@ -46,6 +51,7 @@ def search(
     *,
     any_of: bool,
     bom: bool,
+    case: Case,
     view: View,
 ) -> int:
     """Search the messages for TEXT, the latest first: words of any length in any script, numbers, emoji.
@@ -64,16 +70,39 @@ def search(
         raise UsageError("--bom is for --format csv")
     written = View(view.language, options.calendar_for(view.calendar.zone, form, machines=("jsonl",)))
     limits, wording = (criteria.from_ms, criteria.to_ms), StatementWording(view.language, view.calendar)
-    with context.readable(ctx) as (_, store):
+    asked = asked_for(criteria, texts=texts, any=any_of or None)
+    with context.lookable(ctx, case) as (_, store, looks):
         code = tell_gaps(store, limits, criteria.app, wording, machine=form != "table")
         _tell_lag(searching.lag(store), view)
         hits = searching.find(store, texts, criteria, limit + 1 if limit else None, any_of=any_of)
-        if bom or form == "jsonl":
-            _write_utf8()
-        if bom:
-            click.echo("\ufeff", nl=False)
-        _PRINTERS[form](_up_to(limit, hits, view), texts, written)
+        with _noted(store, looks, asked, hits, criteria.app, limit) as shown:
+            if bom or form == "jsonl":
+                _write_utf8()
+            if bom:
+                click.echo("\ufeff", nl=False)
+            _PRINTERS[form](_up_to(limit, shown, view), texts, written)
     return code
+
+
+@contextmanager
+def _noted(
+    store: Store, looks: Looks, asked: dict[str, Any], hits: Iterator[Hit], app: str | None, limit: int
+) -> Iterator[Iterable[Hit]]:
+    """The hits, after their look was noted; without a limit they are shown as they are read."""
+    if limit:
+        known = list(hits)
+        some = known[:limit]
+        looks.show("search", asked, count=len(some), conversations=[(hit.app, hit.conversation) for hit in some])
+        yield known
+        return
+    with looks.stream("search", asked, [(name, None) for name in searching.apps(store, app)]) as streamed:
+        yield _counted(hits, streamed)
+
+
+def _counted(hits: Iterable[Hit], streamed: Streamed) -> Iterator[Hit]:
+    for hit in hits:
+        streamed.shown += 1
+        yield hit
 
 
 def _tell_lag(lag: Lag, view: View) -> None:

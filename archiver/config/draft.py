@@ -24,6 +24,7 @@ from archiver.config.settings import (
     Display,
     Http,
     Metrics,
+    Review,
     Schedule,
 )
 
@@ -39,6 +40,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "alerts": Alerts,
     "canary": Canary,
     "evidence": Evidence,
+    "review": Review,
     "display": Display,
 }
 _IN_FILES: dict[type[Section], tuple[str, ...]] = {

@@ -21,6 +21,7 @@ from archiver.config.settings import (
     Display,
     Http,
     Metrics,
+    Review,
     Schedule,
     Settings,
 )
@@ -175,6 +176,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
     apps = [draft.app(index, given) for index, given in enumerate(tree.get("apps", []))]
     canary = draft.canary(tree["canary"], apps) if "canary" in tree else None
     evidence = sinks.read(draft, dict(tree["evidence"]), environ) if "evidence" in tree else None
+    review = draft.read(Review, ("review",), tree["review"]) if "review" in tree else None
     display = draft.read(Display, ("display",), tree.get("display", {}))
     if not apps:
         draft.wrong(("apps",), "none is configured; begin one with [[apps]]")
@@ -194,6 +196,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
         alerts=alerts,
         canary=canary,
         evidence=evidence,
+        review=review,
         display=display,
         warnings=tuple(draft.warnings),
     )

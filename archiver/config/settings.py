@@ -141,6 +141,13 @@ class Display(Section):
     language: Literal["zh", "en"] | None = None
 
 
+class Review(Section):
+    """How reading is watched: whether looks are noted, and whether they need a case and a reason."""
+
+    looks: bool = True
+    require_case: bool = False
+
+
 class App(Section):
     """One app read through one source. Order matters: a field is checked against those above it."""
 
@@ -224,6 +231,7 @@ class Settings(BaseModel):
     alerts: Alerts | None = None
     canary: Canary | None = None
     evidence: Evidence | None = None
+    review: Review | None = None
     display: Display = Display()
     warnings: tuple[str, ...] = ()
 
@@ -258,7 +266,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "http": _described(settings.http),
         "apps": [_described(app) for app in settings.apps],
     }
-    for name in ("attachments", "metrics", "alerts", "canary", "evidence", "display"):
+    for name in ("attachments", "metrics", "alerts", "canary", "evidence", "review", "display"):
         if section := getattr(settings, name):
             description[name] = _described(section)
     return description
@@ -289,7 +297,7 @@ def _value_text(key: str, value: object) -> object:
             return list(hosts)
         case _, tuple():
             return [values.duration_text(lag) for lag in value]
-        case (("page_size" | "workers" | "allow_plain_http" | "publish"), _):
+        case (("page_size" | "workers" | "allow_plain_http" | "publish" | "looks" | "require_case"), _):
             return value
         case _, int(ms):
             return values.duration_text(ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,11 @@ from archiver.store.engine import Tx
 from archiver.store.read import proofs
 
 Json = dict[str, Any]
+Before = Callable[[str, str | None, int], None]
+"""Called with app, conversation and number of records before anything is written."""
 
 
-def write(tx: Tx, msg_id: str, app: str | None, folder: Path) -> int:
+def write(tx: Tx, msg_id: str, app: str | None, folder: Path, before: Before = lambda *_: None) -> int:
     """Write the folder; gives the number of records: the first copy, and every revision.
 
     Raises ArchiveIncomplete where one of them has no proof, TryAgainLater where its entry is not signed yet.
@@ -35,6 +38,7 @@ def write(tx: Tx, msg_id: str, app: str | None, folder: Path) -> int:
             raise ArchiveIncomplete(f"there is no proof of revision {place.revision}: {proof['missing']}")
         records.append({"revision": place.revision, **_verbatim(raw), "proof": proof})
     record = {"app": name, "msg_id": msg_id, "records": records, "entries": list(prover.entries())}
+    before(name, proofs.conversation(tx, app_id, msg_id), len(records))
     _create(folder, prover, record)
     return len(records)
 

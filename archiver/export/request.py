@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC
 from pathlib import Path
 from typing import Any
 
 from archiver.export.wording import Wording
-from archiver.store.read.filters import Filter
+from archiver.store.read.filters import Filter, asked_for
 from archiver.zones import Calendar
 
 
@@ -35,8 +35,7 @@ class Request:
 
     def filter(self) -> dict[str, Any]:
         """What was chosen, as audit_log and the manifest say it: only what was asked for."""
-        options = {**asdict(self.criteria), "text": self.text}
-        return {name: value for name, value in options.items() if value not in (None, ())}
+        return asked_for(self.criteria, text=self.text)
 
     def header(self) -> dict[str, Any]:
         """What must be the same for an export to be resumed. What is as it always was is left out, so that an export

@@ -28,7 +28,8 @@ from archiver.export.proofs import ProofFiles, Proved
 from archiver.export.request import Request
 from archiver.export.wording import Wording
 from archiver.language import language
-from archiver.store import audit_log, owner
+from archiver.looks import Conversations
+from archiver.store import audit_log, looks, owner
 from archiver.store.engine import Store, Tx
 from archiver.store.read import filters
 from archiver.store.read import messages as extracts
@@ -87,9 +88,10 @@ class Export:
         stop: Event,
         watcher: ExportProgress,
         tsa_roots: Sequence[Path] = (),
+        keeps_looks: bool = False,
     ) -> None:
         self._store, self._request, self._claims, self._blobs = store.patient, request, claims, blobs
-        self._tsa_roots = tsa_roots
+        self._tsa_roots, self._keeps_looks = tsa_roots, keeps_looks
         self._stop, self._watcher = stop, watcher
         self._wording = Wording(request.language, request.calendar)
         options = export.FormatOptions(
@@ -122,7 +124,8 @@ class Export:
             conditions = self._conditions(tx)
             planned = extracts.days(tx, conditions, self._request.calendar)
             count = sum(day.messages for day in planned)
-            with self._logged(count):
+            taken = looks.conversations_of(tx, conditions) if self._keeps_looks else []
+            with self._logged(count, taken):
                 place = Folder(self._request.output, self._request.header())
                 with closing(place), place.scratch():
                     self._watcher.begun(count)
@@ -143,10 +146,10 @@ class Export:
         return conditions
 
     @contextmanager
-    def _logged(self, planned: int) -> Iterator[None]:
+    def _logged(self, planned: int, taken: Conversations) -> Iterator[None]:
         """No export without a row that says so, written before it begins; and one on how it ended."""
         try:
-            self._log("begun", planned)
+            self._log("begun", planned, taken=taken)
         except (DatabaseUnavailable, DatabaseRefused) as error:
             text = f"there is no export without its row in audit_log, and that could not be written: {error}"
             raise type(error)(text, hint=error.hint) from None
@@ -161,11 +164,12 @@ class Export:
                 log.error("the end of the export could not be noted in audit_log: %s", second)
             raise
 
-    def _log(self, outcome: str, messages: int, sha256: str | None = None) -> None:
+    def _log(self, outcome: str, messages: int, sha256: str | None = None, taken: Conversations = ()) -> None:
         if self._store.is_read_only:  # as on a disk for evidence; the manifest says that there is no row
             return
         with self._store.write() as tx:
             audit_log.append(tx, self._entry, outcome, messages, sha256)
+            looks.add_conversations(tx, self._entry.export_id, taken)
 
     def _claimed(self, tx: Tx) -> list[dict[str, Any]]:
         name = self._request.criteria.app

@@ -15,7 +15,15 @@ import sqlalchemy as sa
 
 from archiver import entries
 from archiver.store.engine import Tx
-from archiver.store.schema import anchorings, attachments, audit_log, evidence_log, quarantine
+from archiver.store.schema import (
+    anchorings,
+    attachments,
+    audit_log,
+    evidence_log,
+    look_conversations,
+    looks,
+    quarantine,
+)
 from archiver.store.seals import ROW, Leaf, SealMade, key_text, seal
 
 _EXACT = 2**53
@@ -44,6 +52,8 @@ TABLES = {
     for sealed in (
         _of(audit_log),
         _of(evidence_log),
+        _of(looks),
+        _of(look_conversations),
         _of(anchorings, those=anchorings.c.proof.is_not(None)),
         _of(attachments, *_CLAIMS, those=attachments.c.state == "stored"),
         _of(quarantine, "reason", "seen", "resolved_at", those=quarantine.c.page_id == 0),

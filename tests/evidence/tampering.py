@@ -22,10 +22,23 @@ from archiver.evidence.verify.findings import VerifyFindings
 from archiver.evidence.verify.run import VerifyOptions
 from archiver.model import Page, Pass, Reject, Tally, Window
 from archiver.sources import decode
-from archiver.store import apps, attachments, audit_log, hours, pages, passes, planning, unclosed, watermarks, windows
+from archiver.store import (
+    apps,
+    attachments,
+    audit_log,
+    hours,
+    looks,
+    pages,
+    passes,
+    planning,
+    unclosed,
+    watermarks,
+    windows,
+)
 from archiver.store.apps import SourceKey
 from archiver.store.attachments import FileLook, Result
 from archiver.store.engine import Store, Tx
+from archiver.store.looks import LookEntry
 from archiver.store.planning import AUDIT, LIVE
 from archiver.store.windows import Claim, ClaimOptions, Held, Target
 from tests.fixtures.evidence import NAME
@@ -176,6 +189,8 @@ def _export_and_fetch(store: Store, key: SourceKey) -> None:
     with store.write() as tx:
         audit_log.append(tx, entry, "begun", 5)
         audit_log.append(tx, entry, "done", 5, "ab" * 32)
+        looks.append(tx, LookEntry("l1", "me", "cli", "search", {"texts": ["x"]}), "shown", 1)
+        looks.add_conversations(tx, "l1", [("o#a", "a|b")])
         claim = attachments.claim(tx, key.app_id, "me", 60_000, look=FileLook(expired=True))
         assert claim is not None
         attachments.settle(tx, claim, Result("stored", None, "cd" * 32, 7, "image/png"))

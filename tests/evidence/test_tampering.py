@@ -295,6 +295,9 @@ TABLE: dict[str, tuple[str, ...]] = {
     "audit_log changed": ("UPDATE audit_log SET who = 'nobody' WHERE outcome = 'done'", "audit_log"),
     "audit_log deleted": ("DELETE FROM audit_log WHERE outcome = 'begun'", "audit_log"),
     "evidence_log changed": ("UPDATE evidence_log SET reason = 'other'", "evidence_log"),
+    "looks changed": ("UPDATE looks SET who = 'nobody'", "looks"),
+    "looks deleted": ("DELETE FROM looks", "looks"),
+    "look_conversations changed": ("UPDATE look_conversations SET conversation = 'a|c'", "look_conversations"),
     "an attachment exchanged": ("UPDATE attachments SET sha256 = 'ee' WHERE state = 'stored'", "attachments"),
     # The ledger itself.
     "ledger.entry": ("UPDATE ledger SET entry = replace(entry, '\"new\"', '\"old\"') || ' ' WHERE seq = 2", "ledger 2"),

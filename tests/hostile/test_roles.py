@@ -10,7 +10,7 @@ import pytest
 from psycopg import errors
 
 from archiver.store.admin.roles import create
-from archiver.store.schema import VIEWS, metadata
+from archiver.store.schema import AUDITORS_VIEWS, VIEWS, metadata
 from tests.export.samples import said
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database
@@ -19,7 +19,7 @@ from tests.postgres import Postgres
 
 EVIDENCE = (
     *("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "audit_log", "revision_bodies"),
-    *("seals", "ledger", "ledger_nodes", "checkpoints", "anchorings", "evidence_log"),
+    *("seals", "ledger", "ledger_nodes", "checkpoints", "anchorings", "evidence_log", "looks", "look_conversations"),
 )
 GUARDED = {
     "messages": {"raw"},
@@ -30,7 +30,7 @@ GUARDED = {
     "seals": {"seeds"},
 }
 """What readers may not see, neither as it came nor where a secret may lie in it."""
-LOGS = ("audit_log", "evidence_log")
+LOGS = ("audit_log", "evidence_log", "looks", "look_conversations")
 ROLES = ("archive_writer", "archive_auditor", "archive_officer", "archive_reader")
 
 
@@ -96,7 +96,7 @@ def test_the_owner_owns_everything(governed: Database) -> None:
         " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relkind IN ('r', 'v', 'S')"
     )
     assert {owner for _, owner in owners} == {"archive_owner"}
-    assert {name for name, _ in owners} >= {*metadata.tables, *VIEWS, "alembic_version", "page_ids"}
+    assert {name for name, _ in owners} >= {*metadata.tables, *VIEWS, *AUDITORS_VIEWS, "alembic_version", "page_ids"}
 
 
 def test_each_role_reads_what_it_is_for(governed: Database) -> None:
@@ -112,6 +112,10 @@ def test_each_role_reads_what_it_is_for(governed: Database) -> None:
                     role == "archive_officer" and table not in ("quarantine", "seals")
                 )
                 assert may(governed, role, f'SELECT "{column.name}" FROM {table}') == allowed, (role, column)
+    for view in AUDITORS_VIEWS:
+        assert may(governed, "archive_auditor", f"SELECT * FROM {view}")
+        assert not may(governed, "archive_officer", f"SELECT * FROM {view}")
+        assert not may(governed, "archive_reader", f"SELECT * FROM {view}")
     for view in VIEWS:
         assert may(governed, "archive_reader", f"SELECT * FROM {view}")
         columns = {row[0] for row in governed.rows(

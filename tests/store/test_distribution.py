@@ -68,7 +68,15 @@ def test_every_key_of_a_big_table_contains_the_column_that_distributes_it(name: 
 
 def test_no_big_table_has_a_trigger(postgres_database: Database) -> None:
     found = postgres_database.rows("SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
-    assert {row[0] for row in found} == {"audit_log", "pages", "quarantine", "evidence_log", "anchorings"}
+    assert {row[0] for row in found} == {
+        "audit_log",
+        "pages",
+        "quarantine",
+        "evidence_log",
+        "anchorings",
+        "looks",
+        "look_conversations",
+    }
 
 
 def test_nobody_counts_rows_by_the_driver() -> None:

@@ -8,7 +8,7 @@ from archiver.errors import UsageError
 from archiver.store.engine import Tx
 from archiver.store.schema import alerts, apps, metadata, pages, seals, search_queue
 
-_KEPT_FOR = ("messages", "message_revisions", "quarantine", "late_arrivals", "attachments")
+_KEPT_FOR = ("messages", "message_revisions", "quarantine", "late_arrivals", "attachments", "look_conversations")
 
 
 def forget(tx: Tx, name: str) -> str | None:

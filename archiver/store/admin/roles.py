@@ -10,7 +10,17 @@ from sqlalchemy.exc import DBAPIError
 
 from archiver.errors import UsageError
 from archiver.store.engine import Store, Tx
-from archiver.store.schema import DERIVED, EVIDENCE, JUDGED, JUDGEMENT, STATE, VIEWS, metadata, of_kind
+from archiver.store.schema import (
+    AUDITORS_VIEWS,
+    DERIVED,
+    EVIDENCE,
+    JUDGED,
+    JUDGEMENT,
+    STATE,
+    VIEWS,
+    metadata,
+    of_kind,
+)
 
 _READER, _OFFICER = "archive_reader", "archive_officer"
 _ROLES = ("archive_owner", "archive_writer", "archive_auditor", _OFFICER, _READER)
@@ -23,7 +33,7 @@ _SECRETS = {
     "seals": {"seeds"},  # the salts, by which guesses of a content could be tested
 }
 """What a reader may not see: the views show `extra` without secrets."""
-_LOGS = {"audit_log", "evidence_log"}
+_LOGS = {"audit_log", "evidence_log", "looks", "look_conversations"}
 """Who did what, and why: not for readers."""
 _EXPORTED = ("messages", "message_bodies", "message_revisions", "revision_bodies", "attachments")
 """What a copy is made of, as it was received: JSON Lines has the records themselves."""
@@ -35,6 +45,8 @@ _FUNCTIONS = {
     "archive_searchable": "text, text, text, jsonb",
     "archive_to_index": "",
     "archive_to_ledger": "",
+    "archive_append_only": "",
+    "archive_login": "",
 }
 
 
@@ -70,7 +82,7 @@ def _ownership(tx: Tx) -> list[str]:
     member = "SELECT pg_has_role(current_user, 'archive_owner', 'USAGE')"
     if not tx.conn.exec_driver_sql(member).scalar():
         statements.append("GRANT archive_owner TO CURRENT_USER")
-    statements += [f"ALTER TABLE {name} OWNER TO archive_owner" for name in (*_tables(tx), *VIEWS)]
+    statements += [f"ALTER TABLE {name} OWNER TO archive_owner" for name in (*_tables(tx), *_views(tx))]
     statements.append("ALTER SEQUENCE page_ids OWNER TO archive_owner")
     statements += [f"ALTER FUNCTION {name}({types}) OWNER TO archive_owner" for name, types in _FUNCTIONS.items()]
     return statements
@@ -78,7 +90,8 @@ def _ownership(tx: Tx) -> list[str]:
 
 def _grants(tx: Tx) -> list[str]:
     tables = set(_tables(tx))
-    everything = ", ".join((*sorted(tables), *VIEWS))
+    everything = ", ".join((*sorted(tables), *_views(tx)))
+    looks = [name for name in ("audit_log", "looks", "look_conversations") if name in tables]
     state, append_only = (", ".join(_names(tables, *kinds)) for kinds in ((STATE,), (EVIDENCE, JUDGED, DERIVED)))
     others = f"archive_writer, archive_auditor, {_OFFICER}, {_READER}"
     return [
@@ -94,8 +107,8 @@ def _grants(tx: Tx) -> list[str]:
         "GRANT DELETE ON ledger_queue TO archive_writer",
         *_readers(tables),
         f"GRANT SELECT ON {', '.join(_EXPORTED)} TO {_OFFICER}",
-        f"GRANT SELECT, INSERT ON audit_log TO {_OFFICER}",
-        f"GRANT USAGE ON SEQUENCE audit_log_id_seq TO {_OFFICER}",
+        f"GRANT SELECT, INSERT ON {', '.join(looks)} TO {_OFFICER}",
+        f"GRANT USAGE ON SEQUENCE {', '.join(f'{name}_id_seq' for name in looks)} TO {_OFFICER}",
         "REVOKE ALL ON FUNCTION archive_to_ledger() FROM PUBLIC",
         # It runs with the owner's rights, and shows what the views show.
         "REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC",
@@ -138,6 +151,15 @@ def _tables(tx: Tx) -> list[str]:
     """Those of this program that the database has: a schema may be older than the program."""
     ours = (*metadata.tables, "alembic_version")
     return [name for name in ours if tx.conn.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar()]
+
+
+def _views(tx: Tx) -> list[str]:
+    """As `_tables`."""
+    return [
+        name
+        for name in (*VIEWS, *AUDITORS_VIEWS)
+        if tx.conn.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar()
+    ]
 
 
 def _names(tables: set[str], *kinds: str) -> list[str]:

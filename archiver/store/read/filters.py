@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -31,6 +32,12 @@ class Filter:
     to_ms: int | None = None
     types: tuple[str, ...] = ()
     """Of bodies: txt, img, ... A message passes when any of its bodies has one of them."""
+
+
+def asked_for(criteria: Filter, **more: Any) -> dict[str, Any]:
+    """What was chosen, without what lets everything through, as rows that say who asked have it."""
+    options = {**asdict(criteria), **more}
+    return {name: value for name, value in options.items() if value not in (None, ())}
 
 
 def of_messages(tx: Tx, criteria: Filter) -> list[sa.ColumnElement[bool]]:

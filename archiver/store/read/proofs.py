@@ -75,6 +75,13 @@ def apps_with(tx: Tx, msg_id: str, app: str | None) -> list[tuple[int, str]]:
     return [(row[0], row[1]) for row in tx.conn.execute(query.order_by(apps.c.name))]
 
 
+def conversation(tx: Tx, app_id: int, msg_id: str) -> str | None:
+    """The conversation of a message, None for one that nobody could read it of."""
+    query = sa.select(m.conversation).where(m.app_id == app_id, m.msg_id == msg_id)
+    text: str | None = tx.conn.execute(query).scalar_one()
+    return text
+
+
 def raw(tx: Tx, app_id: int, place: RecordPlace) -> bytes:
     """The record at a place, byte for byte."""
     query = sa.select(m.raw).where(m.app_id == app_id, m.msg_id == place.msg_id)

@@ -62,9 +62,12 @@ from archiver.store.schema.records import (
 )
 from archiver.store.schema.service import (
     AUDIT_OUTCOMES,
+    LOOK_OUTCOMES,
     alerts,
     audit_log,
     canaries,
+    look_conversations,
+    looks,
     revision_bodies,
     search_queue,
     search_texts,
@@ -86,9 +89,12 @@ VIEWS = (
     "coverage_holes",
     "coverage_statements",
 )
+AUDITORS_VIEWS = ("looks_by_person", "looks_by_officer")
+"""Who looked at what is not for those who look."""
 
 __all__ = [
     "ATTACHMENT_STATES",
+    "AUDITORS_VIEWS",
     "AUDIT_OUTCOMES",
     "DERIVED",
     "EVIDENCE",
@@ -96,6 +102,7 @@ __all__ = [
     "JUDGED",
     "JUDGEMENT",
     "LAST_MS",
+    "LOOK_OUTCOMES",
     "OPEN_STATES",
     "STATE",
     "STATES",
@@ -120,6 +127,8 @@ __all__ = [
     "ledger_head",
     "ledger_nodes",
     "ledger_queue",
+    "look_conversations",
+    "looks",
     "message_bodies",
     "message_revisions",
     "messages",

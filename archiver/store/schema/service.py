@@ -8,6 +8,7 @@ from archiver.store.schema.columns import DERIVED, EVIDENCE, STATE, Id, InstantC
 from archiver.store.schema.records import message_bodies, of_message
 
 AUDIT_OUTCOMES = ("begun", "done", "stopped", "failed")
+LOOK_OUTCOMES = ("shown", *AUDIT_OUTCOMES)
 
 canaries = sa.Table(
     "canaries",
@@ -65,6 +66,45 @@ audit_log = sa.Table(
     sa.CheckConstraint("(outcome = 'done') = (manifest_sha256 IS NOT NULL)", name="done"),
     info={"kind": EVIDENCE},
 )
+
+
+looks = sa.Table(
+    "looks",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("look_id", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("at", InstantColumn, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("login", sa.Text),
+    sa.Column("via", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("case_id", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("filter", sa.Text, nullable=False),
+    sa.Column("found", sa.BigInteger),
+    sa.Column("page", sa.Integer, nullable=False),
+    sa.UniqueConstraint("look_id", "outcome", name="uq_looks_outcome"),
+    sa.CheckConstraint(f"outcome IN ({quoted(LOOK_OUTCOMES)})", name="outcome"),
+    sa.CheckConstraint("via IN ('cli', 'page')", name="via"),
+    info={"kind": EVIDENCE},
+)
+"""`login` is given by a trigger on PostgreSQL."""
+
+
+look_conversations = sa.Table(
+    "look_conversations",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("look_id", sa.Text, nullable=False),
+    sa.Column("app_id", sa.ForeignKey("apps.id"), nullable=False),
+    sa.Column("conversation", sa.Text),
+    sa.Column("at", InstantColumn, nullable=False),
+    sa.Index("ix_look_conversations_look_id", "look_id"),
+    sa.Index("ix_look_conversations_app_id_conversation", "app_id", "conversation"),
+    info={"kind": EVIDENCE},
+)
+"""`look_id` is that of `looks`, or the `export_id` of `audit_log`; no conversation: all that the filter covers."""
 
 
 search_queue = sa.Table(
