@@ -83,14 +83,14 @@ def test_a_zombie_that_wakes_up_is_refused(database: Database, make_archive: Mak
     all_stored(archive)
 
 
-@pytest.mark.parametrize("crashes", [20 if os.environ.get("ARCHIVER_PROVE_KILLS") else 2])
+@pytest.mark.parametrize("crashes", [8 if os.environ.get("ARCHIVER_PROVE_KILLS") else 2])
 @pytest.mark.full
 def test_a_database_that_dies_loses_no_truth(
     postgres: Postgres, postgres_database: Database, make_archive: MakeArchive, start: Start, crashes: int
 ) -> None:
     if postgres.control is None:
         pytest.skip("the server is not ours to stop")
-    archive = make_archive(postgres_database, messages=1500, span_ms=DAY)
+    archive = make_archive(postgres_database, messages=750 * crashes, span_ms=DAY)  # enough for all of them
     archive.server.faults.latency_ms = 20
     archive.write_config(page_size=20)
     gate = Gate(archive.server, "/chatmessages")
