@@ -128,11 +128,11 @@ def verdict(
         return Verdict(EXIT_INCOMPLETE, "HOLE", why)
     if late:
         worst = max(late, key=lambda one: one.overdue_seconds)
-        reason = (worst.last_run or {}).get("reason") or say("no run has said why")
-        minutes = f"{worst.overdue_seconds / 60:,.0f}"
-        why = say("{sources}, by {minutes} min: {reason}", sources=_named(late), minutes=minutes, reason=reason)
+        reason = (worst.last_run or {}).get("reason") or _no_reason(worst, language)
+        length = language.length(worst.overdue_seconds * SECOND_MS)
+        why = say("{sources}, by {length}: {reason}", sources=_named(late), length=length, reason=reason)
         return Verdict(EXIT_LATER, "OVERDUE", why)
-    until = calendar.exact(min(one.complete_until_ms for one in ours))
+    until = calendar.said(min(one.complete_until_ms for one in ours))
     why = language.plural(
         "the source is archived up to {until}",
         "all of {number} sources are archived up to {until}",
@@ -140,6 +140,10 @@ def verdict(
         until=until,
     )
     return Verdict(EXIT_DONE, "OK", why)
+
+
+def _no_reason(report: SourceReport, language: Language) -> str:
+    return language.say("no run has said why") if report.last_run else language.say("nothing was pulled yet")
 
 
 def _named(reports: Sequence[SourceReport]) -> str:

@@ -9,6 +9,7 @@ import pytest
 from archiver.model import Window
 from archiver.status import SourceReport, verdict
 from archiver.store.read.status import Hole
+from archiver.zones import Calendar, parse_zone
 
 WELL = SourceReport(
     app="o#a",
@@ -45,4 +46,12 @@ def test_the_worst_of_what_is_configured_counts(reports: list[SourceReport], cod
 
 
 def test_who_is_late_is_named_with_the_last_reason() -> None:
-    assert verdict([WELL, LATE], overdue_ms=1).why == "o#a (cursor), by 10 min: it timed out"
+    assert verdict([WELL, LATE], overdue_ms=1).why == "o#a (cursor), by 10.0 min: it timed out"
+    never = verdict([replace(LATE, last_run=None, overdue_seconds=174_600)], overdue_ms=1)
+    assert never.why == "o#a (cursor), by 2.0 d: nothing was pulled yet"
+
+
+def test_people_read_up_to_when_all_is_archived_in_their_zone() -> None:
+    later = replace(WELL, source="hourly", complete_until_ms=3_600_000)
+    beijing = Calendar(parse_zone("Asia/Shanghai"))
+    assert verdict([WELL, later], overdue_ms=600_000, calendar=beijing).why.endswith("up to 1970-01-01 08:00:01 +08:00")
