@@ -42,9 +42,10 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
         show_header=any(columns),
         box=box.SIMPLE_HEAD,
         pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
-    for column in columns:
-        shown.add_column(column, overflow="fold")
+    for column, width in zip(columns, _widths(columns, cells), strict=True):
+        shown.add_column(column, overflow="fold", no_wrap=any(columns) and width <= _LONGEST_WHOLE)
     for row in cells:
         shown.add_row(*row)
     console.print(shown)
@@ -52,8 +53,11 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> 
 
 def _needs(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> int:
     """So many cells of a terminal that no time is broken up; longer texts may be."""
-    widths = [max([cell_len(column), *(row[at].cell_len for row in rows)]) for at, column in enumerate(columns)]
-    return sum(min(_LONGEST_WHOLE, width) for width in widths) + 2 * (len(columns) - 1)
+    return sum(min(_LONGEST_WHOLE, width) for width in _widths(columns, rows)) + 2 * len(columns)
+
+
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
+    return [max([cell_len(column), *(row[at].cell_len for row in rows)]) for at, column in enumerate(columns)]
 
 
 def _print_lists(console: Console, title: str, columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> None:

@@ -49,6 +49,17 @@ def test_a_narrow_terminal_breaks_up_no_time(archive: Archive, monkeypatch: pyte
     assert max(map(len, archive.output.splitlines())) <= 40
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_at_80_columns_the_table_of_coverage_breaks_up_no_time(archive: Archive) -> None:
+    assert archive("pull", audits=["1h", "24h"]) == 0
+    assert archive("coverage", "--zone", "UTC") == 0
+    rows = [line for line in archive.output.splitlines() if re.match(r" +\d+ +20", line)]
+    assert rows
+    time = r"2026-\d\d-\d\d \d\d:\d\d:\d\d"
+    assert [row for row in rows if not re.match(rf" +\d+ +{time} +{time} +\w+ +\d+ +[\d,]+ *$", row)] == []
+    assert max(map(len, archive.output.splitlines())) <= 80
+
+
 def test_a_remedy_is_translated_with_its_values() -> None:
     chinese = language("zh")
     assert chinese.remedy("mkdir -p /var/lib/x") == "mkdir -p /var/lib/x"
