@@ -36,6 +36,7 @@ def cli(ctx: click.Context, config_path: str, log_format: str, verbose: int) -> 
     \b
     Example:
       archiver init      # then fill in config.toml
+      archiver migrate   # makes the database
       archiver doctor    # tests all that a pull needs
       archiver pull && archiver status
     """

@@ -13,7 +13,6 @@ from archiver.errors import EXIT_DONE
 def canary(ctx: click.Context) -> int:
     """Send a marked message, pull until it is archived, and report how long it took.
 
-    \b
     Exit codes: 0 archived; 75 not archived in time; 4 credentials refused.
 
     \b

@@ -17,7 +17,6 @@ from archiver.cli import context
 def doctor(ctx: click.Context, form: str, *, test_alert: bool) -> int:
     """Test everything that a pull needs, for real. Prints a line per item, with the remedy.
 
-    \b
     Exit codes: 0 all is well, perhaps with warnings; otherwise that of a pull:
     2, 4 or 75; 1 for failures without a code of their own.
 

@@ -24,7 +24,6 @@ from archiver.store.engine import Store
 def pull(ctx: click.Context, app: str | None, *, retry_stuck: bool) -> int:
     """Archive everything that is due, once: the command for cron.
 
-    \b
     Exit codes: 0 all due windows are closed; 75 try again later; 3 the archive
     has a hole that nobody has accepted; 4 credentials refused; 2 configuration,
     or a database that needs fixing.

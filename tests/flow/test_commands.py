@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import re
 import shlex
 import subprocess
 import sys
@@ -58,6 +59,19 @@ def test_a_database_without_schema_is_refused_until_migrated(
     assert "archiver migrate" in archive.errors
     assert archive("migrate") == 0
     assert archive("pull") == 0
+    assert archive.count("messages") == 3
+
+
+def test_the_example_of_the_help_leads_to_an_archive(
+    empty_database: Database, make_archive: MakeArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = make_archive(empty_database, messages=3)
+    archive.write_config()
+    assert cli.invoke(["-h"]) == 0
+    calls = re.findall(r"archiver ([a-z]+)", capsys.readouterr().out.partition("Example:")[2].partition("Options:")[0])
+    assert calls == ["init", "migrate", "doctor", "pull", "status"]
+    for call in calls[1:]:  # `init` writes the file that the fixture has filled in
+        assert archive(call) == 0, (call, archive.errors)
     assert archive.count("messages") == 3
 
 
@@ -254,6 +268,7 @@ def test_the_demo_leaves_an_archive_and_a_config_behind(tmp_path: Path, capsys: 
     assert shlex.split(schema) == ["sqlite3", str(place / "archive.db"), ".schema"]
     assert shlex.split(status)[-3:] == ["--config", str(place / "config.toml"), "status"]
     assert told.count("SELECT") == 5
+    assert re.search(r"\nNext, with an account of the provider: .* init, .* doctor tests them\.\n$", told)
     assert f"stored as\n  {place}/files/" in told
     assert "Complete from" in told
     assert cli.invoke(["--config", str(place / "config.toml"), "status"]) == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,23 @@ def test_the_help_names_all_commands_by_task_within_narrow_terminals(
         assert lines[at + 1].split()[0] == next(iter(commands))
 
 
+@pytest.mark.parametrize("columns", [60, 80])
+def test_the_help_of_all_commands_fits_narrow_terminals(
+    columns: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Examples are for copying: they may be as long as 80 columns allow."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    for name in (name for commands in COMMANDS.values() for name in commands):
+        assert cli.invoke([name, "-h"]) == 0
+        text = re.sub(r"(?s)  Example:\n.*?\n\n", examples_of_80_columns, capsys.readouterr().out)
+        assert [line for line in text.splitlines() if len(line) > columns] == [], name
+
+
+def examples_of_80_columns(found: re.Match[str]) -> str:
+    assert max(map(len, found[0].splitlines())) <= 80, found[0]
+    return ""
+
+
 @pytest.mark.parametrize(
     "arguments", [["status", "--config", "there.toml"], ["quarantine", "list", "--config", "there.toml", "-v"]]
 )
@@ -94,6 +112,7 @@ def test_a_pull_shows_what_it_is_at_and_ends_with_one_line(language: str, words:
         bar.stored(Tally(known=7, quarantined=1))
     shown = out.getvalue()
     assert words in shown
+    assert re.search(r" 0?0:0\d\b", shown), "how long it will still take"
     last = shown.rstrip().splitlines()[-1]
     assert "1,234" in last
     assert "1970-01-02 00:00:00 UTC" in last
