@@ -90,6 +90,21 @@ def test_the_image_gets_what_the_wheel_is_made_of() -> None:
         assert re.search(rf"^COPY .*\b{re.escape(name)}\b", recipe, re.MULTILINE), name
 
 
+@pytest.mark.parametrize(
+    "given", [{}, {"PIP_INDEX_URL": "https://mirror.example/simple", "BASE_IMAGE": "mirror/python"}]
+)
+def test_make_image_hands_mirrors_to_the_recipe(given: dict[str, str]) -> None:
+    recipe = (DEPLOY / "container/Dockerfile").read_text()
+    make = ["make", "--dry-run", "image", "ENGINE=podman", *(f"{name}={value}" for name, value in given.items())]
+    done = subprocess.run(make, cwd=ROOT, capture_output=True, text=True, check=True)
+    call = " ".join(done.stdout.replace("\\\n", " ").split())
+    assert call.startswith("podman build -f deploy/container/Dockerfile -t archiver")
+    assert re.findall(r"--build-arg (\w+)=(\S+)", call) == sorted(given.items())
+    assert call.endswith(" .")
+    for name in ("PIP_INDEX_URL", "BASE_IMAGE"):
+        assert re.search(rf"^ARG {name}=\S+$", recipe, re.MULTILINE), "and there is a default"
+
+
 def test_compose_keeps_the_program_small() -> None:
     (found,) = documents(DEPLOY / "container/compose.yaml")
     for name in ("migrate", "archiver", "pull"):

@@ -152,6 +152,22 @@ def test_metrics_are_the_figures_of_status(archive: Archive) -> None:
     assert all(name.startswith("archiver_") for name, *_ in found)
 
 
+def test_what_is_not_configured_any_more_is_in_no_metric_and_no_alert(archive: Archive) -> None:
+    assert archive("pull") == 0
+    archive.write_config(app="another")
+    assert archive("status", "--format", "prometheus") == 0
+    apps = {sample.labels.get("app") for family in text_string_to_metric_families(archive.output)
+            for sample in family.samples}  # fmt: skip
+    assert apps - {None} == {f"{archive.server.org}#another"}
+    settings = config.load(archive.config, {})
+    store = open_store(archive.database.url)
+    look = monitor.look(settings, store)
+    assert {entry.app for entry in look.entries} == {f"{archive.server.org}#another", f"{archive.server.org}#sandbox"}
+    assert {found.app for found in alerts.findings(look.entries, {}, overdue_ms=1, files=True)} <= apps
+    assert monitor.late(look, 1) == [text for text in monitor.late(look, 1) if "#another" in text] != []
+    store.dispose()
+
+
 def test_before_the_first_pull_there_are_metrics_too(archive: Archive) -> None:
     assert archive("status", "--format", "prometheus") == 0
     assert values(archive.output)["archiver_overdue_seconds",] > DAY / 1000

@@ -158,6 +158,16 @@ def test_both_manuals_on_exports_show_the_same() -> None:
         assert len(ours) == len(theirs) or pattern.startswith("`")
 
 
+def test_both_lists_of_questions_answer_the_same() -> None:
+    english, chinese = TEXTS["docs/faq.md"], TEXTS["docs/faq.zh-CN.md"]
+    assert len(re.findall(r"^## ", english, re.MULTILINE)) >= 10
+    named = [
+        [{" ".join(name.split()) for name in re.findall(r"`([^`]*)`", answer)} for answer in text.split("\n## ")[1:]]
+        for text in (english, chinese)
+    ]
+    assert named[0] == named[1]
+
+
 def test_the_log_messages_of_the_manual_are_those_of_the_program() -> None:
     table = TEXTS["docs/operations.md"].partition("| alert or log message |")[2].partition("\n### ")[0]
     messages = [text for row in table.splitlines()[2:] for text in re.findall("`([^`]+)`", row.partition(" | ")[0])]
