@@ -24,6 +24,10 @@ REMEDY = "remedy"
 """The context of remedies in a catalogue."""
 REMEDIES = _LOCALE / "remedies.json"
 """All remedies that the code can name, as templates with {0}, {1} for their values; made by `make words`."""
+PROBLEM = "problem"
+"""The context of what verification says of a row, in a catalogue."""
+PROBLEMS = _LOCALE / "problems.json"
+"""As REMEDIES, of what a verification can find."""
 
 
 class Language:
@@ -49,11 +53,21 @@ class Language:
 
     def remedy(self, text: str) -> str:
         """What an error advises, by its English: the values in it are found by the template that it was made from."""
+        return self._by_template(REMEDY, text)
+
+    def problem(self, text: str) -> str:
+        """What a verification found, by its English, as `remedy`; a problem may name another one."""
+        return self._by_template(PROBLEM, text)
+
+    def _by_template(self, context: str, text: str) -> str:
         if self.name == "en":
             return text
-        for pattern, template in _remedies():
+        for pattern, template in _templates(context):
             if values := pattern.fullmatch(text):
-                return self._texts.pgettext(REMEDY, template).format(*values.groups())
+                inner = values.groups()
+                if context == PROBLEM:
+                    inner = tuple(map(self.problem, inner))
+                return self._texts.pgettext(context, template).format(*inner)
         return text
 
     def length(self, ms: float) -> str:
@@ -71,9 +85,9 @@ class Language:
 
 
 @lru_cache
-def _remedies() -> list[tuple[re.Pattern[str], str]]:
+def _templates(context: str) -> list[tuple[re.Pattern[str], str]]:
     """The most specific first: what has more text of its own."""
-    templates = json.loads(REMEDIES.read_text(encoding="utf-8"))
+    templates = json.loads({REMEDY: REMEDIES, PROBLEM: PROBLEMS}[context].read_text(encoding="utf-8"))
     return [(_matching(template), template) for template in sorted(templates, key=len, reverse=True)]
 
 

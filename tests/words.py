@@ -17,7 +17,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from archiver.language import REMEDIES, REMEDY
+from archiver.language import PROBLEM, PROBLEMS, REMEDIES, REMEDY
 
 PACKAGE = Path(__file__).parents[1] / "archiver"
 CATALOGUE = PACKAGE / "locale" / "zh_CN" / "LC_MESSAGES" / "archiver.po"
@@ -36,6 +36,8 @@ def template() -> Catalog:
             catalogue.add(text, None, [(path, line)], auto_comments=comments)
     for remedy in remedies():
         catalogue.add(remedy, context=REMEDY)
+    for problem in problems():
+        catalogue.add(problem, context=PROBLEM)
     return catalogue
 
 
@@ -49,14 +51,49 @@ def remedies() -> set[str]:
     }
 
 
-def _advice(path: Path) -> Iterator[str]:
+def problems() -> set[str]:
+    """What a verification can say of a row, as templates: behind `differ`, and what functions of problems give."""
+    folder = PACKAGE / "evidence" / "verify"
+    paths = [*sorted(folder.glob("*.py")), PACKAGE / "cli" / "evidence.py"]
+    return {text for path in paths for text in _findings(path) if re.search("[a-z]", text)}
+
+
+def _findings(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
+    values = _named(tree)
+    for node in ast.walk(tree):
+        for problem in _problems(node):
+            yield from _templates(problem, values)
+
+
+def _problems(node: ast.AST) -> Iterator[ast.expr]:
+    if isinstance(node, ast.FunctionDef) and re.search("problem|unentered|of_checkpoint|enter$", node.name):
+        for part in ast.walk(node):
+            if isinstance(part, ast.Return) and part.value:
+                yield part.value
+            elif isinstance(part, ast.Yield) and isinstance(part.value, ast.Tuple):
+                yield part.value.elts[-1]
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        if node.func.attr == "differ":
+            yield node.args[2]
+        elif (node.func.attr, ast.unparse(node.func.value)) == ("append", "self._findings.lost"):
+            yield node.args[0]
+
+
+def _named(tree: ast.AST) -> dict[str, list[ast.expr]]:
+    """What each name of a module may stand for."""
     values: dict[str, list[ast.expr]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign):
             for target in node.targets:
                 if isinstance(target, ast.Name):
                     values.setdefault(target.id, []).append(node.value)
+    return values
+
+
+def _advice(path: Path) -> Iterator[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    values = _named(tree)
     for node in ast.walk(tree):
         for advice in _arguments(node):
             yield from _templates(advice, values)
@@ -141,6 +178,7 @@ def main() -> int:
     with CATALOGUE.open("wb") as file:
         write_po(file, catalogue, width=110, no_location=True, sort_output=True, omit_header=False)
     CATALOGUE.with_suffix(".mo").write_bytes(compiled(catalogue))
+    PROBLEMS.write_text(json.dumps(sorted(problems()), indent=0) + "\n", encoding="utf-8")
     REMEDIES.write_text(json.dumps(sorted(remedies()), indent=0) + "\n", encoding="utf-8")
     missing = [message.id for message in catalogue if message.id and not _translated(message.string)]
     for text in missing:

@@ -14,7 +14,8 @@ from archiver.cli.context import Case
 from archiver.cli.progress import VerifyBar
 from archiver.config import Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER
-from archiver.evidence.verify.findings import VerifyFindings
+from archiver.evidence.verify.findings import DECODER, FOREIGN_NOTES, NOT_SEALED_YET, VerifyFindings
+from archiver.language import ENGLISH, Language
 from archiver.logs import visible
 from archiver.store.engine import Store
 
@@ -51,9 +52,11 @@ def begin(ctx: click.Context, keeper: str, output: Path | None) -> int:
         begun = beginning.init(store, settings, keeper, host.account())
     if output is not None:
         output.write_text(begun.vkey + "\n", encoding="utf-8")
+    say = options.default_view(ctx).language.say
     click.echo(begun.vkey)
-    click.echo(f"fingerprint {begun.fingerprint}")
-    click.echo(f"Hand both to {keeper}. Every host that writes the archive needs a copy of the key file.", err=True)
+    click.echo(say("fingerprint {fingerprint}", fingerprint=begun.fingerprint))
+    click.echo(say("Hand both to {keeper}.", keeper=keeper), err=True)
+    click.echo(say("Every host that writes the archive needs a copy of the key file."), err=True)
     return EXIT_DONE
 
 
@@ -71,7 +74,9 @@ def seal(ctx: click.Context) -> int:
     with context.archive(ctx, writes=True) as (settings, store):
         done = sinks.publisher(store, settings)(within_s=600, force=True)
     if done.signed is not None:
-        click.echo(f"{done.signed.size:,} entries are signed ({done.signed.origin})")
+        language = options.default_view(ctx).language
+        entries = language.plural("{number} entry", "{number} entries", done.signed.size)
+        click.echo(language.say("signed: {entries} ({origin})", entries=entries, origin=done.signed.origin))
     if done.problem is not None:
         click.echo(done.problem, err=True)
     return EXIT_DONE if done.whole else EXIT_LATER
@@ -92,6 +97,7 @@ def seal(ctx: click.Context) -> int:
 @click.option("--sample", metavar="N", type=click.IntRange(1), help="Only N slices of 1,000 pages, chosen at random.")
 @click.option("--files", "contents", is_flag=True, help="Also read all stored attachments.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@options.LANGUAGE
 @click.pass_context
 def verify(
     ctx: click.Context,
@@ -100,6 +106,7 @@ def verify(
     since_ms: int | None,
     sample: int | None,
     form: str,
+    language: Language,
     *,
     seals_only: bool,
     contents: bool,
@@ -123,14 +130,14 @@ def verify(
         trusted = None if vkey is None else whole.vkeys(vkey)
         name = beginning.section(settings).name
         chosen = VerifyOptions(name, trusted, columns=not seals_only, since_ms=since_ms, sample=sample)
-        with VerifyBar(plain=context.plain(ctx)) as progress:
+        with VerifyBar(plain=context.plain(ctx), language=language) as progress:
             findings = whole.verify(store, settings, chosen, decode, files=files, stop=stop, progress=progress)
         if contents:
             compare_contents(settings, store, findings, stop)
     if form == "json":
         click.echo(json.dumps(findings.to_json()))
     else:
-        print_findings(findings)
+        print_findings(findings, language)
     return EXIT_INCOMPLETE if findings.count else EXIT_DONE
 
 
@@ -145,19 +152,40 @@ def compare_contents(settings: Settings, store: Store, findings: VerifyFindings,
             findings.differ("attachments", difference.sha256, f"the stored content {difference.problem}")
 
 
-def print_findings(findings: VerifyFindings) -> None:
+def print_findings(findings: VerifyFindings, language: Language = ENGLISH) -> None:
     """What a verification has to say, differences first."""
+    say, plural = language.say, language.plural
     if not findings.trusted:
-        click.echo(f"compare with the keeper's fingerprint: {findings.fingerprint}")
+        click.echo(say("compare with the keeper's fingerprint: {fingerprint}", fingerprint=findings.fingerprint))
     for difference in findings.differences:
-        click.echo(visible(f"{difference.table} {difference.id}: {difference.problem}"))
+        problem = language.problem(difference.problem)
+        click.echo(visible(f"{difference.table} {difference.id}: {problem}"))
     for lost in findings.lost:
-        click.echo(visible(f"lost: {lost}"))
+        click.echo(visible(say("lost: {entries}", entries=language.problem(lost))))
+    classes = {
+        DECODER: say("decoded by another version, which reads some columns differently"),
+        FOREIGN_NOTES: say("notes of other ledgers or keys"),
+        NOT_SEALED_YET: say("not sealed yet"),
+    }
     for kind, count in sorted(findings.classes.items()):
-        click.echo(f"{kind}: {count:,}")
-    checked = ", ".join(f"{count:,} {what}" for what, count in findings.checked.items())
-    differences = "1 difference" if findings.count == 1 else f"{findings.count:,} differences"
-    click.echo(f"verified {checked}: {differences}")
+        click.echo(f"{classes[kind]}: {count:,}")
+    differences = plural("{number} difference", "{number} differences", findings.count)
+    click.echo(say("verified {checked}: {differences}", checked=_checked(findings, language), differences=differences))
+
+
+def _checked(findings: VerifyFindings, language: Language) -> str:
+    """How much was looked at, by kind."""
+    plural, counts = language.plural, findings.checked
+    said = {
+        "entries": plural("{number} entry", "{number} entries", counts["entries"]),
+        "notes": plural("{number} note", "{number} notes", counts["notes"]),
+        "pages": plural("{number} page", "{number} pages", counts["pages"]),
+        "records": plural("{number} record", "{number} records", counts["records"]),
+        "rows": plural("{number} row", "{number} rows", counts["rows"]),
+        "windows": plural("{number} window", "{number} windows", counts["windows"]),
+        "contents": plural("{number} file", "{number} files", counts["contents"]),
+    }
+    return language.say(", ").join(said[kind] for kind in counts)
 
 
 @evidence_command.command()
@@ -181,7 +209,9 @@ def proof(ctx: click.Context, msg_id: str, app: str | None, output: Path, case: 
             looks.show("proof", {"msg_id": msg_id}, count=records, conversations=[(name, conversation)])
 
         written = single.write(tx, msg_id, app, output, before=note)
-    click.echo(f"{written} records of this message are proved in {visible(str(output))}")
+    language, place = options.default_view(ctx).language, visible(str(output))
+    records = language.plural("{number} record", "{number} records", written)
+    click.echo(language.say("proved in {place}: {records} of this message", place=place, records=records))
     return EXIT_DONE
 
 
@@ -204,15 +234,19 @@ def baseline(ctx: click.Context) -> int:
 
     with context.archive(ctx, writes=True) as (settings, store), context.stop_on_signals() as stop:
         section, publisher = beginning.section(settings), sinks.publisher(store, settings)
-        with VerifyBar(plain=context.plain(ctx)) as progress:
+        language = options.default_view(ctx).language
+        with VerifyBar(plain=context.plain(ctx), language=language) as progress:
             run = BaselineRun(store, section, publisher.signer, decode, stop=stop, progress=progress)
             done = run(publisher, host.account())
     if done.was_there:
-        click.echo("everything that was stored before the ledger is sealed already")
+        click.echo(language.say("everything that was stored before the ledger is sealed already"))
     else:
-        click.echo(f"{done.pages:,} pages and {done.rows:,} rows of before the ledger are sealed")
+        pages = language.plural("{number} page", "{number} pages", done.pages)
+        rows = language.plural("{number} row", "{number} rows", done.rows)
+        click.echo(language.say("sealed of before the ledger: {pages}, {rows}", pages=pages, rows=rows))
     for page in done.differing:
-        click.echo(f"pages {page}: its records are not those that it was stored with", err=True)
+        text = language.say("its records are not those that it was stored with")
+        click.echo(f"pages {page}: {text}", err=True)
     return EXIT_INCOMPLETE if done.differing else EXIT_DONE
 
 
@@ -231,7 +265,9 @@ def resume(ctx: click.Context, reason: str) -> int:
     with context.archive(ctx, writes=True) as (settings, store):
         known = sinks.publisher(store, settings).known()
         note = beginning.resume(store, settings, reason, host.account(), known)
-    click.echo(f"the ledger goes on as {note.origin}, at {note.size:,} entries")
+    language = options.default_view(ctx).language
+    entries = language.plural("{number} entry", "{number} entries", note.size)
+    click.echo(language.say("the ledger goes on as {origin}, at {entries}", origin=note.origin, entries=entries))
     return EXIT_DONE
 
 
@@ -257,6 +293,7 @@ def rotate(ctx: click.Context, successor: Path | None, *, finish: bool) -> int:
         if successor is not None:
             next_key = signing.load(successor) if successor.exists() else signing.create(successor)
         begun = beginning.rotate(store, settings, next_key, host.account())
+    say = options.default_view(ctx).language.say
     click.echo(begun.vkey)
-    click.echo(f"fingerprint {begun.fingerprint}")
+    click.echo(say("fingerprint {fingerprint}", fingerprint=begun.fingerprint))
     return EXIT_DONE

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from archiver import logs
 from archiver.cli.view import PLAIN, View
+from archiver.language import ENGLISH, Language
 from archiver.model import HOUR_MS, SECOND_MS, Tally
 from archiver.pull.progress import Phase
 
@@ -161,8 +162,8 @@ class ExportBar:
 class VerifyBar:
     """How much of an archive is verified: a bar for entries, then one for pages; elsewhere a line now and then."""
 
-    def __init__(self, *, plain: bool) -> None:
-        self._plain = plain
+    def __init__(self, *, plain: bool, language: Language = ENGLISH) -> None:
+        self._plain, self._language = plain, language
         self._console = Console(stderr=True, highlight=False)
         self._told = time.monotonic()
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
@@ -179,10 +180,13 @@ class VerifyBar:
         self._progress.stop()
 
     def __call__(self, what: str, done: int, total: int) -> None:
+        say = self._language.say
+        names = {"entries": say("entries"), "pages": say("pages"), "slices of pages": say("slices of pages")}
         if what not in self._tasks:
-            self._tasks[what] = self._progress.add_task(what, total=total)
+            self._tasks[what] = self._progress.add_task(names[what], total=total)
         self._progress.update(self._tasks[what], completed=done, total=total)
         now = time.monotonic()
         if self._plain and not self._console.is_terminal and now - self._told >= _PLAIN_EVERY_S:
             self._told = now
-            self._console.print(f"{done:,} of {total:,} {what} verified", soft_wrap=True)
+            text = say("{what}: {done} of {total}", what=names[what], done=f"{done:,}", total=f"{total:,}")
+            self._console.print(text, soft_wrap=True)

@@ -10,8 +10,11 @@ import psycopg
 import pytest
 
 from archiver import entries, merkle, notes, signing
+from archiver.cli.evidence import print_findings
 from archiver.config import load
 from archiver.evidence import sinks
+from archiver.evidence.verify.findings import VerifyFindings
+from archiver.language import language
 from archiver.store.engine import open_store
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database
@@ -222,6 +225,10 @@ def test_the_command_verifies_and_names_what_differs(begun: Archive, place: Path
     found = json.loads(begun.output)
     assert found["differences"] == 1
     assert found["listed"] == [{"table": "pages", "id": "1", "problem": "its server is not that of its entry"}]
+    assert begun("evidence", "verify", "--language", "zh") == 3
+    assert "pages 1: 其 server 与条目不符" in begun.output
+    assert "1 处差异" in begun.output
+    assert begun("evidence", "verify", "--language", "en") == 3
     begun("status")
     assert "ArchiverDifference" in begun.output
     assert begun("evidence", "verify", "--vkey", str(place / "nowhere")) == 2
@@ -243,3 +250,19 @@ def test_an_archive_without_a_ledger_has_nothing_to_verify(database: Database, m
     assert archive("pull") == 0
     assert archive("evidence", "verify") == 2
     assert "[evidence] is not configured" in archive.errors
+
+
+def test_findings_are_counted_and_worded_as_a_language_does(capsys: pytest.CaptureFixture[str]) -> None:
+    findings = VerifyFindings(trusted=True)
+    findings.checked.update(entries=2, rows=1, contents=1)
+    findings.differ("ledger", 7, "the claim of o#a (cursor) is not borne out: its holes are not those of the entries")
+    print_findings(findings)
+    assert capsys.readouterr().out.splitlines() == [
+        "ledger 7: the claim of o#a (cursor) is not borne out: its holes are not those of the entries",
+        "verified 2 entries, 1 row, 1 file: 1 difference",
+    ]
+    print_findings(findings, language("zh"))
+    assert capsys.readouterr().out.splitlines() == [
+        "ledger 7: o#a（cursor）的完整性声明没有依据：其缺口与条目不符",
+        "已核验 2 个条目、1 行、1 个文件：1 处差异",
+    ]
