@@ -10,8 +10,9 @@ from archiver.config import Settings
 from archiver.errors import ArchiverError, Stopped
 from archiver.evidence import sinks
 from archiver.evidence.verify.columns import Decode
-from archiver.evidence.verify.notes import GivenNote, in_texts
 from archiver.evidence.verify.run import Verification, VerifyOptions
+from archiver.evidence.verify.shelf import NoteShelf
+from archiver.evidence.verify.whole import take_in
 from archiver.store import ledger, scrubs
 from archiver.store.engine import Store, Tx
 from archiver.store.sealed_pages import LAST_PAGE
@@ -61,11 +62,11 @@ class ScrubJob:
     def _work(self, scrub: scrubs.Scrub) -> None:
         section = self._settings.evidence
         assert section is not None  # noqa: S101 - nothing is due without it
-        of_sinks = self._anchors()
+        shelf, read = self._anchors()
         self._worked_s, self._said = time.thread_time(), 0
         options = VerifyOptions(section.name)
         verification = Verification(self._store, options, self._decode, stop=self._halt, progress=self._rest)
-        verification.entries([given for some in of_sinks.values() for given in some])
+        verification.entries(shelf)
 
         def note(position: int) -> None:
             self._say(verification)
@@ -74,24 +75,23 @@ class ScrubJob:
 
         verification.pages(scrub.position or -LAST_PAGE, on_slice=note)
         verification.claim()
-        for name, given in of_sinks.items():
-            verification.sinks(name, given)
+        verification.sinks(read)
         self._say(verification)
         self._advance(scrub, scrub.position, verification.findings.count, ended=True)
         log.info("the archive was verified", extra={"fields": dict(verification.findings.checked)})
 
-    def _anchors(self) -> dict[str, list[GivenNote]]:
-        """What the readable sinks have; one that cannot be read has its own alarm, and holds up nothing."""
-        of_sinks: dict[str, list[GivenNote]] = {}
+    def _anchors(self) -> tuple[NoteShelf, list[str]]:
+        """What the readable sinks have, and which were read; one that cannot be read has its own alarm."""
+        shelf, read = NoteShelf(), []
         for sink in sinks.reached(self._settings):
             if sink.readable:
                 try:
-                    texts = [text.decode(errors="replace") for text in sinks.anchored(sink)]
+                    take_in(shelf, sink)
                 except ArchiverError as error:
                     log.warning("%s could not be read: %s", sink.name, error)
                     continue
-                of_sinks[sink.name] = in_texts([(sink.name, "\n".join(texts))])
-        return of_sinks
+                read.append(sink.name)
+        return shelf, read
 
     def _advance(self, scrub: scrubs.Scrub, position: int, differences: int, *, ended: bool = False) -> None:
         with self._store.write() as tx:

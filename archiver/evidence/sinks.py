@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 
 from archiver import connect, signing
 from archiver.config import Settings
@@ -54,6 +55,6 @@ def publisher(store: Store, settings: Settings) -> Publisher:
     return Publisher(store, section, signing.load(section.key_file), reached(settings))
 
 
-def anchored(sink: Reached) -> list[bytes]:
+def anchored(sink: Reached) -> Iterator[bytes]:
     """All notes that a readable sink has. Raises ArchiverError where it cannot be read."""
-    return list(calls.newer(sink.configured, 0, calls.LIMIT_S))
+    return calls.newer(sink.configured, 0, calls.LIMIT_S)

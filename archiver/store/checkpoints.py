@@ -65,11 +65,11 @@ def count(tx: Tx) -> int:
     return int(tx.conn.scalar(sa.select(sa.func.count()).select_from(checkpoints)) or 0)
 
 
-def anchored(tx: Tx, sink: str) -> list[tuple[int, str, int]]:
-    """Id, origin and size of what a sink has taken."""
+def anchored(tx: Tx, sink: str, after: int, most: int) -> list[tuple[int, str, int]]:
+    """Id, origin and size of some of what a sink has taken, behind an id."""
     a = anchorings.c
-    query = sa.select(a.id, a.origin, a.size).where(a.sink == sink, a.outcome == ANCHORED).order_by(a.id)
-    return [(row[0], row[1], row[2]) for row in tx.conn.execute(query)]
+    query = sa.select(a.id, a.origin, a.size).where(a.sink == sink, a.outcome == ANCHORED, a.id > after)
+    return [(row[0], row[1], row[2]) for row in tx.conn.execute(query.order_by(a.id).limit(most))]
 
 
 def lost(tx: Tx) -> list[tuple[int, str, int]]:

@@ -21,8 +21,8 @@ from archiver.config import Settings
 from archiver.config.evidence import FileSink
 from archiver.evidence import beginning
 from archiver.evidence.verify.findings import VerifyFindings
-from archiver.evidence.verify.notes import in_texts
 from archiver.evidence.verify.run import Verification, VerifyOptions
+from archiver.evidence.verify.shelf import in_texts
 from archiver.sources import decode
 from archiver.store.engine import Store
 from tests.evidence.tampering import build, settings_of, verified
@@ -102,7 +102,7 @@ class Tampered(NamedTuple):
         verification.entries(notes_there)
         verification.pages()
         verification.claim()
-        verification.sinks(name, notes_there)
+        verification.sinks([name])
         return verification.findings
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from archiver import entries, merkle, notes, signing
@@ -52,16 +53,16 @@ class LedgerCheck:
     def size(self) -> int:
         return self._frontier.size
 
-    def batch(self, tx: Tx, rows: Sequence[Row], anchors: Sequence[GivenNote]) -> None:
+    def batch(self, tx: Tx, rows: Sequence[Row], anchors: Iterable[GivenNote]) -> None:
         """Take in entries that follow each other. `anchors`: notes of sizes among them, in order of size."""
-        given = sorted([*self._checkpoints(tx, rows), *anchors], key=lambda one: one.size)
+        given = heapq.merge(self._checkpoints(tx, rows), anchors, key=lambda one: one.size)
         completed: list[tuple[int, int, bytes]] = []
-        at = 0
+        following = next(given, None)
         for row in rows:
             completed += self._entry(row)
-            while at < len(given) and given[at].size <= self.size:
-                self.note(given[at])
-                at += 1
+            while following is not None and following.size <= self.size:
+                self.note(following)
+                following = next(given, None)
         self._nodes(tx, completed)
         self._seals(tx, rows)
 
@@ -247,7 +248,7 @@ class LedgerCheck:
             elif kind == "rows":
                 self.rows.seal(tx, seal, entry)
 
-    def end(self, tx: Tx, anchors: Sequence[GivenNote]) -> None:
+    def end(self, tx: Tx, anchors: Iterable[GivenNote]) -> None:
         """What can be said when no entry is left. `anchors`: notes of greater sizes."""
         head = ledger.head(tx)
         if head is None or head.size != self.size:

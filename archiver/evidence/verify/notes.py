@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from archiver import notes
@@ -38,12 +38,6 @@ def of_checkpoint(row: Checkpoint) -> GivenNote | str:
 def of_anchor(signed: SignedNote, where: str) -> GivenNote:
     """A note from outside."""
     return GivenNote(signed, where, f"{signed.note.origin} {signed.note.size}", ours=False)
-
-
-def in_texts(texts: Iterable[tuple[str, str]]) -> list[GivenNote]:
-    """The notes in files, or copied out of a chat, by where each text is from; in order of size."""
-    found = [of_anchor(signed, where) for where, text in texts for signed in notes.find(text)]
-    return sorted(found, key=lambda given: given.size)
 
 
 def is_signed(given: GivenNote, keys: Mapping[str, bytes]) -> bool:

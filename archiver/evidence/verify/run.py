@@ -15,8 +15,8 @@ from archiver.evidence.verify.claims import Entered
 from archiver.evidence.verify.columns import Decode
 from archiver.evidence.verify.entries import AT_ONCE, LedgerCheck
 from archiver.evidence.verify.findings import NOT_SEALED_YET, VerifyFindings
-from archiver.evidence.verify.notes import GivenNote
 from archiver.evidence.verify.pages import PageCheck, Sealing
+from archiver.evidence.verify.shelf import NoteShelf
 from archiver.notes import TrustedKey
 from archiver.store import checkpoints, ledger, sealed_pages, verifying
 from archiver.store.engine import Store, Tx
@@ -69,31 +69,29 @@ class Verification:
         self.findings = VerifyFindings()
         self._ledger = LedgerCheck(self.findings, options.name, options.trusted)
 
-    def entries(self, anchors: Sequence[GivenNote] = ()) -> None:
+    def entries(self, anchors: NoteShelf | None = None) -> None:
         """Follow the ledger to its end, as it was when this began. Raises UsageError where there is none."""
+        self._anchors = anchors or NoteShelf()
         with self._store.read() as tx:
             head = ledger.head(tx)
         if head is None:
             raise UsageError("the archive has no ledger", hint="archiver evidence init")
-        left = sorted(anchors, key=lambda given: given.size)
         more = True
         while more:
             self._check_stop()
             with self._store.read() as tx:
-                more, left = self._some_entries(tx, left)
+                more = self._some_entries(tx)
             self._progress("entries", self._ledger.size, max(head.size, self._ledger.size))
-        self._left = left
 
-    def _some_entries(self, tx: Tx, anchors: list[GivenNote]) -> tuple[bool, list[GivenNote]]:
-        """Follow a batch of entries; gives whether there are more, and the notes that lie behind them."""
+    def _some_entries(self, tx: Tx) -> bool:
+        """Follow a batch of entries; gives whether there are more."""
         rows = ledger.entries_from(tx, self._ledger.size, AT_ONCE)
         if not rows:
             rows = ledger.entries_behind(tx, self._ledger.size, AT_ONCE)
         if not rows:
-            return False, anchors
-        until = rows[-1][0] + 1
-        self._ledger.batch(tx, rows, [given for given in anchors if given.size <= until])
-        return True, [given for given in anchors if given.size > until]
+            return False
+        self._ledger.batch(tx, rows, self._anchors.until(rows[-1][0] + 1))
+        return True
 
     def pages(self, after: int = -sealed_pages.LAST_PAGE, *, on_slice: Callable[[int], None] = lambda _: None) -> None:
         """Compare pages with their seals, in slices of a snapshot each; `on_slice` hears the last page of each."""
@@ -140,10 +138,9 @@ class Verification:
     def claim(self) -> None:
         """Compare windows, watermarks and sealed rows with the entries, all of them in one snapshot."""
         with self._store.read() as tx:
-            more, left = True, self._left
-            while more:
-                more, left = self._some_entries(tx, left)
-            self._ledger.end(tx, left)
+            while self._some_entries(tx):
+                pass
+            self._ledger.end(tx, self._anchors.rest())
             for number, line in verifying.waiting_entries(tx):
                 entry = self._ledger.judged(line.encode(errors="replace"), "ledger_queue", number)
                 if entry is not None:
@@ -199,14 +196,17 @@ class Verification:
         for number in sorted(self._ledger.sources[name].windows.keys() - there):
             self.findings.differ("windows", number, "has an entry, and is not there")
 
-    def sinks(self, name: str, notes: Iterable[GivenNote]) -> None:
-        """Whether a sink still has what it has taken."""
-        there = {(given.signed.note.origin, given.size) for given in notes}
-        with self._store.read() as tx:
-            taken = checkpoints.anchored(tx, name)
-        for number, origin, size in taken:
-            if (origin, size) not in there:
-                self.findings.differ("anchorings", number, f"{name} has no note of {origin} at {size} any more")
+    def sinks(self, names: Iterable[str]) -> None:
+        """Whether sinks that were read still have what they have taken."""
+        for name in names:
+            after, more = 0, True
+            while more:
+                with self._store.read() as tx:
+                    taken = checkpoints.anchored(tx, name, after, AT_ONCE)
+                for number, origin, size in taken:
+                    if not self._anchors.has(name, origin, size):
+                        self.findings.differ("anchorings", number, f"{name} has no note of {origin} at {size} any more")
+                after, more = (taken[-1][0], True) if taken else (after, False)
 
     def _check_stop(self) -> None:
         if self._stop.is_set():

@@ -13,8 +13,8 @@ from archiver.errors import DatabaseRefused, TryAgainLater, UsageError
 from archiver.evidence import sinks
 from archiver.evidence.verify.columns import Decode
 from archiver.evidence.verify.findings import VerifyFindings
-from archiver.evidence.verify.notes import GivenNote, in_texts
 from archiver.evidence.verify.run import Verification, VerifyOptions, VerifyProgress
+from archiver.evidence.verify.shelf import NoteShelf, in_texts
 from archiver.notes import TrustedKey
 from archiver.store import scrubs
 from archiver.store.engine import Store
@@ -49,21 +49,24 @@ def verify(
 
     Raises TryAgainLater where a sink cannot be read: then its word is missing, and nothing may pass for verified.
     """
-    texts = [(str(path), _text(path)) for path in files]
-    of_sinks: dict[str, list[GivenNote]] = {}
-    for sink in sinks.reached(settings):
-        if sink.readable:
-            parts = [text.decode(errors="replace") for text in sinks.anchored(sink)]
-            of_sinks[sink.name] = in_texts([(sink.name, "\n".join(parts))])
+    shelf = in_texts((str(path), _text(path)) for path in files)
+    read = [sink for sink in sinks.reached(settings) if sink.readable]
+    for sink in read:
+        take_in(shelf, sink)
     verification = Verification(store, options, decode, stop=stop, progress=progress)
-    verification.entries([*in_texts(texts), *(given for some in of_sinks.values() for given in some)])
+    verification.entries(shelf)
     verification.pages()
     verification.claim()
-    for name, given in of_sinks.items():
-        verification.sinks(name, given)
+    verification.sinks(sink.name for sink in read)
     if options.is_whole:
         _note(store, verification.findings)
     return verification.findings
+
+
+def take_in(shelf: NoteShelf, sink: sinks.Reached) -> None:
+    """Take in all notes that a readable sink has, one after the other. Raises ArchiverError where it cannot be read."""
+    for text in sinks.anchored(sink):
+        shelf.add(sink.name, notes.find(text.decode(errors="replace")))
 
 
 def _text(path: Path) -> str:
