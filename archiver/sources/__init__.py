@@ -7,6 +7,7 @@ others or of SQL.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from threading import Event
 from typing import IO, Protocol
 
@@ -88,6 +89,7 @@ class Provider(Protocol):
         """What can be read of a damaged file's stored bytes."""
 
 
+@cache
 def _easemob() -> Provider:
     from archiver.sources.easemob import provider
 
