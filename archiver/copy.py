@@ -6,13 +6,17 @@ at work, and made complete with a second run after it was stopped.
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from threading import Event
 from typing import NamedTuple
 
+from archiver import __version__, host
 from archiver.errors import Stopped, UsageError
+from archiver.store import audit_log, looks, owner
 from archiver.store.admin import migrate
 from archiver.store.admin.copy import (
     TABLES,
@@ -26,6 +30,7 @@ from archiver.store.admin.copy import (
     put,
     total,
 )
+from archiver.store.audit_log import AuditEntry
 from archiver.store.engine import Store
 
 log = logging.getLogger(__name__)
@@ -77,6 +82,38 @@ def copy(source: Store, target: Store, *, stop: Event, on_batch: Callable[[str, 
         for table in reversed(TABLES):
             prune(ours, target, table)
     go_on_counting(target)
+
+
+class CopyRecord:
+    """A copy as `audit_log` and `look_conversations` have it: a row before it begins, and one on how it ended."""
+
+    def __init__(self, source: Store, case_id: str | None, reason: str | None) -> None:
+        self._source = source
+        self._entry = AuditEntry(
+            export_id=str(uuid.uuid4()),
+            who=host.account(),
+            owner=owner.me(),
+            program=f"archiver {__version__}",
+            format="copy",
+            filter={},
+            case_id=case_id,
+            reason=reason,
+        )
+
+    def begun(self) -> None:
+        """Raises DatabaseRefused or DatabaseUnavailable, and then nothing may be copied."""
+        with self._source.write() as tx:
+            audit_log.append(tx, self._entry, "begun", 0)
+            looks.add_conversations(tx, self._entry.export_id, [(name, None) for name in looks.apps_named(tx, None)])
+
+    def ended(self, tables: Sequence[Compared]) -> None:
+        """`done` with the SHA-256 of the sums where both are the same, else `failed`."""
+        sums = "".join(f"{one.table} {one.target.rows} {one.target.digest}\n" for one in tables)
+        messages = sum(one.target.rows for one in tables if one.table == "messages")
+        same = all(one.same for one in tables)
+        digest = hashlib.sha256(sums.encode()).hexdigest() if same else None
+        with self._source.write() as tx:
+            audit_log.append(tx, self._entry, "done" if same else "failed", messages, digest)
 
 
 def compare(source: Store, target: Store) -> list[Compared]:

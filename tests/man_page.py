@@ -50,7 +50,8 @@ the configuration, as `archiver init` writes it
 
 def page() -> str:
     """The whole page in roff."""
-    root = click.Context(cli, info_name="archiver")
+    # With what the program says: click keeps a command's option for help as its first context names it.
+    root = click.Context(cli, info_name="archiver", **cli.context_settings)
     parts = ['.TH ARCHIVER 1 "" "archiver" "User Commands"', ".SH NAME", "archiver \\- archive chat messages in SQL"]
     parts += [".SH SYNOPSIS", ".B archiver", "[OPTIONS] COMMAND [ARGS]...", ".SH DESCRIPTION", *_text(cli.help or "")]
     parts += [".SH OPTIONS", *_options(cli, root)]

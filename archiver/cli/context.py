@@ -118,15 +118,19 @@ def lookable(ctx: click.Context, case: Case) -> Iterator[tuple[Settings, Store, 
     Raises UsageError where a case and a reason are needed and not given.
     """
     chosen = settings(ctx, offline=True)
-    review = chosen.review
     demand_case(chosen, case.id, case.reason)
-    keeps = review is not None and review.looks
+    keeps = keeps_looks(chosen)
     if not keeps and (case.id or case.reason):
         click.echo("note: looks are off ([review] looks), so case and reason are noted nowhere", err=True)
     with connect.opened(chosen, reading=not keeps or not connect.is_writable(chosen)) as store:
         if store.note:
             click.echo(f"note: {logs.visible(store.note)}", err=True)
         yield chosen, store, Looks(store.patient if keeps else None, host.account(), case.id, case.reason)
+
+
+def keeps_looks(settings: Settings) -> bool:
+    """Whether looks are noted."""
+    return settings.review is not None and settings.review.looks
 
 
 def demand_case(settings: Settings, case: str | None, reason: str | None) -> None:

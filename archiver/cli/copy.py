@@ -9,7 +9,8 @@ import click
 from pydantic import SecretStr, ValidationError
 
 from archiver import logs
-from archiver.cli import console, context
+from archiver.cli import console, context, options
+from archiver.cli.context import Case
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
 
 _TOLD_EVERY_S = 2.0
@@ -18,8 +19,9 @@ _TOLD_EVERY_S = 2.0
 @click.command()
 @click.option("--to", "url", required=True, envvar="ARCHIVER_COPY_TO", metavar="URL", help="The other database.")
 @click.option("--compare-only", is_flag=True, help="Copy nothing; only compare.")
+@options.CASE
 @click.pass_context
-def copy(ctx: click.Context, url: str, *, compare_only: bool) -> int:
+def copy(ctx: click.Context, url: str, *, compare_only: bool, case: Case) -> int:
     """Copy the archive to another database, and compare both completely.
 
     The target is empty, or an earlier copy: existing rows are compared and not
@@ -37,13 +39,19 @@ def copy(ctx: click.Context, url: str, *, compare_only: bool) -> int:
     from archiver.store.engine import open_store
 
     to = _address(url)
-    with context.archive(ctx, offline=True) as (_, source), context.stop_on_signals() as stop:
+    with context.archive(ctx, offline=True) as (settings, source), context.stop_on_signals() as stop:
+        context.demand_case(settings, case.id, case.reason)
+        record = copying.CopyRecord(source, case.id, case.reason) if context.keeps_looks(settings) else None
         target = open_store(to.get_secret_value())
         try:
             copying.prepare(source, target)
             if not compare_only:
+                if record is not None:
+                    record.begun()
                 copying.copy(source, target, stop=stop, on_batch=_Told())
             tables = copying.compare(source, target)
+            if record is not None and not compare_only:
+                record.ended(tables)
         finally:
             target.dispose()
     rows = [

@@ -104,7 +104,7 @@ def _export(
         blobs = commands.open_blobs(settings) if attachments else None
         with progress.ExportBar(str(output), plain=context.plain(ctx)) as bar:
             more: Any = {"blobs": blobs, "stop": stop, "watcher": bar, "tsa_roots": _tsa_roots(settings)}
-            more["keeps_looks"] = settings.review is not None and settings.review.looks
+            more["keeps_looks"] = context.keeps_looks(settings)
             done = run.Export(store, request, claims=claims, decode=decode, **more).run()
     return _tell(done, output)
 

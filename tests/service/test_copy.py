@@ -49,11 +49,29 @@ def filled(pair: tuple[Database, Database], make_archive: MakeArchive) -> Archiv
     edited = {"type": "txt", "msg": "edited", "was": {"n": 1.0}}
     archive.server.add({"msg_id": "late", "timestamp": at + 7, "payload": {"bodies": [edited]}})
     archive("audit", "--from", str(iso(at)), "--to", str(iso(at + DAY)))
+    plain = archive.config.read_text()
+    archive.config.write_text("[review]\n" + plain)
+    archive("search", "x", "--limit", "3")
+    archive.config.write_text(plain)
     return archive
 
 
 def counts(database: Database) -> dict[str, int]:
     return {table.name: database.value(f"SELECT count(*) FROM {table.name}") for table in TABLES}
+
+
+def test_a_copy_is_noted_as_a_look_at_everything(filled: Archive, pair: tuple[Database, Database]) -> None:
+    source, target = pair
+    filled.config.write_text("[review]\nrequire_case = true\n" + filled.config.read_text())
+    assert filled("copy", "--to", target.url) == 2
+    assert filled("copy", "--to", target.url, "--case", "K 7", "--reason", "a new server") == 0
+    begun, done = source.rows("SELECT outcome, format, case_id, messages, manifest_sha256 FROM audit_log ORDER BY id")
+    assert begun == ("begun", "copy", "K 7", 0, None)
+    assert done[:4] == ("done", "copy", "K 7", source.value("SELECT count(*) FROM messages"))
+    assert len(done[4]) == 64
+    by_officer = source.rows("SELECT action, looks FROM looks_by_officer ORDER BY action")
+    assert by_officer == [("copy", 1), ("search", 1)]
+    assert source.rows("SELECT login FROM looks") == target.rows("SELECT login FROM looks"), "of who looked, not copied"
 
 
 def test_a_copy_is_whole_and_goes_on_pulling(

@@ -27,6 +27,7 @@ from archiver.store.schema import (
     apps,
     ledger_head,
     ledger_queue,
+    looks,
     of_kind,
     page_ids,
     pages,
@@ -107,6 +108,8 @@ def put(tx: Tx, table: Table, rows: Sequence[Row], *, fresh: bool) -> int:
         tx.conn.execute(table.update().where(_is(table, row)).values(values))
     if missing:
         columns = table.columns.keys()
+        if table is looks and tx.postgres:  # as they are, and not as ours
+            tx.conn.exec_driver_sql("SET LOCAL archiver.copying = 'on'")
         tx.append(table, columns, [written(tx, table, columns, row) for row in missing])
     if table is pages:  # of a file that was kept: it counts nothing, and no trigger sees it
         kept = [{"page_id": row[0]} for row in missing if dict(zip(columns, row, strict=True))["fence"] == 0]
