@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image picture image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search
+.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image picture image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search bench-evidence
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -127,6 +127,12 @@ bench-peers: $(VENV)/dev.installed         ## the archiver beside dlt and a Sing
 
 bench-search: $(VENV)/dev.installed        ## searching a million messages against LIKE; what the index costs the ingest
 	$(BIN)/python -m bench.search
+
+bench-evidence: $(VENV)/dev.installed      ## sealing, verifying, a baseline, a silent app, the way to a sink; an hour
+	$(BIN)/python -m bench --only evidence --rounds $(ROUNDS)
+	$(BIN)/python -m bench.baseline
+	$(BIN)/python -m bench.silent
+	$(BIN)/python -m bench.anchoring
 
 clean:
 	rm -rf $(VENV) $(LOWEST) $(VENV)-clients $(VENV)-dlt $(VENV)-singer $(SCALE) demo demo-* dist

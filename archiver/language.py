@@ -56,7 +56,7 @@ class Language:
         return self._by_template(REMEDY, text)
 
     def problem(self, text: str) -> str:
-        """What a verification found, by its English, as `remedy`; a problem may name another one."""
+        """What a verification reports, by its English, as `remedy`; a problem may name another one."""
         return self._by_template(PROBLEM, text)
 
     def _by_template(self, context: str, text: str) -> str:

@@ -108,7 +108,8 @@ def evidence(ground: Ground, messages: int, rounds: int) -> Runs:
         for name, verified in (("seals alone", seals), ("with columns", columns)):
             above = max((run["peak_kib"] - run["idle_kib"]) / 1024 for run in verified)
             rate = median(run["rate"] for run in verified)
-            print(f"  {kind}: verified {name}, {rate:,.0f}/s, {above:.0f} MiB above idle")
+            cpu_rate = median(messages / (run["cpu_s"] + run["server_cpu_s"]) for run in verified)
+            print(f"  {kind}: verified {name}, {rate:,.0f}/s, {cpu_rate:,.0f}/s of CPU, {above:.0f} MiB above idle")
     return runs
 
 

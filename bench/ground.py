@@ -56,8 +56,8 @@ class Ground:
     def run(self, subject: str, url: str, server: Served, **ways: Any) -> Run:
         """One run of a subject; `server_cpu_s` is what PostgreSQL used meanwhile."""
         words = ["--database", url, "--server", server.url, "--messages", str(server.messages)]
-        if subject in ("archiver", "audit", "sealed", "status", "verify"):
-            sealed = subject in ("sealed", "verify")
+        if subject in ("archiver", "audit", "baseline", "sealed", "status", "verify"):
+            sealed = subject in ("baseline", "sealed", "verify")
             words += ["--config", str(self._config(url, server, ways.pop("workers", 1), sealed=sealed))]
         words += [f"--{name.replace('_', '-')}" for name, told in ways.items() if told]
         before = self.server_cpu_s()

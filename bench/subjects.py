@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from archiver import cli, connect, status
 from archiver.config import App, load
 from archiver.evidence import beginning, sinks
+from archiver.evidence.baseline import BaselineRun
 from archiver.evidence.verify import whole
 from archiver.evidence.verify.run import VerifyOptions
 from archiver.model import Message, Tally, Window
@@ -115,6 +116,24 @@ def run_verify(told: argparse.Namespace) -> dict[str, Any]:
         found = clock.end()
     if findings.count:
         raise SystemExit(f"{findings.differences[:3]}")
+    return found
+
+
+def run_baseline(told: argparse.Namespace) -> dict[str, Any]:
+    """A ledger, and the seals of all that was stored before it."""
+    cli.prepare_process()
+    settings = load(Path(told.config), {})
+    store = open_store(settings.database.sqlalchemy_url)
+    beginning.init(store, settings, "bench", "bench")
+    store.dispose()
+    section, clock = beginning.section(settings), Clock()
+    with connect.opened(settings, writes=True) as store:
+        clock.begin()
+        publisher = sinks.publisher(store, settings)
+        done = BaselineRun(store, section, publisher.signer, decode, stop=Event())(publisher, "bench")
+        found = clock.end()
+    if done.pages == 0 or done.differing:
+        raise SystemExit(f"{done.pages} pages were sealed, {done.differing} differ")
     return found
 
 
@@ -255,6 +274,7 @@ def run_reference(told: argparse.Namespace) -> dict[str, Any]:
 _RUNS = {
     "archiver": run_archiver,
     "audit": run_audit,
+    "baseline": run_baseline,
     "copy": run_copy,
     "merge": run_merge,
     "reference": run_reference,

@@ -92,7 +92,7 @@ def seal(ctx: click.Context) -> int:
     help="A file with notes in it, such as the text of a chat; repeatable.",
 )
 @click.option("--vkey", metavar="FILE", type=click.Path(path_type=Path), help="The key that its keeper has.")
-@click.option("--seals-only", is_flag=True, help="Leave columns alone: six times as fast.")
+@click.option("--seals-only", is_flag=True, help="Leave columns alone: three times as fast.")
 @click.option("--since", "since_ms", metavar="TIME", type=options.INSTANT, help="Only pages stored since then.")
 @click.option("--sample", metavar="N", type=click.IntRange(1), help="Only N slices of 1,000 pages, chosen at random.")
 @click.option("--files", "contents", is_flag=True, help="Also read all stored attachments.")

@@ -33,9 +33,9 @@ class NoteShelf:
         self._order: array[int] | None = None
         self._next = 0
 
-    def add(self, where: str, found: Iterable[SignedNote]) -> None:
+    def add(self, where: str, signed_notes: Iterable[SignedNote]) -> None:
         """Take in notes that stand in a place."""
-        for signed in found:
+        for signed in signed_notes:
             self._offsets.append(self._offsets[-1] + self._file.write(signed.data))
             self._sizes.append(signed.note.size)
             self._origins.append(self._number(signed.note.origin))
