@@ -6,11 +6,13 @@ import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.fixtures.archive import DAY, Archive, MakeArchive
 from tests.fixtures.databases import Database
+from tests.fixtures.evidence import NAME
 from tests.flow.processes import Gate, Start, never_ahead, wait_for_pages, wait_until_asked_to_stop
 
 HOUR = 3_600_000
@@ -40,6 +42,25 @@ def test_kill_in_the_middle_of_hourly_files(
     archive.settings |= {"source": "hourly", "early": "off"}
     archive.write_config(page_size=10)
     kill_and_pull_again(archive, start, kills, Gate(archive.server, "/chatmessages/"), 1)
+
+
+@pytest.mark.full
+@KILLS
+def test_kill_in_the_middle_of_sealed_queries(
+    database: Database, make_archive: MakeArchive, start: Start, tmp_path: Path, kills: int
+) -> None:
+    """Each page and its seal, or neither; and a ledger without gaps."""
+    archive, keys = make_archive(database, messages=250 * kills, span_ms=DAY), tmp_path / "keys"
+    keys.mkdir()
+    archive.sections = f'[evidence]\nname = "{NAME}"\nkey_file = "{keys}/key"\nstate_file = "{keys}/state"\n'
+    archive.server.faults.latency_ms = 20
+    archive.write_config(page_size=10)
+    assert archive("evidence", "init", "--keeper", "internal audit") == 0
+    kill_and_pull_again(archive, start, kills, Gate(archive.server, "/chatmessages"), 12)
+    assert archive("evidence", "verify") == 0
+    pages, entered = archive.count("pages"), "SELECT count(*), count(DISTINCT seal_id) FROM ledger WHERE kind = 'page'"
+    assert set(database.rows(entered)[0]) == {pages}
+    assert database.rows("SELECT count(*) - 1 - max(seq) FROM ledger") == [(0,)]
 
 
 def kill_and_pull_again(archive: Archive, start: Start, kills: int, gate: Gate, through: int) -> None:
