@@ -138,8 +138,8 @@ def _anomalies(entry: SourceReport, language: Language) -> Iterator[_Wrong]:
     if count := entry.quarantined:
         yield "Quarantine", "warning", say("{count} records could not be read", count=count), count
     if count := entry.late_arrivals:
-        worst_ms = entry.worst_lateness_ms or 0
-        text = say("{count} late arrivals so far, the worst {worst} ms late", count=count, worst=worst_ms)
+        worst = language.length(entry.worst_lateness_ms or 0)
+        text = say("{count} late arrivals so far, the worst {length} late", count=count, length=worst)
         yield "LateArrivals", "warning", text, count
     if entry.clock_problem:
         yield "ClockSkew", "critical", entry.clock_problem, None

@@ -133,6 +133,11 @@ def test_metrics_are_the_figures_of_status(archive: Archive) -> None:
     day = ["--from", str(iso(archive.server.start_ms)), "--to", str(iso(archive.server.start_ms + DAY))]
     assert archive("audit", *day) == 3
     entry = archive.status()
+    store = open_store(archive.database.url)
+    look = monitor.look(config.load(archive.config, {}), store)
+    store.dispose()
+    texts = [found.text for found in alerts.findings(look.entries, {}, overdue_ms=10**9, files=True)]
+    assert any(re.fullmatch(r"1 late arrivals so far, the worst \d+\.\d d late", text) for text in texts), texts
     assert archive("status", "--format", "prometheus") == 0
     found = values(archive.output)
     for name in ("messages", "bodies", "revisions", "late_arrivals", "refused_commits"):
