@@ -29,6 +29,7 @@ from archiver.sources import provider_of
 from archiver.store import apps, seals
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
+from archiver.store.schema import iso
 
 log = logging.getLogger("archiver.pull")
 
@@ -139,7 +140,7 @@ class _ProgressRelay:
 def tell(app: App, outcome: Outcome) -> None:
     """One line of log about a pull that ended."""
     tally = outcome.tally
-    fields = {
+    fields: dict[str, object] = {
         "app": app.name,
         "source": app.source,
         "pages": outcome.pages,
@@ -151,6 +152,8 @@ def tell(app: App, outcome: Outcome) -> None:
     if outcome.exit_code == EXIT_DONE:
         log.info("pulled all that was due", extra={"fields": fields})
     else:
+        if outcome.since_ms is not None:
+            fields["since"] = iso(outcome.since_ms)
         hint = f" (try: {outcome.hint})" if outcome.hint else ""
         log.error("not all that was due was pulled: %s%s", outcome.reason, hint, extra={"fields": fields})
 

@@ -38,6 +38,8 @@ class Outcome:
     hint: str | None = None
     tally: Tally = field(default_factory=Tally)
     pages: int = 0
+    since_ms: int | None = None
+    """Since when pulls of this source end so that not all is done (ms)."""
 
 
 class OutcomeCounts:

@@ -14,6 +14,7 @@ from threading import Event
 
 from archiver import logs
 from archiver.errors import (
+    EXIT_DONE,
     ArchiverError,
     CommitsLost,
     CredentialsRefused,
@@ -320,6 +321,8 @@ class Pull:
                 skew_ms=None if self._clocks is None else self._clocks.skew_ms,
                 refused_commits=self._counts.refused_commits,
             )
+            if outcome != OUTCOMES[EXIT_DONE]:
+                self.outcome.since_ms = runs.failing_since(tx, self._key)
 
 
 def _settle_ms(source: Source) -> int:

@@ -137,6 +137,16 @@ def end(
     _count(tx, run.key, "refused_commits", {"": refused_commits})
 
 
+def failing_since(tx: Tx, key: SourceKey) -> int | None:
+    """When the first run of a source ended that was not done, since the last one that was (ms); None: none was not."""
+    ended = sa.and_(of_source(runs.c), runs.c.ended_at.is_not(None))
+    newest = sa.select(runs.c.id).where(ended, runs.c.outcome == "done").order_by(runs.c.id.desc()).limit(1)
+    done_id = tx.conn.execute(newest, key.bound).scalar()
+    first = sa.select(runs.c.ended_at).where(ended, runs.c.id > (done_id or 0)).order_by(runs.c.id).limit(1)
+    since_ms: int | None = tx.conn.execute(first, key.bound).scalar()
+    return since_ms
+
+
 def _fates(tally: Tally) -> dict[str, int]:
     return {name: getattr(tally, name) for name in FATES}
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from archiver import cli
+from archiver.sandbox import Faults
 from archiver.store.schema import iso
 from tests.fixtures.archive import DAY, Archive, MakeArchive
 from tests.fixtures.databases import Database
@@ -129,6 +130,22 @@ def test_backfill_extends_backwards_and_is_done_once(database: Database, make_ar
     assert archive("backfill", "--from", str(iso(archive.server.start_ms))) == 0
     assert archive.pages_asked() <= 1
     archive.check_sums()
+
+
+def test_the_log_of_an_outage_says_since_when(archive: Archive) -> None:
+    archive("pull")
+    archive.server.faults = Faults(http_500=1.0)
+    for _ in range(2):
+        assert archive("pull", settle="0s", give_up="1s") == 75
+    first, second = archive.database.rows("SELECT ended_at FROM runs WHERE outcome = 'unfinished' ORDER BY id")
+    since = str(first[0])[:19].replace(" ", "T")
+    assert first < second
+    assert since in archive.errors
+    archive.server.faults = Faults()
+    assert archive("pull") == 0
+    archive.server.faults = Faults(http_500=1.0)
+    assert archive("pull", settle="0s", give_up="1s") == 75
+    assert since not in archive.errors, "another outage"
 
 
 def test_an_audit_finds_what_came_too_late(archive: Archive) -> None:
