@@ -40,6 +40,7 @@ _ABOUT = {
     "metrics": "Optional. Without this section `archiver run` serves nothing.",
     "alerts": "Optional. Alerts sent by the program itself. The addresses are secrets: put them into files.",
     "review": "Optional. Who reads what people wrote: [security.md](security.md).",
+    "lifecycle": "Optional. What needs [two persons](operations.md#decisions-of-two-persons).",
     "evidence": "Optional. Proof for others that nothing was altered, inserted or removed: [evidence.md](evidence.md).",
     "canary": "Optional. A marked message that is sent, read back and archived. It needs `user` or `group`.",
 }
@@ -172,7 +173,7 @@ def _defaults(section: str, source: str) -> dict[str, Any]:
         "evidence": '[evidence]\nname = "n"\nkey_file = "k"\nstate_file = "/s"\n',
     }
     app = f'[[apps]]\norg = "o"\napp = "a"\nclient_id = "i"\nclient_secret = "s"\nstart = 0\nsource = "{source}"\n'
-    text = given.get(section, f"[{section}]\n" if section in ("metrics", "alerts", "review") else "") + app
+    text = given.get(section, f"[{section}]\n" if section in ("metrics", "alerts", "review", "lifecycle") else "") + app
     with TemporaryDirectory() as folder:
         file = Path(folder) / "config.toml"
         file.write_text(text, encoding="utf-8")

@@ -8,6 +8,7 @@ import click
 
 from archiver import coverage, host, review
 from archiver.cli import console, context, options
+from archiver.cli.decision import DECISION, Decision, may_go_on
 from archiver.cli.options import INSTANT
 from archiver.cli.view import View
 from archiver.coverage import WindowReport
@@ -68,8 +69,9 @@ def _print_coverage(report: WindowReport, view: View) -> None:
 @click.option("--to", "to_ms", type=INSTANT, required=True)
 @click.option("--reason", required=True, help="Why the loss is accepted; recorded for the auditor.")
 @click.option("--app", "name", metavar="NAME", help="Only this app.")
+@DECISION
 @click.pass_context
-def accept(ctx: click.Context, from_ms: int, to_ms: int, reason: str, name: str | None) -> int:
+def accept(ctx: click.Context, from_ms: int, to_ms: int, reason: str, name: str | None, *, decision: Decision) -> int:
     """Accept the losses within a range. The watermark moves on; the hole remains listed.
 
     \b
@@ -77,7 +79,11 @@ def accept(ctx: click.Context, from_ms: int, to_ms: int, reason: str, name: str 
       archiver coverage accept --from 2026-11-01T00:00:00Z \\
           --to 2026-11-01T01:00:00Z --reason "ticket 42"
     """
-    with context.archive(ctx, offline=True, writes=True) as (_, store):
-        count = review.accept(store, options.stretch(from_ms, to_ms), reason, host.account(), app=name)
+    window = options.stretch(from_ms, to_ms)
+    body = {"from_ms": from_ms, "to_ms": to_ms, "reason": reason, "app": name}
+    with context.archive(ctx, offline=True, writes=True) as (settings, store):
+        if not may_go_on(store, settings, decision, "accept", body):
+            return EXIT_DONE
+        count = review.accept(store, window, reason, host.account(), app=name)
     click.echo(f"{count} window{'' if count == 1 else 's'} accepted")
     return EXIT_DONE

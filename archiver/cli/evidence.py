@@ -11,6 +11,7 @@ import click
 from archiver import host
 from archiver.cli import context, options
 from archiver.cli.context import Case
+from archiver.cli.decision import DECISION, Decision, may_go_on
 from archiver.cli.progress import VerifyBar
 from archiver.config import Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER
@@ -274,8 +275,9 @@ def resume(ctx: click.Context, reason: str) -> int:
 @evidence_command.command()
 @click.option("--to", "successor", metavar="KEYFILE", type=click.Path(path_type=Path), help="The file of the next key.")
 @click.option("--finish", is_flag=True, help="From now on the configured key alone is valid.")
+@DECISION
 @click.pass_context
-def rotate(ctx: click.Context, successor: Path | None, *, finish: bool) -> int:
+def rotate(ctx: click.Context, successor: Path | None, *, finish: bool, decision: Decision) -> int:
     """Change the key: first let both be valid, and when every host has the new one, it alone.
 
     \b
@@ -288,7 +290,10 @@ def rotate(ctx: click.Context, successor: Path | None, *, finish: bool) -> int:
 
     if (successor is None) != finish:
         raise click.UsageError("give --to KEYFILE, or --finish", ctx)
+    body = {"to": None if successor is None else str(successor), "finish": finish}
     with context.archive(ctx, writes=True) as (settings, store):
+        if not may_go_on(store, settings, decision, "rotate", body):
+            return EXIT_DONE
         next_key = None
         if successor is not None:
             next_key = signing.load(successor) if successor.exists() else signing.create(successor)

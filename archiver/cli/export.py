@@ -11,6 +11,7 @@ from click.core import ParameterSource
 
 from archiver import coverage, host, logs
 from archiver.cli import context, options, progress
+from archiver.cli.decision import DECISION, Decision, may_go_on
 from archiver.cli.statement import tell_gaps
 from archiver.cli.view import View
 from archiver.config import Settings
@@ -38,6 +39,7 @@ _MOST_SHOWN = 20
 @click.option("--proofs", is_flag=True, help="jsonl: add proofs, and verify.py, which checks them anywhere.")
 @click.option("--text", metavar="TEXT", help="Only messages that archiver search finds by this text.")
 @options.message_filter
+@DECISION
 @options.VIEW
 @click.pass_context
 def export(ctx: click.Context, /, form: str | None, output: Path | None, **options: Any) -> int | None:
@@ -75,6 +77,7 @@ def _export(
     proofs: bool,
     view: View,
     criteria: Filter,
+    decision: Decision,
 ) -> int:
     from archiver.attachments import commands
     from archiver.export import run
@@ -95,11 +98,14 @@ def _export(
         single_file=single_file,
         language=view.language.name if form in TRANSLATED else "en",
         proofs=proofs,
+        request_id=decision.request,
     )
     wording = StatementWording(view.language, calendar)
     claims = partial(coverage.claims, language=language(request.language), calendar=calendar)
     with context.exportable(ctx) as (settings, store), context.stop_on_signals() as stop:
         context.demand_case(settings, case, reason)
+        if not may_go_on(store, settings, decision, "export", request.subject()):
+            return EXIT_DONE
         tell_gaps(store, (criteria.from_ms, criteria.to_ms), criteria.app, wording, machine=form not in FOR_PEOPLE)
         blobs = commands.open_blobs(settings) if attachments else None
         with progress.ExportBar(str(output), plain=context.plain(ctx)) as bar:

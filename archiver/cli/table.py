@@ -35,6 +35,7 @@ COMMANDS = {
         "conversation": "print a conversation",
         "conversations": "list conversations, by user and time",
         "participants": "list users who sent something",
+        "requests": "approve or refuse what needs two persons",
         "export": "export a copy for others; verify such a copy",
     },
     "Maintain": {

@@ -23,6 +23,7 @@ from archiver.config.settings import (
     Database,
     Display,
     Http,
+    Lifecycle,
     Metrics,
     Review,
     Schedule,
@@ -41,6 +42,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "canary": Canary,
     "evidence": Evidence,
     "review": Review,
+    "lifecycle": Lifecycle,
     "display": Display,
 }
 _IN_FILES: dict[type[Section], tuple[str, ...]] = {

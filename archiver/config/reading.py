@@ -20,6 +20,7 @@ from archiver.config.settings import (
     Database,
     Display,
     Http,
+    Lifecycle,
     Metrics,
     Review,
     Schedule,
@@ -177,6 +178,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
     canary = draft.canary(tree["canary"], apps) if "canary" in tree else None
     evidence = sinks.read(draft, dict(tree["evidence"]), environ) if "evidence" in tree else None
     review = draft.read(Review, ("review",), tree["review"]) if "review" in tree else None
+    lifecycle = draft.read(Lifecycle, ("lifecycle",), tree["lifecycle"]) if "lifecycle" in tree else None
     display = draft.read(Display, ("display",), tree.get("display", {}))
     if not apps:
         draft.wrong(("apps",), "none is configured; begin one with [[apps]]")
@@ -197,6 +199,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
         canary=canary,
         evidence=evidence,
         review=review,
+        lifecycle=lifecycle,
         display=display,
         warnings=tuple(draft.warnings),
     )

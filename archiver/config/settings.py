@@ -148,6 +148,12 @@ class Review(Section):
     require_case: bool = False
 
 
+class Lifecycle(Section):
+    """Who decides: `two_persons` are the acts that one person alone may only propose."""
+
+    two_persons: tuple[Literal["export", "accept", "rotate"], ...] = ()
+
+
 class App(Section):
     """One app read through one source. Order matters: a field is checked against those above it."""
 
@@ -232,6 +238,7 @@ class Settings(BaseModel):
     canary: Canary | None = None
     evidence: Evidence | None = None
     review: Review | None = None
+    lifecycle: Lifecycle | None = None
     display: Display = Display()
     warnings: tuple[str, ...] = ()
 
@@ -266,7 +273,7 @@ def describe(settings: Settings) -> dict[str, Any]:
         "http": _described(settings.http),
         "apps": [_described(app) for app in settings.apps],
     }
-    for name in ("attachments", "metrics", "alerts", "canary", "evidence", "review", "display"):
+    for name in ("attachments", "metrics", "alerts", "canary", "evidence", "review", "lifecycle", "display"):
         if section := getattr(settings, name):
             description[name] = _described(section)
     return description
@@ -293,7 +300,7 @@ def _value_text(key: str, value: object) -> object:
             return "***"
         case (("early" | "every" | "scrub"), None):
             return "off"
-        case (("file_hosts" | "redirect_hosts" | "foreign_hosts"), tuple(hosts)):
+        case (("file_hosts" | "redirect_hosts" | "foreign_hosts" | "two_persons"), tuple(hosts)):
             return list(hosts)
         case _, tuple():
             return [values.duration_text(lag) for lag in value]

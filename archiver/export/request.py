@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
@@ -32,6 +33,8 @@ class Request:
     single_file: bool = False
     language: str = "en"
     proofs: bool = False
+    request_id: int | None = None
+    """The request of two persons that it carries out."""
 
     def filter(self) -> dict[str, Any]:
         """What was chosen, as audit_log and the manifest say it: only what was asked for."""
@@ -50,6 +53,10 @@ class Request:
         if self.proofs:
             options["proofs"] = True
         return {"journal": 1, **options, "filter": self.filter(), "case": self.case, "reason": self.reason}
+
+    def subject(self) -> dict[str, Any]:
+        """What somebody agrees to who approves it: all but the folder, as JSON has it."""
+        return dict(json.loads(json.dumps(self.header())))
 
     def filter_in_words(self) -> list[str]:
         """The filter for people, a sentence per option: instants in UTC and in the zone."""

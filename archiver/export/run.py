@@ -110,7 +110,7 @@ class Export:
             owner=owner.me(),
             program=f"archiver {__version__}",
             format=request.format,
-            filter=request.filter(),
+            filter=request.filter() | ({} if request.request_id is None else {"request": request.request_id}),
             case_id=request.case,
             reason=request.reason,
         )

@@ -25,6 +25,14 @@ class AuditEntry(NamedTuple):
     reason: str | None
 
 
+def is_done(tx: Tx, request_id: int) -> bool:
+    """Whether an export that carries out this request was written to its end."""
+    # Within a text of the filter a quote has a stroke before it, so this is the key itself.
+    named = sa.or_(*(audit_log.c.filter.contains(f'"request": {request_id}{end}') for end in (",", "}")))
+    query = sa.select(audit_log.c.id).where(audit_log.c.outcome == "done", named).limit(1)
+    return tx.conn.execute(query).first() is not None
+
+
 def append(tx: Tx, entry: AuditEntry, outcome: str, messages: int, manifest_sha256: str | None = None) -> None:
     """Add a row. `begun`: how many messages it is going to hold; the others: how many were written."""
     row: dict[str, Any] = entry._asdict() | {

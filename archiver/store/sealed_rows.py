@@ -17,12 +17,14 @@ from archiver import entries
 from archiver.store.engine import Tx
 from archiver.store.schema import (
     anchorings,
+    approvals,
     attachments,
     audit_log,
     evidence_log,
     look_conversations,
     looks,
     quarantine,
+    requests,
 )
 from archiver.store.seals import ROW, Leaf, SealMade, key_text, seal
 
@@ -54,6 +56,8 @@ TABLES = {
         _of(evidence_log),
         _of(looks),
         _of(look_conversations),
+        _of(requests),
+        _of(approvals),
         _of(anchorings, those=anchorings.c.proof.is_not(None)),
         _of(attachments, *_CLAIMS, those=attachments.c.state == "stored"),
         _of(quarantine, "reason", "seen", "resolved_at", those=quarantine.c.page_id == 0),

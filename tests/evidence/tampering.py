@@ -26,6 +26,7 @@ from archiver.store import (
     apps,
     attachments,
     audit_log,
+    decisions,
     hours,
     looks,
     pages,
@@ -191,6 +192,8 @@ def _export_and_fetch(store: Store, key: SourceKey) -> None:
         audit_log.append(tx, entry, "done", 5, "ab" * 32)
         looks.append(tx, LookEntry("l1", "me", "cli", "search", {"texts": ["x"]}), "shown", 1)
         looks.add_conversations(tx, "l1", [("o#a", "a|b")])
+        (asked,) = decisions.read(tx, decisions.add(tx, "export", {"format": "csv"}, "alice"))
+        decisions.decide(tx, asked, "refused", "bob")
         claim = attachments.claim(tx, key.app_id, "me", 60_000, look=FileLook(expired=True))
         assert claim is not None
         attachments.settle(tx, claim, Result("stored", None, "cd" * 32, 7, "image/png"))

@@ -297,6 +297,9 @@ TABLE: dict[str, tuple[str, ...]] = {
     "evidence_log changed": ("UPDATE evidence_log SET reason = 'other'", "evidence_log"),
     "looks changed": ("UPDATE looks SET who = 'nobody'", "looks"),
     "looks deleted": ("DELETE FROM looks", "looks"),
+    "requests changed": ("UPDATE requests SET body = '{{}}'", "requests"),
+    "approvals changed": ("UPDATE approvals SET decision = 'approved'", "approvals"),
+    "approvals deleted": ("DELETE FROM approvals", "approvals"),
     "look_conversations changed": ("UPDATE look_conversations SET conversation = 'a|c'", "look_conversations"),
     "an attachment exchanged": ("UPDATE attachments SET sha256 = 'ee' WHERE state = 'stored'", "attachments"),
     # The ledger itself.

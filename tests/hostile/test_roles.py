@@ -20,6 +20,7 @@ from tests.postgres import Postgres
 EVIDENCE = (
     *("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "audit_log", "revision_bodies"),
     *("seals", "ledger", "ledger_nodes", "checkpoints", "anchorings", "evidence_log", "looks", "look_conversations"),
+    *("requests", "approvals"),
 )
 GUARDED = {
     "messages": {"raw"},
@@ -30,7 +31,7 @@ GUARDED = {
     "seals": {"seeds"},
 }
 """What readers may not see, neither as it came nor where a secret may lie in it."""
-LOGS = ("audit_log", "evidence_log", "looks", "look_conversations")
+LOGS = ("audit_log", "evidence_log", "looks", "look_conversations", "requests", "approvals")
 ROLES = ("archive_writer", "archive_auditor", "archive_officer", "archive_reader")
 
 

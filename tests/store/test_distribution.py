@@ -75,6 +75,8 @@ def test_no_big_table_has_a_trigger(postgres_database: Database) -> None:
         "evidence_log",
         "anchorings",
         "looks",
+        "requests",
+        "approvals",
         "look_conversations",
     }
 

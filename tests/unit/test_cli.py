@@ -38,6 +38,7 @@ def test_every_command_is_a_file_of_its_name_in_the_table() -> None:
         "__init__",
         "console",
         "context",
+        "decision",
         "options",
         "progress",
         "listing",

@@ -21,8 +21,7 @@ from archiver.store.verifying import SealOfRows
 _AT_ONCE = 1_000
 _SOON_MS = 5 * MINUTE_MS
 """So old a row may become before it has to be sealed."""
-_MADE_AT = dict.fromkeys(("audit_log", "evidence_log", "looks", "look_conversations", "anchorings"), "at")
-_MADE_AT |= {"attachments": "fetched_at", "quarantine": "seen_at"}
+_MADE_AT = dict.fromkeys(TABLES, "at") | {"attachments": "fetched_at", "quarantine": "seen_at"}
 
 
 class RowCheck:

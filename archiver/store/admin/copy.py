@@ -24,6 +24,7 @@ from archiver.store.schema import (
     STATE,
     InstantColumn,
     JsonText,
+    approvals,
     apps,
     ledger_head,
     ledger_queue,
@@ -32,11 +33,13 @@ from archiver.store.schema import (
     page_ids,
     pages,
     quarantine,
+    requests,
     scrubs,
     search_queue,
 )
 
 _FOR_EVER = {table.name for table in of_kind(EVIDENCE)}
+_OF_PERSONS = (looks, requests, approvals)
 _ROWS = 500
 Row = tuple[Any, ...]
 Table = sa.Table
@@ -108,7 +111,7 @@ def put(tx: Tx, table: Table, rows: Sequence[Row], *, fresh: bool) -> int:
         tx.conn.execute(table.update().where(_is(table, row)).values(values))
     if missing:
         columns = table.columns.keys()
-        if table is looks and tx.postgres:  # as they are, and not as ours
+        if table in _OF_PERSONS and tx.postgres:  # as they are, and not as ours
             tx.conn.exec_driver_sql("SET LOCAL archiver.copying = 'on'")
         tx.append(table, columns, [written(tx, table, columns, row) for row in missing])
     if table is pages:  # of a file that was kept: it counts nothing, and no trigger sees it

@@ -33,7 +33,9 @@ _SECRETS = {
     "seals": {"seeds"},  # the salts, by which guesses of a content could be tested
 }
 """What a reader may not see: the views show `extra` without secrets."""
-_LOGS = {"audit_log", "evidence_log", "looks", "look_conversations"}
+_NOTED = ("audit_log", "looks", "look_conversations", "requests", "approvals")
+"""What officers add to."""
+_LOGS = {"evidence_log", *_NOTED}
 """Who did what, and why: not for readers."""
 _EXPORTED = ("messages", "message_bodies", "message_revisions", "revision_bodies", "attachments")
 """What a copy is made of, as it was received: JSON Lines has the records themselves."""
@@ -47,6 +49,8 @@ _FUNCTIONS = {
     "archive_to_ledger": "",
     "archive_append_only": "",
     "archive_login": "",
+    "archive_person": "",
+    "archive_decision": "",
 }
 
 
@@ -91,7 +95,7 @@ def _ownership(tx: Tx) -> list[str]:
 def _grants(tx: Tx) -> list[str]:
     tables = set(_tables(tx))
     everything = ", ".join((*sorted(tables), *_views(tx)))
-    looks = [name for name in ("audit_log", "looks", "look_conversations") if name in tables]
+    noted = [name for name in _NOTED if name in tables]
     state, append_only = (", ".join(_names(tables, *kinds)) for kinds in ((STATE,), (EVIDENCE, JUDGED, DERIVED)))
     others = f"archive_writer, archive_auditor, {_OFFICER}, {_READER}"
     return [
@@ -107,8 +111,8 @@ def _grants(tx: Tx) -> list[str]:
         "GRANT DELETE ON ledger_queue TO archive_writer",
         *_readers(tables),
         f"GRANT SELECT ON {', '.join(_EXPORTED)} TO {_OFFICER}",
-        f"GRANT SELECT, INSERT ON {', '.join(looks)} TO {_OFFICER}",
-        f"GRANT USAGE ON SEQUENCE {', '.join(f'{name}_id_seq' for name in looks)} TO {_OFFICER}",
+        f"GRANT SELECT, INSERT ON {', '.join(noted)} TO {_OFFICER}",
+        f"GRANT USAGE ON SEQUENCE {', '.join(f'{name}_id_seq' for name in noted)} TO {_OFFICER}",
         "REVOKE ALL ON FUNCTION archive_to_ledger() FROM PUBLIC",
         # It runs with the owner's rights, and shows what the views show.
         "REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC",

@@ -40,6 +40,7 @@ from archiver.store.schema.ledger import (
     scrubs,
     seals,
 )
+from archiver.store.schema.lifecycle import approvals, requests
 from archiver.store.schema.protocol import (
     apps,
     pages,
@@ -114,6 +115,7 @@ __all__ = [
     "Ms",
     "alerts",
     "anchorings",
+    "approvals",
     "apps",
     "attachment_attempts",
     "attachments",
@@ -139,6 +141,7 @@ __all__ = [
     "passes",
     "quarantine",
     "rate_budgets",
+    "requests",
     "revision_bodies",
     "run_counters",
     "runs",

@@ -1,0 +1,105 @@
+"""Acts of two persons: one asks, another approves exactly that, and it is carried out once, begun within a week."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from archiver.errors import UsageError
+from archiver.model import DAY_MS
+from archiver.store import audit_log, decisions
+from archiver.store.decisions import Asked
+from archiver.store.engine import Store, Tx
+
+APPROVED_FOR_MS = 7 * DAY_MS
+"""An approval has to be begun within this time."""
+_OVER = ("refused", "withdrawn", "begun")
+
+
+def propose(store: Store, kind: str, body: Mapping[str, Any], who: str) -> int:
+    """Ask for an act instead of carrying it out; gives the request's number."""
+    with store.write() as tx:
+        return decisions.add(tx, kind, body, decisions.person(tx, who))
+
+
+def inbox(store: Store, *, everything: bool = False) -> list[Asked]:
+    """Requests, the latest first: those that still wait for somebody, or all."""
+    with store.read() as tx:
+        asked = decisions.read(tx)
+    return [one for one in asked if everything or one.state in ("waiting", "approved")]
+
+
+def find(store: Store, request_id: int) -> Asked:
+    """A request by its number. Raises UsageError where there is none."""
+    with store.read() as tx:
+        return _known(tx, request_id)
+
+
+def approve(store: Store, request_id: int, who: str) -> Asked:
+    """Agree to what somebody else asks for. Raises UsageError for one's own request, and for one that is over."""
+    with store.write() as tx:
+        asked, who = _open(tx, request_id), decisions.person(tx, who)
+        if asked.who.lower() == who.lower():
+            raise UsageError(f"request {request_id} is your own; another person has to approve it")
+        if asked.state == "approved":
+            raise UsageError(f"request {request_id} is approved already")
+        decisions.decide(tx, asked, "approved", who)
+        return _known(tx, request_id)
+
+
+def refuse(store: Store, request_id: int, who: str, *, own: bool = False) -> Asked:
+    """Say no to a request, or take an approval back before it is begun; `own`: withdraw what one has asked for.
+
+    Raises UsageError where a request that is withdrawn is somebody else's.
+    """
+    with store.write() as tx:
+        asked, who = _open(tx, request_id), decisions.person(tx, who)
+        if own and asked.who.lower() != who.lower():
+            raise UsageError(f"request {request_id} is not yours", hint=f"archiver requests refuse {request_id}")
+        decisions.decide(tx, asked, "withdrawn" if own else "refused", who)
+        return _known(tx, request_id)
+
+
+def begin(store: Store, request_id: int, kind: str, body: Mapping[str, Any], who: str) -> None:
+    """Begin to carry out what was approved, and nothing else; an export that was interrupted goes on.
+
+    Raises UsageError where it may not be.
+    """
+    with store.write() as tx:
+        asked = _known(tx, request_id)
+        goes_on = kind == asked.kind == "export" and asked.state == "begun" and not audit_log.is_done(tx, request_id)
+        if not goes_on:
+            _demand_open(asked)
+        if asked.kind != kind or dict(asked.body) != dict(body):
+            hint = f"archiver requests show {request_id}"
+            raise UsageError(f"request {request_id} is about something else", hint=hint)
+        if goes_on:
+            return
+        approved_ms = asked.when("approved")
+        if approved_ms is None:
+            hint = f"archiver requests approve {request_id}, by somebody else"
+            raise UsageError(f"request {request_id} is not approved", hint=hint)
+        if tx.now_ms() - approved_ms > APPROVED_FOR_MS:
+            raise UsageError(f"request {request_id} was approved more than 7 days ago", hint="ask again: --propose")
+        decisions.decide(tx, asked, "begun", decisions.person(tx, who))
+
+
+def _known(tx: Tx, request_id: int) -> Asked:
+    rows = decisions.read(tx, request_id)
+    if not rows:
+        raise UsageError(f"there is no request {request_id}", hint="archiver requests list --all")
+    (asked,) = rows
+    if not decisions.is_as_it_was(tx, asked):
+        raise UsageError(f"request {request_id} is not what it was when it was made", hint="archiver evidence verify")
+    return asked
+
+
+def _open(tx: Tx, request_id: int) -> Asked:
+    asked = _known(tx, request_id)
+    _demand_open(asked)
+    return asked
+
+
+def _demand_open(asked: Asked) -> None:
+    if asked.state in _OVER:
+        raise UsageError(f"request {asked.id} was {asked.state} already", hint="ask again: --propose")
