@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ import sqlalchemy as sa
 from archiver.model import DAY_MS, HOUR_MS, Window
 from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
-from archiver.store.planning import plan
+from archiver.store.planning import OF_PASS, plan
 from archiver.store.schema import sources, windows
 from archiver.store.windows import Claim, Held, end
 from archiver.timeline import EPS_MS, Evidence, ZoneVerdict, agrees, best_shift, in_hour, judge_zone
@@ -72,6 +73,34 @@ _IS_MISSED = sa.and_(_AFTER.c["pass"] > 1, _AFTER.c.state == "skipped")
 _IS_LOST = sa.and_(_AFTER.c.walked_at.is_(None), _AFTER.c.state.in_(LOST))
 
 
+def _of_neighbour(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
+    return sa.select(column).where(_NEIGHBOUR).correlate(windows).scalar_subquery()
+
+
+_CLOSE = (
+    windows.update()
+    .where(
+        OF_PASS,
+        windows.c.state == "pending",
+        windows.c.walked_at.is_not(None),
+        windows.c.naming_ms == sa.bindparam("named_ms"),
+        sa.or_(
+            windows.c.hi_ms + windows.c.lag_ms <= sa.bindparam("reach_ms"),
+            windows.c.lag_ms <= sa.bindparam("short_ms"),
+        ),
+    )
+    .returning(windows.c.id)
+)
+_CLOSE_KNOWN = _CLOSE.where(sa.exists().where(_NEIGHBOUR, sa.or_(_HAS_BEEN_READ, _IS_MISSED))).values(
+    state="closed", reason=None, closed_at=sa.bindparam("now_ms")
+)
+# What was accepted of the next hour was accepted with the tail of this one that it holds.
+_CLOSE_LOST = _CLOSE.where(sa.exists().where(_NEIGHBOUR, _IS_LOST)).values(
+    **{name: _of_neighbour(_AFTER.c[name]) for name in ("state", "accepted_by", "accepted_at")},
+    reason=_of_neighbour(_LAST_RECORDS + sa.func.coalesce(": " + _AFTER.c.reason, "")),
+)
+
+
 def close(
     tx: Tx, key: SourceKey, pass_no: int, naming_ms: int, looked: Looked, *, vouching: Sequence[HourReading] | None
 ) -> None:
@@ -80,30 +109,45 @@ def close(
     `vouching`: only what these files vouch for, as the zone may be wrong. An hour whose next file is lost for good is
     itself part of the hole, since its tail may lie there.
     """
-    waits = sa.and_(
-        of_source(windows.c),
-        windows.c["pass"] == pass_no,
-        windows.c.state == "pending",
-        windows.c.walked_at.is_not(None),
-    )
-    named = windows.c.naming_ms == naming_ms
-    reach_ms = windows.c.hi_ms + windows.c.lag_ms - looked.margin_ms
-    seen = sa.or_(reach_ms <= looked.until_ms, windows.c.lag_ms <= looked.margin_ms + HOUR_MS)
-    sure = sa.true() if vouching is None else vouched(vouching)
     if not looked.begun:
         return
     if pass_no == 1:
         cut_heads(tx, key)
-    change = windows.update().where(waits, named, seen, sure).returning(windows.c.id)
-    closed = {"state": "closed", "closed_at": tx.now_ms(), "reason": None}
-    known = change.where(sa.exists().where(_NEIGHBOUR, sa.or_(_HAS_BEEN_READ, _IS_MISSED))).values(closed)
-    tx.changed(tx.conn.scalars(known, key.bound).all())
+    bound = key.bound | {"pass_no": pass_no, "named_ms": naming_ms}
+    bound |= {"reach_ms": looked.until_ms + looked.margin_ms, "short_ms": looked.margin_ms + HOUR_MS}
+    sure = sa.true() if vouching is None else vouched(vouching)
+    tx.changed(tx.conn.scalars(_CLOSE_KNOWN.where(sure), bound | {"now_ms": tx.now_ms()}).all())
     if pass_no == 1:
-        lost = {name: _of_neighbour(_AFTER.c[name]) for name in ("state", "accepted_by", "accepted_at")}
-        lost["reason"] = _of_neighbour(_LAST_RECORDS + sa.func.coalesce(": " + _AFTER.c.reason, ""))
-        # What was accepted of the next hour was accepted with the tail of this one that it holds.
-        shut = change.where(sa.exists().where(_NEIGHBOUR, _IS_LOST)).values(lost)
-        tx.changed(tx.conn.scalars(shut, key.bound).all())
+        tx.changed(tx.conn.scalars(_CLOSE_LOST.where(sure), bound).all())
+
+
+HOUR_BEFORE = windows.alias("before")
+IS_HOUR_BEFORE = sa.and_(
+    HOUR_BEFORE.c.app_id == windows.c.app_id,
+    HOUR_BEFORE.c.source == windows.c.source,
+    HOUR_BEFORE.c["pass"] == windows.c["pass"],
+    HOUR_BEFORE.c.hi_ms == windows.c.lo_ms,
+)
+_COPIED = ("app_id", "source", "pass", "cause", "lag_ms", "walk0_ms", "walked_at", "naming_ms")
+_INHERITED = ("state", "accepted_by", "accepted_at", "reason")
+_BEHIND_LOST = (
+    sa.select(
+        windows.c.id,
+        windows.c.lo_ms,
+        *(windows.c[name] for name in _COPIED),
+        *(HOUR_BEFORE.c[name].label(f"their_{name}") for name in _INHERITED),
+    )
+    .join_from(windows, HOUR_BEFORE, IS_HOUR_BEFORE)
+    .where(
+        of_source(windows.c),
+        windows.c["pass"] == 1,
+        windows.c.naming_ms.is_not(None),
+        windows.c.state.in_(("pending", *READ)),
+        HOUR_BEFORE.c.walked_at.is_(None),
+        HOUR_BEFORE.c.state.in_(LOST),
+        HOUR_BEFORE.c.cause != BEFORE,
+    )
+)
 
 
 def cut_heads(tx: Tx, key: SourceKey) -> None:
@@ -111,67 +155,56 @@ def cut_heads(tx: Tx, key: SourceKey) -> None:
 
     The watermark stands before the loss, so it does not matter whether the hour is closed already. The caller moves it.
     """
-    before = windows.alias("before")
-    same = sa.and_(
-        before.c.app_id == windows.c.app_id, before.c.source == windows.c.source, before.c["pass"] == windows.c["pass"]
-    )
-    gone = sa.and_(before.c.walked_at.is_(None), before.c.state.in_(LOST), before.c.cause != BEFORE)
-    lost = sa.and_(same, before.c.hi_ms == windows.c.lo_ms, gone)
-    names = ("app_id", "source", "pass", "cause", "lag_ms", "walk0_ms", "walked_at", "naming_ms")
-    copied = [windows.c[name] for name in names]
-    theirs = [before.c[name] for name in ("state", "accepted_by", "accepted_at", "reason")]
-    query = sa.select(windows.c.id, windows.c.lo_ms, *copied, *theirs).join_from(windows, before, lost)
-    read = sa.and_(
-        of_source(windows.c),
-        windows.c["pass"] == 1,
-        windows.c.naming_ms.is_not(None),
-        windows.c.state.in_(("pending", *READ)),
-    )
-    for row in tx.conn.execute(query.where(read), key.bound).all():
-        window_id, lo_ms, *values = row
-        *kept, state, who, accepted_at, reason = values
-        edge_ms = lo_ms + EPS_MS
-        tx.conn.execute(windows.update().where(windows.c.id == window_id).values(lo_ms=edge_ms))
-        head = dict(zip(names, kept, strict=True)) | {"lo_ms": lo_ms, "hi_ms": edge_ms, "state": state}
-        head |= {"accepted_by": who, "accepted_at": accepted_at, "created_at": tx.now_ms(), "closed_at": tx.now_ms()}
-        head["reason"] = _FIRST_RECORDS + (f": {reason}" if reason else "")
-        tx.changed([window_id, tx.conn.scalars(windows.insert().returning(windows.c.id), head).one()])
+    for row in tx.conn.execute(_BEHIND_LOST, key.bound).mappings().all():
+        edge_ms, now_ms = row["lo_ms"] + EPS_MS, tx.now_ms()
+        tx.conn.execute(windows.update().where(windows.c.id == row["id"]).values(lo_ms=edge_ms))
+        head = {name: row[name] for name in _COPIED} | {name: row[f"their_{name}"] for name in _INHERITED}
+        head |= {"lo_ms": row["lo_ms"], "hi_ms": edge_ms, "created_at": now_ms, "closed_at": now_ms}
+        head["reason"] = _FIRST_RECORDS + (f": {head['reason']}" if head["reason"] else "")
+        tx.changed([row["id"], tx.conn.scalars(windows.insert().returning(windows.c.id), head).one()])
 
 
-def _of_neighbour(column: sa.ColumnElement[Any]) -> sa.ScalarSelect[Any]:
-    return sa.select(column).where(_NEIGHBOUR).correlate(windows).scalar_subquery()
+_ORIGIN_MS = sa.select(sources.c.origin_ms).where(of_source(sources.c)).scalar_subquery()
+_BEFORE_ORIGIN = (
+    sa.select(windows.c.id)
+    .where(of_source(windows.c), windows.c["pass"] == 0, _IS_OPEN, windows.c.lo_ms < _ORIGIN_MS)
+    .limit(1)
+)
 
 
 def has_begun(tx: Tx, key: SourceKey) -> bool:
     """Whether nothing before the origin is still to be looked at."""
-    origin_ms = sa.select(sources.c.origin_ms).where(of_source(sources.c)).scalar_subquery()
-    before = sa.and_(of_source(windows.c), windows.c["pass"] == 0, _IS_OPEN, windows.c.lo_ms < origin_ms)
-    return tx.conn.execute(sa.select(windows.c.id).where(before).limit(1), key.bound).first() is None
+    return tx.conn.execute(_BEFORE_ORIGIN, key.bound).first() is None
+
+
+_EARLY = windows.alias("early")
+_IS_FIRST, _IS_LOOK = windows.c["pass"] == 1, windows.c["pass"] == 0
+_SEEN_EARLY = sa.exists().where(
+    _EARLY.c.app_id == windows.c.app_id,
+    _EARLY.c.source == windows.c.source,
+    _EARLY.c["pass"] == 0,
+    _EARLY.c.lo_ms == windows.c.lo_ms,
+    _EARLY.c.state == "closed",
+)
+_UNREAD = sa.and_(_IS_FIRST, _IS_OPEN, windows.c.walked_at.is_(None), ~_SEEN_EARLY)
+_OPEN_MS = sa.select(sa.func.min(windows.c.lo_ms)).where(of_source(windows.c), sa.or_(_UNREAD, _IS_LOOK & _IS_OPEN))
+_END_MS = sa.select(sa.func.max(windows.c.hi_ms)).where(of_source(windows.c), windows.c["pass"] <= 1)
+_PLANNED_MS = sa.select(sa.func.max(windows.c.hi_ms)).where(of_source(windows.c), _IS_FIRST)
+# A look that was spared as pass 1 is due is none before pass 1 has been planned there.
+_SPARED_MS = sa.select(sa.func.min(windows.c.lo_ms)).where(
+    of_source(windows.c),
+    _IS_LOOK,
+    windows.c.state == "skipped",
+    windows.c.unproven.is_(False),
+    windows.c.hi_ms > sa.func.coalesce(_PLANNED_MS.scalar_subquery(), 0),
+)
 
 
 def looked_until(tx: Tx, key: SourceKey) -> int:
     """Up to where every hour's file has been looked at once, by whatever pass: to the first that has not."""
-    early = windows.alias("early")
-    same = sa.and_(early.c.app_id == windows.c.app_id, early.c.source == windows.c.source, early.c["pass"] == 0)
-    seen_early = sa.exists().where(same, early.c.lo_ms == windows.c.lo_ms, early.c.state == "closed")
-    first, look = windows.c["pass"] == 1, windows.c["pass"] == 0
-    unread = sa.and_(first, windows.c.state.in_(("pending", "leased")), windows.c.walked_at.is_(None), ~seen_early)
-    planned_ms = sa.select(sa.func.max(windows.c.hi_ms)).where(of_source(windows.c), first).scalar_subquery()
-    # A look that was spared as pass 1 is due is none before pass 1 has been planned there.
-    spared = sa.and_(
-        look,
-        windows.c.state == "skipped",
-        windows.c.unproven.is_(False),
-        windows.c.hi_ms > sa.func.coalesce(planned_ms, 0),
-    )
-    open_ms = sa.select(sa.func.min(windows.c.lo_ms)).where(
-        of_source(windows.c), sa.or_(unread, sa.and_(look, _IS_OPEN))
-    )
-    spared_ms = sa.select(sa.func.min(windows.c.lo_ms)).where(of_source(windows.c), spared)
-    ends = sa.select(sa.func.max(windows.c.hi_ms)).where(of_source(windows.c), windows.c["pass"] <= 1)
-    stops = [tx.conn.scalar(open_ms, key.bound), tx.conn.scalar(ends, key.bound)]
-    if (at_ms := tx.conn.scalar(spared_ms, key.bound)) is not None:
-        stops.append(max(at_ms, tx.conn.scalar(sa.select(planned_ms), key.bound) or at_ms))
+    stops = [tx.conn.scalar(_OPEN_MS, key.bound), tx.conn.scalar(_END_MS, key.bound)]
+    if (at_ms := tx.conn.scalar(_SPARED_MS, key.bound)) is not None:
+        stops.append(max(at_ms, tx.conn.scalar(_PLANNED_MS, key.bound) or at_ms))
     return min((stop for stop in stops if stop is not None), default=0)
 
 
@@ -200,24 +233,42 @@ class HourFiles(NamedTuple):
         return max((reading.lo_ms for reading in self.vouching), default=None)
 
 
+class _FileSays(NamedTuple):
+    """What one file says of the naming: `own` of its messages lie in its hour; `later`: they are stamped after it."""
+
+    evidence: Evidence
+    messages: int
+    own: int
+    agrees: bool
+    later: bool
+
+
+@lru_cache(maxsize=2 * _FILES_LOOKED_AT)
+def _file_says(text: str) -> _FileSays:
+    """Every hour that closes asks what the same two hundred files say."""
+    evidence = {int(at): count for at, count in json.loads(text).items()}
+    fits = agrees(evidence)
+    later = not fits and best_shift(evidence)[0] > 0
+    return _FileSays(evidence, sum(evidence.values()), in_hour(evidence), fits, later)
+
+
 def files(tx: Tx, key: SourceKey, naming_ms: int) -> HourFiles:
     """Judge the naming by the newest files that were read under it."""
-    readings = _evidence(tx, key, naming_ms)
-    in_favour = [(reading, in_hour(evidence)) for reading, evidence in readings if agrees(evidence)]
+    readings = _readings(tx, key, naming_ms)
     vouching: list[HourReading] = []
-    against: dict[int, Evidence] = {}
+    against: dict[int, _FileSays] = {}
     first_read_ms = tx.now_ms()
-    denied_ms = _denied_ms(readings, in_favour)
-    for reading, evidence in readings:
+    denied_ms = _denied_ms(readings)
+    for reading, says in readings:
         is_denied = denied_ms is not None and reading.read_ms >= denied_ms
-        if agrees(evidence):
+        if says.agrees:
             if not is_denied and (not vouching or reading.read_ms > vouching[-1].read_ms):
                 vouching.append(reading)
         elif is_denied or not vouching or reading.read_ms > vouching[-1].read_ms:
-            if sum(evidence.values()) > sum(against.get(reading.lo_ms, {}).values()):
-                against[reading.lo_ms] = evidence  # passes see one file: the fullest counts
+            if reading.lo_ms not in against or says.messages > against[reading.lo_ms].messages:
+                against[reading.lo_ms] = says  # passes see one file: the fullest counts
             first_read_ms = min(first_read_ms, reading.read_ms)
-    zone = judge_zone(list(against.values()))
+    zone = judge_zone([says.evidence for says in against.values()])
     alone = len(against) == 1 or bool(vouching) or not zone.one_zone
     if alone and zone.late and zone.shift_ms is None and tx.now_ms() - first_read_ms > _LONE_DOUBT_MS:
         # A few late arrivals before a silence must not hold up a zone for ever that was right before.
@@ -225,9 +276,7 @@ def files(tx: Tx, key: SourceKey, naming_ms: int) -> HourFiles:
     return HourFiles(tuple(vouching), min(against, default=None), zone)
 
 
-def _denied_ms(
-    readings: Sequence[tuple[HourReading, Evidence]], in_favour: Sequence[tuple[HourReading, int]]
-) -> int | None:
+def _denied_ms(readings: Sequence[tuple[HourReading, _FileSays]]) -> int | None:
     """Since when no file vouches: one whose messages are stamped after its hour was read then, and is not outvoted.
 
     A message cannot arrive before it is stamped, so under the right naming there is hardly such a file, while under a
@@ -235,33 +284,36 @@ def _denied_ms(
     """
     denied = [
         reading.read_ms
-        for reading, evidence in readings
-        if best_shift(evidence)[0] > 0
-        and not agrees(evidence)
-        and sum(evidence.values())
-        > sum(own for later, own in in_favour if later.lo_ms >= reading.lo_ms and later.read_ms >= reading.read_ms)
+        for reading, says in readings
+        if says.later
+        and says.messages
+        > sum(
+            other.own
+            for later, other in readings
+            if other.agrees and later.lo_ms >= reading.lo_ms and later.read_ms >= reading.read_ms
+        )
     ]
     return min(denied, default=None)
 
 
-def _evidence(tx: Tx, key: SourceKey, naming_ms: int) -> list[tuple[HourReading, Evidence]]:
-    """The newest hours first; of one hour those that agree before the others."""
-    query = (
-        sa.select(windows.c.lo_ms, windows.c.zone_evidence, windows.c.walked_at)
-        .where(
-            of_source(windows.c),
-            windows.c.naming_ms == naming_ms,
-            windows.c.zone_evidence.is_not(None),
-            windows.c.walked_at.is_not(None),
-        )
-        .order_by(windows.c.lo_ms.desc())
-        .limit(_FILES_LOOKED_AT)
+_READINGS = (
+    sa.select(windows.c.lo_ms, windows.c.zone_evidence, windows.c.walked_at)
+    .where(
+        of_source(windows.c),
+        windows.c.naming_ms == sa.bindparam("named_ms"),
+        windows.c.zone_evidence.is_not(None),
+        windows.c.walked_at.is_not(None),
     )
-    readings: list[tuple[HourReading, Evidence]] = []
-    for lo_ms, text, walked_ms in tx.conn.execute(query, key.bound):
-        evidence = {int(at): count for at, count in json.loads(text).items()}
-        readings.append((HourReading(lo_ms, walked_ms), evidence))
-    return sorted(readings, key=lambda pair: (-pair[0].lo_ms, not agrees(pair[1]), -pair[0].read_ms))
+    .order_by(windows.c.lo_ms.desc())
+    .limit(_FILES_LOOKED_AT)
+)
+
+
+def _readings(tx: Tx, key: SourceKey, naming_ms: int) -> list[tuple[HourReading, _FileSays]]:
+    """The newest hours first; of one hour those that agree before the others."""
+    rows = tx.conn.execute(_READINGS, key.bound | {"named_ms": naming_ms})
+    readings = [(HourReading(lo_ms, walked_ms), _file_says(text)) for lo_ms, text, walked_ms in rows]
+    return sorted(readings, key=lambda pair: (-pair[0].lo_ms, not pair[1].agrees, -pair[0].read_ms))
 
 
 def vouched(vouching: Sequence[HourReading]) -> sa.ColumnElement[bool]:

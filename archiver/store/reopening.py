@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
-from archiver.store.hours import LOST, READ, HourReading, vouched
+from archiver.store.hours import HOUR_BEFORE, IS_HOUR_BEFORE, LOST, READ, HourReading, vouched
 from archiver.store.planning import AUDIT, LIVE
 from archiver.store.schema import windows
 from archiver.timeline import EPS_MS
@@ -26,10 +26,12 @@ _AS_PLANNED: dict[str, object] = {
 """What a window is that nobody has walked. That a file was seen for its hour stays, as long as its name does."""
 
 
+_REOPEN = windows.update().where(of_source(windows.c)).values(_AS_PLANNED).returning(windows.c.id, windows.c["pass"])
+
+
 def _open_again(tx: Tx, key: SourceKey, which: sa.ColumnElement[bool], reason: str, **more: object) -> list[int]:
     """Open windows again; gives their passes."""
-    change = windows.update().where(of_source(windows.c), which).values({**_AS_PLANNED, "reason": reason, **more})
-    opened = tx.conn.execute(change.returning(windows.c.id, windows.c["pass"]), key.bound).all()
+    opened = tx.conn.execute(_REOPEN.where(which), key.bound | {"reason": reason} | more).all()
     tx.changed(row[0] for row in opened)
     return [row[1] for row in opened]
 
@@ -78,21 +80,23 @@ def read_again_at(tx: Tx, key: SourceKey, pass_no: int, lag_ms: int) -> None:
     tx.conn.execute(longer, key.bound)
 
 
+_READ_TOO_SOON = sa.and_(
+    windows.c["pass"] == sa.bindparam("pass_no"),
+    windows.c.state == "closed",
+    windows.c.cause == LIVE,
+    sa.exists().where(
+        IS_HOUR_BEFORE,
+        HOUR_BEFORE.c.state == "pending",
+        HOUR_BEFORE.c.walked_at.is_not(None),
+        windows.c.lag_ms < HOUR_BEFORE.c.lag_ms,
+        windows.c.walk0_ms < windows.c.hi_ms + HOUR_BEFORE.c.lag_ms + EPS_MS,
+    ),
+)
+
+
 def read_neighbours_again(tx: Tx, key: SourceKey, pass_no: int) -> None:
     """Hours are read again that were closed by a shorter lag than the hour before them waits under.
 
     The watermark has not passed them, as it has not passed that one; so it does not fall.
     """
-    before = windows.alias("before")
-    same = sa.and_(
-        before.c.app_id == windows.c.app_id, before.c.source == windows.c.source, before.c["pass"] == windows.c["pass"]
-    )
-    waits = sa.and_(
-        same, before.c.hi_ms == windows.c.lo_ms, before.c.state == "pending", before.c.walked_at.is_not(None)
-    )
-    too_soon = sa.and_(
-        windows.c.lag_ms < before.c.lag_ms, windows.c.walk0_ms < windows.c.hi_ms + before.c.lag_ms + EPS_MS
-    )
-    closed = sa.and_(windows.c["pass"] == pass_no, windows.c.state == "closed", windows.c.cause == LIVE)
-    both = sa.and_(closed, sa.exists().where(waits, too_soon))
-    _open_again(tx, key, both, "to be read again at the lag of the hour before")
+    _open_again(tx, key, _READ_TOO_SOON, "to be read again at the lag of the hour before", pass_no=pass_no)
