@@ -8,7 +8,7 @@ from typing import Any
 
 from archiver.language import ENGLISH, Language
 from archiver.model import HOUR_MS, SECOND_MS, Window
-from archiver.store import hours
+from archiver.store import naming
 from archiver.store.engine import Store, Tx
 from archiver.store.read import status
 from archiver.store.read.status import Hole, SourceStatus, Stretch
@@ -79,7 +79,7 @@ def facts(tx: Tx, source: SourceStatus) -> Json:
 def _confirmed_until(tx: Tx, source: SourceStatus) -> int | None:
     if source.hour_offset_ms is None:
         return None
-    agreed_ms = hours.files(tx, source.key, source.hour_offset_ms).agreed_ms
+    agreed_ms = naming.files(tx, source.key, source.hour_offset_ms).agreed_ms
     return source.origin_ms if agreed_ms is None else agreed_ms + HOUR_MS
 
 

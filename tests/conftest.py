@@ -61,7 +61,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     pairs: dict[str, dict[str, pytest.Item]] = {}
     for item in items:
         params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
-        kind = params.get("database")
+        kind = params.get("database", params.get("new_database"))
         if kind in ("sqlite", "postgresql") and item.path.parent.name not in _BOTH:
             pairs.setdefault(item.nodeid.replace(kind, "*"), {})[kind] = item
     spared = []

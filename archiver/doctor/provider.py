@@ -11,7 +11,7 @@ from archiver.config import App, Settings
 from archiver.doctor.finding import Finding, Findings, tried
 from archiver.errors import EXIT_FAILED, EXIT_USAGE
 from archiver.model import HOUR_MS, SECOND_MS
-from archiver.store import apps, hours
+from archiver.store import apps, naming
 from archiver.store.engine import Store
 from archiver.store.schema import iso
 from archiver.timeline import TOLERATED_SKEW_MS, offset_text
@@ -53,7 +53,7 @@ def _zone(app: App, store: Store, name: str) -> Iterator[Finding]:
     offset_ms = app.hour_utc_offset_ms
     with store.read() as tx:
         key = apps.find(tx, app.name, app.source)
-        files = hours.files(tx, key, offset_ms) if key else None
+        files = naming.files(tx, key, offset_ms) if key else None
         proved = apps.zone_problem(tx, key) if key and apps.hour_offset(tx, key) == offset_ms else None
     if proved is not None:
         yield Finding("failed", f"{name}: hour zone", proved, "set hour_utc_offset as the console shows it", EXIT_USAGE)

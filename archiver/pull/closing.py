@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from archiver.errors import WrongZone
 from archiver.model import HOUR_MS, Setup
-from archiver.store import apps, hours, reopening, watermarks
+from archiver.store import apps, hours, naming, reopening, watermarks
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
-from archiver.store.hours import HourFiles, Looked
+from archiver.store.hours import Looked
+from archiver.store.naming import HourFiles
 from archiver.store.watermarks import Watermark
 from archiver.timeline import offset_text
 
@@ -31,7 +32,7 @@ def close_hours(
 ) -> Closed:
     """Close every hour of these passes that may close, under the watermark that the caller holds."""
     offset_ms = setup.hour_offset_ms or 0
-    files = hours.files(tx, key, offset_ms)
+    files = naming.files(tx, key, offset_ms)
     if files.zone.shift_ms is not None:
         reason = "read under a wrong hour_utc_offset"
         reopened = reopening.reopen_zone(tx, key, offset_ms, vouching=files.vouching, reason=reason)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from archiver.model import HOUR_MS, Pass, Source, Window
-from archiver.store import apps, hours, passes, reopening, watermarks
+from archiver.store import apps, hours, naming, passes, reopening, watermarks
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 
@@ -68,7 +68,7 @@ def _change_zone(tx: Tx, key: SourceKey, source: Source, before_ms: int | None, 
         hours.adopt(tx, key, offset_ms)
         return
     apps.note_zone(tx, key, None)
-    held, files = watermarks.lock(tx, key), hours.files(tx, key, before_ms)
+    held, files = watermarks.lock(tx, key), naming.files(tx, key, before_ms)
     reason = "read under another hour_utc_offset"
     opened = reopening.reopen_zone(tx, key, before_ms, vouching=files.vouching, reason=reason)
     mark = watermarks.recompute(tx, key, held)

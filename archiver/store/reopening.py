@@ -8,7 +8,8 @@ import sqlalchemy as sa
 
 from archiver.store.apps import SourceKey, of_source
 from archiver.store.engine import Tx
-from archiver.store.hours import HOUR_BEFORE, IS_HOUR_BEFORE, LOST, READ, HourReading, vouched
+from archiver.store.hours import HOUR_BEFORE, IS_HOUR_BEFORE, LOST, READ
+from archiver.store.naming import HourReading, vouched
 from archiver.store.planning import AUDIT, LIVE
 from archiver.store.schema import windows
 from archiver.timeline import EPS_MS

@@ -40,6 +40,7 @@ def test_a_content_is_stored_once_under_its_digest(shelf: Shelf, size: int) -> N
     assert shelf.blobs.read(sha256) == data
 
 
+@pytest.mark.full
 def test_many_at_once_store_it_once(shelf: Shelf) -> None:
     data = os.urandom(9 << 20)
     with ThreadPoolExecutor(4) as pool:

@@ -264,6 +264,7 @@ def plain(location: str) -> bool:
     return location.isascii() and location.isprintable() and len(location) < 8000
 
 
+@pytest.mark.full
 def test_no_hostile_redirect_is_followed(server: Scripted, traps: list[Trap], looked_up: list[str]) -> None:
     tried = 0
     files = chatfiles(server)

@@ -90,12 +90,14 @@ def test_files_of_another_length_than_their_messages_declare_are_kept_in_one_run
     assert len(files.tried) == 60 * (1 if framed else 2)
 
 
+@pytest.mark.full
 def test_a_file_that_is_cut_at_another_byte_each_time_is_not_believed(make_files: MakeFiles) -> None:
     files = make_files([("live", NOW - DAY_MS)])
     files.content, files.framed, files.cuts = b"some content", False, True
     assert files.run().failed == 1
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("at_end", [True, False])
 def test_of_some_that_fail_and_some_that_do_not_one_run_has_all_that_can_be_had(
     make_files: MakeFiles, at_end: bool

@@ -37,6 +37,7 @@ def looked_at_sooner(archive: Archive, lag_ms: int) -> int:
     return int(archive.database.value(early, row[0], archive.audited_ms, lag_ms))
 
 
+@pytest.mark.full
 def test_dropping_the_shorter_audit_lends_its_looks_to_no_other(make_hours: Make) -> None:
     late = grown(T0 + 2 * HOUR_MS + 30 * MINUTE_MS, T0 + 14 * HOUR_MS)
     archive = hours_at(make_hours, T0 + 12 * HOUR_MS, late, audits_ms=(SHORT, LONG))
@@ -71,9 +72,8 @@ def test_another_list_of_audits_counts_by_its_own_looks(
     assert archive.status()["audit_lag_seconds"] == max(after) / 1000
 
 
-@pytest.mark.parametrize(
-    "after", [(12 * HOUR_MS,), pytest.param((30 * HOUR_MS,), marks=pytest.mark.full)], ids=["shorter", "longer"]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("after", [(12 * HOUR_MS,), (30 * HOUR_MS,)], ids=["shorter", "longer"])
 def test_the_longest_audit_of_pages_may_change(make_pages: Make, after: tuple[int, ...]) -> None:
     """Its windows' borders need not meet where another audit had come to."""
     records = [message(number, T0 + number * 20 * MINUTE_MS) for number in range(300)]
@@ -146,6 +146,7 @@ def test_an_audit_goes_on_behind_a_millisecond_that_cannot_be_walked(make_pages:
 # Audits that somebody asks for
 
 
+@pytest.mark.full
 def test_an_audit_that_could_not_look_says_so(make_hours: Make) -> None:
     """The provider keeps those hours no longer."""
     archive = hours_at(make_hours, T0 + 12 * HOUR_MS)

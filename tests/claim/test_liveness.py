@@ -31,8 +31,9 @@ def hourly(make_hours: Make, nature: HourNature, hours: int, **ways: object) -> 
 # Pages
 
 
-@pytest.mark.parametrize("minutes", [30, pytest.param(300, marks=pytest.mark.full)])
-@pytest.mark.parametrize("patient", [True, pytest.param(False, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("minutes", [30, 300])
+@pytest.mark.parametrize("patient", [True, False])
 def test_an_outage_of_pages_alone_is_no_stuck_range_and_heals_at_once(
     make_pages: Make, minutes: int, patient: bool
 ) -> None:
@@ -54,6 +55,7 @@ def test_an_outage_of_pages_alone_is_no_stuck_range_and_heals_at_once(
     assert archive.until_ms > archive.clock.now_ms - 4 * MINUTE_MS
 
 
+@pytest.mark.full
 def test_a_millisecond_that_cannot_be_had_is_named_and_nothing_else(make_pages: Make) -> None:
     archive = steady(make_pages, 400)
     bad_ms = archive.clock.now_ms + 10 * MINUTE_MS + 7
@@ -158,7 +160,7 @@ FIRST = range(10)
 SCATTERED = (*range(0, 40, 2), *range(1, 40, 5))
 
 
-@pytest.mark.parametrize("how", ALL)
+@pytest.mark.parametrize("how", [ALL[0], *(pytest.param(how, marks=pytest.mark.full) for how in ALL[1:])])
 @pytest.mark.parametrize("broken", [FIRST, pytest.param(SCATTERED, marks=pytest.mark.full)], ids=["first", "scattered"])
 def test_of_fifty_hours_one_first_pull_brings_all_that_can_be_had(
     make_hours: Make, how: str, broken: Sequence[int]

@@ -146,7 +146,8 @@ def test_an_hour_beyond_the_retention_is_lost_whatever_is_said_of_it(make_hours:
     assert archive.truth(whole.hi_ms, archive.until_ms) <= archive.stored()
 
 
-@pytest.mark.parametrize("beyond", ["404", *(pytest.param(said, marks=pytest.mark.full) for said in ("400", "lost"))])
+@pytest.mark.full
+@pytest.mark.parametrize("beyond", ["404", "400", "lost"])
 def test_a_file_that_could_never_be_read_is_lost_once_it_is_dropped(make_hours: Make, beyond: str) -> None:
     damaged = T0 + 4 * HOUR_MS
     nature = HourNature(retention_ms=12 * HOUR_MS, beyond=beyond, spoilt={damaged: "damaged"})

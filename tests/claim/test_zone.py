@@ -117,6 +117,7 @@ def test_a_cluster_that_names_its_files_otherwise_one_day(make_hours: Make) -> N
     all_is_there(archive, at_least_ms=T0 + 26 * HOUR_MS)
 
 
+@pytest.mark.full
 def test_a_late_message_does_not_outvote_a_file_that_came_before_its_time(make_hours: Make) -> None:
     """The names change; a newest hour holds one message, an hour late, which fits the old name."""
     nature = HourNature(renamed_ms=T0 + 28 * HOUR_MS, later_offset_ms=7 * HOUR_MS)
@@ -134,6 +135,7 @@ def test_a_late_message_does_not_outvote_a_file_that_came_before_its_time(make_h
     all_is_there(archive, at_least_ms=T0 + 6 * HOUR_MS)
 
 
+@pytest.mark.full
 def test_two_late_messages_before_a_silence_hold_up_no_zone_for_ever(make_hours: Make) -> None:
     """No single zone explains both, so after a day they count as late."""
     nature = HourNature()

@@ -27,6 +27,7 @@ def outcomes(archive: Archive) -> dict[str, str]:
     return {str(row[0]).partition(":")[0]: str(row[1]) for row in rows}
 
 
+@pytest.mark.full
 def test_a_pull_gives_its_checkpoint_to_every_kind_of_sink(
     begun: Archive, place: Path, server: Scripted, authority: Authority
 ) -> None:

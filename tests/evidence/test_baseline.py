@@ -94,6 +94,7 @@ def test_a_baseline_that_was_stopped_goes_on(older: Archive, monkeypatch: pytest
     assert findings(older)["differences"] == 0
 
 
+@pytest.mark.full
 def test_the_scrub_of_the_daemon_goes_on_where_it_was_stopped(older: Archive) -> None:
     assert older("evidence", "baseline") == 0
     settings = load(older.config, {})

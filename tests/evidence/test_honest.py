@@ -49,6 +49,7 @@ def honest(database: Database, tmp_path: Path) -> Iterator[Honest]:
     store.dispose()
 
 
+@pytest.mark.full
 def test_a_stuck_millisecond_that_is_walked_later(honest: Honest) -> None:
     builder = honest.builder
     builder.walk(0, 1000, page_of(record("1")))
@@ -76,6 +77,7 @@ def test_what_was_closed_by_order_is_reopened_and_walked_again(honest: Honest) -
     honest.check()
 
 
+@pytest.mark.full
 def test_a_window_that_is_split_and_one_that_is_cut_at_the_retention(honest: Honest) -> None:
     builder = honest.builder
     claim = builder.claimed(0, 4000)
@@ -112,6 +114,7 @@ def test_records_that_leave_quarantine_and_damaged_files(honest: Honest) -> None
     honest.check()
 
 
+@pytest.mark.full
 def test_what_was_requeued_from_a_damaged_file(honest: Honest) -> None:
     builder = honest.builder
     claim = builder.claimed(0, HOUR_MS)

@@ -46,6 +46,7 @@ def verdict(folder: Path, vkey: Path | None = None, *anchors: Path, tsa_root: Pa
     return FolderCheck(folder, key, [str(one) for one in anchors], root).run()
 
 
+@pytest.mark.full
 def test_an_export_is_verified_by_the_program_in_it(pulled: Archive, place: Path, tmp_path: Path) -> None:
     folder = exported(pulled, tmp_path / "out")
     program = [sys.executable, "-I", str(folder / "verify.py")]

@@ -107,6 +107,7 @@ def test_who_writes_needs_the_ledgers_key(begun: Archive, place: Path) -> None:
     assert begun("pull") == 0
 
 
+@pytest.mark.full
 def test_a_database_that_was_set_back_is_not_signed_until_somebody_resumes(begun: Archive, place: Path) -> None:
     """Pulls go on meanwhile, with their exit codes; the gap is told by the next epoch."""
     assert begun("pull") == 0
@@ -130,6 +131,7 @@ def test_a_database_that_was_set_back_is_not_signed_until_somebody_resumes(begun
     assert 'alert="ArchiverLedgerBehind"' not in begun.output
 
 
+@pytest.mark.full
 def test_a_clone_that_signed_shows_as_a_fork(begun: Archive, place: Path) -> None:
     assert begun("pull") == 0
     known = json.loads((place / "state").read_text())
@@ -212,6 +214,7 @@ def test_a_publisher_of_an_archive_without_a_ledger_says_so(database: Database, 
     assert "no ledger" in done.problem
 
 
+@pytest.mark.full
 def test_the_command_verifies_and_names_what_differs(begun: Archive, place: Path) -> None:
     assert begun("pull") == 0
     assert begun("evidence", "verify") == 0

@@ -43,6 +43,7 @@ cli.main(sys.argv[1:])
 """
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
 def test_an_export_that_is_killed_goes_on(archive: Archive, tmp_path: Path, sign: signal.Signals) -> None:
     """It stands still when it has finished a day, or it might be done before it is killed."""

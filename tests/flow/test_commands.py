@@ -132,6 +132,7 @@ def test_backfill_extends_backwards_and_is_done_once(database: Database, make_ar
     archive.check_sums()
 
 
+@pytest.mark.full
 def test_the_log_of_an_outage_says_since_when(archive: Archive) -> None:
     archive("pull")
     archive.server.faults = Faults(http_500=1.0)

@@ -161,7 +161,8 @@ def test_what_cannot_be_printed_ends_a_command_in_one_line(archive: Archive, tmp
     assert (tmp_path / "out/manifest.json").exists(), "what was done is done"
 
 
-@pytest.mark.parametrize("kind", ["full", pytest.param("closed", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["full", "closed"])
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_log_that_cannot_be_written_keeps_no_pull_from_its_work(archive: Archive, kind: str) -> None:
     archive.write_config()

@@ -98,6 +98,7 @@ def test_growth_between_the_passes_is_found(make_simulated: MakeSimulated) -> No
     assert archive.status()["late_arrivals"] == 0
 
 
+@pytest.mark.full
 def test_faults_on_the_way_lose_nothing(make_simulated: MakeSimulated) -> None:
     faults = Faults(hour_cut=0.2, http_429=0.1, http_500=0.1, only="/chatmessages/")
     faults.hour_members = faults.hour_crlf = faults.hour_blank_lines = True
@@ -212,6 +213,7 @@ def test_a_damaged_file_that_comes_well_later_is_settled(make_simulated: MakeSim
     assert archive.stored() == archive.served()
 
 
+@pytest.mark.full
 def test_a_file_that_is_not_ready_is_asked_for_again(make_simulated: MakeSimulated) -> None:
     archive = make(make_simulated, hours=2, age=26, messages=40)
     archive.server.faults.hour_delay_min = 60 * 27
@@ -225,6 +227,7 @@ def test_a_file_that_is_not_ready_is_asked_for_again(make_simulated: MakeSimulat
     assert archive.stored() == archive.served()
 
 
+@pytest.mark.full
 def test_a_wrong_zone_is_refused_and_nothing_closes(make_simulated: MakeSimulated) -> None:
     archive = make(make_simulated, hours=6, age=30, hour_utc_offset="+00:00")
     refused = archive.pull()
@@ -278,6 +281,7 @@ def lines_of(archive: Simulated, name: str) -> set[bytes]:
     return set(gzip.decompress(requests.get(link, timeout=10).content).splitlines())
 
 
+@pytest.mark.full
 def test_the_bytes_of_each_line_are_kept(make_simulated: MakeSimulated) -> None:
     archive = make(make_simulated, hours=2, age=26, messages=80)
     assert archive.pull().exit_code == 0
@@ -309,6 +313,7 @@ def test_an_hour_the_provider_never_stored(make_simulated: MakeSimulated, age: i
         assert archive.status()["complete_until_ms"] == missing - HOUR, "the tail of the hour before may lie there"
 
 
+@pytest.mark.full
 def test_a_daemon_that_was_dead_for_sixty_hours_is_seen(
     make_simulated: MakeSimulated, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -346,6 +351,7 @@ def test_a_long_download_renews_the_lease_by_what_comes_in(make_simulated: MakeS
     assert leases
 
 
+@pytest.mark.full
 def test_a_run_is_recorded_with_what_it_did(make_simulated: MakeSimulated) -> None:
     archive = make(make_simulated, hours=3, age=26, messages=30, early="off", audits=[])
     archive.pull()

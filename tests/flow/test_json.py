@@ -29,6 +29,7 @@ def check(name: str, content: Any) -> None:
     assert not problems, problems[0]
 
 
+@pytest.mark.full
 def test_json_is_what_its_schema_says(archive: Archive) -> None:
     for command in ("status", "coverage"):
         archive(command, "--format", "json")

@@ -23,6 +23,7 @@ PROVE = int(os.environ.get("ARCHIVER_PROVE_KILLS", "0"))
 KILLS = pytest.mark.parametrize("kills", [PROVE or 4])
 
 
+@pytest.mark.full
 @KILLS
 def test_kill_in_the_middle_of_queries(database: Database, make_archive: MakeArchive, start: Start, kills: int) -> None:
     archive = make_archive(database, messages=250 * kills, span_ms=DAY)

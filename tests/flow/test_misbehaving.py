@@ -113,6 +113,7 @@ def test_a_single_millisecond_that_cannot_be_walked_holds_up_no_other_window(
     assert stored(archive) == {row.msg_id for row in archive.server.records}
 
 
+@pytest.mark.full
 def test_a_burst_is_cut_so_that_no_walk_grows_long(database: Database, make_archive: MakeArchive) -> None:
     archive = make_archive(database, messages=200, span_ms=10 * DAY)
     burst = archive.server.start_ms + 5 * DAY

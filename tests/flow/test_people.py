@@ -49,6 +49,7 @@ def test_a_narrow_terminal_breaks_up_no_time(archive: Archive, monkeypatch: pyte
     assert max(map(len, archive.output.splitlines())) <= 40
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_at_80_columns_the_table_of_coverage_breaks_up_no_time(archive: Archive) -> None:
     assert archive("pull", audits=["1h", "24h"]) == 0

@@ -161,6 +161,7 @@ def test_readers_of_another_account_see_what_is_committed_while_a_writer_is_at_w
     assert "copy both files into a folder of your own" in ended.errors
 
 
+@pytest.mark.full
 def test_companions_of_another_account_are_named_with_the_command_that_mends_it(place: Place) -> None:
     for name in ("archive.db-wal", "archive.db-shm"):
         (place.folder / name).touch(0o644)
@@ -197,6 +198,7 @@ def test_a_shared_archive_is_the_groups(place: Place) -> None:
     assert "chmod 2770" in loose.errors
 
 
+@pytest.mark.full
 def test_check_config_names_files_that_everybody_may_read(place: Place) -> None:
     (ended,) = place.run(OWNER, ("check-config",))
     assert f"everybody on this machine may read {place.database}" in ended.errors

@@ -149,6 +149,7 @@ def compare(places: Places, pages: int, first: int = 0) -> int:
     return records
 
 
+@pytest.mark.full
 def test_hostile_records_leave_the_same_rows_on_both_databases(places: Places) -> None:
     assert compare(places, 40) > 40
 

@@ -25,6 +25,7 @@ WINDOW = (
 )
 
 
+@pytest.mark.full
 def test_an_archive_of_the_first_schema_comes_over(empty_database: Database) -> None:
     store = opened(empty_database)
     migrate.upgrade(store, "0001")

@@ -16,7 +16,7 @@ from tests.postgres import Postgres
 from tests.proof.mutants import Databases, NewDatabase
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def _little_to_collect() -> Iterator[None]:
     """Scenes collect their garbage when a process dies; what was there before them need not be looked at each time."""
     gc.collect()

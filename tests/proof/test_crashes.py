@@ -56,6 +56,7 @@ def test_a_process_that_ends_at_any_point_costs_nothing(
             scenarios.exit_at(database, at)
 
 
+@pytest.mark.full
 def test_a_process_that_ends_costs_nothing(new_database: NewDatabase, points: list[str]) -> None:
     for at in range(0, len(points), 17):
         with new_database() as database:

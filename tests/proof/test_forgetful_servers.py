@@ -51,6 +51,7 @@ def heal(scene: Scene) -> None:
     scene.complete()
 
 
+@pytest.mark.full
 def test_a_crash_loses_no_commit_that_a_walk_goes_on_from(lazy: tuple[Postgres, Database]) -> None:
     server, database = lazy
     scene, seen = Scene(database, PAGES), list[int]()
@@ -70,6 +71,7 @@ def test_a_crash_loses_no_commit_that_a_walk_goes_on_from(lazy: tuple[Postgres, 
     assert seen[0] == seen[1] > 20
 
 
+@pytest.mark.full
 def test_the_server_of_these_scenes_forgets_what_does_not_wait_for_its_disk(lazy: tuple[Postgres, Database]) -> None:
     """Or the scene above would show nothing."""
     server, database = lazy

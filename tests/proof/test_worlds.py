@@ -10,8 +10,8 @@ from tests.proof.prove import run
 from tests.proof.sealed import EVERY
 from tests.proof.world import World
 
-TOGETHER = 20
-SOME, MANY = range(0, 40, TOGETHER), range(40, 120, TOGETHER)
+TOGETHER = 10
+SOME, MANY = range(0, 10, TOGETHER), range(10, 120, TOGETHER)
 
 
 @pytest.mark.parametrize("first", [*SOME, *(pytest.param(first, marks=pytest.mark.full) for first in MANY)])

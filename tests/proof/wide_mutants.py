@@ -23,10 +23,11 @@ from archiver.pull.walk import WindowWalker
 from archiver.pull.workers import Failures
 from archiver.sources.easemob import cursor, hourly
 from archiver.sources.listing import ListingCheck
-from archiver.store import apps, blame, hours, passes, planning, reopening, unclosed, watermarks, windows
+from archiver.store import apps, blame, hours, naming, passes, planning, reopening, unclosed, watermarks, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
-from archiver.store.hours import HourFiles, HourReading, Looked
+from archiver.store.hours import Looked
+from archiver.store.naming import HourFiles, HourReading
 from archiver.store.schema import OPEN_STATES, TILING_STATES
 from archiver.store.schema import passes as pass_rows
 from archiver.store.schema import windows as window_rows
@@ -118,7 +119,7 @@ def _right(found: list[tuple[int, dict[int, int]]]) -> HourFiles:
 
 
 def one_message_proves_the_zone(patch: Patch) -> None:
-    original = hours.files
+    original = naming.files
 
     def files(tx: Tx, key: SourceKey, naming_ms: int) -> HourFiles:
         found = _evidence_of(tx, key)
@@ -126,7 +127,7 @@ def one_message_proves_the_zone(patch: Patch) -> None:
             return _right(found)
         return original(tx, key, naming_ms)
 
-    patch.setattr(hours, "files", files)
+    patch.setattr(naming, "files", files)
 
 
 def changed_zone_reopens_nothing(patch: Patch) -> None:
@@ -138,13 +139,13 @@ def changed_zone_reopens_nothing(patch: Patch) -> None:
 
 
 def right_once_right_for_ever(patch: Patch) -> None:
-    original = hours.files
+    original = naming.files
 
     def files(tx: Tx, key: SourceKey, naming_ms: int) -> HourFiles:
         found = original(tx, key, naming_ms)
         return found if found.agreed_ms is None else _right(_evidence_of(tx, key))
 
-    patch.setattr(hours, "files", files)
+    patch.setattr(naming, "files", files)
 
 
 def close_with_none_to_vouch(patch: Patch) -> None:

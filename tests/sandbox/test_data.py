@@ -7,6 +7,8 @@ from datetime import datetime
 from itertools import pairwise
 from uuid import UUID
 
+import pytest
+
 from archiver.sandbox import Sandbox, Seed, Stored
 from archiver.sandbox.data import make_msg_id, make_records
 
@@ -23,10 +25,12 @@ def test_same_seed_same_records() -> None:
     assert [row.raw for row in make(500)] != [row.raw for row in make(500, number=2)]
 
 
+@pytest.mark.full
 def test_no_id_comes_twice() -> None:
     assert len({row.msg_id for row in make(20_000)}) == 20_000
 
 
+@pytest.mark.full
 def test_every_kind_of_record_occurs() -> None:
     records = [row.record for row in make(5000)]
     bodies = [body for record in records for body in record["payload"]["bodies"]]

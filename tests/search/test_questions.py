@@ -213,6 +213,7 @@ def test_there_are_twenty() -> None:
     assert [int(number) for number, _, _ in QUESTIONS] == list(range(1, 21))
 
 
+@pytest.mark.full
 def test_both_databases_answer_the_same(both: Sequence[Database]) -> None:
     check(both, 6_000)
 
@@ -227,6 +228,7 @@ def test_two_hundred_thousand_messages_are_asked_along_indexes(both: Sequence[Da
                 assert found == [], (database.kind, number)
 
 
+@pytest.mark.full
 def test_searching_in_sql_goes_along_indexes(postgres_database: Database) -> None:
     """As the planner likes it best: the plans are those that the function really ran."""
     store = open_database(postgres_database)

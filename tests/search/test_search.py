@@ -40,6 +40,7 @@ def check_in_sql(database: Database) -> None:
             assert [row[0] for row in rows] == right, ascii(query)
 
 
+@pytest.mark.full
 def test_every_query_finds_what_it_should(database: Database) -> None:
     with filled(database) as store:
         check(store)
@@ -142,6 +143,7 @@ SEVERAL: list[tuple[tuple[str, ...], list[int], list[int]]] = [
 """Texts, the messages in which one body holds them all, and those in which one holds any of them."""
 
 
+@pytest.mark.full
 def test_several_texts_are_all_in_one_body_or_any_of_them(database: Database) -> None:
     """Whether the index has come to them or not; 29 is so long that it is indexed in parts."""
     with filled(database) as store:
@@ -233,6 +235,7 @@ def test_stamps_beyond_all_calendars_are_told_in_their_order(database: Database)
         assert found(store, "时间", Filter(from_ms=ORIGIN, to_ms=ORIGIN + 1)) == [*range(4, 90, 9)]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # PostgreSQL needs no numbers
 def test_more_texts_than_a_stamp_has_numbers(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(indexing, "_A_STAMP", 4)

@@ -15,10 +15,8 @@ def with_canary(archive: Archive, keys: str = 'user = "canary"', **changes: str)
     archive.config.write_text(f"[canary]\n{keys}\n{archive.config.read_text()}")
 
 
-@pytest.mark.parametrize(
-    ("target", "form"),
-    [('user = "canary"', "2014"), pytest.param('group = "1845"', "current", marks=pytest.mark.full)],
-)
+@pytest.mark.full
+@pytest.mark.parametrize(("target", "form"), [('user = "canary"', "2014"), ('group = "1845"', "current")])
 def test_a_canary_comes_back_and_its_delay_is_recorded(archive: Archive, target: str, form: str) -> None:
     with_canary(archive, target, send_api=form)
     assert archive("canary") == 0

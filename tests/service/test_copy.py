@@ -27,7 +27,7 @@ WEIRD = (
 )
 
 
-@pytest.fixture(params=["to PostgreSQL", "to SQLite"])
+@pytest.fixture(params=[pytest.param("to PostgreSQL", marks=pytest.mark.full), "to SQLite"])
 def pair(request: pytest.FixtureRequest, both: Sequence[Database]) -> tuple[Database, Database]:
     sqlite, postgres = both
     return (sqlite, postgres) if request.param == "to PostgreSQL" else (postgres, sqlite)
@@ -60,6 +60,7 @@ def counts(database: Database) -> dict[str, int]:
     return {table.name: database.value(f"SELECT count(*) FROM {table.name}") for table in TABLES}
 
 
+@pytest.mark.full
 def test_a_copy_is_noted_as_a_look_at_everything(filled: Archive, pair: tuple[Database, Database]) -> None:
     source, target = pair
     filled.config.write_text("[review]\nrequire_case = true\n" + filled.config.read_text())

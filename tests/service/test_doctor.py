@@ -41,6 +41,7 @@ def test_all_is_well(kind: str, request: pytest.FixtureRequest, make_archive: Ma
     assert archive.count("messages") == 0, "it looks, and archives nothing"
 
 
+@pytest.mark.full
 def test_refused_credentials_and_an_absent_provider(archive: Archive) -> None:
     code, found = examine(archive, client_id="YXA6wrong")
     assert code == 4
@@ -51,6 +52,7 @@ def test_refused_credentials_and_an_absent_provider(archive: Archive) -> None:
     assert "refused the connection" in found["credentials"]["text"]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_what_fails_names_what_helps_and_passes_for_later_only_where_it_may(archive: Archive) -> None:
     archive.server.faults.lower_only = True

@@ -100,6 +100,7 @@ def test_a_database_that_falls_silent_is_told_of_at_once_and_is_taken_back(
         service.end()
 
 
+@pytest.mark.full
 def test_run_answers_metrics_health_and_readiness(archive: Archive, serve: MakeService) -> None:
     port = free_port()
     top = f'[schedule]\nevery = "1s"\noverdue = "4s"\n[metrics]\nlisten = "127.0.0.1:{port}"\n'

@@ -22,6 +22,7 @@ def librarys(value: Any) -> bytes:
     return text.encode(errors="backslashreplace")
 
 
+@pytest.mark.full
 @given(VALUES)
 def test_canonical_text_is_the_librarys(value: Any) -> None:
     assert canonical(value, plain=False) == librarys(value)

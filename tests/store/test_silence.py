@@ -109,6 +109,7 @@ def test_who_reads_much_waits_for_longer_and_who_is_asked_himself_for_less(store
     assert ask(store) == 1, "who is in a hurry himself does not keep others from asking"
 
 
+@pytest.mark.full
 def test_the_pool_gives_back_a_connection_as_it_was_taken(store: Store) -> None:
     """What a caller does with a connection of his own does not change how the next transaction begins."""
     with store.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:

@@ -11,6 +11,7 @@ from archiver.language import LANGUAGES, language, of_environment
 from tests import words
 
 
+@pytest.mark.full
 def test_all_that_people_read_is_translated() -> None:
     catalogue, template = words.read(), words.template()
     texts = {message.id for message in template if message.id}
