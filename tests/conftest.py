@@ -45,7 +45,7 @@ def pytest_configure() -> None:
 
 
 # Here both databases are what most tests are about, or cost next to nothing.
-_BOTH = ("migrations", "store", "unit")
+_BOTH = ("migrations", "unit")
 
 
 # Many pulls, and little that depends on the database: half of these on either; of tests/claim, PostgreSQL does half.

@@ -446,6 +446,7 @@ def test_an_error_does_not_hold_on_to_the_answer(
     assert left == []
 
 
+@pytest.mark.full
 def test_a_call_leaves_nothing_to_the_garbage_collector(server: Scripted, make: Make) -> None:
     server.script = [server.answer()]
     client = make()

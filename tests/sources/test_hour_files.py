@@ -248,6 +248,7 @@ def test_a_long_record_is_read_and_a_longer_one_fails_the_file(put: Put) -> None
         read(file, line_limit=2_000_000)
 
 
+@pytest.mark.full
 def test_large_records_make_small_pages(put: Put) -> None:
     large = b"\n".join(line(number, ext="x" * 3_000_000) for number in range(7))
     assert [page.received for page in read(put(gzip.compress(large, 1)))] == [3, 3, 1]
@@ -275,6 +276,7 @@ def test_a_bomb_is_stopped_at_its_limit(put: Put) -> None:
     assert told == [64 << 20]
 
 
+@pytest.mark.full
 def test_memory_does_not_grow_with_the_file(put: Put) -> None:
     text = b"\n".join(line(number, ext="x" * 5000) for number in range(4000))
     file = put(gzip.compress(text, 1))
@@ -296,6 +298,7 @@ records = st.dictionaries(st.text(), json_values, max_size=4).map(lambda value: 
 gaps = st.sampled_from([b"", b"\n", b"\r\n", b" ", b"\n\n", b"\t\r\n \n"])
 
 
+@pytest.mark.full
 @settings(max_examples=50)
 @given(
     st.lists(st.tuples(records, gaps, st.booleans())),

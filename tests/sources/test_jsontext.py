@@ -46,6 +46,7 @@ def test_compact_text_is_the_librarys(value: Any) -> None:
         assert compact(value, plain=False) == expected
 
 
+@pytest.mark.full
 @given(PLAIN)
 def test_compact_text_of_plain_values_is_the_librarys(value: Any) -> None:
     assert compact(value, plain=True) == json.dumps(value, ensure_ascii=False, separators=(",", ":"))

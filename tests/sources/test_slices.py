@@ -98,6 +98,7 @@ def test_a_line_is_read_as_it_came(record: str, space: str) -> None:
     assert piece is None if space else (piece is not None and told(piece) == of_the_library(record))
 
 
+@pytest.mark.full
 @given(VALUES)
 def test_plain_is_what_can_be_written_as_it_is(value: Any) -> None:
     piece = read_whole(json.dumps({"a": value}).encode())
