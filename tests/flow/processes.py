@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from threading import Lock
+from typing import Protocol
 
 from archiver.sandbox import Sandbox
 from archiver.sandbox.wire import SandboxAnswer, SandboxRequest
@@ -64,7 +65,13 @@ class Gate:
         return answer
 
 
-def wait_for_pages(archive: Archive, pages: int, process: Process) -> None:
+class Ends(Protocol):
+    """A process that can be asked whether it has ended."""
+
+    def poll(self) -> int | None: ...
+
+
+def wait_for_pages(archive: Archive, pages: int, process: Ends) -> None:
     """Until so many pages are stored, or the process has ended."""
     deadline = time.monotonic() + 60
     while archive.count("pages") < pages and process.poll() is None:

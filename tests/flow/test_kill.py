@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,16 @@ import pytest
 from tests.fixtures.archive import DAY, Archive, MakeArchive
 from tests.fixtures.databases import Database
 from tests.fixtures.evidence import NAME
+from tests.flow.nursery import Nursery, opened
 from tests.flow.processes import Gate, Start, never_ahead, wait_for_pages, wait_until_asked_to_stop
 
 HOUR = 3_600_000
+
+
+@pytest.fixture
+def nursery(tmp_path: Path) -> Iterator[Nursery]:
+    with opened(tmp_path) as it:
+        yield it
 
 
 PROVE = int(os.environ.get("ARCHIVER_PROVE_KILLS", "0"))
@@ -25,30 +33,32 @@ KILLS = pytest.mark.parametrize("kills", [PROVE or 4])
 
 @pytest.mark.full
 @KILLS
-def test_kill_in_the_middle_of_queries(database: Database, make_archive: MakeArchive, start: Start, kills: int) -> None:
+def test_kill_in_the_middle_of_queries(
+    database: Database, make_archive: MakeArchive, nursery: Nursery, kills: int
+) -> None:
     archive = make_archive(database, messages=250 * kills, span_ms=DAY)
     archive.server.faults.latency_ms = 20
     archive.write_config(page_size=10)
-    kill_and_pull_again(archive, start, kills, Gate(archive.server, "/chatmessages"), 12)
+    kill_and_pull_again(archive, nursery, kills, Gate(archive.server, "/chatmessages"), 12)
 
 
 @pytest.mark.full
 @KILLS
 def test_kill_in_the_middle_of_hourly_files(
-    database: Database, make_archive: MakeArchive, start: Start, kills: int
+    database: Database, make_archive: MakeArchive, nursery: Nursery, kills: int
 ) -> None:
     hours = min(kills + 4, 40)
     newest = int(time.time() * 1000) // HOUR * HOUR - 26 * HOUR
     archive = make_archive(database, messages=250 * kills, start_ms=newest - hours * HOUR, span_ms=hours * HOUR)
     archive.settings |= {"source": "hourly", "early": "off"}
     archive.write_config(page_size=10)
-    kill_and_pull_again(archive, start, kills, Gate(archive.server, "/chatmessages/"), 1)
+    kill_and_pull_again(archive, nursery, kills, Gate(archive.server, "/chatmessages/"), 1)
 
 
 @pytest.mark.full
 @KILLS
 def test_kill_in_the_middle_of_sealed_queries(
-    database: Database, make_archive: MakeArchive, start: Start, tmp_path: Path, kills: int
+    database: Database, make_archive: MakeArchive, nursery: Nursery, tmp_path: Path, kills: int
 ) -> None:
     """Each page and its seal, or neither; and a ledger without gaps."""
     archive, keys = make_archive(database, messages=250 * kills, span_ms=DAY), tmp_path / "keys"
@@ -57,18 +67,18 @@ def test_kill_in_the_middle_of_sealed_queries(
     archive.server.faults.latency_ms = 20
     archive.write_config(page_size=10)
     assert archive("evidence", "init", "--keeper", "internal audit") == 0
-    kill_and_pull_again(archive, start, kills, Gate(archive.server, "/chatmessages"), 12)
+    kill_and_pull_again(archive, nursery, kills, Gate(archive.server, "/chatmessages"), 12)
     assert archive("evidence", "verify") == 0
     pages, entered = archive.count("pages"), "SELECT count(*), count(DISTINCT seal_id) FROM ledger WHERE kind = 'page'"
     assert set(database.rows(entered)[0]) == {pages}
     assert database.rows("SELECT count(*) - 1 - max(seq) FROM ledger") == [(0,)]
 
 
-def kill_and_pull_again(archive: Archive, start: Start, kills: int, gate: Gate, through: int) -> None:
+def kill_and_pull_again(archive: Archive, nursery: Nursery, kills: int, gate: Gate, through: int) -> None:
     draw, died = random.Random(kills), set[int]()
     for _ in range(kills):
         gate.let(through)
-        process = start(archive, "pull")
+        process = nursery(archive, "pull")
         wait_for_pages(archive, archive.count("pages") + draw.randrange(1, 6), process)
         time.sleep(draw.random() * 0.05)
         process.send_signal(signal.SIGKILL)
