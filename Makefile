@@ -22,11 +22,13 @@ deploy-test: $(VENV)/deploy.installed      ## deploy/ by systemd, Prometheus, ha
 LOWEST := $(VENV)-lowest
 # click words its usage lines, so the manual page is that of the version in the lock.
 BY_LOCK := --deselect tests/unit/test_docs.py::test_the_manual_page_is_that_of_the_help
-test-lowest: $(LOWEST)/installed           ## the lowest versions that pyproject.toml allows, in an environment of their own
-	$(LOWEST)/bin/python -m pytest -q -n 2 -m "not full and not deploy" $(BY_LOCK) tests/unit tests/store tests/http tests/sources tests/export tests/evidence
+IN_PROCESS := unit store http sources claim export search statement evidence looks lifecycle
+COVERED := -q -m "not full and not deploy" --cov --cov-report=term $(IN_PROCESS:%=tests/%)
+test-lowest: $(LOWEST)/installed           ## the lowest versions that pyproject.toml allows, in an environment of their own; with coverage
+	$(LOWEST)/bin/python -m pytest -n 2 $(BY_LOCK) $(COVERED)
 
 coverage: $(VENV)/dev.installed            ## how much of the program those tests cover that need no process of its own; a floor in pyproject.toml
-	$(PYTEST) -q -m "not full and not deploy" --cov --cov-report=term tests/unit tests/store tests/http tests/sources tests/claim tests/export tests/search tests/statement
+	$(PYTEST) $(COVERED)
 
 PYTHONS ?= 3.12 3.13
 OLDEST_POSTGRES ?= /usr/lib/postgresql/15/bin
