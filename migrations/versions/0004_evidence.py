@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import load_python_file
 
 revision = "0004"
 down_revision = "0003"
@@ -13,7 +14,7 @@ depends_on = None
 
 INSTANT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-SQL = Path(__file__).parent.parent / "sql"
+tables = load_python_file(str(Path(__file__).parents[1]), "tables.py")
 
 TABLES: dict[str, list[Any]] = {
     "seals": [
@@ -108,33 +109,6 @@ LIKE = {
     "ledger_queue": "search_queue",
 }
 NUMBERED = ("seals", "ledger_queue", "anchorings", "scrubs", "evidence_log")
-GRANTS = """
-DO $$
-DECLARE owner name; role name; verb text;
-BEGIN
-    SELECT pg_get_userbyid(relowner) INTO owner FROM pg_class WHERE oid = 'sources'::regclass;
-    IF owner <> current_user THEN EXECUTE format('ALTER TABLE {table} OWNER TO %I', owner); END IF;
-    FOR role, verb IN
-        SELECT DISTINCT grantee, privilege_type FROM information_schema.role_table_grants
-        WHERE table_schema = current_schema() AND table_name = '{like}' AND grantee NOT IN (owner, 'PUBLIC')
-    LOOP
-        EXECUTE format('GRANT %s ON {table} TO %I', verb, role);
-        IF {numbered} AND verb = 'INSERT' THEN
-            EXECUTE format('GRANT USAGE ON SEQUENCE {table}_id_seq TO %I', role);
-        END IF;
-    END LOOP;
-END
-$$
-"""
-OWN_FUNCTION = """
-DO $$
-DECLARE owner name;
-BEGIN
-    SELECT pg_get_userbyid(relowner) INTO owner FROM pg_class WHERE oid = 'sources'::regclass;
-    IF owner <> current_user THEN EXECUTE format('ALTER FUNCTION archive_to_ledger() OWNER TO %I', owner); END IF;
-END
-$$
-"""
 
 
 def upgrade() -> None:
@@ -145,19 +119,10 @@ def upgrade() -> None:
     rare = sa.text("kind IN ('claim', 'start')")
     op.create_index("ix_ledger_rare", "ledger", ["kind", "seq"], sqlite_where=rare, postgresql_where=rare)
     op.create_index("ix_anchorings_sink", "anchorings", ["sink", "id"])
-    dialect = op.get_bind().dialect.name
-    run = op.get_bind().exec_driver_sql
-    statements = (SQL / f"0004_queue_{dialect}.sql").read_text(encoding="utf-8")
-    if dialect == "postgresql":
+    schema = ""
+    if tables.dialect() == "postgresql":
         schema = op.get_bind().exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
-        statements = statements.replace("{schema}", schema)
-    for statement in statements.split("\n\n"):
-        run(statement.replace("%", "%%") if dialect == "postgresql" else statement)
-    if dialect == "postgresql":
-        for table, like in LIKE.items():
-            words = {"{table}": table, "{like}": like, "{numbered}": str(table in NUMBERED).lower()}
-            grants = GRANTS
-            for word, meaning in words.items():
-                grants = grants.replace(word, meaning)
-            run(grants.replace("%", "%%"))
-        run(OWN_FUNCTION.replace("%", "%%"))
+    tables.run_file(f"0004_queue_{tables.dialect()}", schema=schema)
+    for table, like in LIKE.items():
+        tables.grant(table, like, numbered=table in NUMBERED)
+    tables.give("archive_to_ledger")

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import load_python_file
 
 revision = "0006"
 down_revision = "0005"
@@ -13,7 +14,7 @@ depends_on = None
 
 INSTANT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-SQL = Path(__file__).parent.parent / "sql"
+tables = load_python_file(str(Path(__file__).parents[1]), "tables.py")
 KINDS = "'export', 'accept', 'rotate', 'erase', 'retention', 'hold-release', 'shorten', 'reapplied'"
 
 TABLES: dict[str, list[Any]] = {
@@ -43,48 +44,15 @@ TABLES: dict[str, list[Any]] = {
     ],
 }
 
-# Where an archive has its roles already, they get the rights that they have on audit_log.
-GRANTS = """
-DO $$
-DECLARE owner name; role name; verb text;
-BEGIN
-    SELECT pg_get_userbyid(relowner) INTO owner FROM pg_class WHERE oid = 'sources'::regclass;
-    IF owner <> current_user THEN EXECUTE format('ALTER TABLE {name} OWNER TO %I', owner); END IF;
-    FOR role, verb IN
-        SELECT DISTINCT grantee, privilege_type FROM information_schema.role_table_grants
-        WHERE table_schema = current_schema() AND table_name = 'audit_log' AND grantee NOT IN (owner, 'PUBLIC')
-    LOOP
-        EXECUTE format('GRANT %s ON {name} TO %I', verb, role);
-        IF verb = 'INSERT' THEN EXECUTE format('GRANT USAGE ON SEQUENCE {name}_id_seq TO %I', role); END IF;
-    END LOOP;
-END
-$$
-"""
-OWN_FUNCTION = """
-DO $$
-DECLARE owner name;
-BEGIN
-    SELECT pg_get_userbyid(relowner) INTO owner FROM pg_class WHERE oid = 'sources'::regclass;
-    IF owner <> current_user THEN
-        EXECUTE format('ALTER FUNCTION archive_person() OWNER TO %I', owner);
-        EXECUTE format('ALTER FUNCTION archive_decision() OWNER TO %I', owner);
-    END IF;
-END
-$$
-"""
-
 
 def upgrade() -> None:
     for name, parts in TABLES.items():
         op.create_table(name, *parts)
-    dialect = op.get_bind().dialect.name
-    for statement in (SQL / f"0006_requests_{dialect}.sql").read_text(encoding="utf-8").split("\n\n"):
-        _run(statement, dialect)
-    if dialect == "postgresql":
-        for name in TABLES:
-            _run(GRANTS.replace("{name}", name), dialect)
-        _run(OWN_FUNCTION, dialect)
-
-
-def _run(statement: str, dialect: str) -> None:
-    op.get_bind().exec_driver_sql(statement.replace("%", "%%") if dialect == "postgresql" else statement)
+    if tables.dialect() == "postgresql":
+        tables.run_file("0006_functions")
+    tables.fill("a_person", "archive_person", *TABLES)
+    tables.run_file(f"0006_rules_{tables.dialect()}")
+    tables.keep(*TABLES)
+    for name in TABLES:
+        tables.grant(name, "audit_log")
+    tables.give("archive_person", "archive_decision")

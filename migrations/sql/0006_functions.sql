@@ -31,25 +31,3 @@ BEGIN
     RETURN NEW;
 END
 $$
-
-CREATE TRIGGER requests_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON requests
-FOR EACH STATEMENT EXECUTE FUNCTION archive_append_only()
-
-CREATE TRIGGER requests_a_person BEFORE INSERT ON requests
-FOR EACH ROW EXECUTE FUNCTION archive_person()
-
-CREATE TRIGGER requests_to_ledger AFTER INSERT ON requests
-FOR EACH ROW EXECUTE FUNCTION archive_to_ledger()
-
-CREATE TRIGGER approvals_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON approvals
-FOR EACH STATEMENT EXECUTE FUNCTION archive_append_only()
-
-CREATE TRIGGER approvals_a_person BEFORE INSERT ON approvals
-FOR EACH ROW EXECUTE FUNCTION archive_person()
-
-CREATE TRIGGER approvals_to_ledger AFTER INSERT ON approvals
-FOR EACH ROW EXECUTE FUNCTION archive_to_ledger()
-
--- After the person is known: triggers fire in the order of their names.
-CREATE TRIGGER approvals_b_rules BEFORE INSERT ON approvals
-FOR EACH ROW EXECUTE FUNCTION archive_decision()
