@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args, get_origin
 
 from archiver import config
+from archiver.config import CallbackApp
 from archiver.config.evidence import KINDS
 from archiver.config.section import Section
 from archiver.config.settings import Settings
@@ -41,6 +42,7 @@ _ABOUT = {
     "alerts": "Optional. Alerts sent by the program itself. The addresses are secrets: put them into files.",
     "review": "Optional. Who reads what people wrote: [security.md](security.md).",
     "lifecycle": "Optional. What needs [two persons](operations.md#decisions-of-two-persons).",
+    "callbacks": "Optional. What the provider reports as it happens: [callbacks.md](callbacks.md).",
     "evidence": "Optional. Proof for others that nothing was altered, inserted or removed: [evidence.md](evidence.md).",
     "canary": "Optional. A marked message that is sent, read back and archived. It needs `user` or `group`.",
 }
@@ -68,6 +70,7 @@ _REQUIRED = {
     "apps": ("org", "app", "client_id", "start"),
     "attachments": ("store",),
     "evidence": ("name", "key_file"),
+    "callbacks": ("spool",),
 }
 _SINKS = """\
 ## [[evidence.anchors]]
@@ -78,9 +81,18 @@ One entry per place that receives copies of the checkpoints. `sink` decides whic
 |---|---|---|"""
 
 
+_RECEIVED = """\
+## [[callbacks.apps]]
+
+One entry per app whose callbacks are received. Without `partial`, all are required.
+
+| key | type | meaning |
+|---|---|---|"""
+
+
 def page() -> str:
     """The whole page."""
-    sections = (line for name in Settings.model_fields for line in (*_section(name), *_anchors(name)))
+    sections = (line for name in Settings.model_fields for line in (*_section(name), *_anchors(name), *_received(name)))
     return "\n".join([_HEAD, *sections])
 
 
@@ -100,6 +112,16 @@ def _anchors(section: str) -> Iterator[str]:
     yield ""
 
 
+def _received(section: str) -> Iterator[str]:
+    """The apps whose callbacks are received, after the section's own keys."""
+    if section != "callbacks":
+        return
+    yield _RECEIVED
+    for key, comment in _comments()["callbacks.apps"].items():
+        yield f"| `{key}` | {_kind(CallbackApp.model_fields[key])} | {' '.join(comment)} |"
+    yield ""
+
+
 def _section(name: str) -> Iterator[str]:
     kind = _model(Settings.model_fields[name].annotation)
     if kind is None:
@@ -113,7 +135,9 @@ def _section(name: str) -> Iterator[str]:
         yield f"{_ABOUT[name]}\n"
     yield "| key | type | default | meaning |"
     yield "|---|---|---|---|"
-    fields = {field.alias or python: field for python, field in kind.model_fields.items() if python != "anchors"}
+    fields = {
+        field.alias or python: field for python, field in kind.model_fields.items() if python not in ("anchors", "apps")
+    }
     keys = [*comments, *(key for key in fields if key not in comments and f"{key}_file" not in comments)]
     for key in keys:
         if key in fields:
@@ -169,6 +193,8 @@ def _defaults(section: str, source: str) -> dict[str, Any]:
     """What the program understands of a configuration that gives no more than it must."""
     given = {
         "attachments": '[attachments]\nstore = "file:///s"\n',
+        "callbacks": '[callbacks]\nspool = "/s"\n[[callbacks.apps]]\napp = "o#a"\nalias = "a"\ntoken_file = "t"\n'
+        'secrets_file = "s"\n',
         "canary": '[canary]\nuser = "u"\n',
         "evidence": '[evidence]\nname = "n"\nkey_file = "k"\nstate_file = "/s"\n',
     }

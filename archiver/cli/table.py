@@ -22,6 +22,7 @@ COMMANDS = {
         "audit": "walk a closed range again",
         "attachments": "download attachments; verify the store",
         "index": "update the search index after a pull",
+        "receive": "accept callbacks; spool them for run and pull",
     },
     "Check completeness": {
         "status": "show the state of the archive",

@@ -3,6 +3,7 @@
 Nothing here reads the clock or the process's environment; both come in as arguments.
 """
 
+from archiver.config.callbacks import CallbackApp, Callbacks
 from archiver.config.evidence import Evidence, shortcomings
 from archiver.config.reading import DEFAULT_PATH, load
 from archiver.config.settings import (
@@ -28,6 +29,8 @@ __all__ = [
     "Alerts",
     "App",
     "Attachments",
+    "CallbackApp",
+    "Callbacks",
     "Canary",
     "Database",
     "Display",

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from archiver.config import texts
+from archiver.config.callbacks import Callbacks
 from archiver.config.evidence import Evidence, WebhookSink
 from archiver.config.section import Section
 from archiver.config.settings import (
@@ -43,6 +44,7 @@ _SECTIONS: dict[str, type[Section]] = {
     "evidence": Evidence,
     "review": Review,
     "lifecycle": Lifecycle,
+    "callbacks": Callbacks,
     "display": Display,
 }
 _IN_FILES: dict[type[Section], tuple[str, ...]] = {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from archiver.config import sinks, texts
+from archiver.config import receivers, sinks, texts
 from archiver.config.draft import Draft, key_text
 from archiver.config.settings import (
     Alerts,
@@ -179,6 +179,8 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
     evidence = sinks.read(draft, dict(tree["evidence"]), environ) if "evidence" in tree else None
     review = draft.read(Review, ("review",), tree["review"]) if "review" in tree else None
     lifecycle = draft.read(Lifecycle, ("lifecycle",), tree["lifecycle"]) if "lifecycle" in tree else None
+    names = [app.name for app in apps if app]
+    callbacks = receivers.read(draft, dict(tree["callbacks"]), names) if "callbacks" in tree else None
     display = draft.read(Display, ("display",), tree.get("display", {}))
     if not apps:
         draft.wrong(("apps",), "none is configured; begin one with [[apps]]")
@@ -200,6 +202,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
         evidence=evidence,
         review=review,
         lifecycle=lifecycle,
+        callbacks=callbacks,
         display=display,
         warnings=tuple(draft.warnings),
     )

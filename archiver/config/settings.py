@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from archiver.config import texts, values
+from archiver.config.callbacks import Callbacks
 from archiver.config.evidence import Evidence, WebhookSink, signature_for
 from archiver.config.section import Section, SomeTime, TimeOrOff
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
@@ -239,6 +240,7 @@ class Settings(BaseModel):
     evidence: Evidence | None = None
     review: Review | None = None
     lifecycle: Lifecycle | None = None
+    callbacks: Callbacks | None = None
     display: Display = Display()
     warnings: tuple[str, ...] = ()
 
@@ -273,7 +275,8 @@ def describe(settings: Settings) -> dict[str, Any]:
         "http": _described(settings.http),
         "apps": [_described(app) for app in settings.apps],
     }
-    for name in ("attachments", "metrics", "alerts", "canary", "evidence", "review", "lifecycle", "display"):
+    optional = ("attachments", "metrics", "alerts", "canary", "evidence", "review", "lifecycle", "callbacks", "display")
+    for name in optional:
         if section := getattr(settings, name):
             description[name] = _described(section)
     return description
@@ -283,10 +286,12 @@ def _described(section: Section) -> dict[str, Any]:
     described = {
         field.alias or name: _value_text(field.alias or name, getattr(section, name))
         for name, field in type(section).model_fields.items()
-        if name != "anchors"
+        if name not in ("anchors", "apps")
     }
     if isinstance(section, Evidence):
         described["anchors"] = [_described(sink) for sink in section.anchors]
+    if isinstance(section, Callbacks):
+        described["apps"] = [_described(app) for app in section.apps]
     return described
 
 
@@ -304,7 +309,7 @@ def _value_text(key: str, value: object) -> object:
             return list(hosts)
         case _, tuple():
             return [values.duration_text(lag) for lag in value]
-        case (("page_size" | "workers" | "allow_plain_http" | "publish" | "looks" | "require_case"), _):
+        case (("page_size" | "workers" | "allow_plain_http" | "publish" | "looks" | "require_case" | "partial"), _):
             return value
         case _, int(ms):
             return values.duration_text(ms)

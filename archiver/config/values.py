@@ -286,6 +286,13 @@ def address(value: str) -> str:
     raise ValueError(f'{value!r} is not an address to listen on; write it as "127.0.0.1:9473"')
 
 
+def alias(value: str) -> str:
+    """A word that stands for an app in a URL and among records."""
+    if re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}", value):
+        return value
+    raise ValueError(f"{value!r} is not an alias; write lower-case letters, digits and '-', as support")
+
+
 def page_url(value: str) -> str:
     """Of a page that people open."""
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
