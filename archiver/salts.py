@@ -37,9 +37,7 @@ def leaves(salted: Sequence[bytes], contents: Iterable[tuple[int, str, bytes]]) 
     for salt, (position, fate, raw) in zip(salted, contents, strict=True):
         if len(salt) != 32:
             raise ValueError("a salt has 32 bytes; that of an erased leaf is gone")
-        state = sha256(b"\x00" + salt + heads[fate] + position.to_bytes(4, "big"))
-        state.update(raw)
-        hashes.append(state.digest())
+        hashes.append(sha256(b"".join((b"\x00", salt, heads[fate], position.to_bytes(4, "big"), raw))).digest())
     return hashes
 
 

@@ -96,12 +96,8 @@ class BaselineRun:
         """The seals of pages, made of what is there."""
         made: list[BaselinePage] = []
         for lo, hi, part in sealed_pages.parts(rows, rows[0].id - 1, rows[-1].id):
-            records: dict[int, list[StoredRecord]] = {}
-            for one in sealed_pages.stored(tx, lo, hi, columns=True):
-                records.setdefault(one.page_id, []).append(one)
-            kept: dict[int, list[Any]] = {}
-            for row in sealed_pages.kept(tx, lo, hi):
-                kept.setdefault(row.page_id, []).append(row)
+            records = sealed_pages.stored(tx, lo, hi, columns=True)
+            kept = sealed_pages.by_page(sealed_pages.kept(tx, lo, hi))
             bodies = sealed_pages.bodies(tx, lo, hi)
             for page in part:
                 mine = records.get(page.id, [])

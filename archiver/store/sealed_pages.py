@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -167,8 +168,43 @@ def seal_rows(tx: Tx, lo: int, hi: int) -> list[SealRow]:
     return [SealRow(row[0], row[1], row[2], bytes(row[3]), row[4] and bytes(row[4]), *row[5:]) for row in rows]
 
 
-def stored(tx: Tx, lo: int, hi: int, *, columns: bool) -> Iterator[StoredRecord]:
-    """Messages and revisions by the pages in a range of ids, `hi` included."""
+_record = partial(tuple.__new__, StoredRecord)  # a fourth of what the class itself takes, for every message
+_FIRST_COPY: sa.ColumnElement[int] = sa.literal_column("0")
+_NO_COLUMNS: sa.ColumnElement[None] = sa.literal_column("NULL")
+
+
+def stored(tx: Tx, lo: int, hi: int, *, columns: bool) -> dict[int, list[StoredRecord]]:
+    """Messages and revisions by their page, of the pages in a range of ids, `hi` included; `columns`: with theirs."""
+    m, r = messages.c, message_revisions.c
+    if not columns:
+        first = sa.select(m.page_id, m.position, _as_given(m.raw), m.app_id, m.msg_id, _FIRST_COPY, _NO_COLUMNS)
+        later = sa.select(r.page_id, r.position, _as_given(r.raw), r.app_id, r.msg_id, r.revision, _NO_COLUMNS)
+        first_copies = by_page(map(_record, tx.conn.execute(first.where(_between(m.page_id, lo, hi))).all()))
+        return by_page(map(_record, tx.conn.execute(later.where(_between(r.page_id, lo, hi))).all()), first_copies)
+    return by_page(_with_columns(tx, lo, hi))
+
+
+Row = TypeVar("Row", StoredRecord, KeptRecord, SealRow)
+
+
+def by_page(rows: Iterable[Row], grouped: dict[int, list[Row]] | None = None) -> dict[int, list[Row]]:
+    """Rows by the page that they belong to, in their order."""
+    grouped = {} if grouped is None else grouped
+    page_id, mine = None, []
+    for row in rows:
+        if row.page_id != page_id:
+            page_id = row.page_id
+            mine = grouped.setdefault(page_id, [])
+        mine.append(row)
+    return grouped
+
+
+def _as_given(raw: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """Bytes as the driver gives them, which are bytes already: no call for every record."""
+    return sa.type_coerce(raw, sa.types.NullType())
+
+
+def _with_columns(tx: Tx, lo: int, hi: int) -> Iterator[StoredRecord]:
     m, r = messages.c, message_revisions.c
     # As milliseconds from the server, and from a file as its text: no instant is made of it for every message.
     sent = (
@@ -176,12 +212,11 @@ def stored(tx: Tx, lo: int, hi: int, *, columns: bool) -> Iterator[StoredRecord]
         if tx.postgres
         else sa.type_coerce(m.sent_at, sa.Text)
     )
-    plain = [sent if name == "sent_at" else _plain(m[name]) for name in (*MESSAGE, "digest", "lossy")]
-    more = plain if columns else []
+    more = [sent if name == "sent_at" else _plain(m[name]) for name in (*MESSAGE, "digest", "lossy")]
     query = sa.select(m.page_id, m.position, m.raw, m.app_id, m.msg_id, *more).where(_between(m.page_id, lo, hi))
     for row in tx.conn.execute(query).all():  # all at once costs half of what row by row does
         yield StoredRecord(row[0], row[1], row[2], row[3], row[4], 0, row[5:])
-    more = [r[name] for name in REVISION] if columns else []
+    more = [r[name] for name in REVISION]
     query = sa.select(r.page_id, r.position, r.raw, r.app_id, r.msg_id, r.revision, *more)
     for row in tx.conn.execute(query.where(_between(r.page_id, lo, hi))):
         yield StoredRecord(row[0], row[1], row[2], row[3], row[4], row[5], row[6:])
@@ -197,30 +232,31 @@ def kept(tx: Tx, lo: int, hi: int) -> list[KeptRecord]:
 
 def leaves(stored: Sequence[StoredRecord], kept: Sequence[KeptRecord]) -> list[Leaf]:
     """What a page's seal commits to, as it stands now; what has left quarantine keeps the leaf that it had there."""
-    was_kept = {row.position: row.raw for row in kept}
     leaves: list[Leaf] = [
-        (one.position, CHANGED if one.revision else NEW, bytes(one.raw))
-        for one in stored
-        if was_kept.get(one.position) != one.raw
+        (position, CHANGED if revision else NEW, raw) for _, position, raw, _, _, revision, _ in stored
     ]
-    return sorted(leaves + [(position, QUARANTINED, raw) for position, raw in was_kept.items()])
+    if kept:
+        was_kept = {row.position: row.raw for row in kept}
+        leaves = [leaf for leaf in leaves if was_kept.get(leaf[0]) != leaf[2]]
+        leaves += [(position, QUARANTINED, raw) for position, raw in was_kept.items()]
+    return sorted(leaves)
 
 
 def bodies(tx: Tx, lo: int, hi: int) -> dict[tuple[int, str, int], list[Sequence[Any]]]:
     """Bodies of messages and revisions by the pages in a range, by app, message and revision, in their order."""
-    found: dict[tuple[int, str, int], list[Sequence[Any]]] = {}
+    bodies: dict[tuple[int, str, int], list[Sequence[Any]]] = {}
     b, m = message_bodies.c, messages.c
     same = sa.and_(b.app_id == m.app_id, b.msg_id == m.msg_id)
     query = sa.select(b.app_id, b.msg_id, *(_plain(b[name]) for name in _BODY)).where(same, _between(m.page_id, lo, hi))
     for row in tx.conn.execute(query.order_by(b.app_id, b.msg_id, b.position)).all():
-        found.setdefault((row[0], row[1], 0), []).append(row[2:])
+        bodies.setdefault((row[0], row[1], 0), []).append(row[2:])
     c, r = revision_bodies.c, message_revisions.c
     same = sa.and_(c.app_id == r.app_id, c.msg_id == r.msg_id, c.revision == r.revision)
     query = sa.select(c.app_id, c.msg_id, c.revision, *(_plain(c[name]) for name in _BODY))
     query = query.where(same, _between(r.page_id, lo, hi)).order_by(c.app_id, c.msg_id, c.revision, c.position)
     for row in tx.conn.execute(query):
-        found.setdefault((row[0], row[1], row[2]), []).append(row[3:])
-    return found
+        bodies.setdefault((row[0], row[1], row[2]), []).append(row[3:])
+    return bodies
 
 
 def has_content(tx: Tx, app_id: int, msg_id: str, digest: bytes) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from archiver.model import Reject
 from archiver.store import sealed_pages
 from archiver.store.engine import Tx
 from archiver.store.sealed_pages import KeptRecord, PageRow, SealRow, StoredRecord
-from archiver.store.seals import CHANGED, NEW, QUARANTINED, Leaf, root_text
+from archiver.store.seals import CHANGED, NEW, Leaf, root_text
 
 Json = dict[str, Any]
 _FIELDS = ("page", "window", "fence", "app", "source", "counts", "outside", "server", "fetched")
@@ -38,9 +38,9 @@ class PageCheck:
     def part(self, tx: Tx, lo: int, hi: int, rows: Sequence[PageRow]) -> None:
         """Compare the pages in a range of ids, `hi` included; `rows` are all that the archive has there."""
         pages = {row.id: row for row in rows}
-        seals = _by_page(sealed_pages.seal_rows(tx, lo, hi), lambda seal: seal.page_id)
-        stored = _by_page(sealed_pages.stored(tx, lo, hi, columns=self._with_columns), lambda one: one.page_id)
-        kept = _by_page(sealed_pages.kept(tx, lo, hi), lambda one: one.page_id)
+        seals = sealed_pages.by_page(sealed_pages.seal_rows(tx, lo, hi))
+        stored = sealed_pages.stored(tx, lo, hi, columns=self._with_columns)
+        kept = sealed_pages.by_page(sealed_pages.kept(tx, lo, hi))
         bodies = sealed_pages.bodies(tx, lo, hi) if self._with_columns else {}
         for page_id in sorted({*pages, *seals, *stored, *kept}):
             mine, quarantined = stored.get(page_id, []), kept.get(page_id, [])
@@ -49,7 +49,9 @@ class PageCheck:
                 continue
             page = pages[page_id]
             entry = self._seal(page, seals.get(page_id, []), mine, quarantined)
-            for one in mine:
+            for one in [one for one in mine if one.app_id != page.app_id]:
+                self._findings.differ(_table(one), _name(one), f"is another app's than its page {page.id}")
+            for one in mine if self._with_columns else ():
                 self._record(page, entry, one, bodies.get((one.app_id, one.msg_id, one.revision), ()))
             for one_kept in quarantined:
                 self._quarantined(tx, page, one_kept, mine)
@@ -94,9 +96,9 @@ class PageCheck:
     def _compare_leaves(
         self, page: PageRow, seal: SealRow, entry: Json, stored: Sequence[StoredRecord], kept: Sequence[KeptRecord]
     ) -> None:
-        leaves, counts = sealed_pages.leaves(stored, kept), [0, 0, 0]
-        for _, fate, _ in leaves:
-            counts[(NEW, CHANGED, QUARANTINED).index(fate)] += 1
+        leaves = sealed_pages.leaves(stored, kept)
+        fates = [fate for _, fate, _ in leaves]
+        counts = (fates.count(NEW), fates.count(CHANGED))
         if len(leaves) != entry["n"]:
             self._findings.differ("pages", page.id, f"has {len(leaves)} records, and {entry['n']} were sealed")
         elif (root := _root(seal, leaves)) is None:
@@ -104,14 +106,10 @@ class PageCheck:
         elif root_text(root) != entry["root"]:
             self._findings.differ("pages", page.id, "its records are not those that were sealed")
         new, changed = page.new, page.changed
-        if page.fence and (counts[0], counts[1]) != (new, changed):
+        if page.fence and counts != (new, changed):
             self._findings.differ("pages", page.id, f"counts {new} new and {changed} changed, and has other records")
 
     def _record(self, page: PageRow, entry: Json | None, one: StoredRecord, bodies: Sequence[Sequence[Any]]) -> None:
-        if one.app_id != page.app_id:
-            self._findings.differ(_table(one), _name(one), f"is another app's than its page {page.id}")
-        if not self._with_columns:
-            return
         if one.revision and entry is not None and one.columns[1] != page.fetched_ms and "baseline" not in entry:
             self._findings.differ(_table(one), _name(one), "seen_at is not the time of its page")
         if (problem := columns.problem(self._decode, one, bodies)) is None:
@@ -135,13 +133,6 @@ class PageCheck:
         record = self._decode(row.raw, row.position)
         if isinstance(record, Reject) or not sealed_pages.has_content(tx, row.app_id, record.msg_id, record.digest):
             findings.differ("quarantine", row.id, "is resolved, and its message is not there")
-
-
-def _by_page(rows: Any, page_of: Callable[[Any], int]) -> dict[int, list[Any]]:
-    found: dict[int, list[Any]] = {}
-    for row in rows:
-        found.setdefault(page_of(row), []).append(row)
-    return found
 
 
 def _parsed(line: str | None) -> Json | None:

@@ -106,7 +106,7 @@ def seals_of_page(tx: Tx, page_id: int) -> list[SealedPage]:
 
 def leaves_of_page(tx: Tx, page_id: int) -> list[Leaf]:
     """What a page stored, in the order of its seal's leaves."""
-    stored = list(sealed_pages.stored(tx, page_id - 1, page_id, columns=False))
+    stored = sealed_pages.stored(tx, page_id - 1, page_id, columns=False).get(page_id, [])
     return sealed_pages.leaves(stored, sealed_pages.kept(tx, page_id - 1, page_id))
 
 
