@@ -51,12 +51,13 @@ _QUEUED = {
     "sqlite": """\
 CREATE TRIGGER {table}_to_ledger AFTER INSERT ON {table} WHEN EXISTS (SELECT 1 FROM ledger_head)
 BEGIN
-    INSERT INTO ledger_queue (table_name, key) VALUES ('{table}', '[' || NEW.id || ']');
+    INSERT INTO ledger_queue (table_name, key) VALUES ('{table}', {key});
 END""",
     "postgresql": """\
 CREATE TRIGGER {table}_to_ledger AFTER INSERT ON {table}
-FOR EACH ROW EXECUTE FUNCTION archive_to_ledger()""",
+FOR EACH ROW EXECUTE FUNCTION {key}""",
 }
+_ID = {"sqlite": "'[' || NEW.id || ']'", "postgresql": "archive_to_ledger()"}
 _FILLED = "CREATE TRIGGER {table}_{name} BEFORE INSERT ON {table}\nFOR EACH ROW EXECUTE FUNCTION {function}()"
 
 
@@ -78,11 +79,18 @@ def run_file(name: str, **words: str) -> None:
     run((SQL / f"{name}.sql").read_text(encoding="utf-8"), **words)
 
 
-def keep(*tables: str) -> None:
-    """Let rows of these tables be added alone, and queue every row for the ledger where there is one."""
+def keep(*tables: str, key: tuple[str, ...] = ("id",)) -> None:
+    """Let rows of these tables be added alone, and queue every row by its key for the ledger where there is one."""
     for table in tables:
         run(_KEPT[dialect()], table=table)
-        run(_QUEUED[dialect()], table=table)
+        run(_QUEUED[dialect()], table=table, key=_ID[dialect()] if key == ("id",) else _key(key))
+
+
+def _key(columns: tuple[str, ...]) -> str:
+    if dialect() == "sqlite":
+        return f"json_array({', '.join(f'NEW.{column}' for column in columns)})"
+    quoted = ", ".join(f"'{column}'" for column in columns)
+    return f"archive_key_to_ledger({quoted})"
 
 
 def fill(name: str, function: str, *tables: str) -> None:
@@ -102,8 +110,8 @@ def grant(name: str, like: str, *, numbered: bool = True, those: str = "true") -
         run(_OWNER, what=f"TABLE {name}", more=more.replace("{numbered}", str(numbered).lower()))
 
 
-def give(*functions: str) -> None:
-    """Give functions without arguments the owner of the tables."""
+def give(*functions: str, types: str = "") -> None:
+    """Give functions with arguments of these types the owner of the tables."""
     if dialect() == "postgresql":
         for function in functions:
-            run(_OWNER, what=f"FUNCTION {function}()", more="")
+            run(_OWNER, what=f"FUNCTION {function}({types})", more="")

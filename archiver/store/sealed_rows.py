@@ -21,10 +21,15 @@ from archiver.store.schema import (
     attachments,
     audit_log,
     evidence_log,
+    hold_conversations,
+    hold_events,
+    hold_items,
     look_conversations,
     looks,
     quarantine,
+    request_items,
     requests,
+    retention_terms,
 )
 from archiver.store.seals import ROW, Leaf, SealMade, key_text, seal
 
@@ -32,20 +37,34 @@ _EXACT = 2**53
 
 
 class SealedTable(NamedTuple):
-    """A table whose rows are sealed, where `those` holds, and the columns that are part of it."""
+    """A table whose rows are sealed, where `those` holds, and the columns that are part of it.
+
+    `made_at`: when a row was made; of rows that do not say it themselves, when the latest was to which they can belong.
+    """
 
     table: sa.Table
     columns: tuple[sa.Column[Any], ...]
     those: sa.ColumnElement[bool]
+    made_at: sa.ColumnElement[int]
 
     @property
     def name(self) -> str:
         return self.table.name
 
 
-def _of(table: sa.Table, *left_out: str, those: sa.ColumnElement[bool] | None = None) -> SealedTable:
+def _of(
+    table: sa.Table,
+    *left_out: str,
+    those: sa.ColumnElement[bool] | None = None,
+    made_at: sa.ColumnElement[int] | None = None,
+) -> SealedTable:
     columns = tuple(column for column in table.columns if column.name not in left_out and not column.primary_key)
-    return SealedTable(table, columns, sa.true() if those is None else those)
+    made_at = table.c["at"] if made_at is None else made_at
+    return SealedTable(table, columns, sa.true() if those is None else those, made_at)
+
+
+def _made(parent: sa.Table, of_this: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    return sa.select(sa.func.max(parent.c["at"])).where(of_this).correlate_except(parent).scalar_subquery()
 
 
 _CLAIMS = ("attempts", "next_attempt_at", "fence", "owner", "claimed_at", "lease_until")
@@ -58,9 +77,22 @@ TABLES = {
         _of(look_conversations),
         _of(requests),
         _of(approvals),
+        _of(request_items, made_at=_made(requests, requests.c.id == request_items.c.request_id)),
+        _of(hold_events),
+        _of(hold_conversations, made_at=_made(hold_events, hold_events.c.hold_id == hold_conversations.c.hold_id)),
+        _of(hold_items, made_at=_made(hold_events, hold_events.c.hold_id == hold_items.c.hold_id)),
+        _of(retention_terms),
         _of(anchorings, those=anchorings.c.proof.is_not(None)),
-        _of(attachments, *_CLAIMS, those=attachments.c.state == "stored"),
-        _of(quarantine, "reason", "seen", "resolved_at", those=quarantine.c.page_id == 0),
+        _of(
+            *(attachments, *_CLAIMS),
+            those=attachments.c.state == "stored",
+            made_at=attachments.c.fetched_at,
+        ),
+        _of(
+            *(quarantine, "reason", "seen", "resolved_at"),
+            those=quarantine.c.page_id == 0,
+            made_at=quarantine.c.seen_at,
+        ),
     )
 }
 """Of attachments those that are stored; of quarantine the damaged files, which are part of no page."""
@@ -106,16 +138,14 @@ def keys_behind(tx: Tx, sealed: SealedTable, after: Sequence[Any] | None, most: 
     return [tuple(row) for row in tx.conn.execute(query)]
 
 
-def times(
-    tx: Tx, sealed: SealedTable, column: str, keys: Sequence[Sequence[Any]]
-) -> list[tuple[tuple[Any, ...], int | None]]:
-    """When the rows with these keys were made, by a column of theirs (ms)."""
+def times(tx: Tx, sealed: SealedTable, keys: Sequence[Sequence[Any]]) -> list[tuple[tuple[Any, ...], int | None]]:
+    """When the rows with these keys were made (ms)."""
     found: list[tuple[tuple[Any, ...], int | None]] = []
     key = list(sealed.table.primary_key)
     for first in range(0, len(keys), 200):
         some = [tuple(one) for one in keys[first : first + 200]]
         which = key[0].in_([one[0] for one in some]) if len(key) == 1 else sa.tuple_(*key).in_(some)
-        rows = tx.conn.execute(sa.select(*key, sealed.table.c[column]).where(which))
+        rows = tx.conn.execute(sa.select(*key, sealed.made_at).where(which))
         found += [(tuple(row[:-1]), row[-1]) for row in rows]
     return found
 

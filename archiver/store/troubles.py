@@ -19,9 +19,9 @@ from archiver.store import sqlite
 
 _RESTORE = "docs/operations.md, Back up and restore; on SQLite, sqlite3 FILE .recover saves what can be read"
 _RIGHTS = (
-    "archive_reader is enough to search and to read status and coverage, archive_officer to export, and to search "
-    "where looks are noted, archive_auditor to read everything, archive_writer to pull: archiver migrate --roles, then "
-    "GRANT the role to this login"
+    "archive_reader is enough to search and to read status and coverage, archive_officer to export, to decide, and to "
+    "search where looks are noted, archive_auditor to read everything, archive_writer to pull: archiver migrate "
+    "--roles, then GRANT the role to this login"
 )
 _SCHEMA = "archiver doctor; the search_path may not be that of the archive"
 _TAKEN = "give the archive a database or a schema of its own"

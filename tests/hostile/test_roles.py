@@ -10,17 +10,22 @@ import pytest
 from psycopg import errors
 
 from archiver.store.admin.roles import create
-from archiver.store.schema import AUDITORS_VIEWS, VIEWS, metadata
+from archiver.store.schema import ALL_VIEWS, AUDITORS_VIEWS, VIEWS, metadata
 from tests.export.samples import said
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database
 from tests.fixtures.store import open_database
 from tests.postgres import Postgres
 
+DECISIONS = (
+    *("requests", "request_items", "approvals", "retention_terms"),
+    *("hold_events", "hold_conversations", "hold_items"),
+)
+"""What persons decide: nobody who pulls adds to it."""
 EVIDENCE = (
     *("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "audit_log", "revision_bodies"),
     *("seals", "ledger", "ledger_nodes", "checkpoints", "anchorings", "evidence_log", "looks", "look_conversations"),
-    *("requests", "approvals"),
+    *DECISIONS,
 )
 GUARDED = {
     "messages": {"raw"},
@@ -31,7 +36,7 @@ GUARDED = {
     "seals": {"seeds"},
 }
 """What readers may not see, neither as it came nor where a secret may lie in it."""
-LOGS = ("audit_log", "evidence_log", "looks", "look_conversations", "requests", "approvals")
+LOGS = ("audit_log", "evidence_log", "looks", "look_conversations", *DECISIONS)
 ROLES = ("archive_writer", "archive_auditor", "archive_officer", "archive_reader")
 
 
@@ -97,7 +102,7 @@ def test_the_owner_owns_everything(governed: Database) -> None:
         " JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = 'public' AND c.relkind IN ('r', 'v', 'S')"
     )
     assert {owner for _, owner in owners} == {"archive_owner"}
-    assert {name for name, _ in owners} >= {*metadata.tables, *VIEWS, *AUDITORS_VIEWS, "alembic_version", "page_ids"}
+    assert {name for name, _ in owners} >= {*metadata.tables, *ALL_VIEWS, "alembic_version", "page_ids"}
 
 
 @pytest.mark.full
@@ -118,6 +123,11 @@ def test_each_role_reads_what_it_is_for(governed: Database) -> None:
         assert may(governed, "archive_auditor", f"SELECT * FROM {view}")
         assert not may(governed, "archive_officer", f"SELECT * FROM {view}")
         assert not may(governed, "archive_reader", f"SELECT * FROM {view}")
+    assert may(governed, "archive_officer", "SELECT * FROM holds_in_force")
+    assert not may(governed, "archive_reader", "SELECT * FROM holds_in_force")
+    for table in DECISIONS:
+        for role in ROLES:
+            assert may(governed, role, f"INSERT INTO {table} SELECT * FROM {table}") == (role == "archive_officer")
     for view in VIEWS:
         assert may(governed, "archive_reader", f"SELECT * FROM {view}")
         columns = {row[0] for row in governed.rows(
@@ -193,7 +203,7 @@ def test_whose_commands_are_for_whom(pulled: Archive, governed: Database, tmp_pa
         for form in ("jsonl", "csv", "html"):
             code = pulled("export", "--format", form, "--output", str(tmp_path / f"{role}-{form}"))
             assert code == (0 if role in ("archive_writer", "archive_officer") else 2), (role, form)
-            assert code == 0 or "archive_officer to export" in " ".join(pulled.errors.split())
+            assert code == 0 or "archive_officer to export, to decide" in " ".join(pulled.errors.split())
         assert pulled("pull") == (0 if role == "archive_writer" else 2), (role, pulled.errors)
         assert role == "archive_writer" or "archive_writer to pull" in " ".join(pulled.errors.split())
     assert answers["archive_reader"] == answers["archive_auditor"] == answers["archive_writer"]

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from archiver.errors import SchemaMismatch
 from archiver.store.admin import comments, migrate
 from archiver.store.engine import Store, open_store
-from archiver.store.schema import AUDITORS_VIEWS, VIEWS, metadata
+from archiver.store.schema import ALL_VIEWS, metadata
 from tests.fixtures.databases import Database
 
 
@@ -67,7 +67,7 @@ def test_the_declared_checks_and_keys_are_there(store: Store) -> None:
             assert {check["name"] for check in found.get_check_constraints(table.name)} >= checks
             assert found.get_pk_constraint(table.name)["constrained_columns"] == list(table.primary_key.columns.keys())
         views = set(found.get_view_names())
-    assert views == {*VIEWS, *AUDITORS_VIEWS}
+    assert views == {*ALL_VIEWS}
 
 
 def test_postgresql_tells_what_everything_means(postgres_database: Database) -> None:
@@ -78,7 +78,7 @@ def test_postgresql_tells_what_everything_means(postgres_database: Database) -> 
         " WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'v') AND c.relname <> 'alembic_version'"
     )
     rows = postgres_database.rows(query)
-    assert {row[0] for row in rows} == {*metadata.tables, *VIEWS, *AUDITORS_VIEWS}
+    assert {row[0] for row in rows} == {*metadata.tables, *ALL_VIEWS}
     about_search = postgres_database.value("SELECT obj_description('archive_search'::regproc)")
     assert about_search == comments.meanings()["archive_search"].about
     assert about_search.startswith("Finds a text")

@@ -14,11 +14,13 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from archiver.store.admin import distribution
+from archiver.store.admin import distribution, migrate
+from archiver.store.engine import open_store
 from archiver.store.schema import metadata
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.blobs import MakeCollector, Shelf
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, fresh_postgres
+from tests.postgres import Postgres
 
 CODE = Path(distribution.__file__).parents[1]
 BIG = [table.name for table in distribution.big_tables()]
@@ -66,9 +68,12 @@ def test_every_key_of_a_big_table_contains_the_column_that_distributes_it(name: 
         assert [element.column.name for element in tie.elements if element.parent.name == "msg_id"] == ["msg_id"]
 
 
-def test_no_big_table_has_a_trigger(postgres_database: Database) -> None:
-    found = postgres_database.rows("SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal")
-    assert {row[0] for row in found} == {
+TRIGGERS = "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal"
+"""The tables that have any."""
+
+
+def test_what_a_pull_adds_to_the_big_tables_sets_off_no_trigger(postgres_database: Database) -> None:
+    assert {row[0] for row in postgres_database.rows(TRIGGERS)} == {
         "audit_log",
         "pages",
         "quarantine",
@@ -78,6 +83,11 @@ def test_no_big_table_has_a_trigger(postgres_database: Database) -> None:
         "requests",
         "approvals",
         "look_conversations",
+        "request_items",
+        "hold_events",
+        "hold_conversations",
+        "hold_items",
+        "retention_terms",
     }
 
 
@@ -147,10 +157,25 @@ def test_a_fresh_archive_is_distributed_once_and_works(clustered: Archive) -> No
         **dict.fromkeys(BIG[1:], "msg_id messages"),
     }
     assert clustered.database.rows(ties) == before
+    assert not {row[0] for row in clustered.database.rows(TRIGGERS)} & set(BIG)
     assert clustered("distribute") == 2
     assert "distributed already" in clustered.errors
     assert clustered("pull") == 0
     assert clustered.count("messages") == 3
+
+
+def test_an_upgrade_spreads_new_tables_of_a_distributed_archive(postgres: Postgres) -> None:
+    with fresh_postgres(postgres, empty=True) as database:
+        store = open_store(database.url.replace("postgresql://", "postgresql+psycopg://"))
+        migrate.upgrade(store, "0006")
+        with psycopg.connect(database.url) as conn:
+            conn.execute(STAND_IN)
+            conn.execute("INSERT INTO pg_dist_partition VALUES ('messages', '')")
+        migrate.upgrade(store)
+        store.dispose()
+        spread = database.rows("SELECT logicalrelid::text, keeps FROM pg_dist_partition WHERE keeps <> '' ORDER BY 1")
+        assert spread == [("hold_items", "msg_id messages"), ("request_items", "msg_id messages")]
+        assert not {row[0] for row in database.rows(TRIGGERS)} & set(BIG)
 
 
 def test_an_archive_that_holds_something_is_not_distributed(clustered: Archive) -> None:

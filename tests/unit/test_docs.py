@@ -20,7 +20,7 @@ from archiver.store.admin import comments
 from archiver.store.admin.ask import ask
 from archiver.store.admin.migrate import upgrade
 from archiver.store.engine import Store, open_store
-from archiver.store.schema import AUDITORS_VIEWS, VIEWS, metadata
+from archiver.store.schema import ALL_VIEWS, metadata
 from tests import man_page, settings_page
 from tests.proof.prove import RECORD, summary
 
@@ -182,7 +182,7 @@ def test_both_pages_on_sql_ask_the_same_questions() -> None:
     assert blocks(chinese, "sql") == blocks(english, "sql")
     assert re.findall(r"^\*\*(\d+)\. ", chinese, re.MULTILINE) == [str(number) for number in range(1, 21)]
     assert blocks(chinese, "postgresql") == blocks(SQL_PAGE, "postgresql")
-    assert set(re.findall(r"^\| `(\w+)` \|", chinese, re.MULTILINE)) == {*VIEWS, *AUDITORS_VIEWS}
+    assert set(re.findall(r"^\| `(\w+)` \|", chinese, re.MULTILINE)) == {*ALL_VIEWS}
 
 
 @pytest.mark.parametrize("page", ["README.md", "README.zh-CN.md", "docs/architecture.md", "CONTRIBUTING.md"])
@@ -231,14 +231,14 @@ def test_every_table_and_column_is_documented(table: str) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("view", [*VIEWS, *AUDITORS_VIEWS])
+@pytest.mark.parametrize("view", ALL_VIEWS)
 def test_every_view_and_column_is_documented(archive: Store, view: str) -> None:
     columns, _ = ask(archive, f"SELECT * FROM {view}")
     told = section(view)
     assert [column for column in columns if f"`{column}`" not in told] == []
 
 
-@pytest.mark.parametrize("name", [*metadata.tables, *VIEWS, *AUDITORS_VIEWS])
+@pytest.mark.parametrize("name", [*metadata.tables, *ALL_VIEWS])
 def test_every_table_and_column_has_a_meaning_for_the_database_to_show(archive: Store, name: str) -> None:
     columns, _ = ask(archive, f"SELECT * FROM {name}")
     about, meanings = comments.meanings()[name]
@@ -249,7 +249,7 @@ def test_every_table_and_column_has_a_meaning_for_the_database_to_show(archive: 
 
 def test_no_view_is_forgotten(archive: Store) -> None:
     _, rows = ask(archive, "SELECT name FROM sqlite_master WHERE type = 'view'")
-    assert {row[0] for row in rows} == {*VIEWS, *AUDITORS_VIEWS}
+    assert {row[0] for row in rows} == {*ALL_VIEWS}
 
 
 def test_every_exit_code_is_explained() -> None:

@@ -21,7 +21,6 @@ from archiver.store.verifying import SealOfRows
 _AT_ONCE = 1_000
 _SOON_MS = 5 * MINUTE_MS
 """So old a row may become before it has to be sealed."""
-_MADE_AT = dict.fromkeys(TABLES, "at") | {"attachments": "fetched_at", "quarantine": "seen_at"}
 
 
 class RowCheck:
@@ -68,7 +67,7 @@ class RowCheck:
         after: tuple[Any, ...] | None = None
         while keys := sealed_rows.keys_behind(tx, sealed, after, _AT_ONCE):
             lacking = [key for key in keys if not _has(known, _short(key_text(key))) and key_text(key) not in waiting]
-            for key, made_ms in sealed_rows.times(tx, sealed, _MADE_AT[sealed.name], lacking):
+            for key, made_ms in sealed_rows.times(tx, sealed, lacking):
                 if made_ms is not None and made_ms < begun_ms and not baselined:
                     self._findings.classes[NOT_SEALED_YET] += 1
                 elif made_ms is None or made_ms < tx.now_ms() - _SOON_MS:

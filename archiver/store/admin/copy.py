@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from archiver.errors import ArchiveIncomplete
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import (
+    DECIDED,
     EVIDENCE,
     JUDGED,
     STATE,
@@ -26,6 +27,7 @@ from archiver.store.schema import (
     JsonText,
     approvals,
     apps,
+    hold_events,
     ledger_head,
     ledger_queue,
     looks,
@@ -34,18 +36,19 @@ from archiver.store.schema import (
     pages,
     quarantine,
     requests,
+    retention_terms,
     scrubs,
     search_queue,
 )
 
-_FOR_EVER = {table.name for table in of_kind(EVIDENCE)}
-_OF_PERSONS = (looks, requests, approvals)
+_FOR_EVER = {table.name for table in of_kind(EVIDENCE, DECIDED)}
+_OF_PERSONS = (looks, requests, approvals, hold_events, retention_terms)
 _ROWS = 500
 Row = tuple[Any, ...]
 Table = sa.Table
 _QUEUE = (pages, quarantine)
 _LAST = (*_QUEUE, ledger_queue, ledger_head)
-TABLES = [table for table in of_kind(EVIDENCE, JUDGED, STATE) if table not in (*_LAST, scrubs)] + [*_LAST]
+TABLES = [table for table in of_kind(EVIDENCE, DECIDED, JUDGED, STATE) if table not in (*_LAST, scrubs)] + [*_LAST]
 """Last come those that have the target's index take in what they brought: by then it is there; and behind all that
 triggers queue for the ledger what they have queued, which is then as it was in the source. What a scrub has looked at
 is no property of a copy."""

@@ -19,6 +19,9 @@ EVERYWHERE = ("apps",)
 """Small, and joined with big ones in every view: a copy lies on every machine."""
 
 
+_TRIGGERS = "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal"
+
+
 def big_tables() -> list[sa.Table]:
     """What grows with the messages; `messages` first, the others lie with it."""
     return [
@@ -47,6 +50,14 @@ def distribute(store: Store, shards: int) -> list[str]:
     return [table.name for table in big_tables()]
 
 
+def is_distributed(tx: Tx) -> bool:
+    """Whether the messages lie on many machines."""
+    if not tx.postgres or tx.conn.exec_driver_sql("SELECT to_regclass('pg_dist_partition')").scalar() is None:
+        return False
+    spread = "SELECT 1 FROM pg_dist_partition WHERE logicalrelid = 'messages'::regclass"
+    return tx.conn.exec_driver_sql(spread).first() is not None
+
+
 def _check(tx: Tx) -> None:
     row = tx.conn.exec_driver_sql("SELECT to_regproc('create_distributed_table'), to_regclass('pg_dist_partition')")
     if None in tuple(row.one()):
@@ -54,8 +65,7 @@ def _check(tx: Tx) -> None:
             "this database has no Citus: nothing was changed",
             hint="CREATE EXTENSION citus, on the coordinator, where shared_preload_libraries has citus",
         )
-    spread = "SELECT 1 FROM pg_dist_partition WHERE logicalrelid = 'messages'::regclass"
-    if tx.conn.exec_driver_sql(spread).first() is not None:
+    if is_distributed(tx):
         raise UsageError("this archive is distributed already: nothing was changed")
     held = [table.name for table in metadata.sorted_tables if tx.conn.execute(sa.select(table).limit(1)).first()]
     if held:
@@ -66,7 +76,10 @@ def _check(tx: Tx) -> None:
 
 
 def _distribute(tx: Tx, shards: int) -> None:
-    """Keys between big tables are taken off meanwhile: Citus wants both ends distributed before it ties them."""
+    """Keys between big tables are taken off meanwhile: Citus wants both ends distributed before it ties them.
+
+    Triggers are taken off for good, as Citus has none there: what they are for is refused on a cluster.
+    """
     run = tx.conn.exec_driver_sql
     run("SET LOCAL citus.multi_shard_modify_mode TO 'sequential'")
     ties = [
@@ -76,6 +89,9 @@ def _distribute(tx: Tx, shards: int) -> None:
     ]
     for name, tie in reversed(ties):
         run(f"ALTER TABLE {name} DROP CONSTRAINT {tie.name}")
+    for table in big_tables():
+        for name in run(_TRIGGERS, (table.name,)).scalars().all():
+            run(f"DROP TRIGGER {name} ON {table.name}")
     for name in EVERYWHERE:
         run("SELECT create_reference_table(%s)", (name,))
     for table in big_tables():

@@ -6,9 +6,12 @@ import sqlalchemy as sa
 
 from archiver.errors import UsageError
 from archiver.store.engine import Tx
-from archiver.store.schema import alerts, apps, metadata, pages, seals, search_queue
+from archiver.store.schema import DECIDED, alerts, apps, metadata, of_kind, pages, seals, search_queue
 
-_KEPT_FOR = ("messages", "message_revisions", "quarantine", "late_arrivals", "attachments", "look_conversations")
+_KEPT_FOR = (
+    *("messages", "message_revisions", "quarantine", "late_arrivals", "attachments", "look_conversations"),
+    *(table.name for table in of_kind(DECIDED) if "app_id" in table.c),
+)
 
 
 def forget(tx: Tx, name: str) -> str | None:

@@ -11,11 +11,13 @@ from sqlalchemy.exc import DBAPIError
 from archiver.errors import UsageError
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import (
-    AUDITORS_VIEWS,
+    ALL_VIEWS,
+    DECIDED,
     DERIVED,
     EVIDENCE,
     JUDGED,
     JUDGEMENT,
+    OFFICERS_VIEWS,
     STATE,
     VIEWS,
     metadata,
@@ -33,7 +35,7 @@ _SECRETS = {
     "seals": {"seeds"},  # the salts, by which guesses of a content could be tested
 }
 """What a reader may not see: the views show `extra` without secrets."""
-_NOTED = ("audit_log", "looks", "look_conversations", "requests", "approvals")
+_NOTED = ("audit_log", "looks", "look_conversations", *(table.name for table in of_kind(DECIDED)))
 """What officers add to."""
 _LOGS = {"evidence_log", *_NOTED}
 """Who did what, and why: not for readers."""
@@ -51,6 +53,11 @@ _FUNCTIONS = {
     "archive_login": "",
     "archive_person": "",
     "archive_decision": "",
+    "archive_key_to_ledger": "",
+    "archive_approved": "bigint, text",
+    "archive_hold_rules": "",
+    "archive_shorter": "text, text",
+    "archive_term_rules": "",
 }
 
 
@@ -96,6 +103,7 @@ def _grants(tx: Tx) -> list[str]:
     tables = set(_tables(tx))
     everything = ", ".join((*sorted(tables), *_views(tx)))
     noted = [name for name in _NOTED if name in tables]
+    numbered = [f"{name}_id_seq" for name in noted if "id" in metadata.tables[name].c]
     state, append_only = (", ".join(_names(tables, *kinds)) for kinds in ((STATE,), (EVIDENCE, JUDGED, DERIVED)))
     others = f"archive_writer, archive_auditor, {_OFFICER}, {_READER}"
     return [
@@ -112,8 +120,9 @@ def _grants(tx: Tx) -> list[str]:
         *_readers(tables),
         f"GRANT SELECT ON {', '.join(_EXPORTED)} TO {_OFFICER}",
         f"GRANT SELECT, INSERT ON {', '.join(noted)} TO {_OFFICER}",
-        f"GRANT USAGE ON SEQUENCE {', '.join(f'{name}_id_seq' for name in noted)} TO {_OFFICER}",
-        "REVOKE ALL ON FUNCTION archive_to_ledger() FROM PUBLIC",
+        f"GRANT SELECT ON {', '.join(OFFICERS_VIEWS)} TO {_OFFICER}",
+        f"GRANT USAGE ON SEQUENCE {', '.join(numbered)} TO {_OFFICER}",
+        "REVOKE ALL ON FUNCTION archive_to_ledger(), archive_key_to_ledger() FROM PUBLIC",
         # It runs with the owner's rights, and shows what the views show.
         "REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC",
         f"GRANT EXECUTE ON FUNCTION archive_search(text, integer) TO {others}",
@@ -159,11 +168,7 @@ def _tables(tx: Tx) -> list[str]:
 
 def _views(tx: Tx) -> list[str]:
     """As `_tables`."""
-    return [
-        name
-        for name in (*VIEWS, *AUDITORS_VIEWS)
-        if tx.conn.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar()
-    ]
+    return [name for name in ALL_VIEWS if tx.conn.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar()]
 
 
 def _names(tables: set[str], *kinds: str) -> list[str]:

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from archiver.store.schema.columns import (
     ATTACHMENT_STATES,
+    DECIDED,
     DERIVED,
     EVIDENCE,
     FATES,
@@ -40,7 +41,15 @@ from archiver.store.schema.ledger import (
     scrubs,
     seals,
 )
-from archiver.store.schema.lifecycle import approvals, requests
+from archiver.store.schema.lifecycle import (
+    approvals,
+    hold_conversations,
+    hold_events,
+    hold_items,
+    request_items,
+    requests,
+    retention_terms,
+)
 from archiver.store.schema.protocol import (
     apps,
     pages,
@@ -92,11 +101,16 @@ VIEWS = (
 )
 AUDITORS_VIEWS = ("looks_by_person", "looks_by_officer")
 """Who looked at what is not for those who look."""
+OFFICERS_VIEWS = ("holds_in_force",)
+"""Whom a case is about is not for every reader."""
+ALL_VIEWS = (*VIEWS, *AUDITORS_VIEWS, *OFFICERS_VIEWS)
 
 __all__ = [
+    "ALL_VIEWS",
     "ATTACHMENT_STATES",
     "AUDITORS_VIEWS",
     "AUDIT_OUTCOMES",
+    "DECIDED",
     "DERIVED",
     "EVIDENCE",
     "FATES",
@@ -104,6 +118,7 @@ __all__ = [
     "JUDGEMENT",
     "LAST_MS",
     "LOOK_OUTCOMES",
+    "OFFICERS_VIEWS",
     "OPEN_STATES",
     "STATE",
     "STATES",
@@ -123,6 +138,9 @@ __all__ = [
     "canaries",
     "checkpoints",
     "evidence_log",
+    "hold_conversations",
+    "hold_events",
+    "hold_items",
     "iso",
     "late_arrivals",
     "ledger",
@@ -141,7 +159,9 @@ __all__ = [
     "passes",
     "quarantine",
     "rate_budgets",
+    "request_items",
     "requests",
+    "retention_terms",
     "revision_bodies",
     "run_counters",
     "runs",

@@ -54,11 +54,12 @@ class InstantColumn(TypeDecorator[int]):
         return (instant - _EPOCH) // timedelta(milliseconds=1)
 
 
-EVIDENCE, JUDGED, STATE, DERIVED = "evidence", "judged", "state", "derived"
+EVIDENCE, DECIDED, JUDGED, STATE, DERIVED = "evidence", "decided", "judged", "state", "derived"
 """What a table holds, said once, as its `info["kind"]`: who may write it, and what is copied and guarded, follows.
 
-EVIDENCE is only ever added to. JUDGED is evidence of which some columns say what became of it (`JUDGEMENT`). STATE is
-what the program goes by, and changes. DERIVED is made of the evidence, and could be made anew.
+EVIDENCE is only ever added to. DECIDED is as well, by persons: who pulls has no right to. JUDGED is evidence of which
+some columns say what became of it (`JUDGEMENT`). STATE is what the program goes by, and changes. DERIVED is made of the
+evidence, and could be made anew.
 """
 
 JUDGEMENT = {"quarantine": ("reason", "seen", "resolved_at")}
