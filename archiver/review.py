@@ -65,7 +65,7 @@ def requeue(
 
 def _requeue_one(store: Store, decode: Decode, entry: QuarantineEntry) -> bool:
     record = decode(entry.raw, entry.position)
-    with store.write() as tx:
+    with store.write(lock="shared") as tx:
         if not quarantine.lock(tx, entry):
             return False
         if isinstance(record, Reject):
@@ -85,7 +85,7 @@ def _requeue_file(store: Store, salvage: Salvage, entry: QuarantineEntry) -> boo
     records = list(salvage(entry.raw))
     if not records:
         return False
-    with store.write() as tx:
+    with store.write(lock="shared") as tx:
         if not quarantine.lock(tx, entry):
             return False
         seals.demand(tx)

@@ -98,7 +98,7 @@ class WindowWalker:
 
     def _commit(self, batch: Sequence[Step]) -> None:
         last, mark_ms = batch[-1], None
-        with self.context.store.write() as tx:
+        with self.context.store.write(lock="shared") as tx:
             held = windows.hold(tx, self.claim)
             if self.walk0_ms is None:
                 self.walk0_ms = self._walk0(tx, batch[0])

@@ -25,7 +25,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from archiver.errors import DatabaseUnavailable
 from archiver.model import Page
 from archiver.store import bulk, fitness, postgres, sqlite, troubles
-from archiver.store.postgres import ServerLimits
+from archiver.store.postgres import ArchiveLock, ServerLimits
 from archiver.store.schema import page_ids, pages, seals
 
 _SQLITE_NOW = sa.text("SELECT CAST(ROUND((julianday('now') - 2440587.5) * 86400000) AS INTEGER)")
@@ -197,8 +197,12 @@ class Store:
         return self._reading.note if self._reading else None
 
     @contextmanager
-    def _transaction(self, engine: sa.Engine, kind: str) -> Iterator[Tx]:
-        options: Mapping[str, Any] = {"archiver_begin": kind, "archiver_within_s": self._within_s}
+    def _transaction(self, engine: sa.Engine, kind: str, lock: ArchiveLock | None = None) -> Iterator[Tx]:
+        options: Mapping[str, Any] = {
+            "archiver_begin": kind,
+            "archiver_within_s": self._within_s,
+            "archiver_lock": lock,
+        }
         with _translated(engine.url.database, self._reading):
             with engine.connect() as conn, conn.execution_options(**options).begin():
                 yield Tx(conn, self._clock)
@@ -211,14 +215,18 @@ class Store:
         return 6 if self.engine.dialect.name == "sqlite" else 8
 
     @contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[Tx]:
+    def write(self, *, durable: bool = True, lock: ArchiveLock | None = None) -> Iterator[Tx]:
         """One transaction: committed at the end of the block, rolled back whole by any error in it.
+
+        `lock`: what stores records takes the archive's lock `shared`; what decides which of them stay, and what takes
+        any out, takes it `exclusive`, and sees all that was stored before. On SQLite every writer is alone.
 
         Where there is a ledger, what it stored and closed is sealed before the commit, in the same transaction.
 
         Unless `durable`, the commit does not wait for the disk, and a crash of the machine may undo it.
         """
-        with self._transaction(self.engine, "IMMEDIATE") if durable else self._transaction(self._hasty, "HASTY") as tx:
+        engine, kind = (self.engine, "IMMEDIATE") if durable else (self._hasty, "HASTY")
+        with self._transaction(engine, kind, lock) as tx:
             tx.journal = None if self.journal is None else self.journal()
             yield tx
             if tx.journal is not None:

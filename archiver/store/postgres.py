@@ -14,13 +14,19 @@ import select
 import time
 from collections.abc import Generator
 from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import event
 
 _SOON_S, _LONGEST_STEP_S = 0.05, 1.0
 _LONG_S = 600.0
+ArchiveLock = Literal["shared", "exclusive"]
+_LOCKS: dict[ArchiveLock, str] = {
+    "shared": "SELECT pg_advisory_xact_lock_shared(x'6172636869766572'::bigint)",
+    "exclusive": "SELECT pg_advisory_xact_lock(x'6172636869766572'::bigint)",
+}
+"""By one key, and by the transaction: row locks need a right that no role has."""
 _BEATS = {"keepalives": 1, "keepalives_idle": 20, "keepalives_interval": 5, "keepalives_count": 4}
 """Where the network itself is gone, TCP says so within a minute: also to a statement that may take an hour."""
 
@@ -233,4 +239,6 @@ def _begin(path: str | None, conn: sa.Connection) -> None:
         statements += [f"SET LOCAL synchronous_commit = {'off' if kind == 'HASTY' else connection.durable}"]
         if connection.replays:  # only then, for it takes a right; where that is missing, nothing is written past them
             statements += ["SET LOCAL session_replication_role = 'origin'"]
+    if (lock := options.get("archiver_lock")) is not None:  # in this message, so that a page takes no longer by it
+        statements += [_LOCKS[lock]]
     conn.exec_driver_sql("; ".join(statements))

@@ -104,7 +104,7 @@ class _PausedStore(Store):
         self.scene, self.number, self.paused, self.heir_dies = scene, number, False, heir_dies
         self._begun = count(1)
 
-    def write(self, *, durable=True):  # type: ignore[no-untyped-def]  # the product's own, a moment later
+    def write(self, *, durable=True, lock=None):  # type: ignore[no-untyped-def]  # the product's own, a moment later
         if next(self._begun) == self.number:
             self.paused = True
             self.scene.clock.now_ms += LEASE_MS + MINUTE_MS
@@ -117,7 +117,7 @@ class _PausedStore(Store):
             self.scene.provider.meanwhile = within_request
             self.scene.pull()
             self.scene.provider.meanwhile = lambda: None
-        return super().write()
+        return super().write(lock=lock)
 
 
 def refused(database: Database, act: Callable[[WindowWalker], object]) -> None:

@@ -21,6 +21,7 @@ from archiver.pull.run import Outcome, Pull, PullOptions
 from archiver.sources.easemob.cursor import CursorSource
 from archiver.store import owner as leases
 from archiver.store.engine import Store, Tx, open_store
+from archiver.store.postgres import ArchiveLock
 from tests.fixtures.databases import Database
 from tests.proof.oracles import Ask, Oracles
 from tests.proof.provider import Clock, Nature, Provider, Trouble
@@ -68,8 +69,8 @@ class PointedStore(Store):
         self.points.reach(f"after {_head(statement)}")
 
     @contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[Tx]:
-        with super().write() as tx:
+    def write(self, *, durable: bool = True, lock: ArchiveLock | None = None) -> Iterator[Tx]:
+        with super().write(lock=lock) as tx:
             yield _PointedTx(tx, self._clock, self.points)
         self.points.reach("after COMMIT")
 

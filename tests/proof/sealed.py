@@ -24,6 +24,7 @@ from archiver.sources import decode
 from archiver.store import ledger, seals
 from archiver.store.engine import Store, Tx
 from archiver.store.ledger import Line
+from archiver.store.postgres import ArchiveLock
 from archiver.store.seals import Signer
 from tests.fixtures.evidence import KEY, NAME
 
@@ -44,9 +45,9 @@ class _LedgerStore(Store):
         self._draw = draw
 
     @contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[Tx]:
+    def write(self, *, durable: bool = True, lock: ArchiveLock | None = None) -> Iterator[Tx]:
         assert durable, "the ledger's commits must last"
-        with super().write() as tx:
+        with super().write(lock=lock) as tx:
             yield tx
             if self._draw.random() < _FATES:
                 raise _Dies

@@ -29,6 +29,7 @@ from archiver.store import apps
 from archiver.store import owner as leases
 from archiver.store.admin import migrate
 from archiver.store.engine import Store, Tx, open_store
+from archiver.store.postgres import ArchiveLock
 from tests.proof.oracles import Oracles
 from tests.proof.provider import RATES, YEARS_MS, Clock, Nature, Provider, Record, Trouble
 from tests.proof.sealed import EVERY, SealedWorld
@@ -90,9 +91,9 @@ class SimulatedStore(Store):
         self.world = world
 
     @contextmanager
-    def write(self, *, durable: bool = True) -> Iterator[Tx]:
+    def write(self, *, durable: bool = True, lock: ArchiveLock | None = None) -> Iterator[Tx]:
         self.world.before_transaction()
-        with super().write() as tx:
+        with super().write(lock=lock) as tx:
             self.world.in_transaction = True
             try:
                 yield tx
