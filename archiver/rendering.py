@@ -7,6 +7,7 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import Any, NamedTuple
 
+from archiver.jsontext import lenient
 from archiver.model import Body
 
 SECRET_KEYS = frozenset({"secret", "thumb_secret"})
@@ -86,12 +87,12 @@ def without_secrets(extra: str | None) -> str | None:
             left += value.values()
         elif isinstance(value, list):
             left += value
-    return None if whole == {} else _dumped(whole)
+    return None if whole == {} else lenient(whole)
 
 
 def canonical(text: str | None) -> str | None:
     """JSON text in the one spelling that both databases' texts lead to."""
-    return None if text is None else _dumped(parsed(text))
+    return None if text is None else lenient(parsed(text))
 
 
 def parsed(text: str) -> Any:
@@ -100,7 +101,7 @@ def parsed(text: str) -> Any:
     PostgreSQL's jsonb orders keys its own way, writes 1e+22 out in digits and knows no negative zero; SQLite keeps
     what was written. An export must not show which of the two it came from.
     """
-    return json.loads(text, object_pairs_hook=_sorted, parse_float=_number)
+    return _decode(text)
 
 
 def _sorted(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -112,5 +113,4 @@ def _number(text: str) -> int | float:
     return int(Decimal(text)) if "e" in text and number.is_integer() else number
 
 
-def _dumped(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_decode = json.JSONDecoder(object_pairs_hook=_sorted, parse_float=_number).decode

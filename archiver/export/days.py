@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import IO, Any, NamedTuple
 
 from archiver.export import Cover, Form
 from archiver.export.folder import day_folder
-from archiver.model import Archived, File, Revision
-from archiver.store.read.messages import Day
+from archiver.model import Archived
+from archiver.store.read.messages import Day, Known
 
 Batch = list[Archived]
+_known = partial(tuple.__new__, Known)
 
 
 class DaySignature:
@@ -20,18 +22,16 @@ class DaySignature:
     def __init__(self) -> None:
         self._sha256 = hashlib.sha256()
 
-    def add(
-        self,
-        msg_id: str,
-        digest: bytes,
-        lateness_ms: int | None,
-        revisions: Sequence[Revision],
-        files: Sequence[File],
-    ) -> None:
+    def add(self, messages: Iterable[Known]) -> None:
+        self._sha256.update("".join(map(self._said, messages)).encode(errors="backslashreplace"))
+
+    def _said(self, known: Known) -> str:
         # repr tells a text from its neighbours whatever it holds; a message's other columns follow from its digest.
+        msg_id, digest, lateness_ms, revisions, files = known
+        if not revisions and not files:
+            return f"({msg_id!r}, '{digest.hex()}', {lateness_ms}, [], [])"
         seen = [(revision.revision, revision.digest.hex(), revision.seen_at) for revision in revisions]
-        content = (msg_id, digest.hex(), lateness_ms, seen, [tuple(file) for file in files])
-        self._sha256.update(repr(content).encode(errors="backslashreplace"))
+        return repr((msg_id, digest.hex(), lateness_ms, seen, [tuple(file) for file in files]))
 
     def hex(self) -> str:
         return self._sha256.hexdigest()
@@ -47,11 +47,12 @@ class Counted:
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._batches:
-            for archived in batch:
-                m = archived.message
-                self._signature.add(m.msg_id, m.digest, archived.lateness_ms, archived.revisions, archived.files)
-                self.bodies += len(m.bodies)
-                self.revisions += len(archived.revisions)
+            self._signature.add(
+                _known((m.msg_id, m.digest, lateness_ms, revisions, files))
+                for _, m, _, _, _, lateness_ms, revisions, files in batch
+            )
+            self.bodies += sum([len(archived.message.bodies) for archived in batch])
+            self.revisions += sum([len(archived.revisions) for archived in batch])
             self.messages += len(batch)
             yield batch
 

@@ -222,8 +222,7 @@ class Export:
         signature = days.DaySignature()
         for day in unit.days:
             for batch in self._unless_stopped(extracts.known(tx, day, conditions, self._form.by_conversation)):
-                for known in batch:
-                    signature.add(*known)
+                signature.add(batch)
         return signature.hex()
 
     def _write(self, tx: Tx, place: Folder, unit: Unit, conditions: Conditions) -> dict[str, Any]:

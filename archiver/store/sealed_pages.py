@@ -14,6 +14,7 @@ from archiver.store.schema import (
     FATES,
     JsonText,
     apps,
+    as_given,
     ledger,
     ledger_queue,
     message_bodies,
@@ -177,8 +178,8 @@ def stored(tx: Tx, lo: int, hi: int, *, columns: bool) -> dict[int, list[StoredR
     """Messages and revisions by their page, of the pages in a range of ids, `hi` included; `columns`: with theirs."""
     m, r = messages.c, message_revisions.c
     if not columns:
-        first = sa.select(m.page_id, m.position, _as_given(m.raw), m.app_id, m.msg_id, _FIRST_COPY, _NO_COLUMNS)
-        later = sa.select(r.page_id, r.position, _as_given(r.raw), r.app_id, r.msg_id, r.revision, _NO_COLUMNS)
+        first = sa.select(m.page_id, m.position, as_given(m.raw), m.app_id, m.msg_id, _FIRST_COPY, _NO_COLUMNS)
+        later = sa.select(r.page_id, r.position, as_given(r.raw), r.app_id, r.msg_id, r.revision, _NO_COLUMNS)
         first_copies = by_page(map(_record, tx.conn.execute(first.where(_between(m.page_id, lo, hi))).all()))
         return by_page(map(_record, tx.conn.execute(later.where(_between(r.page_id, lo, hi))).all()), first_copies)
     return by_page(_with_columns(tx, lo, hi))
@@ -197,11 +198,6 @@ def by_page(rows: Iterable[Row], grouped: dict[int, list[Row]] | None = None) ->
             mine = grouped.setdefault(page_id, [])
         mine.append(row)
     return grouped
-
-
-def _as_given(raw: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    """Bytes as the driver gives them, which are bytes already: no call for every record."""
-    return sa.type_coerce(raw, sa.types.NullType())
 
 
 def _with_columns(tx: Tx, lo: int, hi: int) -> Iterator[StoredRecord]:

@@ -7,10 +7,12 @@ To have the text back: where a text begins with an apostrophe, take that one awa
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import re
-from collections.abc import Sequence
+import string
+from collections.abc import Iterable, Sequence
 from typing import IO, Any
 
 from archiver.export import Writer
@@ -48,20 +50,41 @@ class Sheet(Writer):
     """A file of rows, the names of the columns first."""
 
     def __init__(self, file: IO[bytes], *, bom: bool, calendar: Calendar) -> None:
-        self._calendar = calendar
-        self._text = io.TextIOWrapper(file, encoding="utf-8-sig" if bom else "utf-8", newline="", write_through=True)
+        self._file, self._calendar = file, calendar
+        self._text = io.StringIO(newline="")
         self._writer = csv.writer(self._text, quoting=csv.QUOTE_NONNUMERIC)
-        self._writer.writerow(COLUMNS)
+        if bom:
+            file.write(codecs.BOM_UTF8)
+        self._write([COLUMNS])
 
     def add(self, batch: Sequence[Archived]) -> None:
-        for archived in batch:
-            local = self._calendar.local(archived.sent_at)
-            for row in rows(archived):
-                self._writer.writerow([_cell(value) for value in (*row[:_LOCAL_AT], local, *row[_LOCAL_AT:])])
+        local = self._calendar.local
+        self._write(
+            _cells((*row[:_LOCAL_AT], local(archived.sent_at), *row[_LOCAL_AT:]))
+            for archived in batch
+            for row in rows(archived)
+        )
+
+    def _write(self, some: Iterable[Sequence[Any]]) -> None:
+        self._writer.writerows(some)
+        self._file.write(self._text.getvalue().encode())
+        self._text.seek(0)
+        self._text.truncate()
 
     def close(self) -> dict[str, Any]:
-        self._text.detach()
         return {}
+
+
+_NUMBERS = frozenset({int, float, type(None)})
+_HARMLESS = frozenset({"", *string.ascii_letters, *string.digits})
+"""How most texts begin."""
+
+
+def _cells(row: Sequence[Any]) -> list[Any]:
+    return [
+        value if (kind := value.__class__) in _NUMBERS or (kind is str and value[:1] in _HARMLESS) else _cell(value)
+        for value in row
+    ]
 
 
 def _cell(value: Any) -> Any:

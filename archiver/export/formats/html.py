@@ -32,17 +32,19 @@ class Transcript(Writer):
         return f"<nav>{' '.join(link(UP + path, self._wording[key]) for path, key in links if path)}</nav>\n"
 
     def add(self, batch: Sequence[Archived]) -> None:
+        parts = []
         for archived in batch:
             if archived.message.conversation != self._conversation:
-                self._begin_conversation(archived.message.conversation)
+                parts.append(self._begin_conversation(archived.message.conversation))
             self._conversations[-1][1] += 1
-            self._put(self._article(archived))
+            parts.append(self._article(archived))
+        self._put("".join(parts))
 
-    def _begin_conversation(self, conversation: str | None) -> None:
+    def _begin_conversation(self, conversation: str | None) -> str:
         self._conversation = conversation
         self._conversations.append([conversation, 0])
         name = text(conversation or self._wording["no_conversation"])
-        self._put(f'<h2 id="c{len(self._conversations)}">{name}</h2>\n')
+        return f'<h2 id="c{len(self._conversations)}">{name}</h2>\n'
 
     def close(self) -> dict[str, Any]:
         """Gives the conversations of the page in their order, with the number of their messages."""

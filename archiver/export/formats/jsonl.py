@@ -7,13 +7,77 @@ provider sent. Where the bytes are no UTF-8, `raw_base64` has them instead.
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Sequence
 from typing import IO, Any
 
+import msgspec
+from msgspec import UNSET, Raw, UnsetType
+
 from archiver.export import Writer
-from archiver.model import Archived, Body, File, Revision
+from archiver.jsontext import lenient
+from archiver.model import Archived, Body, File, Message, Revision
 from archiver.rendering import parsed
+
+_Text = str | None
+_Json = Raw | None
+"""What msgspec would write in another way than the standard library: fractions, and the JSON of others."""
+
+
+class _Body(msgspec.Struct, omit_defaults=True, gc=False):
+    """Only what is there; `extra` as the JSON that it is."""
+
+    type: _Text = None
+    text: _Text = None
+    url: _Text = None
+    filename: _Text = None
+    secret: _Text = None
+    file_length: int | None = None
+    duration: _Json = None
+    width: int | None = None
+    height: int | None = None
+    thumb_url: _Text = None
+    thumb_secret: _Text = None
+    lat: _Json = None
+    lng: _Json = None
+    addr: _Text = None
+    extra: _Json = None
+
+
+class _Revision(msgspec.Struct, gc=False):
+    revision: int
+    timestamp_ms: int
+    seen_at: _Text
+    digest: str
+    raw: _Text
+    raw_base64: str | UnsetType = UNSET
+
+
+class _Line(msgspec.Struct, gc=False):
+    app: str
+    msg_id: str
+    timestamp_ms: int
+    sent_at: _Text
+    sender: _Text
+    recipient: _Text
+    conversation: _Text
+    chat_type: _Text
+    direction: _Text
+    bodies: list[_Body]
+    ext: _Json
+    raw: _Text
+    raw_base64: str | UnsetType
+    digest: str
+    lossy: bool
+    page_id: int
+    position: int
+    archived_at: _Text
+    lateness_ms: int | None
+    revisions: list[_Revision]
+    attachments: list[Any]
+
+
+_TEXT_ALONE = (None,) * (len(Body._fields) - 2)
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class Lines(Writer):
@@ -23,58 +87,66 @@ class Lines(Writer):
         self._file = file
 
     def add(self, batch: Sequence[Archived]) -> None:
-        for archived in batch:
-            self._file.write(json.dumps(_message(archived), ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+        self._file.write(_encode_lines([_line(archived) for archived in batch]))
 
     def close(self) -> dict[str, Any]:
         return {}
 
 
-def _message(archived: Archived) -> dict[str, Any]:
-    m = archived.message
-    return {
-        "app": archived.app,
-        "msg_id": m.msg_id,
-        "timestamp_ms": m.timestamp_ms,
-        "sent_at": archived.sent_at,
-        "sender": m.sender,
-        "recipient": m.recipient,
-        "conversation": m.conversation,
-        "chat_type": m.chat_type,
-        "direction": m.direction,
-        "bodies": [_body(body) for body in m.bodies],
-        "ext": None if m.ext is None else parsed(m.ext),
-        **_verbatim(m.raw),
-        "digest": m.digest.hex(),
-        "lossy": m.lossy,
-        "page_id": archived.page_id,
-        "position": m.position,
-        "archived_at": archived.archived_at,
-        "lateness_ms": archived.lateness_ms,
-        "revisions": [_revision(revision) for revision in archived.revisions],
-        "attachments": [_file(file) for file in archived.files],
-    }
+def _line(archived: Archived) -> _Line:
+    app, message, sent_at, archived_at, page_id, lateness_ms, revisions, files = archived
+    m: Message = message
+    raw, raw_base64 = _verbatim(m.raw)
+    return _Line(
+        app,
+        m.msg_id,
+        m.timestamp_ms,
+        sent_at,
+        m.sender,
+        m.recipient,
+        m.conversation,
+        m.chat_type,
+        m.direction,
+        [_body(body) for body in m.bodies],
+        _json(m.ext),
+        raw,
+        raw_base64,
+        m.digest.hex(),
+        m.lossy,
+        page_id,
+        m.position,
+        archived_at,
+        lateness_ms,
+        [_revision(revision) for revision in revisions],
+        [_file(file) for file in files],
+    )
 
 
-def _body(body: Body) -> dict[str, Any]:
-    """Only what is there; `extra` as the JSON that it is."""
+def _body(body: Body) -> _Body:
+    if body[2:] == _TEXT_ALONE:
+        return _Body(body.type, body.text)
     fields = {name: value for name, value in body._asdict().items() if value is not None}
-    if body.extra is not None:
-        fields["extra"] = parsed(body.extra)
-    return fields
+    for name in ("duration", "lat", "lng"):
+        if name in fields:
+            fields[name] = Raw(lenient(fields[name]).encode())
+    return _Body(**fields | {"extra": _json(body.extra)})
 
 
-def _revision(revision: Revision) -> dict[str, Any]:
-    fields = {name: value for name, value in revision._asdict().items() if name != "bodies"}
-    return fields | {"digest": revision.digest.hex(), "raw": None} | _verbatim(revision.raw)
+def _json(text: str | None) -> Raw | None:
+    return None if text is None else Raw(lenient(parsed(text)).encode())
+
+
+def _revision(revision: Revision) -> _Revision:
+    number, timestamp_ms, seen_at, digest, raw, _ = revision
+    return _Revision(number, timestamp_ms, seen_at, digest.hex(), *_verbatim(raw))
 
 
 def _file(file: File) -> dict[str, Any]:
     return file._asdict()
 
 
-def _verbatim(raw: bytes) -> dict[str, Any]:
+def _verbatim(raw: bytes) -> tuple[str | None, str | UnsetType]:
     try:
-        return {"raw": raw.decode()}
+        return raw.decode(), UNSET
     except UnicodeDecodeError:
-        return {"raw": None, "raw_base64": base64.b64encode(raw).decode("ascii")}
+        return None, base64.b64encode(raw).decode("ascii")

@@ -74,7 +74,9 @@ def _quoted(words: str) -> str:
 
 def text(value: object) -> str:
     """Text of others in its own direction, escaped, with line ends as they are and other controls visible."""
-    lines = "\n".join(readable(line) for line in str(value).replace("\r\n", "\n").split("\n"))
+    lines = str(value)
+    if not lines.isprintable():
+        lines = "\n".join(map(readable, lines.replace("\r\n", "\n").split("\n")))
     return f'<bdi dir="auto">{html.escape(lines)}</bdi>'
 
 

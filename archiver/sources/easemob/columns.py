@@ -10,7 +10,7 @@ import math
 import re
 from typing import Any
 
-from archiver.sources.easemob.jsontext import compact
+from archiver.jsontext import compact
 
 INDEXED_BYTES = 512
 _INT64 = range(-(2**63), 2**63)

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 
 import msgspec
 
+from archiver.jsontext import canonical, canonical_of_plain, compact_of_plain
 from archiver.model import Message, Page, Reject
 from archiver.sources.easemob.bodies import read_body, read_usual_body
 from archiver.sources.easemob.columns import INDEXED_BYTES, Columns
-from archiver.sources.easemob.jsontext import canonical, canonical_of_plain, compact_of_plain
 from archiver.sources.easemob.slices import Piece, Slice, is_shallow, quick_reader, read_piece
 
 _INT64 = range(-(2**63), 2**63)

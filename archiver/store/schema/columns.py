@@ -50,8 +50,19 @@ class InstantColumn(TypeDecorator[int]):
     def process_result_value(self, value: Any, dialect: Dialect) -> int | None:  # noqa: ARG002 - SQLAlchemy's signature
         if value is None:
             return None
-        instant = datetime.fromisoformat(value) if isinstance(value, str) else value
-        return (instant - _EPOCH) // timedelta(milliseconds=1)
+        return _ms(value)
+
+
+@lru_cache(256)
+def _ms(value: str | datetime) -> int:
+    """The messages of a page share the moment in which they were archived."""
+    instant = datetime.fromisoformat(value) if isinstance(value, str) else value
+    return (instant - _EPOCH) // timedelta(milliseconds=1)
+
+
+def as_given(content: sa.Column[Any]) -> sa.ColumnElement[Any]:
+    """Bytes as the driver gives them, which are bytes already: no call for every record."""
+    return sa.type_coerce(content, sa.types.NullType()).label(content.name)
 
 
 EVIDENCE, DECIDED, JUDGED, STATE, DERIVED = "evidence", "decided", "judged", "state", "derived"
