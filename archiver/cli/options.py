@@ -176,7 +176,7 @@ LIMIT = click.option("--limit", type=click.IntRange(1), default=100, show_defaul
 ONE_APP = click.option("--app", metavar="NAME", help="Which app, if several are configured.")
 
 
-_FILTERS = (
+_ENVELOPES = (
     click.option("--app", "app", metavar="NAME", help='Only this app, as "org#app" or "app".'),
     click.option("--sender", metavar="USER", help="Only messages from this user."),
     click.option("--recipient", metavar="ID", help="Only messages to this user, group or room."),
@@ -184,24 +184,32 @@ _FILTERS = (
     click.option("--from", "from_ms", metavar="TIME", type=INSTANT, help="Stamped at this time or later."),
     click.option("--to", "to_ms", metavar="TIME", type=INSTANT, help="Stamped before this time."),
     MONTH,
-    click.option(
-        "--type", "types", metavar="TYPE", multiple=True, help="Only bodies of this type (txt, img, ...); repeatable."
-    ),
+)
+_TYPES = click.option(
+    "--type", "types", metavar="TYPE", multiple=True, help="Only bodies of this type (txt, img, ...); repeatable."
 )
 
 
 def message_filter(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options that choose messages; it gets them as `criteria`, one Filter."""
+    return _filtered(command, (*_ENVELOPES, _TYPES))
 
+
+def envelope_filter(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The same without what is said of bodies."""
+    return _filtered(command, _ENVELOPES)
+
+
+def _filtered(command: Callable[..., Any], given_as: Sequence[Callable[..., Any]]) -> Callable[..., Any]:
     @wraps(command)
     def with_filter(*arguments: Any, **options: Any) -> Any:
-        given = {name: options.pop(name) for name in Filter.__dataclass_fields__}
+        given = {name: options.pop(name) for name in Filter.__dataclass_fields__ if name in options}
         limits = in_month(options.pop("month"), options["zone"], given["from_ms"], given["to_ms"])
         given["from_ms"], given["to_ms"] = limits
         if given["from_ms"] is not None and given["to_ms"] is not None:
             stretch(given["from_ms"], given["to_ms"])
         return command(*arguments, criteria=Filter(**given), **options)
 
-    for option in reversed(_FILTERS):
+    for option in reversed(given_as):
         with_filter = option(with_filter)
     return with_filter

@@ -84,14 +84,19 @@ def show_request(ctx: click.Context, number: int, *, view: View) -> int:
 def approve_request(ctx: click.Context, number: int) -> int:
     """Approve exactly what somebody else asks for. It has to be begun within 7 days.
 
+    The release of a hold and a shorter term are carried out by the approval itself.
+
     \b
     Example:
       archiver requests show 7 && archiver requests approve 7
     """
     with context.archive(ctx, offline=True) as (_, store):
-        decisions.approve(store, number, host.account())
+        asked = decisions.approve(store, number, host.account())
     say = options.default_view(ctx).language.say
-    click.echo(say("request {number} is approved; the same command with --request carries it out", number=number))
+    if asked.kind in decisions.CARRIED_OUT:
+        click.echo(say("request {number} is approved and carried out", number=number))
+    else:
+        click.echo(say("request {number} is approved; the same command with --request carries it out", number=number))
     return EXIT_DONE
 
 

@@ -36,8 +36,11 @@ COMMANDS = {
         "conversation": "print a conversation",
         "conversations": "list conversations, by user and time",
         "participants": "list users who sent something",
-        "requests": "approve or refuse what needs two persons",
         "export": "export a copy for others; verify such a copy",
+    },
+    "Decide what stays": {
+        "requests": "approve or refuse what needs two persons",
+        "hold": "place, list, widen and release legal holds",
     },
     "Maintain": {
         "apps": "list apps; forget one without messages",

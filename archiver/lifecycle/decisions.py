@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from archiver.errors import UsageError
+from archiver.lifecycle import holds
 from archiver.model import DAY_MS
 from archiver.store import audit_log, decisions
 from archiver.store.decisions import Asked
@@ -13,6 +14,8 @@ from archiver.store.engine import Store, Tx
 
 APPROVED_FOR_MS = 7 * DAY_MS
 """An approval has to be begun within this time."""
+CARRIED_OUT: Mapping[str, Callable[[Tx, Asked, str], None]] = {holds.RELEASE: holds.release}
+"""What an approval itself carries out, in its transaction."""
 _OVER = ("refused", "withdrawn", "begun")
 
 
@@ -36,7 +39,10 @@ def find(store: Store, request_id: int) -> Asked:
 
 
 def approve(store: Store, request_id: int, who: str) -> Asked:
-    """Agree to what somebody else asks for. Raises UsageError for one's own request, and for one that is over."""
+    """Agree to what somebody else asks for; what lets go of a hold or a term is carried out with that.
+
+    Raises UsageError for one's own request, and for one that is over.
+    """
     with store.write() as tx:
         asked, who = _open(tx, request_id), decisions.person(tx, who)
         if asked.who.lower() == who.lower():
@@ -44,6 +50,9 @@ def approve(store: Store, request_id: int, who: str) -> Asked:
         if asked.state == "approved":
             raise UsageError(f"request {request_id} is approved already")
         decisions.decide(tx, asked, "approved", who)
+        if (carry_out := CARRIED_OUT.get(asked.kind)) is not None:
+            decisions.decide(tx, asked, "begun", who)
+            carry_out(tx, _known(tx, request_id), who)
         return _known(tx, request_id)
 
 

@@ -27,6 +27,7 @@ from archiver.store import (
     attachments,
     audit_log,
     decisions,
+    holds,
     hours,
     looks,
     pages,
@@ -39,8 +40,11 @@ from archiver.store import (
 from archiver.store.apps import SourceKey
 from archiver.store.attachments import FileLook, Result
 from archiver.store.engine import Store, Tx
+from archiver.store.holds import HoldCriteria, HoldRow
 from archiver.store.looks import LookEntry
 from archiver.store.planning import AUDIT, LIVE
+from archiver.store.read.filters import Filter
+from archiver.store.schema import request_items, retention_terms
 from archiver.store.windows import Claim, ClaimOptions, Held, Target
 from tests.fixtures.evidence import NAME
 from tests.fixtures.store import ORIGIN, page_of, record
@@ -194,6 +198,13 @@ def _export_and_fetch(store: Store, key: SourceKey) -> None:
         looks.add_conversations(tx, "l1", [("o#a", "a|b")])
         (asked,) = decisions.read(tx, decisions.add(tx, "export", {"format": "csv"}, "alice"))
         decisions.decide(tx, asked, "refused", "bob")
+        holds.place(tx, HoldRow(1, "x", "placed", "K7", "a letter", "me"), HoldCriteria(participant="a"))
+        listed = HoldCriteria(Filter("o#a"), ids=("1", 'a "quoted" \u4f60\n\x7f id'))
+        holds.place(tx, HoldRow(1, "x", "widened", "K7", "a letter", "me"), listed)
+        app_id = key.app_id
+        tx.conn.execute(request_items.insert().values(request_id=1, app_id=app_id, msg_id="1", line="asked"))
+        terms = {"app_id": app_id, "keep_at_least": "5y", "reason": "law", "who": "me", "at": tx.now_ms()}
+        tx.conn.execute(retention_terms.insert().inline(), terms)
         claim = attachments.claim(tx, key.app_id, "me", 60_000, look=FileLook(expired=True))
         assert claim is not None
         attachments.settle(tx, claim, Result("stored", None, "cd" * 32, 7, "image/png"))

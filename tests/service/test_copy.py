@@ -13,12 +13,16 @@ from sqlalchemy import event
 from archiver import copy, search
 from archiver.errors import Stopped
 from archiver.sources.easemob import decode
+from archiver.store import decisions, holds
 from archiver.store.admin.copy import TABLES
 from archiver.store.engine import Store
-from archiver.store.schema import iso
+from archiver.store.holds import HoldCriteria, HoldRow
+from archiver.store.read.filters import Filter
+from archiver.store.schema import iso, retention_terms
 from tests.fixtures.archive import DAY, Archive, MakeArchive, check_sums
 from tests.fixtures.databases import Database
 from tests.fixtures.service import opened
+from tests.fixtures.store import open_database
 
 ROOT = Path(__file__).parents[2]
 WEIRD = (
@@ -53,7 +57,29 @@ def filled(pair: tuple[Database, Database], make_archive: MakeArchive) -> Archiv
     archive.config.write_text("[review]\n" + plain)
     archive("search", "x", "--limit", "3")
     archive.config.write_text(plain)
+    store = open_database(pair[0])
+    _decide(store)
+    store.dispose()
     return archive
+
+
+def _decide(store: Store) -> None:
+    """A hold that was released by two, a list, and terms that two have shortened."""
+    with store.write() as tx:
+        if tx.postgres:  # two persons who are no logins here
+            tx.conn.exec_driver_sql("SET LOCAL archiver.copying = 'on'")
+        row = HoldRow(1, "x", "placed", "K7", "a letter", "alice")
+        holds.place(tx, row, HoldCriteria(participant="a"))
+        holds.place(tx, row._replace(event="widened"), HoldCriteria(Filter("sandbox"), ids=("late", "other")))
+        terms = {"app_id": 1, "reason": "law", "who": "alice", "at": tx.now_ms()}
+        tx.conn.execute(retention_terms.insert().inline(), terms | {"keep_at_least": "5y"})
+        shorter = {"app_id": 1, "keep_at_least": "3y", "keep_at_most": None}
+        before = {"keep_at_least": "5y", "keep_at_most": None}
+        for kind, body in (("hold-release", {"hold": 1}), ("shorten", shorter | {"before": before})):
+            number = decisions.add(tx, kind, body, "alice")
+            decisions.decide(tx, decisions.read(tx, number)[0], "approved", "bob")
+        holds.release(tx, row._replace(event="released", who="bob"), 1, tx.now_ms())
+        tx.conn.execute(retention_terms.insert().inline(), terms | {"keep_at_least": "3y", "request_id": 2})
 
 
 def counts(database: Database) -> dict[str, int]:
@@ -84,7 +110,9 @@ def test_a_copy_is_whole_and_goes_on_pulling(
     assert filled("copy", "--to", target.url) == 0
     assert "both databases hold the same" in filled.output
     assert counts(source) == counts(target)
-    assert counts(target)["revision_bodies"] > 0
+    for table in ("revision_bodies", "hold_events", "hold_conversations", "hold_items", "retention_terms"):
+        assert counts(target)[table] > 0
+    assert target.rows("SELECT who, decision FROM approvals") == [("bob", "approved"), ("bob", "approved")]
     before = filled.status()
     raw = "SELECT msg_id, raw FROM messages ORDER BY msg_id"
     assert {row[0]: bytes(row[1]) for row in source.rows(raw)} == {row[0]: bytes(row[1]) for row in target.rows(raw)}

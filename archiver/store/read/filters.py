@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -49,17 +49,36 @@ def of_messages(tx: Tx, criteria: Filter) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
+class Resolved(NamedTuple):
+    """A filter as the archive compares it, each list with all that the given word can stand for; None: anything."""
+
+    app_ids: list[int] | None
+    senders: list[str] | None
+    """As SQL's lower() may write the user's id."""
+    recipients: list[str] | None
+    conversations: list[str] | None
+
+
+def resolve(tx: Tx, criteria: Filter) -> Resolved:
+    """The apps, spellings and orders that a filter means: for searches, and for what holds must keep.
+
+    Raises UsageError for an app that is not in the archive.
+    """
+    return Resolved(
+        None if criteria.app is None else app_ids(tx, criteria.app),
+        None if criteria.sender is None else user_ids(criteria.sender),
+        None if criteria.recipient is None else user_ids(criteria.recipient),
+        None if criteria.conversation is None else conversation_ids(criteria.conversation),
+    )
+
+
 def of_envelopes(tx: Tx, criteria: Filter) -> list[sa.ColumnElement[bool]]:
     """The same without the types: for who joins the bodies, and asks each of them."""
-    conditions: list[sa.ColumnElement[bool]] = []
-    if criteria.app is not None:
-        conditions.append(m.app_id.in_(app_ids(tx, criteria.app)))
-    if criteria.sender is not None:
-        conditions.append(_is_user(m.sender, criteria.sender))
-    if criteria.recipient is not None:
-        conditions.append(_is_user(m.recipient, criteria.recipient))
-    if criteria.conversation is not None:
-        conditions.append(m.conversation.in_(conversation_ids(criteria.conversation)))
+    resolved = resolve(tx, criteria)
+    compared = (m.app_id, sa.func.lower(m.sender), sa.func.lower(m.recipient), m.conversation)
+    conditions: list[sa.ColumnElement[bool]] = [
+        column.in_(values) for column, values in zip(compared, resolved, strict=True) if values is not None
+    ]
     if limits := range_ms(criteria):
         # Both columns, as each is the one that some index has.
         conditions += (
@@ -100,15 +119,12 @@ def conversation_ids(text: str) -> list[str]:
     return _distinct(text, bar.join(sorted((first, second))) if bar else text.lower())
 
 
-def _is_user(column: sa.ColumnElement[str | None], name: str) -> sa.ColumnElement[bool]:
-    """The ids of users are the same in any case. SQLite's lower() knows ASCII, which the provider's ids are made of;
-    what else a record may have is asked for in both cases.
-    """
-    return sa.func.lower(column).in_(user_ids(name))
-
-
 def user_ids(name: str) -> list[str]:
-    """How SQL's lower() may write the id of a user who is named in whatever case."""
+    """How SQL's lower() may write the id of a user who is named in whatever case, as ids are the same in any.
+
+    SQLite's lower() knows ASCII, which the provider's ids are made of; what else a record may have is asked for in both
+    cases.
+    """
     return _distinct(name.lower(), _ascii_lower(name), _ascii_lower(name.upper()))
 
 
