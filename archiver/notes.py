@@ -117,6 +117,26 @@ def find(text: str) -> Iterator[SignedNote]:
             yield signed
 
 
+_LONGEST_COPY = 16_384
+"""Characters of a note with its signatures, however it was copied."""
+
+
+def find_in(pieces: Iterable[str]) -> Iterator[SignedNote]:
+    """As `find`, in a text that comes in pieces: a note that may go on in the next one waits for it."""
+    rest = ""
+    for piece in pieces:
+        rest += piece
+        settled, end = len(rest) - _LONGEST_COPY, 0
+        for match in _QUOTED.finditer(rest):
+            if match.end() > settled:
+                break
+            end = match.end()
+            if (signed := _signed(match)) is not None:
+                yield signed
+        rest = rest[max(end, settled - _LONGEST_COPY, 0) :]
+    yield from find(rest)
+
+
 def _signed(match: re.Match[str]) -> SignedNote | None:
     try:
         note = Note(match[1], int(match[2]), _bytes(match[3]))

@@ -9,7 +9,7 @@ import pytest
 
 from archiver import notes
 from archiver.evidence.verify.notes import GivenNote
-from archiver.evidence.verify.shelf import NoteShelf, in_texts
+from archiver.evidence.verify.shelf import NoteShelf
 from archiver.notes import Note, Signature, SignedNote
 from tests.fixtures.evidence import KEY, NAME
 
@@ -35,8 +35,17 @@ def test_notes_come_in_order_of_size_whatever_place_they_stand_in() -> None:
 
 def test_a_note_out_of_a_chat_is_as_it_was_signed() -> None:
     text = notes.sign(Note(NAME, 7, bytes(32)), [(KEY.public, KEY.sign)])
-    (given,) = in_texts([("chat.txt", f"Ann, 10:02\n  {text.decode().replace(chr(10), chr(10) + '  ')}")]).rest()
-    assert notes.verify(given.signed, [KEY.public]) == [KEY.public]
+    (copied,) = notes.find(f"Ann, 10:02\n  {text.decode().replace(chr(10), chr(10) + '  ')}")
+    assert notes.verify(copied, [KEY.public]) == [KEY.public]
+
+
+@pytest.mark.parametrize("size", [100, 20_000, 50_000])
+def test_a_text_in_pieces_has_the_notes_that_it_has_as_a_whole(size: int) -> None:
+    talk = "Ann, 10:02: so much for today\n\n" * 900
+    text = talk.join(of(number).data.decode() for number in range(3)) + of(9).data.decode() * 40 + talk
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+    assert [one.data for one in notes.find_in(pieces)] == [one.data for one in notes.find(text)]
+    assert len(list(notes.find(text))) == 43
 
 
 @pytest.mark.full

@@ -22,7 +22,7 @@ from archiver.config.evidence import FileSink
 from archiver.evidence import beginning
 from archiver.evidence.verify.findings import VerifyFindings
 from archiver.evidence.verify.run import Verification, VerifyOptions
-from archiver.evidence.verify.shelf import in_texts
+from archiver.evidence.verify.shelf import NoteShelf
 from archiver.sources import decode
 from archiver.store.engine import Store
 from tests.evidence.tampering import build, settings_of, verified
@@ -97,7 +97,8 @@ class Tampered(NamedTuple):
         """As the command does, but that the anchors are read here, and not by a process of their own."""
         (name, sink), *_ = beginning.section(self.settings).sinks.items()
         assert isinstance(sink, FileSink)
-        notes_there = in_texts([(name, sink.path.read_text())])
+        notes_there = NoteShelf()
+        notes_there.add(name, notes.find(sink.path.read_text()))
         verification = Verification(self.store, VerifyOptions(NAME, **options), decode, stop=Event())
         verification.entries(notes_there)
         verification.pages()

@@ -85,11 +85,3 @@ class NoteShelf:
                 return True
             at += 1
         return False
-
-
-def in_texts(texts: Iterable[tuple[str, str]]) -> NoteShelf:
-    """The notes in files, or copied out of a chat, by where each text is from."""
-    shelf = NoteShelf()
-    for where, text in texts:
-        shelf.add(where, notes.find(text))
-    return shelf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -14,12 +15,13 @@ from archiver.evidence import sinks
 from archiver.evidence.verify.columns import Decode
 from archiver.evidence.verify.findings import VerifyFindings
 from archiver.evidence.verify.run import Verification, VerifyOptions, VerifyProgress
-from archiver.evidence.verify.shelf import NoteShelf, in_texts
+from archiver.evidence.verify.shelf import NoteShelf
 from archiver.notes import TrustedKey
 from archiver.store import scrubs
 from archiver.store.engine import Store
 
 log = logging.getLogger("archiver.evidence")
+_PIECE = 1 << 20
 
 
 def vkeys(path: Path) -> list[TrustedKey]:
@@ -49,7 +51,9 @@ def verify(
 
     Raises TryAgainLater where a sink cannot be read: then its word is missing, and nothing may pass for verified.
     """
-    shelf = in_texts((str(path), _text(path)) for path in files)
+    shelf = NoteShelf()
+    for path in files:
+        _take_in_file(shelf, path)
     read = [sink for sink in sinks.reached(settings) if sink.readable]
     for sink in read:
         take_in(shelf, sink)
@@ -69,9 +73,11 @@ def take_in(shelf: NoteShelf, sink: sinks.Reached) -> None:
         shelf.add(sink.name, notes.find(text.decode(errors="replace")))
 
 
-def _text(path: Path) -> str:
+def _take_in_file(shelf: NoteShelf, path: Path) -> None:
+    """Notes in a file, or in a chat that was copied into one; a year of a sink's notes is 100 MB."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        with path.open(encoding="utf-8", errors="replace") as file:
+            shelf.add(str(path), notes.find_in(iter(partial(file.read, _PIECE), "")))
     except OSError as error:
         raise UsageError(f"--anchors: {path} cannot be read: {error.strerror}") from None
 
