@@ -41,6 +41,7 @@ COMMANDS = {
     "Decide what stays": {
         "requests": "approve or refuse what needs two persons",
         "hold": "place, list, widen and release legal holds",
+        "retention": "show and set how long messages are kept",
     },
     "Maintain": {
         "apps": "list apps; forget one without messages",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from archiver.errors import UsageError
-from archiver.lifecycle import holds
+from archiver.lifecycle import holds, retention
 from archiver.model import DAY_MS
 from archiver.store import audit_log, decisions
 from archiver.store.decisions import Asked
@@ -14,7 +14,10 @@ from archiver.store.engine import Store, Tx
 
 APPROVED_FOR_MS = 7 * DAY_MS
 """An approval has to be begun within this time."""
-CARRIED_OUT: Mapping[str, Callable[[Tx, Asked, str], None]] = {holds.RELEASE: holds.release}
+CARRIED_OUT: Mapping[str, Callable[[Tx, Asked, str], None]] = {
+    holds.RELEASE: holds.release,
+    retention.SHORTEN: retention.shorten,
+}
 """What an approval itself carries out, in its transaction."""
 _OVER = ("refused", "withdrawn", "begun")
 

@@ -1,0 +1,116 @@
+"""Terms of retention: one person makes them longer, at once; to make one shorter takes two."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from archiver.errors import UsageError
+from archiver.lifecycle.holds import demand_whole
+from archiver.store import decisions, retention
+from archiver.store.decisions import Asked
+from archiver.store.engine import Store, Tx
+from archiver.store.read import filters
+from archiver.store.retention import SetTerms, Terms
+
+SHORTEN = "shorten"
+_FORM = re.compile(r"([1-9][0-9]{0,6})([yd])")
+_MOST = {"y": 1_000, "d": 365_250}
+_LEAST_DAYS, _MOST_DAYS = {"y": 365, "d": 1}, {"y": 366, "d": 1}
+"""Of a calendar year: which it is depends on the message."""
+
+
+def parse(text: str) -> str | None:
+    """A term as somebody writes it: `5y`, `1826d`, or `none`. Raises ValueError for anything else."""
+    term = text.strip().lower()
+    if term == "none":
+        return None
+    if (form := _FORM.fullmatch(term)) is None or int(form[1]) > _MOST[form[2]]:
+        raise ValueError(f"{text!r} is no term: 5y (calendar years), 1826d (days), or none")
+    return term
+
+
+def may_be_shorter(old: str, new: str) -> bool:
+    """Whether for some message the second term ends before the first one."""
+    (old_count, old_unit), (new_count, new_unit) = _parts(old), _parts(new)
+    if old_unit == new_unit:
+        return new_count < old_count
+    return new_count * _LEAST_DAYS[new_unit] < old_count * _MOST_DAYS[old_unit]
+
+
+def _parts(term: str) -> tuple[int, str]:
+    return int(term[:-1]), term[-1]
+
+
+def shortens(old: Terms, new: Terms) -> bool:
+    """Whether a message may go earlier by the new terms than by the old ones."""
+    least, before = new.keep_at_least, old.keep_at_least
+    if before is not None and (least is None or may_be_shorter(before, least)):
+        return True
+    most, before = new.keep_at_most, old.keep_at_most
+    return most is not None and (before is None or may_be_shorter(before, most))
+
+
+class TermsSet(NamedTuple):
+    """What came of it: the terms in force now, or the number of the request that another person has to approve."""
+
+    terms: Terms
+    request: int | None = None
+
+
+def show(store: Store) -> list[SetTerms]:
+    """The terms in force, by app."""
+    with store.read() as tx:
+        demand_whole(tx)
+        return retention.read(tx)
+
+
+def change(store: Store, app: str, wanted: Mapping[str, str | None], *, reason: str, who: str) -> TermsSet:
+    """Set what is given of `keep_at_least` and `keep_at_most`, or ask for it where something becomes shorter.
+
+    Raises UsageError for terms that contradict each other, that are in force already, or of an app that is not there.
+    """
+    with store.write(lock="exclusive") as tx:
+        demand_whole(tx)
+        before = _of_app(tx, app)
+        terms = before.terms._replace(**wanted)
+        _demand_consistent(terms)
+        if terms == before.terms:
+            raise UsageError(f"these are the terms of {before.app} already", hint="archiver retention show")
+        who = decisions.person(tx, who)
+        if not shortens(before.terms, terms):
+            retention.add(tx, before.app_id, terms, reason=reason, who=who)
+            return TermsSet(terms)
+        body: dict[str, Any] = {"app": before.app, "app_id": before.app_id, **terms._asdict()}
+        body |= {"before": before.terms._asdict(), "reason": reason}
+        return TermsSet(before.terms, decisions.add(tx, SHORTEN, body, who))
+
+
+def shorten(tx: Tx, asked: Asked, who: str) -> None:
+    """Set shorter terms, as was asked and approved in this transaction.
+
+    Raises UsageError where the terms are no longer those that the request was made about.
+    """
+    body = asked.body
+    if _of_app(tx, str(body["app"])).terms != Terms(**body["before"]):
+        raise UsageError(
+            f"the terms of {body['app']} have changed since request {asked.id} was made",
+            hint=f"archiver requests refuse {asked.id}, and ask again: archiver retention set",
+        )
+    terms = Terms(body["keep_at_least"], body["keep_at_most"])
+    retention.add(tx, int(body["app_id"]), terms, reason=str(body["reason"]), who=who, request_id=asked.id)
+
+
+def _of_app(tx: Tx, app: str) -> SetTerms:
+    names = filters.app_names(tx, app)
+    if len(names) > 1:
+        raise UsageError(f"several apps are called {app}: {', '.join(sorted(names))}", hint="--app with its whole name")
+    return next(one for one in retention.read(tx) if one.app in names)
+
+
+def _demand_consistent(terms: Terms) -> None:
+    least, most = terms
+    if least is not None and most is not None and may_be_shorter(least, most):
+        hint = "an --at-most that is not shorter than --at-least, or none"
+        raise UsageError(f"what must stay for {least} cannot be due for deletion after {most}", hint=hint)
