@@ -160,6 +160,14 @@ def test_a_fresh_archive_is_distributed_once_and_works(clustered: Archive) -> No
     assert not {row[0] for row in clustered.database.rows(TRIGGERS)} & set(BIG)
     assert clustered("distribute") == 2
     assert "distributed already" in clustered.errors
+    for command in (
+        ("hold", "add", "x", "--case", "K7", "--reason", "x"),
+        ("hold", "list"),
+        ("retention", "show"),
+        ("retention", "set", "--app", "x", "--at-least", "5y", "--reason", "x"),
+    ):
+        assert clustered(*command) == 2
+        assert "not for a distributed archive" in clustered.errors
     assert clustered("pull") == 0
     assert clustered.count("messages") == 3
 
