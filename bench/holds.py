@@ -33,7 +33,7 @@ COLUMNS = (
 _BATCH = f"""
 SELECT count(*) FROM messages m
 WHERE m.app_id = 1 AND m.msg_id >= :first AND m.msg_id < :last AND {HELD.replace("{holds}", "holds_in_force")}
-"""  # noqa: S608 - our own text
+"""
 
 
 def envelopes(draw: random.Random) -> Iterator[tuple[str, str, str, str]]:

@@ -41,7 +41,7 @@ _ABOUT = {
     "metrics": "Optional. Without this section `archiver run` serves nothing.",
     "alerts": "Optional. Alerts sent by the program itself. The addresses are secrets: put them into files.",
     "review": "Optional. Who reads what people wrote: [security.md](security.md).",
-    "lifecycle": "Optional. What needs [two persons](operations.md#decisions-of-two-persons).",
+    "lifecycle": "Optional. What needs [two persons](lifecycle.md#decisions-of-two-persons).",
     "callbacks": "Optional. What the provider reports as it happens: [callbacks.md](callbacks.md).",
     "evidence": "Optional. Proof for others that nothing was altered, inserted or removed: [evidence.md](evidence.md).",
     "canary": "Optional. A marked message that is sent, read back and archived. It needs `user` or `group`.",

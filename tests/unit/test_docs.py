@@ -50,7 +50,7 @@ def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[t
 COMMANDS = dict(commands(cli))
 STATEMENTS = [
     pytest.param(sql, id=f"{page}-{number}")
-    for page in ("README.md", "docs/sql.md", "docs/schema.md")
+    for page in ("README.md", "docs/sql.md", "docs/schema.md", "docs/lifecycle.md")
     for number, sql in enumerate(blocks(TEXTS[page], "sql"), 1)
 ]
 
@@ -148,8 +148,9 @@ def test_both_manuals_show_the_same() -> None:
         assert subjects.findall(theirs.split("|")[1]) == subjects.findall(ours.split("|")[1])
 
 
-def test_both_manuals_on_exports_show_the_same() -> None:
-    english, chinese = TEXTS["docs/export.md"], TEXTS["docs/export.zh-CN.md"]
+@pytest.mark.parametrize("page", ["export", "lifecycle"])
+def test_both_manuals_for_officers_show_the_same(page: str) -> None:
+    english, chinese = TEXTS[f"docs/{page}.md"], TEXTS[f"docs/{page}.zh-CN.md"]
     everything = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
     assert everything.findall(english) == everything.findall(chinese)
     for pattern in (r"^#+(?= )", r"^\|[^|]*`[^|]*\|", r"`--[a-z-]+"):
