@@ -220,7 +220,8 @@ def _event(event: HoldEvent, view: View) -> str:
 def _covered(event: HoldEvent) -> dict[str, Any]:
     """The criteria of one row that are no NULL, by the names of the options."""
     given = {name: getattr(event, name) for name in ("app", "sender", "recipient", "conversation", "participant")}
-    given |= {"from": event.from_ms and iso(event.from_ms), "to": event.to_ms and iso(event.to_ms)}
+    limits = {"from": event.from_ms, "to": event.to_ms}
+    given |= {name: None if ms is None else iso(ms) for name, ms in limits.items()}
     given |= {"unreadable": event.unreadable or None, "list": event.is_list or None}
     return {name: value for name, value in given.items() if value is not None}
 

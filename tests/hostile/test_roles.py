@@ -9,11 +9,12 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from archiver.store.admin import migrate
 from archiver.store.admin.roles import create
 from archiver.store.schema import ALL_VIEWS, AUDITORS_VIEWS, VIEWS, metadata
 from tests.export.samples import said
 from tests.fixtures.archive import Archive, MakeArchive
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, fresh_postgres
 from tests.fixtures.store import open_database
 from tests.postgres import Postgres
 
@@ -94,6 +95,30 @@ def _granted_nothing(database: Database, role: str, table: str) -> bool:
         found = conn.execute("SELECT has_table_privilege(%s, %s, 'DELETE')", (role, table)).fetchone()
         conn.rollback()
     return found == (False,)
+
+
+GRANTED = """
+SELECT table_name, grantee, privilege_type FROM information_schema.role_table_grants
+WHERE grantee IN ('archive_writer', 'archive_auditor', 'archive_officer', 'archive_reader')
+  AND (table_name = ANY (string_to_array('{}', ' '))) ORDER BY 1, 2, 3
+"""
+
+
+@pytest.mark.full
+def test_an_upgrade_grants_what_the_roles_would_have(postgres: Postgres, governed: Database) -> None:
+    """Where the roles were made before: who pulls decides nothing, also what it might before."""
+    made_anew = governed.rows(GRANTED.format(" ".join((*DECISIONS, "holds_in_force"))))
+    with fresh_postgres(postgres, empty=True) as database:
+        store = open_database(database)
+        migrate.upgrade(store, "0006")
+        for table in ("audit_log", "requests", "approvals"):
+            database.run(f"GRANT SELECT, INSERT ON {table} TO archive_writer, archive_officer")
+            database.run(f"GRANT SELECT ON {table} TO archive_auditor")
+        migrate.upgrade(store)
+        store.dispose()
+        assert database.rows(GRANTED.format(" ".join((*DECISIONS, "holds_in_force")))) == made_anew
+        for name in ("hold_events_id_seq", "retention_terms_id_seq"):
+            assert database.value(f"SELECT has_sequence_privilege('archive_officer', '{name}', 'USAGE')")
 
 
 def test_the_owner_owns_everything(governed: Database) -> None:
