@@ -13,6 +13,7 @@ from archiver.config import Settings
 from archiver.doctor.finding import Finding
 from archiver.errors import EXIT_FAILED, EXIT_LATER, EXIT_USAGE
 from archiver.model import SECOND_MS
+from archiver.store.admin import guards as triggers
 from archiver.store.admin import health
 from archiver.store.engine import Store
 
@@ -106,6 +107,18 @@ def clock(store: Store) -> Iterator[Finding]:
         yield Finding("warning", "clock", text, "let NTP set both; only the database's clock counts")
     else:
         yield Finding("ok", "clock", text)
+
+
+def guards(store: Store) -> Iterator[Finding]:
+    """Whether the database itself keeps what was decided."""
+    with store.read() as tx:
+        missing = triggers.missing(tx)
+    if missing:
+        text = f"triggers are missing or disabled: {', '.join(missing)}; what was decided may have been changed"
+        remedy = "ask who owns the database; archiver evidence verify; then make them anew, as a backup has them"
+        yield Finding("failed", "guards", text, remedy, EXIT_FAILED)
+    else:
+        yield Finding("ok", "guards", "the database itself keeps logs, decisions, holds and terms")
 
 
 def search(store: Store) -> Iterator[Finding]:

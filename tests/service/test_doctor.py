@@ -13,9 +13,12 @@ import psycopg
 import pytest
 
 from archiver import cli
+from archiver.store.admin import guards
+from archiver.store.schema import DECIDED, of_kind
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database, own_archive
 from tests.fixtures.service import Listener, wait_until
+from tests.fixtures.store import open_database
 from tests.postgres import Postgres
 
 
@@ -34,11 +37,54 @@ def test_all_is_well(kind: str, request: pytest.FixtureRequest, make_archive: Ma
     assert code == 0
     quiet = {"alerts", "configuration", *(["durability"] if kind == "postgresql" else [])}  # a server that forgets
     assert {each["state"] for name, each in found.items() if name not in quiet} == {"ok"}
-    wanted = {"database", "schema", "rights", "disk", "clock", "text search", "credentials", "provider", "attachments"}
+    wanted = {
+        "database",
+        "schema",
+        "rights",
+        "disk",
+        "clock",
+        "text search",
+        "guards",
+        "credentials",
+        "provider",
+        "attachments",
+    }
     assert wanted <= set(found)
     assert archive("doctor") == 0
     assert all(line.startswith(("ok  ", "warning  ")) for line in archive.output.splitlines()), "one line each"
     assert archive.count("messages") == 0, "it looks, and archives nothing"
+
+
+GUARDED = ("audit_log", "looks", "look_conversations", *(table.name for table in of_kind(DECIDED)))
+ALL_TRIGGERS = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ({})",
+    "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid::regclass::text IN ({})",
+}
+
+
+def test_a_trigger_that_somebody_has_dropped_is_named(database: Database, make_archive: MakeArchive) -> None:
+    archive = make_archive(database, messages=1)
+    code, found = examine(archive)
+    assert (code, found["guards"]["state"]) == (0, "ok")
+    tables = ", ".join(f"'{table}'" for table in GUARDED)
+    store = open_database(database)
+    for (name,) in database.rows(ALL_TRIGGERS[database.kind].format(tables)):
+        with contextlib.suppress(_NotKept), store.write() as tx:
+            table = next(table for table in sorted(GUARDED, key=len, reverse=True) if name.startswith(table))
+            on = f" ON {table}" if tx.postgres else ""
+            tx.conn.exec_driver_sql(f"DROP TRIGGER {name}{on}")
+            assert guards.missing(tx) == [name]
+            raise _NotKept
+    store.dispose()
+    disabled = database.kind == "postgresql"
+    database.run("ALTER TABLE approvals DISABLE TRIGGER USER" if disabled else "DROP TRIGGER approvals_rules")
+    code, found = examine(archive)
+    assert code == 1
+    assert f"approvals_{'b_' * disabled}rules" in found["guards"]["text"]
+
+
+class _NotKept(Exception):
+    """Rolls back what was tried."""
 
 
 @pytest.mark.full

@@ -1,0 +1,44 @@
+"""The triggers that keep what was decided: who owns the database may drop or disable them, and that shows here."""
+
+from __future__ import annotations
+
+from archiver.store.admin import distribution
+from archiver.store.engine import Tx
+from archiver.store.schema import DECIDED, look_conversations, looks, of_kind
+
+_KEPT = [looks, look_conversations, *of_kind(DECIDED)]
+_RULES = {
+    "sqlite": (
+        *("audit_log_no_UPDATE", "audit_log_no_DELETE", "audit_log_to_ledger", "evidence_log_to_ledger"),
+        *("approvals_rules", "hold_events_rules"),
+        *("retention_terms_form", "retention_terms_end", "retention_terms_rules"),
+    ),
+    "postgresql": (
+        *("audit_log_append_only", "audit_log_to_ledger", "evidence_log_to_ledger"),
+        *("looks_login", "requests_a_person", "approvals_a_person", "approvals_b_rules"),
+        *("hold_events_a_person", "hold_events_b_rules", "retention_terms_a_person", "retention_terms_b_rules"),
+    ),
+}
+_EACH = {"sqlite": ("no_update", "no_delete", "to_ledger"), "postgresql": ("append_only", "to_ledger")}
+_THERE = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
+    "postgresql": (
+        "SELECT t.tgname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+        " WHERE NOT t.tgisinternal AND t.tgenabled IN ('O', 'A')"
+        " AND c.relnamespace = (SELECT relnamespace FROM pg_class WHERE oid = 'messages'::regclass)"
+    ),
+}
+
+
+def expected(tx: Tx) -> set[str]:
+    """The names of the triggers that this archive should have; on a cluster none are where the messages lie."""
+    kind = "postgresql" if tx.postgres else "sqlite"
+    spread = distribution.big_tables() if distribution.is_distributed(tx) else []
+    kept = [table.name for table in _KEPT if table not in spread]
+    return {*_RULES[kind], *(f"{table}_{end}" for table in kept for end in _EACH[kind])}
+
+
+def missing(tx: Tx) -> list[str]:
+    """Those that are not there, or do not fire."""
+    there = set(tx.conn.exec_driver_sql(_THERE["postgresql" if tx.postgres else "sqlite"]).scalars())
+    return sorted(expected(tx) - there)
