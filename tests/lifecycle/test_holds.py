@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from archiver.store.seals import key_text
 from tests.lifecycle.conftest import Persons
 
 WHY = ("--case", "K7", "--reason", "a letter")
@@ -171,6 +172,23 @@ def test_a_list_holds_the_messages_that_it_names(persons: Persons, tmp_path: Pat
     for wrong in (str(path), str(tmp_path / "missing"), str(tmp_path)):
         assert archive("hold", "add", "listed", "--list", wrong, "--app", archive.server.app, *WHY) == 2
         assert "one message id a line" in archive.errors
+
+
+def test_an_officers_holds_are_queued_for_the_ledger(persons: Persons, tmp_path: Path) -> None:
+    """By triggers: whoever places them needs neither the key nor a right to the queue."""
+    archive = persons.archive
+    archive.database.run("INSERT INTO ledger_head (id, size) VALUES (1, 0)")
+    app_id, msg_id, sender = archive.database.rows(
+        "SELECT app_id, msg_id, sender FROM messages WHERE conversation IS NOT NULL AND sender IS NOT NULL LIMIT 1"
+    )[0]
+    (tmp_path / "ids").write_text(msg_id)
+    persons.now("alice")
+    listed = ("--list", str(tmp_path / "ids"), "--app", archive.server.app)
+    assert archive("hold", "add", "a claim", "--participant", sender, *listed, *WHY) == 0
+    queued = dict(archive.database.rows("SELECT table_name, key FROM ledger_queue ORDER BY id"))
+    assert set(queued) == {"hold_events", "hold_conversations", "hold_items"}
+    assert json.loads(queued["hold_items"]) == [1, app_id, msg_id]
+    assert queued["hold_items"] == key_text([1, app_id, msg_id])
 
 
 @pytest.mark.full
