@@ -66,6 +66,29 @@ class Message(NamedTuple):
     """Its place in the page, counted from 0 over all records, readable or not."""
 
 
+class Event(NamedTuple):
+    """What a callback reports; every field is as its sender wrote it, and its body is covered by no signature.
+
+    `kind`: message, recall, edit, group, moderation, reaction, thread, ack or other. `signed`: signed, unsigned or
+    wrong; whether it is a replay is not to be seen from one event. `target_msg_id`: the message it is about. `at_ms`:
+    by the provider's clock. `signature` and `stamp_ms`: what the signature is known by. `apart`: chatroom or cmd, of a
+    message that is counted apart.
+    """
+
+    kind: str
+    signed: str
+    call_id: str | None = None
+    msg_id: str | None = None
+    target_msg_id: str | None = None
+    at_ms: int | None = None
+    actor: str | None = None
+    conversation: str | None = None
+    text: str | None = None
+    apart: str | None = None
+    signature: str | None = None
+    stamp_ms: int | None = None
+
+
 class Revision(NamedTuple):
     """Other content that was seen under the id of an archived message."""
 

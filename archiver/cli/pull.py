@@ -47,12 +47,21 @@ def pull(ctx: click.Context, app: str | None, *, retry_stuck: bool) -> int:
         except (DatabaseRefused, DatabaseUnavailable) as error:
             tell_unopened(settings, error)
             raise
+        _read_callbacks(settings, store, stop)
         context.publish(settings, store)
         if settings.alerts and not stop.is_set():
             from archiver.service import monitor
 
             monitor.tell_after_pull(settings, store)
         return code
+
+
+def _read_callbacks(settings: Settings, store: Store, stop: Event) -> None:
+    """What callbacks report never changes the outcome of a pull."""
+    if settings.callbacks is not None and not stop.is_set():
+        from archiver.callbacks.job import CallbackJob
+
+        CallbackJob(settings, store, stop)()
 
 
 def tell_unopened(settings: Settings, error: ArchiverError) -> None:

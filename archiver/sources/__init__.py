@@ -6,11 +6,12 @@ others or of SQL.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from threading import Event
 from typing import IO, Protocol
 
+from archiver import model
 from archiver.config import App, Attachments
 from archiver.http import Adapter, Client, Downloaded, Progress, SignedLink
 from archiver.model import Fetched, Message, Pointer, Reject, Source
@@ -85,6 +86,9 @@ class Provider(Protocol):
     def decode(self, raw: bytes, position: int) -> Message | Reject:
         """Read a record's stored bytes again."""
 
+    def read_event(self, body: bytes, app: str, secrets: Sequence[bytes]) -> model.Event:
+        """What a callback to the URL of an app reports, and whether one of these secrets signed it. Never raises."""
+
     def salvage(self, raw: bytes) -> Iterator[Message]:
         """What can be read of a damaged file's stored bytes."""
 
@@ -108,6 +112,11 @@ def provider_of(app: App) -> Provider:
 def decode(raw: bytes, position: int) -> Message | Reject:
     """Read a record's stored bytes again. Archives hold the records of one provider so far."""
     return PROVIDERS["easemob"]().decode(raw, position)
+
+
+def read_event(body: bytes, app: str, secrets: Sequence[bytes]) -> model.Event:
+    """What a callback reports; see `Provider.read_event`. Callbacks are those of one provider so far."""
+    return PROVIDERS["easemob"]().read_event(body, app, secrets)
 
 
 def salvage(raw: bytes) -> Iterator[Message]:

@@ -20,6 +20,7 @@ from archiver.store.schema import (
     approvals,
     attachments,
     audit_log,
+    events,
     evidence_log,
     hold_conversations,
     hold_events,
@@ -46,6 +47,8 @@ class SealedTable(NamedTuple):
     columns: tuple[sa.Column[Any], ...]
     those: sa.ColumnElement[bool]
     made_at: sa.ColumnElement[int]
+    others: bool = False
+    """Further rows may be sealed, by who queues them."""
 
     @property
     def name(self) -> str:
@@ -93,9 +96,11 @@ TABLES = {
             those=quarantine.c.page_id == 0,
             made_at=quarantine.c.seen_at,
         ),
+        _of(events, those=events.c.kind != "message", made_at=events.c.received_at)._replace(others=True),
     )
 }
-"""Of attachments those that are stored; of quarantine the damaged files, which are part of no page."""
+"""Of attachments those that are stored; of quarantine the damaged files, which are part of no page. Of
+events that announce messages those that the comparison keeps."""
 
 
 def content(sealed: SealedTable, row: Sequence[Any]) -> bytes:
@@ -124,7 +129,8 @@ def read(tx: Tx, sealed: SealedTable, keys: Sequence[Sequence[Any]]) -> dict[str
     for first in range(0, len(keys), 200):
         some = [tuple(one) for one in keys[first : first + 200]]
         which = key[0].in_([one[0] for one in some]) if len(key) == 1 else sa.tuple_(*key).in_(some)
-        for row in tx.conn.execute(sa.select(*key, *sealed.columns).where(which, sealed.those)):
+        those = sa.true() if sealed.others else sealed.those
+        for row in tx.conn.execute(sa.select(*key, *sealed.columns).where(which, those)):
             rows_by_key[key_text(row[: len(key)])] = tuple(row)
     return rows_by_key
 

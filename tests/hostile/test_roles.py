@@ -35,6 +35,8 @@ GUARDED = {
     "revision_bodies": {"secret", "thumb_secret", "extra"},
     "quarantine": {"raw"},
     "seals": {"seeds"},
+    "events": {"raw"},
+    "callback_signatures": {"signature"},
 }
 """What readers may not see, neither as it came nor where a secret may lie in it."""
 LOGS = ("audit_log", "evidence_log", "looks", "look_conversations", *DECISIONS)

@@ -48,7 +48,7 @@ END $$;
 
 def test_every_table_keyed_by_messages_is_distributed_and_no_other() -> None:
     assert BIG[0] == "messages"
-    assert {*BIG, "canaries"} == {name for name, table in metadata.tables.items() if "msg_id" in table.c}
+    assert {*BIG, "canaries", "events"} == {name for name, table in metadata.tables.items() if "msg_id" in table.c}
 
 
 @pytest.mark.parametrize("name", BIG)
@@ -88,6 +88,7 @@ def test_what_a_pull_adds_to_the_big_tables_sets_off_no_trigger(postgres_databas
         "hold_conversations",
         "hold_items",
         "retention_terms",
+        "events",
     }
 
 

@@ -83,7 +83,7 @@ def decode_usual(raw: bytes, position: int) -> Message | None:
     payload, chat_type = record.payload, record.chat_type
     sender, recipient = payload.from_ or record.from_, payload.to or record.to
     elements, ext = payload.bodies, payload.ext
-    conversation, lossy = _conversation(chat_type, sender, recipient), False
+    conversation, lossy = conversation_of(chat_type, sender, recipient), False
     bodies = tuple(map(read_usual_body, elements))
     if None in bodies or (conversation is not None and len(conversation) * 4 > INDEXED_BYTES):
         columns = Columns(clean=True, plain=True)
@@ -140,7 +140,7 @@ def _message(piece: Slice, position: int) -> Message:
         timestamp_ms,
         columns.indexed(sender),
         columns.indexed(recipient),
-        columns.indexed(_conversation(chat_type, sender, recipient)),
+        columns.indexed(conversation_of(chat_type, sender, recipient)),
         columns.indexed(chat_type),
         columns.indexed(direction),
         tuple([read_body(element, columns) for element in elements]),
@@ -191,12 +191,13 @@ def _party(payload: dict[str, Any], record: dict[str, Any], key: str) -> str | N
     return value if isinstance(value, str) and value else None
 
 
-def _conversation(chat_type: Any, sender: str | None, recipient: str | None) -> str | None:
+def conversation_of(chat_type: Any, sender: str | None, recipient: str | None) -> str | None:
+    """The group or room, or both users, whose ids are case-insensitive."""
     if chat_type in ("groupchat", "chatroom"):
         return recipient
     if sender is None or recipient is None:
         return None
-    one, other = sender.lower(), recipient.lower()  # user ids are case-insensitive
+    one, other = sender.lower(), recipient.lower()
     return f"{one}|{other}" if one <= other else f"{other}|{one}"
 
 

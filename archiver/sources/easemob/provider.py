@@ -15,11 +15,12 @@ from archiver.sources.easemob.auth import Tokens
 from archiver.sources.easemob.chatfiles import Chatfiles, Ours, find_chatfile, foreign_reason, ours
 from archiver.sources.easemob.cursor import CursorSource, read_page
 from archiver.sources.easemob.decode import decode_piece, decode_usual
+from archiver.sources.easemob.events import read_event
 from archiver.sources.easemob.hourly import ANSWERS, HourAnswer, HourlySource, read_answer
 from archiver.sources.easemob.portions import in_portions
 from archiver.sources.easemob.slices import read_whole
 
-__all__ = ["connect", "decode", "first_contact", "foreign_reason", "is_ours", "salvage", "zone_ms"]
+__all__ = ["connect", "decode", "first_contact", "foreign_reason", "is_ours", "read_event", "salvage", "zone_ms"]
 
 
 @dataclass(frozen=True, slots=True)

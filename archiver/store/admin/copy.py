@@ -27,6 +27,7 @@ from archiver.store.schema import (
     JsonText,
     approvals,
     apps,
+    events,
     hold_events,
     ledger_head,
     ledger_queue,
@@ -47,11 +48,11 @@ _ROWS = 500
 Row = tuple[Any, ...]
 Table = sa.Table
 _QUEUE = (pages, quarantine)
-_LAST = (*_QUEUE, ledger_queue, ledger_head)
+_LAST = (events, *_QUEUE, ledger_queue, ledger_head)
 TABLES = [table for table in of_kind(EVIDENCE, DECIDED, JUDGED, STATE) if table not in (*_LAST, scrubs)] + [*_LAST]
-"""Last come those that have the target's index take in what they brought: by then it is there; and behind all that
-triggers queue for the ledger what they have queued, which is then as it was in the source. What a scrub has looked at
-is no property of a copy."""
+"""Last come events, which are let go of where the message is there; those that have the target's index take in what
+they brought: by then it is there; and behind all that triggers queue for the ledger what they have queued, which is
+then as it was in the source. What a scrub has looked at is no property of a copy."""
 
 
 class Sum(NamedTuple):
@@ -134,11 +135,11 @@ def _queue_requeued(tx: Tx, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def prune(source: Tx, target: Store, table: Table) -> None:
-    """Take out of the target what the source has no more; only state goes away.
+    """Take out of the target what the source has no more: of state, and of events what announced messages.
 
     Nothing that writes waits for the other side meanwhile: a server ends a transaction that does nothing.
     """
-    if table.name in _FOR_EVER:
+    if table.name in _FOR_EVER and table is not events:
         return
     key = sa.tuple_(*table.primary_key)
     gone: list[list[Row]] = []

@@ -11,6 +11,7 @@ from archiver.store.schema import DECIDED, alerts, apps, metadata, of_kind, page
 _KEPT_FOR = (
     *("messages", "message_revisions", "quarantine", "late_arrivals", "attachments", "look_conversations"),
     *(table.name for table in of_kind(DECIDED) if "app_id" in table.c),
+    "events",
 )
 
 

@@ -32,6 +32,8 @@ _SECRETS = {
     "message_revisions": {"raw"},
     "revision_bodies": {"secret", "thumb_secret", "extra"},
     "quarantine": {"raw"},
+    "events": {"raw"},
+    "callback_signatures": {"signature"},  # by which a callback could be forged
     "seals": {"seeds"},  # the salts, by which guesses of a content could be tested
 }
 """What a reader may not see: the views show `extra` without secrets."""
@@ -58,6 +60,7 @@ _FUNCTIONS = {
     "archive_hold_rules": "",
     "archive_shorter": "text, text",
     "archive_term_rules": "",
+    "archive_event_kept": "",
 }
 
 
@@ -117,6 +120,7 @@ def _grants(tx: Tx) -> list[str]:
         f"GRANT USAGE ON SEQUENCE {', '.join(_sequences(tx))} TO archive_writer",
         "GRANT INSERT, UPDATE, DELETE ON search_queue TO archive_writer",  # it locks what it takes
         "GRANT DELETE ON ledger_queue TO archive_writer",
+        *(f"GRANT DELETE ON {name} TO archive_writer" for name in ("events", "callback_signatures") if name in tables),
         *_readers(tables),
         f"GRANT SELECT ON {', '.join(_EXPORTED)} TO {_OFFICER}",
         f"GRANT SELECT, INSERT ON {', '.join(noted)} TO {_OFFICER}",

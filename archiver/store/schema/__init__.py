@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from archiver.store.schema.callbacks import EVENT_KINDS, SIGNED, callback_signatures, events, reconciliations
 from archiver.store.schema.columns import (
     ATTACHMENT_STATES,
     DECIDED,
@@ -99,6 +100,8 @@ VIEWS = (
     "daily_counts",
     "coverage_holes",
     "coverage_statements",
+    "events_readable",
+    "only_callback",
 )
 AUDITORS_VIEWS = ("looks_by_person", "looks_by_officer")
 """Who looked at what is not for those who look."""
@@ -113,6 +116,7 @@ __all__ = [
     "AUDIT_OUTCOMES",
     "DECIDED",
     "DERIVED",
+    "EVENT_KINDS",
     "EVIDENCE",
     "FATES",
     "JUDGED",
@@ -121,6 +125,7 @@ __all__ = [
     "LOOK_OUTCOMES",
     "OFFICERS_VIEWS",
     "OPEN_STATES",
+    "SIGNED",
     "STATE",
     "STATES",
     "TILING_STATES",
@@ -137,8 +142,10 @@ __all__ = [
     "attachment_attempts",
     "attachments",
     "audit_log",
+    "callback_signatures",
     "canaries",
     "checkpoints",
+    "events",
     "evidence_log",
     "hold_conversations",
     "hold_events",
@@ -161,6 +168,7 @@ __all__ = [
     "passes",
     "quarantine",
     "rate_budgets",
+    "reconciliations",
     "request_items",
     "requests",
     "retention_terms",

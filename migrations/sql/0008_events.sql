@@ -1,0 +1,20 @@
+-- What people read of callbacks; never the body, which holds what its signature is made of, and files' secrets.
+CREATE VIEW events_readable AS
+SELECT a.name AS app, e.id, e.kind, e.signed, {stamped} AS at, e.actor, e.conversation, e.msg_id, e.target_msg_id,
+       e.text, e.apart, e.call_id, e.received_at
+FROM events e
+JOIN apps a ON a.id = e.app_id
+
+-- What was announced by a signed callback, and was not in the record when its hour was compared, nor is it now.
+CREATE VIEW only_callback AS
+SELECT a.name AS app, e.msg_id, {stamped} AS sent_at, e.actor AS sender, e.conversation, e.text, e.received_at
+FROM events e
+JOIN apps a ON a.id = e.app_id
+WHERE e.kind = 'message' AND e.signed = 'signed' AND e.apart IS NULL
+  AND EXISTS (SELECT 1 FROM reconciliations r
+              WHERE r.app_id = e.app_id AND r.hour_ms = e.at_ms - e.at_ms % 3600000 AND r.outcome = 'compared')
+  AND NOT EXISTS (SELECT 1 FROM messages m WHERE m.app_id = e.app_id AND m.msg_id = e.msg_id)
+  AND NOT EXISTS (SELECT 1 FROM events c WHERE c.app_id = e.app_id AND c.target_msg_id = e.msg_id
+                  AND c.kind = 'recall' AND c.signed = 'signed')
+  AND NOT EXISTS (SELECT 1 FROM events d WHERE d.app_id = e.app_id AND d.msg_id = e.msg_id AND d.id < e.id
+                  AND d.kind = 'message' AND d.signed = 'signed')
