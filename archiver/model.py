@@ -113,6 +113,14 @@ class File(NamedTuple):
     media_type: str | None
 
 
+class Marks(NamedTuple):
+    """What signed callbacks report of a message: the earliest recall (ISO 8601) and by whom, and how many edits."""
+
+    recalled_at: str | None = None
+    recalled_by: str | None = None
+    edits: int = 0
+
+
 class Archived(NamedTuple):
     """A message as the archive has it, with what is known about it. Its instants are ISO 8601, as people read them."""
 
@@ -125,6 +133,7 @@ class Archived(NamedTuple):
     """How late it came into a range that was closed already; None where it did not."""
     revisions: tuple[Revision, ...]
     files: tuple[File, ...]
+    marks: Marks = Marks()
 
 
 class Reject(NamedTuple):

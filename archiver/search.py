@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
+from archiver.errors import UsageError
 from archiver.store import looks
 from archiver.store.engine import Store
+from archiver.store.read import events
+from archiver.store.read.events import EventHit
 from archiver.store.read.filters import Filter
 from archiver.store.search.index import Lag, add_pages, measure_lag
 from archiver.store.search.query import Hit, find_any, find_places, hits_at
@@ -30,6 +33,19 @@ def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
             break
         added += batch
     return added
+
+
+def find_events(
+    store: Store, texts: Sequence[str], criteria: Filter, most: int | None = None, *, any_of: bool = False
+) -> list[EventHit]:
+    """Events of callbacks that hold all of these texts (`any_of`: at least one), the latest first.
+
+    Raises UsageError as `find`, for what no event has, and where more would be read than can be.
+    """
+    if criteria.recipient is not None or criteria.types:
+        raise UsageError("events have neither recipients nor types of bodies", hint="--events without them")
+    with store.patient.read() as tx:
+        return events.find_events(tx, queries_for(texts), criteria, most, any_of=any_of)
 
 
 def lag(store: Store) -> Lag:

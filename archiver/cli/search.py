@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -23,18 +23,21 @@ from archiver.looks import Looks, Streamed
 from archiver.rendering import kind, parsed
 from archiver.statement import StatementWording
 from archiver.store.engine import Store
+from archiver.store.read.events import EventHit
 from archiver.store.read.filters import Filter, asked_for
 from archiver.store.search.index import Lag
 from archiver.store.search.query import Hit
 from archiver.store.search.text import normal
 
 _AROUND = 24
+_H = TypeVar("_H")
 
 
 @click.command()
 @click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
 @click.option("--any", "any_of", is_flag=True, help="Find what holds any of several TEXTs, instead of all.")
 @options.message_filter
+@click.option("--events", is_flag=True, help="Also find texts in events of callbacks; not with --format csv.")
 @click.option("--limit", type=click.IntRange(0), default=100, show_default=True, help="Maximum number of hits; 0: all.")
 @click.option("--format", "form", type=click.Choice(["table", "jsonl", "csv"]), default="table", show_default=True)
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
@@ -50,6 +53,7 @@ def search(
     form: str,
     *,
     any_of: bool,
+    events: bool,
     bom: bool,
     case: Case,
     view: View,
@@ -68,6 +72,8 @@ def search(
     """
     if bom and form != "csv":
         raise UsageError("--bom is for --format csv")
+    if events and form == "csv":
+        raise UsageError("--events is for --format table and jsonl: a file of CSV has one kind of rows")
     written = View(view.language, options.calendar_for(view.calendar.zone, form, machines=("jsonl",)))
     limits, wording = (criteria.from_ms, criteria.to_ms), StatementWording(view.language, view.calendar)
     asked = asked_for(criteria, texts=texts, any=any_of or None)
@@ -81,6 +87,11 @@ def search(
             if bom:
                 click.echo("\ufeff", nl=False)
             _PRINTERS[form](_up_to(limit, shown, view), texts, written)
+        if events:
+            found = searching.find_events(store, texts, criteria, limit + 1 if limit else None, any_of=any_of)
+            some = found[:limit] if limit else found
+            looks.show("events", asked, count=len(some), conversations=[(hit.app, hit.conversation) for hit in some])
+            _print_events(_up_to(limit, found, view), texts, written, form)
     return code
 
 
@@ -117,7 +128,7 @@ def _tell_lag(lag: Lag, view: View) -> None:
         click.echo(text, err=True)
 
 
-def _up_to(limit: int, hits: Iterable[Hit], view: View) -> Iterator[Hit]:
+def _up_to(limit: int, hits: Iterable[_H], view: View) -> Iterator[_H]:
     for number, hit in enumerate(hits, 1):
         if limit and number > limit:
             text = view.language.say(
@@ -143,6 +154,30 @@ def _print_table(hits: Iterable[Hit], texts: Sequence[str], view: View) -> None:
         click.echo(say("nothing was found"))
 
 
+def _print_events(hits: Iterable[EventHit], texts: Sequence[str], view: View, form: str) -> None:
+    if form == "jsonl":
+        for hit in hits:
+            click.echo(_UNSEEN.sub(_escaped, json.dumps({"event": hit._asdict()}, ensure_ascii=False)))
+        return
+    say, written = view.language.say, view.calendar.written
+    rows = [
+        (_clock(written(hit.at)), hit.kind, hit.signed, hit.actor, hit.target_msg_id, _around(hit.text, texts))
+        for hit in hits
+    ]
+    if rows:
+        columns = (view.at(say("at")), say("event"), say("signature"), say("by"), say("message"), say("said"))
+        console.table(say("events of callbacks"), columns, rows)
+    else:
+        click.echo(say("nothing was found in events"))
+
+
+def _around(said: str, texts: Sequence[str]) -> str:
+    text = next((text for text in texts if text.lower() in said.lower()), texts[0])
+    at = max(0, said.lower().find(text.lower()))
+    start, end = max(0, at - _AROUND), at + len(text) + _AROUND
+    return ("…" if start else "") + said[start:end] + ("…" if end < len(said) else "")
+
+
 def _clock(instant: str | None) -> str:
     return (instant or "")[:19].replace("T", " ")
 
@@ -152,9 +187,7 @@ def _excerpt(hit: Hit, texts: Sequence[str], view: View) -> str:
     fields = [field for field in (hit.text, hit.filename, hit.addr, hit.extra) if field]
     holding = ((field, text) for text in texts for field in fields if normal(text) in normal(field))
     shown, text = next(holding, (" ".join(fields), texts[0]))
-    at = max(0, shown.lower().find(text.lower()))
-    start, end = max(0, at - _AROUND), at + len(text) + _AROUND
-    cut = ("…" if start else "") + shown[start:end] + ("…" if end < len(shown) else "")
+    cut = _around(shown, [text])
     language = view.language
     name = kind(hit.body_type or "", None if language.name == "en" else language.name)
     revision = language.say("(revision {number}) ", number=hit.revision) if hit.revision else ""

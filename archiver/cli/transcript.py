@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from archiver.cli.view import View
 from archiver.logs import readable, visible
-from archiver.model import Archived, Body, File
+from archiver.model import Archived, Body, File, Marks
 from archiver.rendering import words
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -41,9 +41,21 @@ class ConversationLines:
         yield from (f"{_INDENT}{self._file(file)}" for file in archived.files)
         if archived.lateness_ms is not None:
             yield _INDENT + say("(arrived late, by up to {length})", length=self._view.length(archived.lateness_ms))
+        yield from self._marks(archived.marks)
         if m.lossy:
             yield _INDENT + say("(shown with substitutes; the record itself is in the archive)")
         yield from self._revisions(archived)
+
+    def _marks(self, marks: Marks) -> Iterator[str]:
+        say = self._view.language.say
+        if marks.recalled_at is not None:
+            when, who = self._when(marks.recalled_at), marks.recalled_by
+            text = say("(recalled {when})", when=when)
+            if who is not None:
+                text = say("(recalled {when} by {who})", when=when, who=visible(who))
+            yield _INDENT + text
+        if marks.edits:
+            yield _INDENT + say("(edited, by callbacks: {count} times)", count=marks.edits)
 
     def _revisions(self, archived: Archived) -> Iterator[str]:
         say = self._view.language.say

@@ -109,6 +109,11 @@ _WORDS: dict[str, tuple[str, str]] = {
         "图片 {}；如未显示，请查看 manifest.json 中的 attachments_missing",
     ),
     "late": ("arrived late, by up to {:,.1f} s", "迟到，最多 {:,.1f} 秒"),
+    "recalled": ("recalled {} by {}, by a callback of the provider", "已于 {} 被 {} 撤回（据服务商回调）"),
+    "edited": (
+        "edited {:,} times since, by callbacks of the provider; shown as it was archived",
+        "此后被编辑 {:,} 次（据服务商回调）；此处显示归档时的内容",
+    ),
     "lossy": (
         "shown with substitutes; JSON Lines have the record itself",
         "部分字符以替代符显示；原始记录见 JSON Lines 导出",

@@ -74,7 +74,7 @@ MARKS = f"""(SELECT coalesce({{stamped}}, e.received_at) {IS_MARK} 'recall' {FIR
        (SELECT count(DISTINCT coalesce(e.msg_id, CAST(e.id AS text))) {IS_MARK} 'edit') AS edits"""
 NO_MARKS = "NULL::timestamptz AS recalled_at, NULL::text AS recalled_by, 0::bigint AS edits"
 """Where messages lie on many machines: events lie on one."""
-DELETES = """
+RIGHTS = """
 DO $$
 DECLARE role name;
 BEGIN
@@ -84,6 +84,13 @@ BEGIN
           AND grantee NOT IN (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'sources'::regclass)
     LOOP
         EXECUTE format('GRANT DELETE ON events, callback_signatures TO %I', role);
+    END LOOP;
+    FOR role IN
+        SELECT DISTINCT grantee FROM information_schema.role_table_grants
+        WHERE table_schema = current_schema() AND table_name = 'revisions_readable' AND privilege_type = 'SELECT'
+          AND grantee NOT IN (SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = 'sources'::regclass)
+    LOOP
+        EXECUTE format('GRANT SELECT ({columns}) ON events TO %I', role);
     END LOOP;
 END
 $$
@@ -110,7 +117,8 @@ def upgrade() -> None:
         tables.grant(view, "revisions_readable", numbered=False)
     tables.give("archive_event_kept")
     if dialect == "postgresql":
-        tables.run(DELETES)
+        readable = (column.name for column in TABLES["events"] if isinstance(column, sa.Column) and column.name != "raw")
+        tables.run(RIGHTS, columns=", ".join(readable))
 
 
 def _is_distributed() -> bool:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
+import pytest
+
+from archiver.store.read import events
 from tests.callbacks.sending import Receiving, edit, now_ms, recall
 
 MARKS = "SELECT recalled_at IS NOT NULL, recalled_by, edits FROM messages_readable WHERE msg_id = ?"
@@ -63,3 +68,80 @@ def test_a_recall_that_comes_before_its_message_marks_it_when_it_comes(receiving
     database.run(copied)
     assert marks(receiving, "later") == (True, "iris", 0)
     database.run("DELETE FROM messages WHERE msg_id = 'later'")
+
+
+def test_people_see_a_recall_and_edits_beside_the_message_which_stays(receiving: Receiving) -> None:
+    app, archive = receiving.app, receiving.archive
+    archive.write_config()
+    row = archive.database.rows(
+        "SELECT m.msg_id, m.sender, m.recipient FROM messages_readable m WHERE m.chat_type = 'chat'"
+        " AND m.body_type = 'txt' AND m.sender IS NOT NULL AND m.recipient IS NOT NULL ORDER BY m.msg_id LIMIT 1"
+    )[0]
+    msg_id, sender, recipient = row
+    archive("conversation", sender, recipient, "--zone", "UTC", "--language", "en")
+    before = archive.output
+    hostile = "iris\x1b[2J<script>"
+    receiving.take(recall(app, msg_id, **{"from": hostile}), edit(app, msg_id, "never archived"))
+    archive("conversation", sender, recipient, "--zone", "UTC", "--language", "en")
+    added = [line for line in archive.output.splitlines() if line not in before.splitlines()]
+    assert added[0].startswith("    (recalled ")
+    assert added[0].endswith(" by iris\\x1b[2J<script>)")
+    assert added[1:] == ["    (edited, by callbacks: 1 times)"]
+    assert [line for line in archive.output.splitlines() if line not in added] == before.splitlines()
+    folder = archive.config.parent / "html"
+    archive("export", "--format", "html", "--output", str(folder), "--reason", "marks")
+    page = "".join(path.read_text() for path in folder.rglob("*.html"))
+    assert "recalled " in page
+    assert "edited 1 times since" in page
+    assert "&lt;script&gt;" in page
+    assert "<script>" not in page
+    assert "never archived" not in page
+
+
+def test_exports_for_programs_are_the_same_with_and_without_marks(receiving: Receiving) -> None:
+    archive, place = receiving.archive, receiving.archive.config.parent
+    (msg_id,) = archived(receiving)
+
+    def exported(name: str) -> dict[str, bytes]:
+        archive("export", "--format", "jsonl", "--output", str(place / name), "--reason", "marks")
+        files = [path for path in (place / name).rglob("*.jsonl") if path.name != "manifest.json"]
+        return {str(path.relative_to(place / name)): path.read_bytes() for path in files}
+
+    before = exported("before")
+    receiving.take(recall(receiving.app, msg_id), edit(receiving.app, msg_id, "new"))
+    assert before
+    assert exported("after") == before
+
+
+def test_texts_in_events_are_found_where_that_is_asked_for_and_the_look_is_noted(receiving: Receiving) -> None:
+    app, archive = receiving.app, receiving.archive
+    archive.sections += "[review]\nlooks = true\n"
+    archive.write_config()
+    (msg_id,) = archived(receiving)
+    receiving.take(edit(app, msg_id, "the quokka text\x1b[2J"), recall(app, msg_id))
+    assert archive("search", "quokka", "--language", "en") == 0
+    assert "nothing was found" in archive.output
+    archive("search", "quokka", "--events", "--language", "en")
+    assert "the quokka text\\x1b[2J" in archive.output
+    assert "edit" in archive.output
+    archive("search", "quokka", "--events", "--format", "jsonl")
+    (line,) = archive.output.splitlines()
+    event = json.loads(line)["event"]
+    assert (event["kind"], event["signed"], event["target_msg_id"]) == ("edit", "signed", msg_id)
+    looks = archive.database.rows("SELECT action, found FROM looks ORDER BY id")
+    assert [tuple(row) for row in looks] == [("search", 0)] * 2 + [("events", 1), ("search", 0), ("events", 1)]
+    archive("search", "quokka", "--events", "--to", "2020-01-01T00:00:00Z", "--language", "en")
+    assert "nothing was found in events" in archive.output
+    for refused in (["--format", "csv"], ["--recipient", "bo"], ["--type", "txt"]):
+        assert archive("search", "quokka", "--events", *refused) == 2
+
+
+def test_too_many_events_are_not_read_without_a_range(receiving: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MOST_READ", 3)
+    at = now_ms()
+    bodies = [edit(receiving.app, "1", f"the quokka {n}", own=str(n), timestamp=at - n) for n in range(5)]
+    receiving.take(*bodies)
+    assert receiving.archive("search", "quokka", "--events") == 2
+    assert "--from TIME and --to TIME" in receiving.archive.errors
+    assert receiving.archive("search", "quokka", "--events", "--from", str(at - 2)) == 3, "no pull has come so far"
+    assert receiving.archive.output.count("quokka") == 3

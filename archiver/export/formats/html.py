@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
 from archiver.export import Cover, Decode, Writer
 from archiver.export.folder import attachment_path
 from archiver.export.formats.page import END, UP, begin, link, text
 from archiver.export.wording import Wording
-from archiver.model import Archived, Body, File, Message, Revision
+from archiver.model import Archived, Body, File, Marks, Message, Revision
 from archiver.rendering import words
 
 PICTURES = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -92,9 +92,18 @@ class Transcript(Writer):
         notes = [self._revision(revision) for revision in archived.revisions]
         if archived.lateness_ms is not None:
             notes.append(self._wording["late"].format(archived.lateness_ms / 1000))
+        notes += self._marks(archived.marks)
         if archived.message.lossy:
             notes.append(self._wording["lossy"])
         return notes
+
+    def _marks(self, marks: Marks) -> Iterator[str]:
+        """What callbacks report of the message, which is shown as it was archived."""
+        if marks.recalled_at is not None:
+            who = text(self._wording["nobody"] if marks.recalled_by is None else marks.recalled_by)
+            yield self._wording["recalled"].format(self._wording.calendar.spoken(marks.recalled_at), who)
+        if marks.edits:
+            yield self._wording["edited"].format(marks.edits)
 
     def _revision(self, revision: Revision) -> str:
         """What was said under the same id later; never the record itself, which holds the secrets of files."""

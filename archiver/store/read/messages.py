@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
-from archiver.model import DAY_MS, Archived, Body, File, Message, Revision
+from archiver.model import DAY_MS, Archived, Body, File, Marks, Message, Revision
 from archiver.store.engine import Tx
+from archiver.store.read.events import marks_of
 from archiver.store.schema import (
     apps,
     as_given,
@@ -179,7 +180,7 @@ def _rows(tx: Tx, query: sa.Select[Any], table: sa.Table, app_id: int, msg_ids: 
 
 def fetch(tx: Tx, app_id: int, app: str, msg_ids: list[str]) -> list[Archived]:
     """These messages of an app, in this order, with all that is known about them."""
-    about = _About(tx, app_id, msg_ids, raw=True)
+    about, marks = _About(tx, app_id, msg_ids, raw=True), marks_of(tx, app_id, msg_ids)
     bodies: dict[str, list[Any]] = defaultdict(list)
     for row in _rows(tx, _BODIES, message_bodies, app_id, msg_ids):
         bodies[row[0]].append(row)
@@ -191,7 +192,7 @@ def fetch(tx: Tx, app_id: int, app: str, msg_ids: list[str]) -> list[Archived]:
         said = tuple([_body(row[2:]) for row in _in_order(bodies.get(msg_id, ()))])
         message = _message((msg_id, stamp_ms, *parties, said, ext, raw, digest, lossy, position))
         times = iso(stamp_ms), iso(archived_ms)
-        by_id[msg_id] = _archived((app, message, *times, page_id, *about.of(msg_id)))
+        by_id[msg_id] = _archived((app, message, *times, page_id, *about.of(msg_id), marks.get(msg_id, _UNMARKED)))
     return [by_id[msg_id] for msg_id in msg_ids]
 
 
@@ -200,6 +201,7 @@ def _in_order(bodies: Sequence[Any]) -> Sequence[Any]:
     return bodies if len(bodies) < 2 else sorted(bodies, key=itemgetter(1))
 
 
+_UNMARKED = Marks()
 _body = partial(tuple.__new__, Body)
 _message = partial(tuple.__new__, Message)
 _archived = partial(tuple.__new__, Archived)
@@ -210,7 +212,7 @@ def readable(tx: Tx, app_id: int, app: str, msg_ids: list[str]) -> list[Archived
 
     It asks for nothing that archive_reader may not see.
     """
-    about = _About(tx, app_id, msg_ids, raw=False)
+    about, marks = _About(tx, app_id, msg_ids, raw=False), marks_of(tx, app_id, msg_ids)
     bodies, revised = (_read_bodies(tx, view, app, msg_ids) for view in (_MESSAGES_READABLE, _REVISIONS_READABLE))
     rows = tx.conn.execute(_WITHOUT_RAW.where(m.app_id == app_id, tx.among(m.msg_id, msg_ids))).all()
     messages_by_id = {}
@@ -223,7 +225,8 @@ def readable(tx: Tx, app_id: int, app: str, msg_ids: list[str]) -> list[Archived
             revision._replace(bodies=tuple(revised.get((row.msg_id, revision.revision), ()))) for revision in revisions
         )
         times = iso(row.timestamp_ms), iso(archived_ms)
-        messages_by_id[row.msg_id] = Archived(app, message, *times, page_id, lateness_ms, revisions, files)
+        marked = marks.get(row.msg_id, Marks())
+        messages_by_id[row.msg_id] = Archived(app, message, *times, page_id, lateness_ms, revisions, files, marked)
     return [messages_by_id[msg_id] for msg_id in msg_ids]
 
 

@@ -1,0 +1,104 @@
+"""Events as people read them: marks on messages, texts in events, and how callbacks and record compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.errors import UsageError
+from archiver.model import Marks
+from archiver.store.engine import Tx
+from archiver.store.read import filters
+from archiver.store.read.filters import Filter
+from archiver.store.schema import apps, events, iso
+from archiver.store.search.text import normal
+
+MOST_READ = 100_000
+"""Texts of events have no index: they are read one by one."""
+
+e = events.c
+_OF_MESSAGE = (
+    sa.select(e.target_msg_id, e.kind, e.msg_id, e.id, e.actor, e.at_ms, e.received_at)
+    .where(e.signed == "signed", e.kind.in_(["recall", "edit"]))
+    .order_by(e.id)
+)
+
+
+def marks_of(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> dict[str, Marks]:
+    """What signed events report of these messages; those without any are left out."""
+    query = _OF_MESSAGE.where(e.app_id == app_id, tx.among(e.target_msg_id, list(msg_ids)))
+    recalls: dict[str, Any] = {}
+    edits: dict[str, set[object]] = {}
+    for row in tx.conn.execute(query):
+        if row.kind == "edit":
+            edits.setdefault(row.target_msg_id, set()).add(row.msg_id or row.id)
+        elif (known := recalls.get(row.target_msg_id)) is None or _when(row) < _when(known):
+            recalls[row.target_msg_id] = row
+    return {msg_id: Marks(*_recalled(recalls.get(msg_id)), len(edits.get(msg_id, ()))) for msg_id in {*recalls, *edits}}
+
+
+def _when(row: Any) -> tuple[bool, int, int]:
+    return row.at_ms is None, row.at_ms or 0, row.id
+
+
+def _recalled(row: Any) -> tuple[str | None, str | None]:
+    if row is None:
+        return None, None
+    return (None if row.at_ms is None else iso(row.at_ms)) or iso(row.received_at), row.actor
+
+
+class EventHit(NamedTuple):
+    """An event whose text was searched for; the names are those of the view events_readable."""
+
+    app: str
+    kind: str
+    signed: str
+    at: str | None
+    actor: str | None
+    conversation: str | None
+    msg_id: str | None
+    target_msg_id: str | None
+    text: str
+    received_at: str | None
+
+
+def find_events(tx: Tx, queries: Sequence[str], criteria: Filter, most: int | None, *, any_of: bool) -> list[EventHit]:
+    """Events that hold these normalised texts, the latest first. Raises UsageError where too many would be read."""
+    conditions = [*_chosen(tx, criteria), e.text.is_not(None)]
+    first = sa.select(e.id).where(*conditions).limit(MOST_READ + 1).subquery()
+    if int(tx.conn.scalar(sa.select(sa.func.count()).select_from(first)) or 0) > MOST_READ:
+        problem = f"there are more than {MOST_READ:,} events, and their texts have no index"
+        raise UsageError(problem, hint="--from TIME and --to TIME")
+    hits = _read(tx, conditions, queries, any_of=any_of)
+    return [hit for _, hit in zip(range(most), hits, strict=False)] if most else list(hits)
+
+
+def _chosen(tx: Tx, criteria: Filter) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    if criteria.app is not None:
+        conditions.append(e.app_id.in_(filters.app_ids(tx, criteria.app)))
+    if criteria.sender is not None:
+        conditions.append(sa.func.lower(e.actor).in_(filters.user_ids(criteria.sender)))
+    if criteria.conversation is not None:
+        conditions.append(e.conversation.in_(filters.conversation_ids(criteria.conversation)))
+    if limits := filters.range_ms(criteria):
+        conditions.append(e.at_ms.between(*limits))
+    return conditions
+
+
+def _read(
+    tx: Tx, conditions: Sequence[sa.ColumnElement[bool]], queries: Sequence[str], *, any_of: bool
+) -> Iterator[EventHit]:
+    columns = (e.kind, e.signed, e.at_ms, e.actor, e.conversation, e.msg_id, e.target_msg_id, e.text, e.received_at)
+    query = sa.select(apps.c.name, *columns).join_from(events, apps, apps.c.id == e.app_id).where(*conditions)
+    matches = any if any_of else all
+    for row in tx.conn.execute(query.order_by(e.at_ms.desc(), e.id.desc()).execution_options(yield_per=1_000)):
+        said = normal(row.text)
+        if matches(one in said for one in queries):
+            at = None if row.at_ms is None else iso(row.at_ms)
+            yield EventHit(
+                *(row.name, row.kind, row.signed, at, row.actor, row.conversation, row.msg_id, row.target_msg_id),
+                *(row.text, iso(row.received_at)),
+            )
