@@ -117,8 +117,8 @@ def upgrade() -> None:
         tables.grant(view, "revisions_readable", numbered=False)
     tables.give("archive_event_kept")
     if dialect == "postgresql":
-        readable = (column.name for column in TABLES["events"] if isinstance(column, sa.Column) and column.name != "raw")
-        tables.run(RIGHTS, columns=", ".join(readable))
+        columns = [part.name for part in TABLES["events"] if isinstance(part, sa.Column)]
+        tables.run(RIGHTS, columns=", ".join(name for name in columns if name != "raw"))
 
 
 def _is_distributed() -> bool:

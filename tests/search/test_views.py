@@ -69,7 +69,7 @@ def test_both_databases_show_the_same(both: Sequence[Database]) -> None:
             (sorted(json.dumps(row, sort_keys=True) for row in answer(database, sql))) for database in both
         )
         assert sqlite == postgres, view
-        assert sqlite or view == "coverage_holes", view
+        assert sqlite or view in ("coverage_holes", "events_readable", "only_callback"), view
 
 
 def test_people_in_conversations_are_counted(database: Database) -> None:
