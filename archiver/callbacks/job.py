@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from threading import Event
 
+from archiver.callbacks.comparison import compare
 from archiver.callbacks.ingest import ingest
 from archiver.config import Settings
 from archiver.errors import ArchiverError
@@ -22,8 +23,9 @@ class CallbackJob:
     def __call__(self) -> None:
         try:
             ingest(self._settings, self._store, self._stop)
+            compare(self._settings, self._store, self._stop)
         except ArchiverError as error:
             hint = f" (try: {error.hint})" if error.hint else ""
-            log.error("callbacks wait in the spool: %s%s", error, hint)
+            log.error("callbacks wait: %s%s", error, hint)
         except Exception:  # the edge of the loop: the next round may do better
             log.exception("reading callbacks in broke off")

@@ -8,6 +8,8 @@ from typing import Any
 import click
 
 from archiver import coverage, status
+from archiver.callbacks.report import CallbackReport
+from archiver.callbacks.report import report as callback_report
 from archiver.cli import console, context, options
 from archiver.cli.view import PLAIN, View
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
@@ -39,6 +41,7 @@ def status_command(ctx: click.Context, form: str, *, check: bool, view: View) ->
         reports = status.report(store, configured, every_ms=settings.schedule.every_ms)
         disk = store.disk()
         evidence = evidence_report(store, settings.evidence)
+        callbacks = callback_report(store, settings, totals=form == "prometheus")
     language, calendar = view.language, view.calendar
     judged = status.verdict(reports, overdue_ms=settings.schedule.overdue_ms, language=language, calendar=calendar)
     if check:
@@ -50,12 +53,18 @@ def status_command(ctx: click.Context, form: str, *, check: bool, view: View) ->
         schedule = settings.schedule
         click.echo(
             metrics.render(
-                reports, disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms, evidence=evidence
+                *(reports, disk),
+                every_ms=schedule.every_ms,
+                overdue_ms=schedule.overdue_ms,
+                evidence=evidence,
+                callbacks=callbacks,
             ),
             nl=False,
         )
     elif form == "json":
         content = status.to_json(reports) | {"evidence": None if evidence is None else evidence.to_json()}
+        for entry in content["apps"]:
+            entry["callbacks"] = None if callbacks is None else callbacks.to_json(entry["app"])
         click.echo(json.dumps(content))
     else:
         verdict = language.say("{word}: {why}", word=_word(language, judged.word), why=judged.why)
@@ -64,6 +73,8 @@ def status_command(ctx: click.Context, form: str, *, check: bool, view: View) ->
             print_status(entry, view)
         if evidence is not None:
             print_evidence(evidence, view)
+        if callbacks is not None:
+            print_callbacks(callbacks, view)
     return EXIT_INCOMPLETE if coverage.has_hole(reports) else EXIT_DONE
 
 
@@ -129,6 +140,25 @@ def print_evidence(evidence: Report, view: View = PLAIN) -> None:
     ]
     zone = say("times in {zone}", zone=view.calendar.name)
     console.table(say("evidence: {origin}, {zone}", origin=evidence.origin, zone=zone), ("", ""), rows)
+
+
+def print_callbacks(callbacks: CallbackReport, view: View = PLAIN) -> None:
+    """What callbacks report, as a table of facts."""
+    say = view.language.say
+    rows = []
+    for app, figures in callbacks.apps.items():
+        at = say("never") if figures.last_event_ms is None else view.instant(figures.last_event_ms)
+        text = say("last: {at}; in 24 hours {unsigned} unsigned, {wrong} with a wrong signature", at=at,
+            unsigned=f"{figures.unsigned:,}", wrong=f"{figures.wrong:,}")  # fmt: skip
+        rows.append((app, text))
+        text = say("{callbacks} announced and not in the record, {file} in the record and not announced",
+            callbacks=f"{figures.only_callback:,}", file=f"{figures.only_file:,}")  # fmt: skip
+        rows.append(("", text))
+    if callbacks.spool_bytes is not None:
+        rows.append((say("spool"), say("{count} bytes wait", count=f"{callbacks.spool_bytes:,}")))
+    rows += [(problem.name, problem.text) for problem in callbacks.problems]
+    zone = say("times in {zone}", zone=view.calendar.name)
+    console.table(say("callbacks, {zone}", zone=zone), ("", ""), rows)
 
 
 def _figures(entry: SourceReport, view: View) -> list[tuple[str, str]]:

@@ -30,6 +30,7 @@ COMMANDS = {
         "coverage": "list windows and holes; accept a loss",
         "quarantine": "list and requeue unparsable records",
         "evidence": "sign what is stored; verify that it is unaltered",
+        "callbacks": "show how callbacks compare with the record",
     },
     "Read": {
         "search": "search the messages",

@@ -13,7 +13,7 @@ from threading import Event
 from archiver import connect, host
 from archiver.blobs import Blobs
 from archiver.config import Settings, shortcomings
-from archiver.doctor import database, evidence
+from archiver.doctor import callbacks, database, evidence
 from archiver.doctor.finding import Finding, Findings, tried
 from archiver.doctor.provider import app_findings
 from archiver.errors import EXIT_FAILED, EXIT_USAGE, ArchiverError, worst_exit_code
@@ -43,6 +43,8 @@ def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Ite
         yield from tried("attachments", lambda: _attachments(settings))
     if settings.evidence:
         yield from evidence.findings(settings.evidence, connect.way_out(settings))
+    if settings.callbacks:
+        yield from callbacks.findings(settings.callbacks)
     if test_alert:
         yield from tried("alerts", lambda: _alert(settings))
 

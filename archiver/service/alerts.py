@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 from archiver import host
+from archiver.callbacks.report import CallbackReport
 from archiver.errors import TryAgainLater
 from archiver.evidence.report import Report
 from archiver.http import Form, body
@@ -74,6 +75,14 @@ def of_evidence(evidence: Report | None) -> list[Condition]:
     return [
         Condition(name, "", "", "critical" if critical else "warning", "; ".join(said))
         for (name, critical), said in texts.items()
+    ]
+
+
+def of_callbacks(callbacks: CallbackReport | None) -> list[Condition]:
+    """What is wrong with callbacks."""
+    return [
+        Condition(problem.name, problem.app, "", "critical" if problem.critical else "warning", problem.text)
+        for problem in (() if callbacks is None else callbacks.problems)
     ]
 
 

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from archiver import __version__
+from archiver.callbacks.report import CallbackReport
 from archiver.errors import UsageError
 from archiver.evidence.report import Report
 from archiver.status import SourceReport
@@ -59,6 +60,7 @@ def render(
     every_ms: int,
     overdue_ms: int,
     evidence: Report | None = None,
+    callbacks: CallbackReport | None = None,
 ) -> bytes:
     """The text of an exposition. Raises UsageError where prometheus-client is not installed."""
     registry = _registry()
@@ -70,6 +72,7 @@ def render(
             yield from _disk(disk)
             yield from _sources(entries)
             yield from _evidence(evidence)
+            yield from _callbacks(callbacks)
 
     registry.register(Standing())
     return generate_latest(registry)
@@ -142,6 +145,26 @@ def _evidence(evidence: Report | None) -> Iterator[Metric]:
         yield GaugeMetricFamily(f"{name}_scrub_age_seconds", about, evidence.scrub_age_seconds)
         about = "Differences that the last verification found."
         yield GaugeMetricFamily(f"{name}_differences", about, evidence.differences or 0)
+
+
+def _callbacks(callbacks: CallbackReport | None) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+
+    if callbacks is None:
+        return
+    name = "archiver_callbacks"
+    total = CounterMetricFamily(f"{name}_events", "Events of callbacks stored.", labels=("app", "kind", "signed"))
+    for app, kind, signed, count in callbacks.totals:
+        total.add_metric((app, kind, signed), count)
+    yield total
+    if callbacks.spool_bytes is not None:
+        yield GaugeMetricFamily(f"{name}_spool_bytes", "Callbacks that wait in the spool.", callbacks.spool_bytes)
+        about = "Age of the oldest callbacks in the spool; 0 when none wait."
+        yield GaugeMetricFamily(f"{name}_oldest_unread_seconds", about, callbacks.oldest_unread_seconds or 0)
+    problem = GaugeMetricFamily(f"{name}_problem", "1 while this alert stands.", labels=("alert", "app"))
+    for one in callbacks.problems:
+        problem.add_metric((one.name, one.app), 1)
+    yield problem
 
 
 Values = Iterator[tuple[tuple[str, ...], float]]

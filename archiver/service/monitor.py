@@ -6,12 +6,14 @@ import logging
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Lock
 from typing import NamedTuple
 
 from archiver import connect, status
+from archiver.callbacks import report as callback_report
+from archiver.callbacks.report import CallbackReport
 from archiver.config import Settings
 from archiver.errors import DatabaseRefused, TryAgainLater
 from archiver.evidence import report
@@ -44,6 +46,7 @@ class Look(NamedTuple):
     disk: Mapping[str, int | None]
     error: str | None = None
     evidence: report.Report | None = None
+    callbacks: CallbackReport | None = None
 
 
 @dataclass(slots=True)
@@ -154,7 +157,15 @@ class Watch:
 
     def _metrics(self) -> Reply:
         look = self.look(_FRESH_S)
-        return Reply(200, exposition(self._settings, look), EXPOSITION)
+        return Reply(200, exposition(self._settings, self._with_totals(look)), EXPOSITION)
+
+    def _with_totals(self, look: Look) -> Look:
+        """Events are counted when somebody asks: of many that takes a second."""
+        try:
+            totals = callback_report.event_totals(self._store) if look.callbacks else ()
+        except (TryAgainLater, DatabaseRefused):
+            totals = ()
+        return look._replace(callbacks=look.callbacks and replace(look.callbacks, totals=totals))
 
     def _healthz(self) -> Reply:
         """Alive: the scheduler works. Nothing that a new start would not mend."""
@@ -178,7 +189,8 @@ def look(settings: Settings, store: Store) -> Look:
             closed = health.read_only(tx)  # reports work all the same, and nothing that is wrong could be noted
         if closed is not None:
             return Look([], {}, f"{closed.text} (try: {closed.remedy})")
-        return Look(reports, store.disk(), evidence=report.report(store, settings.evidence))
+        evidence, callbacks = report.report(store, settings.evidence), callback_report.report(store, settings)
+        return Look(reports, store.disk(), evidence=evidence, callbacks=callbacks)
     except (TryAgainLater, DatabaseRefused) as error:
         return Look([], {}, outlet.with_hint(error))
 
@@ -214,8 +226,14 @@ def exposition(settings: Settings, look: Look) -> bytes:
     if look.error:
         return metrics.without_database()
     schedule = settings.schedule
-    times = {"every_ms": schedule.every_ms, "overdue_ms": schedule.overdue_ms}
-    return metrics.render(look.entries, look.disk, evidence=look.evidence, **times)
+    return metrics.render(
+        look.entries,
+        look.disk,
+        every_ms=schedule.every_ms,
+        overdue_ms=schedule.overdue_ms,
+        evidence=look.evidence,
+        callbacks=look.callbacks,
+    )
 
 
 def raise_alerts(
@@ -233,7 +251,7 @@ def raise_alerts(
     chosen = outlet.language_of(settings)
     known = alerts.findings(look.entries, look.disk, overdue_ms=overdue_ms, files=files, language=chosen)
     wrong = [*known, *more]
-    wrong += alerts.of_evidence(look.evidence)
+    wrong += [*alerts.of_evidence(look.evidence), *alerts.of_callbacks(look.callbacks)]
     if configured.webhook is not None and now >= pace.webhook_rests_until:
         was_sent = alerts.tell(
             *(store, wrong, partial(outlet.post, settings)),

@@ -16,7 +16,7 @@ INSTANT = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 tables = load_python_file(str(Path(__file__).parents[1]), "tables.py")
 KINDS = "'message', 'recall', 'edit', 'group', 'moderation', 'reaction', 'thread', 'ack', 'other'"
-COUNTS = ("both", "only_file", "only_callback", "recalled", "chatroom", "cmd")
+COUNTS = ("both", "only_file", "only_callback", "recalled", "chatroom", "cmd", "deleted")
 
 TABLES: dict[str, list[Any]] = {
     "events": [

@@ -56,7 +56,7 @@ reconciliations = sa.Table(
     sa.Column("app_id", sa.ForeignKey("apps.id"), primary_key=True),
     sa.Column("source", sa.Text, primary_key=True),
     sa.Column("hour_ms", Ms, primary_key=True, autoincrement=False),
-    *(counter(name) for name in ("both", "only_file", "only_callback", "recalled", "chatroom", "cmd")),
+    *(counter(name) for name in ("both", "only_file", "only_callback", "recalled", "chatroom", "cmd", "deleted")),
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("compared_at", InstantColumn, nullable=False),
     sa.CheckConstraint("outcome IN ('compared', 'not compared')", name="outcome"),
