@@ -9,8 +9,9 @@ import shlex
 import socket
 import sys
 from pathlib import Path
-from threading import Event
-from typing import Any
+from secrets import token_hex
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import click
@@ -35,6 +36,9 @@ from archiver.store.admin import migrate
 from archiver.store.admin.ask import ask, forged_copy
 from archiver.store.engine import Store
 from archiver.store.schema import iso
+
+if TYPE_CHECKING:
+    from archiver.sandbox import Sandbox
 
 _PORT = 8420
 _HOURS_BACK = 29
@@ -61,6 +65,13 @@ FROM attachments a JOIN messages m ON m.app_id = a.app_id AND m.msg_id = a.msg_i
 JOIN message_bodies b ON b.app_id = a.app_id AND b.msg_id = a.msg_id AND b.position = a.position
 WHERE a.state = 'stored' AND a.kind = 'file' AND a.media_type LIKE 'image/%' ORDER BY a.sha256 LIMIT 1"""
 
+_RECALLED = """\
+SELECT msg_id, sender FROM messages_readable
+WHERE body_type = 'txt' AND text <> '' AND sender IS NOT NULL ORDER BY sent_at DESC LIMIT 1"""
+_MARKED = """\
+SELECT substr(sent_at, 6, 11) AS sent, sender, text, substr(recalled_at, 6, 11) AS recalled, recalled_by
+FROM messages_readable WHERE recalled_at IS NOT NULL"""
+
 _CONFIG = """\
 # The demonstration's configuration. Its server is gone; start it again with
 #   {program} sandbox --port {port} --messages {messages}
@@ -73,6 +84,7 @@ store = "file://{files}"
 rate = "1000/s"
 
 {evidence}
+{callbacks}
 [[apps]]
 org = "{org}"
 app = "{app}"
@@ -107,6 +119,19 @@ state_file = "{keys}/state"
 [[evidence.anchors]]
 sink = "file"
 path = "{keys}/checkpoints"
+"""
+
+
+_CALLBACKS = """\
+# Recalls, edits and more, as the provider reports them by callback to `archiver receive`.
+[callbacks]
+spool = "{place}/spool"
+
+[[callbacks.apps]]
+app = "{org}#{app}"
+alias = "demo"
+token_file = "{place}/callback-token"
+secrets_file = "{place}/callback-secrets"
 """
 
 
@@ -152,6 +177,8 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
                 click.echo(f"\n{title}\n\n{sql};\n")
                 console.table("", columns, rows)
             _show_attachment(store, place)
+            if settings.callbacks is not None:
+                _show_recall(settings, store, server)
             if settings.evidence is not None:
                 _show_evidence(settings, store, place)
     database = place / "archive.db"
@@ -163,6 +190,38 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
         f" config.toml, and {_program()} doctor tests them."
     )
     return code
+
+
+def _show_recall(settings: Settings, store: Store, server: Sandbox) -> None:
+    """A message is recalled at the provider: a callback says so, and the archive still has it."""
+    from archiver.callbacks import receiver, secrets
+    from archiver.callbacks.job import CallbackJob
+    from archiver.callbacks.spooling import SpoolWriter
+    from archiver.sandbox import CallbackRule
+
+    section, stop = settings.callbacks, Event()
+    rows = ask(store, _RECALLED)[1]
+    if section is None or not rows:
+        return
+    app = section.apps[0]
+    writer = SpoolWriter(section.spool, server.true_ms)
+    with receiver.listen("127.0.0.1", 0) as bound:
+        token = secrets.token(app)
+        taker = receiver.Receiver({app.alias: token}, writer, receiver.free_part(section.spool))
+        thread = Thread(target=receiver.serve, args=(bound, taker, writer, stop))
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}/callback/{app.alias}/{token}"
+        thread.start()
+        sender = server.callbacks(url, CallbackRule(secrets.secrets(app)[0].decode()))
+        try:
+            sender.recall(rows[0][0], by=rows[0][1])
+        finally:
+            sender.close()
+            stop.set()
+            thread.join()
+            writer.close()
+    CallbackJob(settings, store, Event())()
+    click.echo(f"\n{rows[0][1]} recalls a message. A callback says so, and it stays, marked:\n\n{_MARKED};\n")
+    console.table("", *ask(store, _MARKED))
 
 
 def _show_evidence(settings: Settings, store: Store, place: Path) -> None:
@@ -216,9 +275,7 @@ def _prepare(directory: str | None) -> Path:
 
 def _config(place: Path, path: Path, server: Any, messages: int) -> str:
     secret = place.absolute() / "client-secret"
-    descriptor = os.open(secret, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(server.client_secret)
+    _write_secret(secret, server.client_secret)
     announced = server.announcement()
     database = place.absolute() / "archive.db"
     port = announced["base_url"].rpartition(":")[2]
@@ -230,8 +287,19 @@ def _config(place: Path, path: Path, server: Any, messages: int) -> str:
         keys = place.absolute() / "keys"
         keys.mkdir(mode=0o700, exist_ok=True)
         names["evidence"] = _EVIDENCE.format(keys=_toml(keys))
+    names["callbacks"] = "# [callbacks] needs the package waitress, which is not installed here."
+    if importlib.util.find_spec("waitress") is not None:
+        for name in ("callback-token", "callback-secrets"):
+            _write_secret(place.absolute() / name, token_hex(16))
+        names["callbacks"] = _CALLBACKS.format(place=_toml(place.absolute()), **announced)
     names |= {"port": port, "program": _program()}
     return _CONFIG.format(**names, messages=messages, hourly_start=hourly_start, **announced)
+
+
+def _write_secret(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
 
 
 def _toml(path: Path) -> str:

@@ -132,6 +132,11 @@ class Faults:
     hour_outer_from: Annotated[bool, "outer `from` and `to` are internal names, unlike those in `payload`"] = False
     hour_ext_absent: Annotated[bool, "`ext` is left out where it is empty"] = False
 
+    # Callbacks, which `Sandbox.callbacks` sends.
+    callback_loss: Annotated[float, "share of callbacks that are never sent"] = 0.0
+    callback_twice: Annotated[float, "share of callbacks that are sent twice"] = 0.0
+    callback_late: Annotated[float, "share of callbacks that are held back, and come after later ones"] = 0.0
+
     # Attachments, sending, presence.
     file_restricted: Annotated[bool, "attachments need their share-secret"] = False
     file_redirect: Annotated[bool, "attachments redirect to the other host"] = False

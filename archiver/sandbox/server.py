@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, Self
 
+from archiver.sandbox.callbacks import CallbackRule, CallbackSender
 from archiver.sandbox.data import Seed, make_records
 from archiver.sandbox.faults import Faults
 from archiver.sandbox.routes import route
@@ -89,6 +90,11 @@ class Sandbox(Service):
         Without `visible_ms` it is served from now on.
         """
         return self.shelf.add(record, timestamp_ms, visible_ms, self.true_ms())
+
+    def callbacks(self, url: str, *rules: CallbackRule) -> CallbackSender:
+        """What sends the app's callbacks to a URL, by these rules."""
+        name = f"{self.org}#{self.app}"
+        return CallbackSender(url, name, rules, clock_ms=self.true_ms, faults=self.faults, seed=self.seed.number)
 
     def remove(self, row: Stored) -> None:
         """Forget one record and its attachments, as a recall does."""
