@@ -26,6 +26,8 @@ log = logging.getLogger("archiver.callbacks.receiver")
 LARGEST_BODY = 2**20
 _LEAST_FREE = 0.1
 _FIGURES_S, _TICK_S, _BACKLOG = 60.0, 0.5, 1_024
+_REQUEST_S = 4.0
+"""So long a request may take to arrive: the server's own limit is between two reads, and a byte a second keeps it."""
 _STATUS = {200: "OK", 404: "Not Found", 405: "Method Not Allowed", 413: "Content Too Large", 503: "Service Unavailable"}
 
 StartResponse = Callable[[str, list[tuple[str, str]]], object]
@@ -137,9 +139,11 @@ def serve(bound: socket.socket, receiver: Receiver, writer: SpoolWriter, stop: E
     server = _server(receiver, bound)
     ticker = Thread(target=_tick, args=(receiver, writer, stop), name="spool")
     ticker.start()
+    slow = _SlowRequests()
     try:
         while not stop.is_set():
             server.asyncore.loop(timeout=_TICK_S, use_poll=True, map=server._map, count=1)
+            slow.cut(list(server.active_channels.values()))
     finally:
         stop.set()
         ticker.join()
@@ -149,6 +153,25 @@ def serve(bound: socket.socket, receiver: Receiver, writer: SpoolWriter, stop: E
             server.asyncore.loop(timeout=0.05, use_poll=True, map=server._map, count=1)
         server.task_dispatcher.shutdown(cancel_pending=True, timeout=5)
         server.asyncore.close_all(server._map, ignore_all=True)
+
+
+class _SlowRequests:
+    """Ends connections whose request does not arrive in time, whatever keeps them alive."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[Any, Any], float] = {}
+        self._looked_at = 0.0
+
+    def cut(self, channels: list[Any]) -> None:
+        now = time.monotonic()
+        if now - self._looked_at < _TICK_S:
+            return
+        self._looked_at = now
+        arriving = {(channel, channel.request) for channel in channels if channel.request is not None}
+        self._since = {pair: self._since.get(pair, now) for pair in arriving}
+        for (channel, _), since in self._since.items():
+            if now - since > _REQUEST_S:
+                channel.handle_close()
 
 
 def _server(receiver: Receiver, bound: socket.socket) -> Any:

@@ -113,7 +113,7 @@ def test_make_image_hands_mirrors_to_the_recipe(given: dict[str, str]) -> None:
 
 def test_compose_keeps_the_program_small() -> None:
     (found,) = documents(DEPLOY / "container/compose.yaml")
-    for name in ("migrate", "archiver", "pull"):
+    for name in ("migrate", "archiver", "pull", "receive"):
         service = found["services"][name]
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
@@ -128,11 +128,17 @@ def test_the_parts_beside_compose_fit_it() -> None:
     (found,) = documents(DEPLOY / "container/compose.yaml")
     config_text = (DEPLOY / "container/config.toml").read_text()
     service = found["services"]["pull"]
-    for name in re.findall(r'_file = "(.*)"', config_text):
+    for name in re.findall(r'^\w+_file = "(.*)"', config_text, re.MULTILINE):
         assert name.removeprefix("/run/secrets/") in service["secrets"]
     assert "./config.toml:/etc/archiver/config.toml:ro" in service["volumes"]
     (store,) = re.findall(r'store = "file://(.*)"', config_text)
     assert any(store.startswith(volume.partition(":")[2]) for volume in service["volumes"])
+    receive = found["services"]["receive"]
+    assert receive["secrets"] == ["callback-token"], "it knows no other"
+    assert receive["profiles"] == ["callbacks"], "config.toml has them switched off"
+    section = "".join(line.removeprefix("# ") for line in config_text.splitlines(keepends=True) if "callback" in line)
+    for name in re.findall(r'_file = "/run/secrets/(.*)"', section):
+        assert name in found["secrets"]
     *_, line = (DEPLOY / "container/crontab").read_text().splitlines()
     assert line.split()[-1] == "pull"
     assert service["profiles"] == ["cron"], "the daemon is what `up` starts"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -12,13 +13,15 @@ from pathlib import Path
 import pytest
 
 from archiver.store.schema import iso
+from tests.callbacks.sending import now_ms, recall, security
 from tests.deploy.conftest import DEPLOY, ROOT, Tool
 from tests.deploy.machine import Machine, machine
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database
 
 UNITS = sorted([*(DEPLOY / "systemd").glob("*.service"), *(DEPLOY / "systemd").glob("*.timer")])
-SERVICES = ["archiver.service", "archiver-pull.service", "archiver@.service"]
+SERVICES = ["archiver.service", "archiver-pull.service", "archiver@.service", "archiver-receive.service"]
+PULLING = SERVICES[:3]
 
 
 def test_systemd_reads_the_units_without_a_word(tool: Tool, tmp_path: Path) -> None:
@@ -48,7 +51,7 @@ def test_the_units_are_hardened(tool: Tool, tmp_path: Path, name: str) -> None:
     assert float(score[1]) <= 1.5
 
 
-@pytest.mark.parametrize("name", ["alerts.conf", "evidence.conf"])
+@pytest.mark.parametrize("name", ["alerts.conf", "callbacks.conf", "evidence.conf"])
 def test_systemd_reads_the_drop_ins_without_a_word(tool: Tool, tmp_path: Path, name: str) -> None:
     text = (DEPLOY / "systemd/archiver.service").read_text().replace("/opt/archiver/bin/archiver", "/bin/true")
     (tmp_path / "archiver.service").write_text(text.replace("OnFailure", "# OnFailure"))
@@ -70,6 +73,7 @@ def test_all_services_are_hardened_alike() -> None:
     begin, end = "# It needs its state", "UMask=0077"
     assert len({text[text.index(begin) : text.index(end)] for text in texts}) == 1
     begin, end = "# A user of its own", "# The addresses of"
+    texts = [(DEPLOY / "systemd" / name).read_text() for name in PULLING]
     assert len({text[text.index(begin) : text.index(end)] for text in texts}) == 1
 
 
@@ -150,3 +154,73 @@ def test_they_run_under_systemd(make_archive: MakeArchive, database: Database, t
         assert archive.server.client_secret not in told
         stored = Database("sqlite", f"sqlite:///{found.root}/var/lib/private/archiver/archive.db")
         assert stored.value("SELECT count(*) FROM messages") == 50
+
+
+RECEIVED = """
+set -x
+systemctl start archiver@migrate || { journalctl -u archiver@migrate -o cat --no-pager | tail -30; exit 1; }
+systemctl start archiver || { journalctl -u archiver -o cat --no-pager | tail -40; exit 1; }
+systemctl start archiver-receive || { journalctl -u archiver-receive -o cat --no-pager | tail -40; exit 1; }
+for i in $(seq 300); do systemctl show -P StatusText archiver | grep -q 'lag [0-9] s' && break; sleep 0.2; done
+cat > /post.py <<'END'
+import sys, urllib.request
+request = urllib.request.Request(sys.argv[1], open("/callback.json", "rb").read())
+print("answer=" + str(urllib.request.urlopen(request, timeout=10).status))
+END
+{python} /post.py http://127.0.0.1:9490/callback/demo/$(cat /etc/archiver/callback.token)
+echo "user=$(ps -o user= -p $(systemctl show -P MainPID archiver-receive))"
+pid=$(systemctl show -P MainPID archiver-receive)
+echo "credentials=$(ls /run/credentials/archiver-receive.service | tr '\\n' ' ')"
+kill -KILL $pid
+for i in $(seq 300); do
+    systemctl show archiver-receive | grep -q '^NRestarts=1' && systemctl is-active -q archiver-receive && break
+    sleep 0.2
+done
+echo "again=$(systemctl show -P ActiveState archiver-receive) restarts=$(systemctl show -P NRestarts archiver-receive)"
+for i in $(seq 300); do
+    journalctl --no-pager -o cat -u archiver | grep -q "callbacks were read in" && break; sleep 0.3
+done
+journalctl --no-pager -o cat -u archiver -u archiver-receive | grep -i callback
+systemctl stop archiver-receive archiver
+echo "result=$(systemctl show -P Result archiver-receive)"
+"""
+
+
+def test_the_receiver_runs_beside_it_and_knows_no_secret(
+    make_archive: MakeArchive, database: Database, tmp_path: Path
+) -> None:
+    archive = make_archive(database, messages=50)
+    app = f"{archive.server.org}#{archive.server.app}"
+    recalled = archive.server.records[0].msg_id
+    with machine(tmp_path) as found:
+        installed(archive, found)
+        token, secret = "ab" * 16, "the secret of a rule"
+        section = f"""
+            [callbacks]
+            spool = "/var/lib/archiver/callbacks"
+            [[callbacks.apps]]
+            app = "{app}"
+            alias = "demo"
+            token_file = "replaced by the unit"
+            secrets_file = "replaced by the drop-in"
+        """
+        config = found.read("/etc/archiver/config.toml")
+        found.write("/etc/archiver/config.toml", section + config, 0o644)
+        found.write("/etc/archiver/callback.token", token, 0o400)
+        found.write("/etc/archiver/callback.secrets", secret, 0o400)
+        drop_in = (DEPLOY / "systemd/callbacks.conf").read_text()
+        found.write("/etc/systemd/system/archiver.service.d/callbacks.conf", drop_in)
+        body = recall(app, recalled, timestamp=now_ms()) | {"timestamp": (at := now_ms())}
+        body["security"] = security(str(body["callId"]), at, secret)
+        found.write("/callback.json", json.dumps(body))
+        python = f"/opt/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+        told = found.boot(RECEIVED.replace("{python}", f"LD_LIBRARY_PATH=/opt/python/lib {python}"), 180)
+        assert "answer=200" in told, told
+        assert "user=archiver" in told
+        assert "credentials=callback-token" in told
+        assert "again=active restarts=1" in told, told
+        assert "result=success" in told
+        assert token not in told.replace(f"/callback/demo/{token}", "")
+        stored = Database("sqlite", f"sqlite:///{found.root}/var/lib/private/archiver/archive.db")
+        marked = "SELECT msg_id FROM messages_readable WHERE recalled_at IS NOT NULL"
+        assert stored.rows(marked) == [(recalled,)], told

@@ -285,7 +285,8 @@ def test_the_demo_leaves_an_archive_and_a_config_behind(tmp_path: Path, capsys: 
     *_, schema, status, _, _ = told.splitlines()
     assert shlex.split(schema) == ["sqlite3", str(place / "archive.db"), ".schema"]
     assert shlex.split(status)[-3:] == ["--config", str(place / "config.toml"), "status"]
-    assert told.count("SELECT") == 5
+    assert told.count("SELECT") == 6
+    assert "recalls a message" in told
     assert re.search(r"\nNext, with an account of the provider: .* init, .* doctor tests them\.\n$", told)
     assert f"stored as\n  {place}/files/" in told
     assert "Complete from" in told

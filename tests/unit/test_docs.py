@@ -159,6 +159,15 @@ def test_both_manuals_for_officers_show_the_same(page: str) -> None:
         assert len(ours) == len(theirs) or pattern.startswith("`")
 
 
+def test_both_pages_on_callbacks_show_the_same() -> None:
+    english, chinese = TEXTS["docs/callbacks.md"], TEXTS["docs/callbacks.zh-CN.md"]
+    everything = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
+    assert everything.findall(english) == everything.findall(chinese)
+    for pattern in (r"^#+(?= )", r"^\d\. ", r"^\| `[^|]*`"):
+        ours, theirs = (re.findall(pattern, text, re.MULTILINE) for text in (english, chinese))
+        assert ours == theirs
+
+
 def test_both_lists_of_questions_answer_the_same() -> None:
     english, chinese = TEXTS["docs/faq.md"], TEXTS["docs/faq.zh-CN.md"]
     assert len(re.findall(r"^## ", english, re.MULTILINE)) >= 10
