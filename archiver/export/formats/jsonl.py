@@ -94,7 +94,7 @@ class Lines(Writer):
 
 
 def _line(archived: Archived) -> _Line:
-    app, message, sent_at, archived_at, page_id, lateness_ms, revisions, files = archived
+    app, message, sent_at, archived_at, page_id, lateness_ms, revisions, files, _ = archived
     m: Message = message
     raw, raw_base64 = _verbatim(m.raw)
     return _Line(
