@@ -49,7 +49,7 @@ class Counted:
         for batch in self._batches:
             self._signature.add(
                 _known((m.msg_id, m.digest, lateness_ms, revisions, files))
-                for _, m, _, _, _, lateness_ms, revisions, files in batch
+                for _, m, _, _, _, lateness_ms, revisions, files, _ in batch
             )
             self.bodies += sum([len(archived.message.bodies) for archived in batch])
             self.revisions += sum([len(archived.revisions) for archived in batch])
