@@ -73,6 +73,7 @@ def test_a_hold_is_placed_by_one_and_let_go_of_by_two_a_month_later(persons: Per
     assert [request["state"] for request in json.loads(archive.output)] == ["begun"]
 
 
+@pytest.mark.full
 def test_two_requests_release_a_hold_once(persons: Persons) -> None:
     archive = persons.archive
     persons.now("alice")

@@ -62,6 +62,7 @@ def test_longer_terms_are_in_force_at_once_and_shorter_ones_when_another_person_
     assert rows[2][3] == persons.name("bob")
 
 
+@pytest.mark.full
 def test_an_approval_of_terms_that_have_changed_since_sets_none(persons: Persons) -> None:
     archive = persons.archive
     persons.now("alice")

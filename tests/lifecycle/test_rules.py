@@ -75,6 +75,7 @@ def test_nobody_lets_go_of_a_hold_alone(persons: Persons) -> None:
         release(persons, wrong_kind)
 
 
+@pytest.mark.full
 def test_an_approval_that_was_taken_back_lets_go_of_nothing(persons: Persons) -> None:
     persons.run("alice", PLACED)
     request = ask(persons, "alice", "hold-release", {"hold": 1})
@@ -131,6 +132,7 @@ def test_nobody_shortens_a_term_alone(persons: Persons) -> None:
         set_terms(persons, None, "3y", request)
 
 
+@pytest.mark.full
 def test_a_request_about_terms_that_were_others_then_shortens_nothing(persons: Persons) -> None:
     body = {"app_id": 1, "keep_at_least": "1y", "keep_at_most": "3y", "before": {}}
     request = ask(persons, "alice", "shorten", body)
@@ -140,6 +142,7 @@ def test_a_request_about_terms_that_were_others_then_shortens_nothing(persons: P
         set_terms(persons, "1y", "3y", request)
 
 
+@pytest.mark.full
 def test_a_term_has_a_form_that_can_be_compared(persons: Persons) -> None:
     for term in ("5", "0d", "5Y", "-1d", "5 y", "5.0y", "1e3d", "12345678d", "", "dy", "1d1d"):
         with pytest.raises(Exception, match=r"is written as 5y or 1826d|no approved request"):
@@ -199,6 +202,7 @@ def test_tables_of_ones_own_do_not_stand_for_those_that_the_rules_ask(logins: Pe
     assert logins.archive.count(f"hold_events WHERE who <> '{logins.name('alice')}' OR who <> login") == 0
 
 
+@pytest.mark.full
 def test_a_body_that_has_not_its_hash_allows_nothing(logins: Persons) -> None:
     logins.run("alice", PLACED)
     request = ask(logins, "alice", "hold-release", {"hold": 1}, digest="ab" * 32)
