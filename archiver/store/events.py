@@ -93,8 +93,8 @@ def _note_signatures(tx: Tx, app_id: int, arrivals: Sequence[Arrival]) -> dict[s
         {"app_id": app_id, "signature": signature, "seen_at": one.received_ms}
         for signature, one in sorted(first.items())
     ]
-    insert = tx.insert(callback_signatures).values(rows).on_conflict_do_nothing()
-    added = tx.conn.scalars(insert.returning(callback_signatures.c.signature)).all()
+    insert = tx.insert(callback_signatures).on_conflict_do_nothing()
+    added = tx.conn.scalars(insert.returning(callback_signatures.c.signature), rows).all()
     too_old = min(one.received_ms for one in arrivals) - _KNOWN_FOR_MS
     old = sa.and_(callback_signatures.c.app_id == app_id, callback_signatures.c.seen_at < too_old)
     tx.conn.execute(callback_signatures.delete().where(old))
