@@ -95,9 +95,9 @@ def test_every_answer_follows_the_fsync_of_its_bytes_and_of_the_folder_of_a_new_
     for answer in answers:
         client = re.search(r"->127\.0\.0\.1:(\d+)\]", answer.arguments)
         assert client
-        written, segment = writes[client[1]]
+        written, place = writes[client[1]]
         before = [(call, path) for call, path in syncs if call.ended < answer.begun]
-        of_bytes = [call for call, path in before if path == segment and written < call.begun]
+        of_bytes = [call for call, path in before if path == place and written < call.begun]
         assert of_bytes, "answered before its bytes were on the disk"
-        folder = str(Path(segment).parent)
+        folder = str(Path(place).parent)
         assert folder in [path for _, path in before], "and before its name was"
