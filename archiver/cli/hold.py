@@ -37,7 +37,7 @@ def hold_command() -> None:
 
 
 def _criteria(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that say what a hold covers; it gets them as `wanted`."""
+    """Give a command the options that say what a hold covers; it gets them as `covered`."""
 
     @wraps(command)
     def with_criteria(
@@ -50,7 +50,7 @@ def _criteria(command: Callable[..., Any]) -> Callable[..., Any]:
         **given: Any,
     ) -> Any:
         listed = None if ids is None else _listed(ids)
-        return command(*arguments, wanted=HoldCriteria(criteria, participant, unreadable, listed), **given)
+        return command(*arguments, covered=HoldCriteria(criteria, participant, unreadable, listed), **given)
 
     for option in (
         click.option("--unreadable", is_flag=True, help="Also messages whose sender could not be read."),
@@ -80,7 +80,7 @@ def _listed(path: Path) -> tuple[str, ...]:
 @click.option("--case", "case_id", metavar="ID", required=True, help="Case id.")
 @click.option("--reason", metavar="TEXT", required=True, help="Why this must stay.")
 @click.pass_context
-def add_hold(ctx: click.Context, name: str, case_id: str, reason: str, *, wanted: HoldCriteria) -> int:
+def add_hold(ctx: click.Context, name: str, case_id: str, reason: str, *, covered: HoldCriteria) -> int:
     """Place a hold. It is in force when this returns, also for messages that come later.
 
     \b
@@ -89,12 +89,12 @@ def add_hold(ctx: click.Context, name: str, case_id: str, reason: str, *, wanted
           --case K7 --reason "letter of 2026-11-02"
     """
     with context.archive(ctx, offline=True) as (_, store):
-        placed = holds.add(store, name, wanted, case_id=case_id, reason=reason, who=host.account())
+        placed = holds.add(store, name, covered, case_id=case_id, reason=reason, who=host.account())
     say = options.default_view(ctx).language.say
     click.echo(say("hold {number} is in force", number=placed.hold_id))
-    if not wanted.names_anything():
+    if not covered.names_anything():
         click.echo(say("it covers every message"))
-    _warn(ctx, wanted, placed)
+    _warn(ctx, covered, placed)
     return EXIT_DONE
 
 
@@ -104,7 +104,7 @@ def add_hold(ctx: click.Context, name: str, case_id: str, reason: str, *, wanted
 @click.option("--case", "case_id", metavar="ID", help="Case id. Default: that of the hold.")
 @click.option("--reason", metavar="TEXT", required=True, help="Why more must stay.")
 @click.pass_context
-def widen_hold(ctx: click.Context, number: int, case_id: str | None, reason: str, *, wanted: HoldCriteria) -> int:
+def widen_hold(ctx: click.Context, number: int, case_id: str | None, reason: str, *, covered: HoldCriteria) -> int:
     """Have a hold cover more, at once: what it covered, and what fits these options.
 
     \b
@@ -112,15 +112,15 @@ def widen_hold(ctx: click.Context, number: int, case_id: str | None, reason: str
       archiver hold widen 3 --conversation group-17 --reason "named by J."
     """
     with context.archive(ctx, offline=True) as (_, store):
-        placed = holds.widen(store, number, wanted, case_id=case_id, reason=reason, who=host.account())
+        placed = holds.widen(store, number, covered, case_id=case_id, reason=reason, who=host.account())
     click.echo(options.default_view(ctx).language.say("hold {number} is in force", number=number))
-    _warn(ctx, wanted, placed)
+    _warn(ctx, covered, placed)
     return EXIT_DONE
 
 
-def _warn(ctx: click.Context, wanted: HoldCriteria, placed: Placed) -> None:
+def _warn(ctx: click.Context, covered: HoldCriteria, placed: Placed) -> None:
     say = options.default_view(ctx).language.say
-    if wanted.participant is not None:
+    if covered.participant is not None:
         click.echo(say("note: who only read in a group is not found; hold such groups by --conversation"), err=True)
     if placed.unarchived:
         text = say("note: {count} messages of the list are not in the archive", count=f"{placed.unarchived:,}")

@@ -40,37 +40,37 @@ class Placed(NamedTuple):
     unarchived: int
 
 
-def add(store: Store, name: str, wanted: HoldCriteria, *, case_id: str, reason: str, who: str) -> Placed:
+def add(store: Store, name: str, covered: HoldCriteria, *, case_id: str, reason: str, who: str) -> Placed:
     """Place a hold, which is in force when this returns. Raises UsageError for an app that is not archived."""
     with store.patient.write(lock="exclusive") as tx:
-        _demand(tx, wanted)
+        _demand(tx, covered)
         row = HoldRow(holds.next_id(tx), name, "placed", case_id, reason, decisions.person(tx, who))
-        return _place(tx, row, wanted)
+        return _place(tx, row, covered)
 
 
 def widen(
-    store: Store, hold_id: int, wanted: HoldCriteria, *, case_id: str | None = None, reason: str, who: str
+    store: Store, hold_id: int, covered: HoldCriteria, *, case_id: str | None = None, reason: str, who: str
 ) -> Placed:
     """Have a hold keep more, at once. Raises UsageError for a hold that is not there, or that ends already."""
-    if not wanted.names_anything():
+    if not covered.names_anything():
         raise UsageError("this would hold everything; say what the hold is to keep as well", hint="--participant USER")
     with store.patient.write(lock="exclusive") as tx:
-        _demand(tx, wanted)
+        _demand(tx, covered)
         hold = _in_force(tx, hold_id)
         row = HoldRow(hold_id, hold.name, "widened", case_id or hold.case_id, reason, decisions.person(tx, who))
-        return _place(tx, row, wanted)
+        return _place(tx, row, covered)
 
 
-def _place(tx: Tx, row: HoldRow, wanted: HoldCriteria) -> Placed:
-    holds.place(tx, row, wanted)
-    return Placed(row.hold_id, 0 if wanted.ids is None else holds.unarchived(tx, row.hold_id))
+def _place(tx: Tx, row: HoldRow, covered: HoldCriteria) -> Placed:
+    holds.place(tx, row, covered)
+    return Placed(row.hold_id, 0 if covered.ids is None else holds.unarchived(tx, row.hold_id))
 
 
-def _demand(tx: Tx, wanted: HoldCriteria) -> None:
+def _demand(tx: Tx, covered: HoldCriteria) -> None:
     demand_whole(tx)
-    if wanted.unreadable and wanted.participant is None:
+    if covered.unreadable and covered.participant is None:
         raise UsageError("--unreadable goes with --participant: other criteria ask nothing that they could not answer")
-    if wanted.ids is not None and len(filters.resolve(tx, wanted.criteria).app_ids or ()) != 1:
+    if covered.ids is not None and len(filters.resolve(tx, covered.criteria).app_ids or ()) != 1:
         raise UsageError("the ids of a list are those of one app", hint="--app org#app")
 
 

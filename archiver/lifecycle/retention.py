@@ -12,7 +12,7 @@ from archiver.store import decisions, retention
 from archiver.store.decisions import Asked
 from archiver.store.engine import Store, Tx
 from archiver.store.read import filters
-from archiver.store.retention import SetTerms, Terms
+from archiver.store.retention import RetentionTerms, SetTerms
 
 SHORTEN = "shorten"
 _FORM = re.compile(r"([1-9][0-9]{0,6})([yd])")
@@ -43,7 +43,7 @@ def _parts(term: str) -> tuple[int, str]:
     return int(term[:-1]), term[-1]
 
 
-def shortens(old: Terms, new: Terms) -> bool:
+def shortens(old: RetentionTerms, new: RetentionTerms) -> bool:
     """Whether a message may go earlier by the new terms than by the old ones."""
     least, before = new.keep_at_least, old.keep_at_least
     if before is not None and (least is None or may_be_shorter(before, least)):
@@ -55,7 +55,7 @@ def shortens(old: Terms, new: Terms) -> bool:
 class TermsSet(NamedTuple):
     """What came of it: the terms in force now, or the number of the request that another person has to approve."""
 
-    terms: Terms
+    terms: RetentionTerms
     request: int | None = None
 
 
@@ -93,12 +93,12 @@ def shorten(tx: Tx, asked: Asked, who: str) -> None:
     Raises UsageError where the terms are no longer those that the request was made about.
     """
     body = asked.body
-    if _of_app(tx, str(body["app"])).terms != Terms(**body["before"]):
+    if _of_app(tx, str(body["app"])).terms != RetentionTerms(**body["before"]):
         raise UsageError(
             f"the terms of {body['app']} have changed since request {asked.id} was made",
             hint=f"archiver requests refuse {asked.id}, and ask again: archiver retention set",
         )
-    terms = Terms(body["keep_at_least"], body["keep_at_most"])
+    terms = RetentionTerms(body["keep_at_least"], body["keep_at_most"])
     retention.add(tx, int(body["app_id"]), terms, reason=str(body["reason"]), who=who, request_id=asked.id)
 
 
@@ -109,7 +109,7 @@ def _of_app(tx: Tx, app: str) -> SetTerms:
     return next(one for one in retention.read(tx) if one.app in names)
 
 
-def _demand_consistent(terms: Terms) -> None:
+def _demand_consistent(terms: RetentionTerms) -> None:
     least, most = terms
     if least is not None and most is not None and may_be_shorter(least, most):
         hint = "an --at-most that is not shorter than --at-least, or none"

@@ -84,29 +84,29 @@ def next_id(tx: Tx) -> int:
     return int(tx.conn.scalar(sa.select(sa.func.coalesce(sa.func.max(hold_events.c.hold_id), 0))) or 0) + 1
 
 
-def place(tx: Tx, row: HoldRow, wanted: HoldCriteria) -> None:
+def place(tx: Tx, row: HoldRow, covered: HoldCriteria) -> None:
     """Add what a hold is to keep, and the conversations and messages that it names."""
-    common = row._asdict() | {"unreadable": wanted.unreadable, "is_list": wanted.ids is not None, "at": tx.now_ms()}
-    common |= {"from_ms": wanted.criteria.from_ms, "to_ms": wanted.criteria.to_ms}
-    tx.conn.execute(hold_events.insert().inline(), [common | which for which in _rows(tx, wanted)])
-    if wanted.participant is not None:
+    common = row._asdict() | {"unreadable": covered.unreadable, "is_list": covered.ids is not None, "at": tx.now_ms()}
+    common |= {"from_ms": covered.criteria.from_ms, "to_ms": covered.criteria.to_ms}
+    tx.conn.execute(hold_events.insert().inline(), [common | which for which in _rows(tx, covered)])
+    if covered.participant is not None:
         note_conversations(tx, row.hold_id)
-    if wanted.ids is not None:
-        _add_items(tx, row.hold_id, wanted)
+    if covered.ids is not None:
+        _add_items(tx, row.hold_id, covered)
 
 
-def _rows(tx: Tx, wanted: HoldCriteria) -> Iterator[dict[str, Any]]:
+def _rows(tx: Tx, covered: HoldCriteria) -> Iterator[dict[str, Any]]:
     """Criteria as columns: a row has one app and two spellings of each word, so there may be several."""
-    resolved = filters.resolve(tx, wanted.criteria)
-    participants = None if wanted.participant is None else filters.user_ids(wanted.participant)
-    criteria = wanted.criteria
+    resolved = filters.resolve(tx, covered.criteria)
+    participants = None if covered.participant is None else filters.user_ids(covered.participant)
+    criteria = covered.criteria
     app_ids: Sequence[int | None] = resolved.app_ids or [None]
     combined = product(
         app_ids,
         _pairs(criteria.sender, resolved.senders),
         _pairs(criteria.recipient, resolved.recipients),
         _pairs(criteria.conversation, resolved.conversations),
-        _pairs(wanted.participant, participants),
+        _pairs(covered.participant, participants),
     )
     names = ("sender", "recipient", "conversation", "participant")
     second = ("sender_lower", "recipient_lower", "conversation_other", "participant_lower")
@@ -140,13 +140,13 @@ def note_conversations(tx: Tx, hold_id: int) -> None:
         tx.conn.execute(hold_conversations.insert().inline().from_select(columns, found))
 
 
-def _add_items(tx: Tx, hold_id: int, wanted: HoldCriteria) -> None:
-    app_ids = filters.resolve(tx, wanted.criteria).app_ids or []
+def _add_items(tx: Tx, hold_id: int, covered: HoldCriteria) -> None:
+    app_ids = filters.resolve(tx, covered.criteria).app_ids or []
     there = {(row[0], row[1]) for row in tx.conn.execute(_items_of(hold_id))}
     rows = [
         (hold_id, app_id, msg_id)
         for app_id in app_ids
-        for msg_id in dict.fromkeys(wanted.ids or ())
+        for msg_id in dict.fromkeys(covered.ids or ())
         if (app_id, msg_id) not in there
     ]
     for first in range(0, len(rows), _ITEMS_AT_ONCE):

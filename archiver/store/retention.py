@@ -10,7 +10,7 @@ from archiver.store.engine import Tx
 from archiver.store.schema import apps, retention_terms
 
 
-class Terms(NamedTuple):
+class RetentionTerms(NamedTuple):
     """`5y` or `1826d`; None: no such term."""
 
     keep_at_least: str | None = None
@@ -22,7 +22,7 @@ class SetTerms(NamedTuple):
 
     app_id: int
     app: str
-    terms: Terms
+    terms: RetentionTerms
     reason: str | None
     who: str | None
     at_ms: int | None
@@ -37,10 +37,10 @@ def read(tx: Tx) -> list[SetTerms]:
         .outerjoin_from(apps, retention_terms, sa.and_(t.app_id == apps.c.id, t.id.in_(newest)))
         .order_by(apps.c.name)
     )
-    return [SetTerms(row[0], row[1], Terms(row[2], row[3]), *row[4:]) for row in tx.conn.execute(query)]
+    return [SetTerms(row[0], row[1], RetentionTerms(row[2], row[3]), *row[4:]) for row in tx.conn.execute(query)]
 
 
-def add(tx: Tx, app_id: int, terms: Terms, *, reason: str, who: str, request_id: int | None = None) -> None:
+def add(tx: Tx, app_id: int, terms: RetentionTerms, *, reason: str, who: str, request_id: int | None = None) -> None:
     """Set the terms of an app; the database refuses shorter ones without an approved request."""
     row = {"app_id": app_id, **terms._asdict(), "reason": reason, "who": who, "request_id": request_id}
     tx.conn.execute(retention_terms.insert().inline(), row | {"at": tx.now_ms()})

@@ -12,7 +12,7 @@ import pytest
 from archiver.errors import ArchiverError
 from archiver.lifecycle import retention
 from archiver.store import retention as terms_in_force
-from archiver.store.retention import Terms
+from archiver.store.retention import RetentionTerms
 from archiver.store.schema import apps
 from tests.fixtures.databases import Database
 from tests.fixtures.store import open_database
@@ -106,10 +106,10 @@ def test_the_database_takes_the_same_terms_for_shorter(database: Database) -> No
         with store.write() as tx:
             named = {"id": app_id, "name": f"o#{app_id}"}
             tx.conn.execute(apps.insert().values(named | {"created_at": tx.now_ms()}))
-            terms_in_force.add(tx, app_id, Terms(old), reason="law", who="alice")
+            terms_in_force.add(tx, app_id, RetentionTerms(old), reason="law", who="alice")
         try:
             with store.write() as tx:
-                terms_in_force.add(tx, app_id, Terms(new), reason="law", who="alice")
+                terms_in_force.add(tx, app_id, RetentionTerms(new), reason="law", who="alice")
             assert not retention.may_be_shorter(old, new), (old, new)
         except ArchiverError:
             assert retention.may_be_shorter(old, new), (old, new)
@@ -143,13 +143,13 @@ def test_what_is_taken_for_longer_is_longer_for_every_message() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "shorter"),
     [
-        (Terms(), Terms("5y"), False),
-        (Terms("5y"), Terms(), True),
-        (Terms(), Terms(None, "5y"), True),
-        (Terms(None, "5y"), Terms(), False),
-        (Terms("5y", "9y"), Terms("6y", "8y"), True),
-        (Terms("5y", "9y"), Terms("6y", "9y"), False),
+        (RetentionTerms(), RetentionTerms("5y"), False),
+        (RetentionTerms("5y"), RetentionTerms(), True),
+        (RetentionTerms(), RetentionTerms(None, "5y"), True),
+        (RetentionTerms(None, "5y"), RetentionTerms(), False),
+        (RetentionTerms("5y", "9y"), RetentionTerms("6y", "8y"), True),
+        (RetentionTerms("5y", "9y"), RetentionTerms("6y", "9y"), False),
     ],
 )
-def test_a_change_shortens_if_either_term_does(old: Terms, new: Terms, shorter: bool) -> None:
+def test_a_change_shortens_if_either_term_does(old: RetentionTerms, new: RetentionTerms, shorter: bool) -> None:
     assert retention.shortens(old, new) is shorter
