@@ -186,7 +186,7 @@ def _store(store: Store, known: KnownAlias, batch: Sequence[Received]) -> events
         )
         for received in batch
     ]
-    with store.write() as tx:
+    with store.write(lock="shared") as tx:
         return events.store(tx, known.app_id, arrivals)
 
 

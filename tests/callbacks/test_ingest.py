@@ -14,7 +14,7 @@ import pytest
 from archiver.callbacks import ingest, spool
 from archiver.store import events as event_store
 from tests.callbacks.sending import SECRETS, Receiving, edit, message, now_ms, recall
-from tests.fixtures.store import open_database
+from tests.fixtures.store import demand_lock, open_database
 
 DAY = 86_400_000
 
@@ -36,6 +36,12 @@ def test_events_are_stored_and_their_segment_goes(receiving: Receiving) -> None:
         ("other", "unsigned", None, None),
     ]
     assert bytes(rows[2][4]) == b"no JSON"
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_no_event_is_stored_without_the_lock_of_the_archive(receiving: Receiving) -> None:
+    receiving.archive.database.run(demand_lock("events"))
+    assert receiving.take(message(receiving.app, "1")) == [("message", "signed")]
 
 
 def test_a_pull_reads_callbacks_in_and_its_outcome_is_its_own(receiving: Receiving) -> None:

@@ -13,25 +13,12 @@ from archiver.errors import DatabaseUnavailable
 from archiver.store.engine import Store
 from tests.fixtures.archive import MakeArchive
 from tests.fixtures.databases import Database
-from tests.fixtures.store import open_database
-
-DEMAND = """
-CREATE FUNCTION demand_lock() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-    IF NOT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND mode = 'ShareLock' AND granted
-                   AND pid = pg_backend_pid() AND classid = x'61726368'::int AND objid = x'69766572'::int) THEN
-        RAISE EXCEPTION 'a message is stored without the lock of the archive';
-    END IF;
-    RETURN NEW;
-END
-$$;
-CREATE TRIGGER demand_lock BEFORE INSERT ON messages FOR EACH ROW EXECUTE FUNCTION demand_lock();
-"""
+from tests.fixtures.store import demand_lock, open_database
 
 
 def test_nothing_stores_a_message_without_the_lock(postgres_database: Database, make_archive: MakeArchive) -> None:
     archive = make_archive(postgres_database, messages=30)
-    archive.database.run(DEMAND)
+    archive.database.run(demand_lock("messages"))
     archive.server.add(b'{"broken": 1}', timestamp_ms=archive.server.start_ms + 1000, visible_ms=0)
     assert archive("pull") == 0
     msg_id, raw = archive.database.rows("SELECT msg_id, raw FROM messages ORDER BY msg_id LIMIT 1")[0]
