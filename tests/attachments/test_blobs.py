@@ -29,6 +29,7 @@ def save(shelf: Shelf, data: bytes) -> tuple[str, bool]:
     return sha256, shelf.blobs.save(io.BytesIO(data), sha256, len(data))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("size", [0, 1, 5000, 9 << 20], ids=["empty", "a byte", "small", "in parts"])
 def test_a_content_is_stored_once_under_its_digest(shelf: Shelf, size: int) -> None:
     data = os.urandom(size)

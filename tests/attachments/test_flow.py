@@ -108,6 +108,7 @@ def test_without_a_store_they_are_recorded_only(collector: Collector) -> None:
     collector.config.write_text(text)
 
 
+@pytest.mark.full
 def test_restricted_files_are_had_by_their_secret_in_a_header(collector: Collector) -> None:
     collector.server.faults.file_restricted = True
     assert collector("attachments") == 0
@@ -183,6 +184,7 @@ REST = [
 ]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("fault", [*FAULTS, *REST])
 def test_a_damaged_answer_is_never_stored(collector: Collector, fault: str) -> None:
     total = collector.states()["pending"]
@@ -415,6 +417,7 @@ def test_the_daemon_fetches_after_each_pull(collector: Collector) -> None:
         assert process.returncode == 0, told
 
 
+@pytest.mark.full
 def test_the_writer_s_role_is_enough(postgres_database: Database, folder: Shelf, make_collector: MakeCollector) -> None:
     archive = make_collector(postgres_database, folder, messages=40)
     store = open_store(postgres_database.url.replace("postgresql://", "postgresql+psycopg://"))

@@ -38,7 +38,8 @@ def plainly(value: Any) -> str:
     return repr(bytes(value) if isinstance(value, memoryview) else int(value) if isinstance(value, bool) else value)
 
 
-@pytest.mark.parametrize("messages", [300, pytest.param(10_000, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("messages", [300, 10_000])
 def test_what_is_archived_is_the_same_with_and_without_callbacks(
     both: list[Database], make_archive: MakeArchive, messages: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -80,6 +81,7 @@ def announce(receiving: Receiving, server: Sandbox, round_: int) -> None:
     receiving.segment(*bodies)
 
 
+@pytest.mark.full
 def test_events_that_stay_are_sealed_and_a_verification_has_nothing_to_say(compared: Compared) -> None:
     pytest.importorskip("cryptography")
     archive = compared.receiving.archive

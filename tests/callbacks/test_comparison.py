@@ -179,6 +179,7 @@ def test_a_record_that_comes_later_ends_what_the_view_lists_and_changes_nothing_
         assert reconciliations.delete_late(tx, compared.key) == 0, "it was a finding, and stays one"
 
 
+@pytest.mark.full
 def test_copies_that_come_after_their_hour_was_compared_are_deleted_then(compared: Compared) -> None:
     compared.announced(*compared.archived(2))
     result = compared.compare()
@@ -201,6 +202,7 @@ def test_the_comparison_begins_behind_the_first_event(compared: Compared) -> Non
         assert reconciliations.next_hour(tx, compared.key) == compared.hour
 
 
+@pytest.mark.full
 def test_status_and_the_report_say_how_callbacks_stand(compared: Compared) -> None:
     archive = compared.receiving.archive
     lacking(compared, 5, 7)
@@ -270,6 +272,7 @@ def test_doctor_looks_at_spool_secrets_and_token_and_says_how_to_test_the_url(re
     assert "write the secret of every rule" in archive.output
 
 
+@pytest.mark.full
 def test_a_pull_compares_what_is_due(receiving: Receiving) -> None:
     settings = load(receiving.archive.config, {})
     assert compare(settings, receiving.store) == 0

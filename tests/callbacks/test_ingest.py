@@ -140,6 +140,7 @@ def test_events_of_another_app_at_this_url_are_wrong(receiving: Receiving) -> No
     assert receiving.archive.database.rows("SELECT * FROM only_callback") == []
 
 
+@pytest.mark.full
 def test_of_wrong_events_a_bounded_amount_is_kept_a_day(receiving: Receiving, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(event_store, "WRONG_BYTES_A_DAY", 1_000)
     at = now_ms()

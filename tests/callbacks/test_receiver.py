@@ -237,7 +237,8 @@ def test_a_receiver_that_spares_an_fsync_loses_callbacks_at_a_cut(
     assert cuts_under_load(tmp_path, disk, cuts=3) > 0
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(50, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("kills", [1, 50])
 def test_a_receiver_that_is_killed_has_spooled_what_it_answered_200_to_and_nothing_else(
     begin: Begin, configured: tuple[Path, int], kills: int
 ) -> None:
@@ -266,6 +267,7 @@ def test_a_receiver_that_is_killed_has_spooled_what_it_answered_200_to_and_nothi
     assert answered
 
 
+@pytest.mark.full
 def test_a_receiver_ends_at_a_signal_and_says_what_it_did_in_figures_only(
     begin: Begin, configured: tuple[Path, int]
 ) -> None:

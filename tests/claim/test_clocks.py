@@ -40,6 +40,7 @@ def looks_ill(archive: Archive, hours: float) -> None:
         assert alarms["LossNear"] == "critical"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("says", ["stands still", "in seconds"])
 def test_a_providers_clock_that_stands_still_looks_ill(make_pages: Make, says: str) -> None:
     archive = pages(make_pages)

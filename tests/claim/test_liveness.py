@@ -103,10 +103,9 @@ def test_ties_longer_than_pages_come_to_their_end(make_pages: Make, eager: bool,
 # Hours
 
 
-@pytest.mark.parametrize("how", ["lost", pytest.param("damaged", marks=pytest.mark.full)])
-@pytest.mark.parametrize(
-    "kept", [None, pytest.param(16 * HOUR_MS, marks=pytest.mark.full)], ids=["for ever", "a while"]
-)
+@pytest.mark.full
+@pytest.mark.parametrize("how", ["lost", "damaged"])
+@pytest.mark.parametrize("kept", [None, 16 * HOUR_MS], ids=["for ever", "a while"])
 def test_an_hour_that_can_never_be_had_is_named_and_can_be_accepted(
     make_hours: Make, how: str, kept: int | None
 ) -> None:

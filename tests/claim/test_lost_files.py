@@ -49,7 +49,8 @@ def test_the_tail_of_the_hour_before_is_lost_with_its_file(make_hours: Make, how
     assert is_in_a_hole(archive, LOST - 100), "what is accepted stays listed"
 
 
-@pytest.mark.parametrize("how", ["damaged", pytest.param("lost", marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("how", ["damaged", "lost"])
 def test_the_first_moments_of_the_hour_after_are_lost_with_its_file(make_hours: Make, how: str) -> None:
     """Another node's clock was a second behind, and filed the beginning of hour 7 in hour 6."""
     nature = spoilt(how)

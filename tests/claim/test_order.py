@@ -72,6 +72,7 @@ def test_disorder_is_noted_with_its_page_whatever_becomes_of_the_walk(make_pages
     assert HIDDEN in archive.stored(), "what rested on the order was looked at again, though that walk never ended"
 
 
+@pytest.mark.full
 def test_what_can_be_looked_at_no_more_is_called_unproven(make_pages: Make) -> None:
     archive = make(make_pages, turned(T0 + 20 * HOUR_MS), retention_ms=KEPT)
     archive.pull_each(5 * HOUR_MS, 4)

@@ -125,7 +125,8 @@ def test_rows_that_expire_during_a_long_walk_are_not_claimed(make_pages: Make) -
     assert {state for *_, state in holes} == {"expired"}, "what a dropped row may have lain in is listed"
 
 
-@pytest.mark.parametrize("beyond", ["404", *(pytest.param(said, marks=pytest.mark.full) for said in ("400", "lost"))])
+@pytest.mark.full
+@pytest.mark.parametrize("beyond", ["404", "400", "lost"])
 def test_an_hour_beyond_the_retention_is_lost_whatever_is_said_of_it(make_hours: Make, beyond: str) -> None:
     """The service may know no file, or give a link to one that storage has dropped: neither means an empty hour."""
     nature = HourNature(retention_ms=KEPT, beyond=beyond)

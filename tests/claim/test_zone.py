@@ -29,6 +29,7 @@ def all_is_there(archive: Archive, *, at_least_ms: int) -> None:
     assert archive.truth(T0, archive.until_ms) <= archive.stored()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("an_hour", [1, 30], ids=["quiet", "busy"])
 def test_a_zone_corrected_before_it_was_proved_wrong(make_hours: Make, an_hour: int) -> None:
     """As `doctor` advises, after the first pull."""
@@ -89,6 +90,7 @@ def test_a_few_late_messages_do_not_make_a_right_zone_wrong(make_hours: Make) ->
     all_is_there(archive, at_least_ms=T0 + 9 * HOUR_MS)
 
 
+@pytest.mark.full
 def test_a_zone_corrected_by_half_an_hour(make_hours: Make) -> None:
     """Windows planned by full hours of the first zone are no hours of the second; all files they touch are read."""
     nature = HourNature(offset_ms=INDIA_MS)

@@ -98,6 +98,7 @@ def test_a_long_file_is_read_from_near_its_end_and_without_gaps(tmp_path: Path) 
     assert list(calls.newer(sink, 2990)) == [note(size) for size in range(2991, 3001)]
 
 
+@pytest.mark.full
 def test_a_bucket_keeps_the_first_note_of_a_size(bucket: S3Sink) -> None:
     assert calls.put(bucket, note(5)).state == "anchored"
     assert calls.put(bucket, note(5)).state == "anchored", "a lost answer is no failure"
@@ -368,6 +369,7 @@ def test_a_proxy_is_used_by_the_child(server: Scripted) -> None:
     assert server.asked[0].startswith(b"CONNECT hooks.example.com:443 ")
 
 
+@pytest.mark.full
 def test_a_probe_says_what_this_account_could_do(tmp_path: Path, bucket: S3Sink) -> None:
     sink = file_sink(tmp_path / "notes")
     fresh = calls.probe(sink)
@@ -379,6 +381,7 @@ def test_a_probe_says_what_this_account_could_do(tmp_path: Path, bucket: S3Sink)
     assert [line.split(" with ")[0] for line in calls.probe(bucket)] == ["may be overwritten", "may be deleted"]
 
 
+@pytest.mark.full
 def test_a_bucket_with_object_lock_keeps_what_it_has(bucket: S3Sink) -> None:
     name = f"locked{os.getpid()}"
     client = boto3.client("s3", endpoint_url=bucket.endpoint, region_name="us-east-1")

@@ -45,6 +45,7 @@ def findings(archive: Archive) -> dict[str, object]:
     return found
 
 
+@pytest.mark.full
 def test_what_is_older_than_the_ledger_is_sealed_by_the_baseline(older: Archive) -> None:
     before = findings(older)
     assert (before["differences"], list(before["classes"])) == (0, ["not sealed yet"])  # type: ignore[call-overload]

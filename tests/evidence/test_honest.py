@@ -62,6 +62,7 @@ def test_a_stuck_millisecond_that_is_walked_later(honest: Honest) -> None:
     honest.check()
 
 
+@pytest.mark.full
 def test_what_was_closed_by_order_is_reopened_and_walked_again(honest: Honest) -> None:
     builder = honest.builder
     builder.walk(0, 1000, page_of(record("1")), by_order=True)

@@ -171,6 +171,7 @@ def test_a_key_is_handed_over_in_two_steps(begun: Archive, place: Path) -> None:
     assert begun("pull") == 2
 
 
+@pytest.mark.full
 def test_an_entry_nobody_signed_has_its_place_and_alarms(begun: Archive) -> None:
     begun.database.run('INSERT INTO ledger_queue (entry) VALUES (\'{"kind":"claim"}\')')
     assert begun("pull") == 0
@@ -190,6 +191,7 @@ def test_a_ledgers_end_that_is_held_by_somebody_holds_up_no_pull(begun: Archive)
     assert begun.database.value("SELECT count(*) FROM ledger_queue") == 0
 
 
+@pytest.mark.full
 def test_an_export_enters_the_claim_of_its_moment(begun: Archive, tmp_path: Path) -> None:
     assert begun("pull") == 0
     before = sum(entry["kind"] == "claim" for entry in ledger_of(begun.database))

@@ -193,6 +193,7 @@ def test_a_finished_day_that_has_changed_is_written_anew(archive: Archive, tmp_p
     store.dispose()
 
 
+@pytest.mark.full
 def test_a_finished_day_that_somebody_has_damaged_is_written_anew(archive: Archive, tmp_path: Path) -> None:
     store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
     with pytest.raises(Stopped):
@@ -372,6 +373,7 @@ def check_pictures(page: str, database: Database) -> None:
     assert "; img-src &#x27;self&#x27;; base-uri" in page
 
 
+@pytest.mark.full
 def test_a_stored_file_that_is_missing_or_changed_is_told(
     database: Database, make_collector: MakeCollector, folder: Shelf, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def check_that_nothing_acts(book: Any, content: bytes) -> None:
         assert secret not in content
 
 
+@pytest.mark.full
 def test_a_long_text_is_cut_with_a_note_and_an_empty_export_says_so(archive: Archive, tmp_path: Path) -> None:
     stamp = archive.server.start_ms + 5_200
     archive.server.add(said("long", "长" * 40_000, stamp), visible_ms=0)
@@ -164,6 +165,7 @@ class Stopping:
         self._stop.set()
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(("form", "whole"), [("xlsx", "messages.xlsx"), ("csv", "messages.csv")])
 def test_an_interrupted_export_of_one_file_is_resumed(archive: Archive, tmp_path: Path, form: str, whole: str) -> None:
     store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"

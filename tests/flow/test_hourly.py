@@ -258,6 +258,7 @@ def test_a_backlog_of_72_hours_keeps_to_ten_requests_a_minute(make_simulated: Ma
     assert walked == sorted(walked), "the most endangered hour first"
 
 
+@pytest.mark.full
 def test_both_sources_share_one_table_without_false_revisions(make_simulated: MakeSimulated) -> None:
     archive = make(make_simulated, hours=10, age=30)
     assert archive.pull().exit_code == 0
@@ -334,6 +335,7 @@ def test_a_daemon_that_was_dead_for_sixty_hours_is_seen(
     assert "over 80 % of the retention" in caplog.text
 
 
+@pytest.mark.full
 def test_a_long_download_renews_the_lease_by_what_comes_in(make_simulated: MakeSimulated) -> None:
     archive = make(make_simulated, hours=1, age=26, messages=300)
     leases = []

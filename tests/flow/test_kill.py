@@ -100,6 +100,7 @@ def kill_and_pull_again(archive: Archive, nursery: Nursery, kills: int, gate: Ga
     archive.check_sums()
 
 
+@pytest.mark.full
 def test_sigterm_ends_the_daemon_within_a_page(database: Database, make_archive: MakeArchive, start: Start) -> None:
     archive = make_archive(database, messages=2000, span_ms=DAY)
     archive.server.faults.latency_ms = 100

@@ -71,6 +71,7 @@ def test_nothing_is_lost(database: Database, make_archive: MakeArchive, faults: 
     archive.check_sums()
 
 
+@pytest.mark.full
 def test_an_order_that_proves_false_is_not_trusted_until_it_was_good_for_long(archive: Archive) -> None:
     archive.server.faults.always_descending = True
     assert archive("pull", page_size=20) == 0
@@ -135,6 +136,7 @@ def test_several_workers_walk_at_once(database: Database, make_archive: MakeArch
     archive.check_sums()
 
 
+@pytest.mark.full
 def test_a_restored_backup_heals_itself(database: Database, make_archive: MakeArchive) -> None:
     archive = make_archive(database, messages=300, span_ms=2 * DAY)
     half = archive.server.start_ms + DAY

@@ -37,6 +37,7 @@ class Queue(Waits):
         return stopped
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("source", ["hourly", "cursor"])
 def test_a_window_stays_with_who_waits_for_the_turn_of_its_next_request(
     make_simulated: MakeSimulated, source: str

@@ -56,6 +56,7 @@ def test_an_export_of_two_persons_is_carried_out_once(persons: Persons, tmp_path
     assert waiting(archive) == []
 
 
+@pytest.mark.full
 def test_an_export_that_was_interrupted_goes_on_by_the_same_request(persons: Persons, tmp_path: Path) -> None:
     archive = persons.archive
     persons.now("alice")
@@ -131,6 +132,7 @@ def test_a_login_cannot_speak_for_another(
         archive.database.run(said)
 
 
+@pytest.mark.full
 def test_an_accepted_loss_can_need_two_persons_too(persons: Persons) -> None:
     archive = persons.archive
     row = archive.database.rows(

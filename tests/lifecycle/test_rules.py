@@ -211,6 +211,7 @@ def test_a_body_that_has_not_its_hash_allows_nothing(logins: Persons) -> None:
         release(logins, request)
 
 
+@pytest.mark.full
 def test_of_two_who_set_terms_at_once_each_is_compared_with_the_other(logins: Persons) -> None:
     url = logins.archive.database.url
     insert = "INSERT INTO retention_terms (app_id, keep_at_least, reason, who, at) VALUES (1, '{}', 'law', '', now())"

@@ -97,6 +97,7 @@ def test_a_transcript_that_is_cut_off_says_so(archive: Archive, error: type[Exce
     assert [(row["outcome"], row["found"]) for row in looks(archive)] == [("begun", None), (outcome, 3)]
 
 
+@pytest.mark.full
 def test_lists_and_quarantine_are_looks_too(archive: Archive) -> None:
     broken = b'{"msg_id": "q1", "timestamp": "1e3"}'
     archive.server.add(broken, timestamp_ms=archive.server.start_ms + 1000, visible_ms=0)

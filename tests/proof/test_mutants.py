@@ -64,6 +64,7 @@ def _misfit(patch: Patch) -> None:
     patch.setattr(windows, "hold", lambda: None)  # as if the product's own took other arguments by now
 
 
+@pytest.mark.full
 def test_a_mutant_that_dies_by_its_own_hand_is_no_kill() -> None:
     mutant = Mutant("misfit", _misfit, kind="hourly plain")
     with pytest.raises(Unfit):

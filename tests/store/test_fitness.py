@@ -112,6 +112,7 @@ def test_an_archive_in_public_is_not_lost_for_a_schema_of_the_login_s_name(
     assert "search_path that begins with public" in archive.errors
 
 
+@pytest.mark.full
 def test_an_archive_out_of_sight_is_named_whatever_the_login_may(postgres: Postgres, make_archive: MakeArchive) -> None:
     with fresh_postgres(postgres, empty=True) as database:
         postgres.run("CREATE ROLE astray LOGIN")

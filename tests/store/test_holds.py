@@ -152,6 +152,7 @@ def covers(one: Said, wanted: HoldCriteria, said: list[Said]) -> bool:
     return of_app and in_time and (took_part or (wanted.unreadable and one.sender is None))
 
 
+@pytest.mark.full
 def test_a_hold_on_a_person_covers_what_that_person_took_part_in(store: Store) -> None:
     draw = random.Random(23)
     users = ("alice", "Alice", "bob", "Carol", "dave", "Erin", "frank")
