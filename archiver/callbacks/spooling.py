@@ -10,6 +10,7 @@ from typing import IO
 
 from archiver import host
 from archiver.callbacks import spool
+from archiver.callbacks.crc32c import crc32c
 from archiver.callbacks.spool import Received
 from archiver.errors import ArchiverError, UsageError
 
@@ -43,6 +44,7 @@ class SpoolWriter:
         self._segment: _Segment | None = None
         self._syncing = False
         self._made = 0
+        crc32c(b"")  # or every callback would be refused where the library is missing
         try:
             spool.make(folder)
             self._lock = _locked(folder)

@@ -238,7 +238,7 @@ def test_a_receiver_that_spares_an_fsync_loses_callbacks_at_a_cut(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("kills", [1, 50])
+@pytest.mark.parametrize("kills", [int(os.environ.get("ARCHIVER_PROVE_KILLS", "8"))])
 def test_a_receiver_that_is_killed_has_spooled_what_it_answered_200_to_and_nothing_else(
     begin: Begin, configured: tuple[Path, int], kills: int
 ) -> None:

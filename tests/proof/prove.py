@@ -113,7 +113,10 @@ def _tell(number: int, began: float, totals: Counter[str]) -> None:
 
 
 _TESTS = {
-    "kills": ("ARCHIVER_PROVE_KILLS", ("tests/flow/test_kill.py", "tests/flow/test_processes.py")),
+    "kills": (
+        "ARCHIVER_PROVE_KILLS",
+        ("tests/flow/test_kill.py", "tests/flow/test_processes.py", "tests/callbacks/test_receiver.py"),
+    ),
     "points": ("ARCHIVER_PROVE_POINTS", ("tests/proof/test_crashes.py",)),
     "examples": ("ARCHIVER_HOSTILE_EXAMPLES", ("tests/hostile", "-k", "examples_on_each")),
 }
