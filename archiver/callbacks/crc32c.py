@@ -16,7 +16,7 @@ def _value() -> Callable[[bytes], int]:
     try:
         from google_crc32c import value
     except ImportError:
-        hint = "pip install 'easemob-archiver[callbacks]'"
+        hint = "pip install google-crc32c"
         raise UsageError("callbacks need the package google-crc32c", hint=hint) from None
     checksum: Callable[[bytes], int] = value
     return checksum

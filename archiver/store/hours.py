@@ -88,9 +88,14 @@ _CLOSE = (
     )
     .returning(windows.c.id)
 )
-_CLOSE_KNOWN = _CLOSE.where(sa.exists().where(_NEIGHBOUR, sa.or_(_HAS_BEEN_READ, _IS_MISSED))).values(
-    state="closed", reason=None, closed_at=sa.bindparam("now_ms")
-)
+
+
+def _close_known(has_been_read: sa.ColumnElement[bool]) -> sa.Update:
+    known = sa.exists().where(_NEIGHBOUR, sa.or_(has_been_read, _IS_MISSED))
+    return _CLOSE.where(known).values(state="closed", reason=None, closed_at=sa.bindparam("now_ms"))
+
+
+_CLOSE_KNOWN = _close_known(_HAS_BEEN_READ)
 # What was accepted of the next hour was accepted with the tail of this one that it holds.
 _CLOSE_LOST = _CLOSE.where(sa.exists().where(_NEIGHBOUR, _IS_LOST)).values(
     **{name: _of_neighbour(_AFTER.c[name]) for name in ("state", "accepted_by", "accepted_at")},

@@ -175,7 +175,7 @@ def not_read_again_at_a_longer_lag(patch: Patch) -> None:
 
 def neighbour_read_at_any_lag(patch: Patch) -> None:
     read = sa.or_(hours._AFTER.c.walked_at.is_not(None), hours._AFTER.c.state.in_(hours.READ))
-    patch.setattr(hours, "_HAS_BEEN_READ", read)
+    patch.setattr(hours, "_CLOSE_KNOWN", hours._close_known(read))
     patch.setattr(reopening, "read_neighbours_again", _nothing)
 
 
@@ -220,7 +220,7 @@ def progress_survives_distrust(patch: Patch) -> None:
 
 def tail_before_a_lost_file_closed(patch: Patch) -> None:
     read = sa.or_(hours._HAS_BEEN_READ, hours._AFTER.c.state.in_(hours.LOST))
-    patch.setattr(hours, "_HAS_BEEN_READ", read)
+    patch.setattr(hours, "_CLOSE_KNOWN", hours._close_known(read))
 
 
 def closed_without_later_files(patch: Patch) -> None:
