@@ -7,7 +7,9 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-from archiver.jsontext import lenient
+import msgspec
+
+from archiver.jsontext import canonical_of_plain, lenient
 from archiver.model import Body
 
 SECRET_KEYS = frozenset({"secret", "thumb_secret"})
@@ -77,6 +79,8 @@ def without_secrets(extra: str | None) -> str | None:
     """Canonical JSON without the secrets of files, however deep they lie: a secret that is no text has no column."""
     if extra is None:
         return None
+    if "secret" not in extra and "\\u" not in extra:  # no key can be one of them, not even one written as escapes
+        return None if (plain := canonical(extra)) == "{}" else plain
     whole = parsed(extra)
     left = [whole]
     while left:
@@ -91,8 +95,16 @@ def without_secrets(extra: str | None) -> str | None:
 
 
 def canonical(text: str | None) -> str | None:
-    """JSON text in the one spelling that both databases' texts lead to."""
-    return None if text is None else lenient(parsed(text))
+    """JSON text in the one spelling that both databases' texts lead to; see `parsed`."""
+    return None if text is None else canonical_json(text).decode()
+
+
+def canonical_json(text: str) -> bytes:
+    """The same as UTF-8. Without fractions msgspec leads to the same bytes in a fifth of the time."""
+    try:
+        return canonical_of_plain(_decode_plain(text))
+    except (_FractionFound, msgspec.DecodeError, RecursionError):
+        return lenient(parsed(text)).encode()
 
 
 def parsed(text: str) -> Any:
@@ -113,4 +125,13 @@ def _number(text: str) -> int | float:
     return int(Decimal(text)) if "e" in text and number.is_integer() else number
 
 
+class _FractionFound(Exception):
+    """What msgspec would write in another way than the standard library."""
+
+
+def _fraction(_: str) -> Any:
+    raise _FractionFound
+
+
 _decode = json.JSONDecoder(object_pairs_hook=_sorted, parse_float=_number).decode
+_decode_plain = msgspec.json.Decoder(float_hook=_fraction).decode

@@ -10,7 +10,7 @@ from typing import IO, Any, NamedTuple
 from archiver.export import Cover, Form
 from archiver.export.folder import day_folder
 from archiver.model import Archived
-from archiver.store.read.messages import Day, Known
+from archiver.store.read.days import Day, Known
 
 Batch = list[Archived]
 _known = partial(tuple.__new__, Known)

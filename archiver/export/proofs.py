@@ -14,7 +14,7 @@ from archiver.export.days import Unit
 from archiver.export.folder import Folder, Written
 from archiver.store.engine import Tx
 from archiver.store.read import proofs
-from archiver.store.read.messages import Conditions
+from archiver.store.read.days import Conditions
 from archiver.store.schema import iso
 
 Json = dict[str, Any]

@@ -31,9 +31,9 @@ from archiver.language import language
 from archiver.looks import Conversations
 from archiver.store import audit_log, looks, owner
 from archiver.store.engine import Store, Tx
+from archiver.store.read import days as extracts
 from archiver.store.read import filters
-from archiver.store.read import messages as extracts
-from archiver.store.read.messages import Conditions
+from archiver.store.read.days import Conditions
 from archiver.store.schema import iso
 from archiver.store.search import query
 from archiver.store.search import text as terms
@@ -236,6 +236,11 @@ class Export:
             with place.create(path) as sink:
                 about = days.fill(self._form, folder.binary(sink), cover, next(portions, iter(())))
             files.append({"path": path, "bytes": sink.size, "sha256": sink.sha256(), **about})
+        _demand(
+            counted.messages == sum(file["messages"] for file in files) == unit.messages,
+            f"{unit.app}: the archive counts {unit.messages} messages and gives {counted.messages}",
+            hint="an index may be damaged: REINDEX, or on SQLite PRAGMA integrity_check",
+        )
         counts = {"messages": counted.messages, "bodies": counted.bodies, "revisions": counted.revisions}
         line = {"app": unit.app, "day": unit.day, **counts, "signature": counted.signature, "files": files}
         return line if (about_all := self._about(unit)) is None else line | {"about": about_all}
@@ -324,6 +329,6 @@ class Export:
         return head
 
 
-def _demand(holds: bool, otherwise: str) -> None:
+def _demand(holds: bool, otherwise: str, hint: str | None = None) -> None:
     if not holds:
-        raise ArchiveIncomplete(otherwise)
+        raise ArchiveIncomplete(otherwise, hint=hint)

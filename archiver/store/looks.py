@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver.store.engine import Tx
-from archiver.store.read.messages import Conditions
+from archiver.store.read.days import Conditions
 from archiver.store.schema import apps, look_conversations, looks, messages
 
 MOST_CONVERSATIONS = 10_000

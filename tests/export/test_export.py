@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import sqlite3
 import stat
 import threading
 from collections.abc import Callable
@@ -131,6 +132,22 @@ def break_once(act: Callable[[int], None]) -> Callable[[int], None]:
             act(written)
 
     return once
+
+
+def test_an_export_with_fewer_messages_than_the_archive_counts_is_none(
+    sqlite_database: Database, make_archive: MakeArchive, tmp_path: Path
+) -> None:
+    archive = make_archive(sqlite_database, messages=60)
+    assert archive("pull") == 0
+    # An index that lacks a message, as a damaged file has it; the count goes by another one.
+    with sqlite3.connect(str(sqlite_database.url).removeprefix("sqlite:///"), isolation_level=None) as raw:
+        (index,) = raw.execute("SELECT sql FROM sqlite_master WHERE name = 'ix_messages_sent_at'").fetchone()
+        raw.execute("DROP INDEX ix_messages_sent_at")
+        raw.execute(f"{index} WHERE position <> 7")
+        raw.execute("PRAGMA writable_schema = ON")
+        raw.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'ix_messages_sent_at'", (index,))
+    assert archive("export", "--format", "jsonl", "--output", str(tmp_path / "out")) == 3
+    assert not (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_an_export_is_of_one_snapshot_and_the_pull_goes_on(archive: Archive, tmp_path: Path) -> None:
@@ -418,7 +435,7 @@ def test_both_databases_export_the_same_bytes(
 
 
 def test_a_long_pause_of_an_export_is_no_idle_transaction(postgres_database: Database, tmp_path: Path) -> None:
-    from archiver.store.read import messages as extracts
+    from archiver.store.read import days as extracts
 
     store = open_database(postgres_database)
     with store.read() as tx:

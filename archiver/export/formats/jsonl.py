@@ -16,7 +16,7 @@ from msgspec import UNSET, Raw, UnsetType
 from archiver.export import Writer
 from archiver.jsontext import lenient
 from archiver.model import Archived, Body, File, Message, Revision
-from archiver.rendering import parsed
+from archiver.rendering import canonical_json
 
 _Text = str | None
 _Json = Raw | None
@@ -125,15 +125,18 @@ def _line(archived: Archived) -> _Line:
 def _body(body: Body) -> _Body:
     if body[2:] == _TEXT_ALONE:
         return _Body(body.type, body.text)
-    fields = {name: value for name, value in body._asdict().items() if value is not None}
-    for name in ("duration", "lat", "lng"):
-        if name in fields:
-            fields[name] = Raw(lenient(fields[name]).encode())
-    return _Body(**fields | {"extra": _json(body.extra)})
+    kind, text, url, name, secret, length, duration, width, height, thumb, thumb_secret, lat, lng, addr, extra = body
+    size = length, _number(duration), width, height
+    place = _number(lat), _number(lng), addr
+    return _Body(kind, text, url, name, secret, *size, thumb, thumb_secret, *place, _json(extra))
+
+
+def _number(value: float | None) -> Raw | None:
+    return None if value is None else Raw(lenient(value).encode())
 
 
 def _json(text: str | None) -> Raw | None:
-    return None if text is None else Raw(lenient(parsed(text)).encode())
+    return None if text is None else Raw(canonical_json(text))
 
 
 def _revision(revision: Revision) -> _Revision:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from archiver.store import sealed_pages
 from archiver.store.checkpoints import ANCHORED
 from archiver.store.engine import Tx
-from archiver.store.read.messages import Conditions, Day, keys_of_day
+from archiver.store.read.days import Conditions, Day, keys_of_day
 from archiver.store.schema import anchorings, apps, checkpoints, ledger, message_revisions, messages, seals
 from archiver.store.seals import Leaf
 

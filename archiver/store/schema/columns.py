@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 
-from archiver.model import MINUTE_MS
+from archiver.model import DAY_MS, MINUTE_MS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_402_300_799_999
@@ -22,18 +22,19 @@ def iso(ms: int) -> str | None:
     """An instant as 24 characters of ISO 8601, as SQLite keeps it; None outside 1970 to 9999."""
     if not 0 <= ms <= LAST_MS:
         return None
-    minute, rest = divmod(ms, MINUTE_MS)
-    return _minute(minute) + _SECONDS[rest // 1000] + _THOUSANDTHS[rest % 1000]
+    day, rest = divmod(ms, DAY_MS)
+    return _day(day) + _MINUTES[rest // MINUTE_MS] + _SECONDS[rest // 1000 % 60] + _THOUSANDTHS[rest % 1000]
 
 
+_MINUTES = [f"T{minute // 60:02}:{minute % 60:02}:" for minute in range(1440)]
 _SECONDS = [f"{second:02}." for second in range(60)]
 _THOUSANDTHS = [f"{ms:03}Z" for ms in range(1000)]
 
 
-@lru_cache(4096)
-def _minute(minute: int) -> str:
-    """The messages of a page share few minutes, and the calendar is slow to ask."""
-    return (_EPOCH + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:")
+@lru_cache(1024)
+def _day(day: int) -> str:
+    """The messages of a page share few days, and the calendar is slow to ask."""
+    return (_EPOCH + timedelta(days=day)).strftime("%Y-%m-%d")
 
 
 class InstantColumn(TypeDecorator[int]):
@@ -60,8 +61,13 @@ def _ms(value: str | datetime) -> int:
     return (instant - _EPOCH) // timedelta(milliseconds=1)
 
 
+def instant_text(value: str | datetime) -> str | None:
+    """A stored instant, as a driver gives it, as `iso` writes it."""
+    return value if isinstance(value, str) else iso(_ms(value))
+
+
 def as_given(content: sa.Column[Any]) -> sa.ColumnElement[Any]:
-    """Bytes as the driver gives them, which are bytes already: no call for every record."""
+    """A value as the driver gives it, without a call for every row: an instant for `instant_text`, 0 or False."""
     return sa.type_coerce(content, sa.types.NullType()).label(content.name)
 
 
