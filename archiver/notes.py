@@ -191,7 +191,9 @@ def parse_vkeys(text: str) -> list[TrustedKey]:
         except ValueError:
             data = b""
         if not match or len(data) != 33 or data[:1] != _ED25519 or key_hash(match[1], data[1:]).hex() != match[2]:
-            raise ValueError(f"line {number} is no vkey; it should read name+hash+key, as `evidence init` printed it")
+            raise ValueError(
+                f"line {number} is not a vkey; it should read name+hash+key, as `evidence init` printed it"
+            )
         keys.append(TrustedKey(match[1], data[1:], int(match[4]) if match[4] else None))
     return keys
 

@@ -34,14 +34,14 @@ def parse_zone(text: str) -> tzinfo:
     if re.fullmatch(r"[+-][0-9]{2}:?[0-9]{2}", name):
         return timezone(datetime.strptime(name, "%z").utcoffset() or timedelta())
     if hours := re.fullmatch(r"(?:UTC|GMT)?([+-])([0-9]{1,2})", name, re.IGNORECASE):
-        raise ValueError(f"{text!r} is no zone known here; write {hours[1]}{int(hours[2]):02}:00")
+        raise ValueError(f"{text!r} is not a known zone; write {hours[1]}{int(hours[2]):02}:00")
     try:
         return ZoneInfo(name)
     except (ValueError, ZoneInfoNotFoundError, OSError):
         pass
     if meant := _SPOKEN.get(name.lower()):
-        raise ValueError(f"{text!r} is no zone known here; did you mean {meant}?")
-    raise ValueError(f"{text!r} is no zone known here; try +08:00, or a name as Asia/Shanghai")
+        raise ValueError(f"{text!r} is not a known zone; did you mean {meant}?")
+    raise ValueError(f"{text!r} is not a known zone; try +08:00, or a name as Asia/Shanghai")
 
 
 def machine_zone(environ: Mapping[str, str], localtime: Path = Path("/etc/localtime")) -> tzinfo:
@@ -59,7 +59,7 @@ def month(text: str) -> tuple[date, date]:
     """A month as 2026-10: its first day and the next month's. ValueError says what is wrong."""
     parts = re.fullmatch(r"([0-9]{4})-([0-9]{2})", text.strip())
     if not parts or not 1 <= int(parts[2]) <= 12 or not 1970 <= int(parts[1]) < 9999:
-        raise ValueError(f"{text!r} is no month; write it as 2026-10")
+        raise ValueError(f"{text!r} is not a month; write it as 2026-10")
     first = date(int(parts[1]), int(parts[2]), 1)
     return first, (first + timedelta(days=32)).replace(day=1)
 

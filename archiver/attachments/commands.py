@@ -28,7 +28,7 @@ def configured(settings: Settings) -> Attachments:
     """The settings of attachments. Raises ConfigurationError where there are none."""
     if settings.attachments is None:
         raise ConfigurationError(
-            "attachments are recorded, and not fetched: no [attachments] store is configured",
+            "attachments are recorded, but not fetched: no [attachments] store is configured",
             hint='in the configuration: [attachments] and store = "file:///var/lib/archiver/attachments"',
         )
     return settings.attachments

@@ -176,7 +176,7 @@ class Fetching:
                     result = result._replace(next_attempt_ms=result.next_attempt_ms + tx.now_ms())
                 attachments.settle(tx, claim, result)
         except LeaseLost:
-            log.warning("an attachment went to another process; nothing was changed")
+            log.warning("an attachment was taken over by another process; nothing was changed")
             return
         except BaseException:
             # Not this file's fault: credentials, the store, the database, a stop.

@@ -28,4 +28,4 @@ class CallbackJob:
             hint = f" (try: {error.hint})" if error.hint else ""
             log.error("callbacks wait: %s%s", error, hint)
         except Exception:  # the edge of the loop: the next round may do better
-            log.exception("reading callbacks in broke off")
+            log.exception("reading callbacks in ended unexpectedly")

@@ -125,7 +125,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 def _no_port(host: str, port: int, error: OSError) -> ArchiverError:
     problem = f"{host}:{port} cannot be listened on: {error.strerror or type(error).__name__}"
-    return ArchiverError(problem, hint="end what listens there, or another [callbacks] listen")
+    return ArchiverError(problem, hint="stop what listens there, or set another [callbacks] listen")
 
 
 def announce(bound: socket.socket, writer: SpoolWriter) -> None:

@@ -37,4 +37,4 @@ def _text(path: Path) -> str:
         problem = f"{path}: cannot be read: {error.strerror or type(error).__name__}"
         raise ConfigurationError(problem, hint="a file that this account may read") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{path}: is no text in UTF-8", hint="write it anew") from None
+        raise ConfigurationError(f"{path}: is not UTF-8 text", hint="write it again") from None

@@ -168,5 +168,5 @@ def _locked(folder: Path) -> IO[bytes]:
         host.lock(file)
     except BlockingIOError:
         file.close()
-        raise UsageError(f"{folder}: another receiver has this spool", hint="end it, or name another folder") from None
+        raise UsageError(f"{folder}: another receiver has this spool", hint="stop it, or name another folder") from None
     return file

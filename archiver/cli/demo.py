@@ -265,7 +265,9 @@ def _prepare(directory: str | None) -> Path:
     names = [directory] if directory else ["demo", *(f"demo-{number}" for number in range(2, 100))]
     place = next((Path(name) for name in names if not (Path(name) / "archive.db").exists()), None)
     if place is None:
-        raise ArchiverError(f"{Path(names[0]) / 'archive.db'} exists, and is not overwritten", hint="--directory NEW")
+        raise ArchiverError(
+            f"{Path(names[0]) / 'archive.db'} exists, and will not be overwritten", hint="--directory NEW"
+        )
     try:
         place.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -70,7 +70,7 @@ def _listed(path: Path) -> tuple[str, ...]:
         raise UsageError(f"--list: {path}: {reason}", hint="a file with one message id a line") from None
     ids = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
     if not 1 <= len(ids) <= _MOST_IDS or max(map(len, ids)) > _LONGEST_ID or "\0" in "".join(ids):
-        raise UsageError(f"--list: {path} is no list of message ids", hint="a file with one message id a line")
+        raise UsageError(f"--list: {path} is not a list of message ids", hint="a file with one message id a line")
     return ids
 
 

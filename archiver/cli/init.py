@@ -27,7 +27,7 @@ def init(ctx: click.Context) -> None:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(config.example())
     except FileExistsError:
-        raise ArchiverError(f"{path} exists, and is left as it is") from None
+        raise ArchiverError(f"{path} exists, and was left as it is") from None
     except OSError as error:
         raise ArchiverError(f"{path} cannot be written: {error.strerror}") from None
     click.echo(f"{path} written; fill in your app, then: archiver check-config")

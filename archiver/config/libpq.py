@@ -62,7 +62,7 @@ def _hosts(text: str) -> list[tuple[str, str]]:
     for item in text.split(","):
         match = re.fullmatch(r"(\[[0-9A-Fa-f:.%\w]*\]|[^:\[\]]*)(?::(.*))?", item, re.DOTALL)
         if match is None or not _is_port(match[2] or ""):
-            raise ValueError(f"has a port that is no number from 1 to 65535; {_ESCAPES}")
+            raise ValueError(f"has a port that is not a number from 1 to 65535; {_ESCAPES}")
         pairs.append((unquote(match[1].strip("[]")), match[2] or ""))
     return pairs
 
@@ -84,12 +84,12 @@ def _option(name: str, equals: str, value: str) -> tuple[str, str]:
     if name not in _OPTIONS:
         near = difflib.get_close_matches(name, _OPTIONS, n=1, cutoff=0.75)
         remedy = f"did you mean {near[0]}?" if near else "remove it; a pooler is noticed without"
-        raise ValueError(f"{name} is no option of libpq; {remedy}")
+        raise ValueError(f"{name} is not an option of libpq; {remedy}")
     plain = unquote(value)
     if name in _VALUES and plain not in _VALUES[name]:
         raise ValueError(f"{name} is one of {', '.join(_VALUES[name])}")
     if name == "port" and not all(map(_is_port, plain.split(","))):
-        raise ValueError("port is no number from 1 to 65535, or a list of such, one per host")
+        raise ValueError("port is not a number from 1 to 65535, or a list of such, one per host")
     if _WHOLE.fullmatch(name) and not re.fullmatch(r"-?[0-9]{1,9}", plain):
         raise ValueError(f"{name} is not a whole number")
     return name, value

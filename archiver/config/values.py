@@ -91,7 +91,7 @@ def offset_text(ms: int) -> str:
 def some_time(value: object) -> int:
     if amount := parse_duration(value):
         return amount
-    raise ValueError("must be longer than nothing")
+    raise ValueError("must be longer than zero")
 
 
 def parse_rate(value: object) -> Rate:
@@ -184,7 +184,7 @@ def base_url(value: str, *, private_http: bool = False) -> str:
     if parts.scheme == "http" and private_http and _may_be_private(host):
         return value.rstrip("/")
     if private_http:
-        raise ValueError(f"{value!r} is no private address, and plain http goes nowhere else; write https://")
+        raise ValueError(f"{value!r} is not a private address, and plain http goes nowhere else; write https://")
     instead = ", or allow_plain_http = true in a network of your own" if _may_be_private(host) else ""
     raise ValueError(f"{value!r} would send the credentials unencrypted; write https://{parts.netloc}{instead}")
 
@@ -247,14 +247,14 @@ def store_url(value: str) -> str:
     if re.fullmatch(r"file:///[^?#\x00-\x1f]*|s3://[a-z0-9][a-z0-9.-]{1,62}(/[^?#\x00-\x1f]*)?", value):
         return value
     if re.match(r"file:///|s3://", value) and re.search(r"[?#]", value):
-        raise ValueError(f"{value!r} is no store; in the path of one write ? as %3F, and # as %23")
-    raise ValueError(f"{value!r} is no store; write file:///var/lib/archiver/attachments or s3://bucket/prefix")
+        raise ValueError(f"{value!r} is not a store; in the path of one write ? as %3F, and # as %23")
+    raise ValueError(f"{value!r} is not a store; write file:///var/lib/archiver/attachments or s3://bucket/prefix")
 
 
 def bucket_url(value: str) -> str:
     if re.fullmatch(r"s3://[a-z0-9][a-z0-9.-]{1,62}(/[^?#\x00-\x1f]*)?", value):
         return value.rstrip("/")
-    raise ValueError(f"{value!r} is no bucket; write it as s3://bucket/prefix")
+    raise ValueError(f"{value!r} is not a bucket; write it as s3://bucket/prefix")
 
 
 def ledger_name(value: str) -> str:
@@ -296,7 +296,7 @@ def alias(value: str) -> str:
 def page_url(value: str) -> str:
     """Of a page that people open."""
     if not re.fullmatch(r"https?://[^\s/]+(/\S*)?", value):
-        raise ValueError("is no address of a page; write it as https://wiki.example.com/archiver")
+        raise ValueError("is not the address of a page; write it as https://wiki.example.com/archiver")
     return value
 
 

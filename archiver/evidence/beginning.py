@@ -48,7 +48,7 @@ def init(store: Store, settings: Settings, keeper: str, who: str) -> Begun:
         if ledger.head(tx) is not None:
             raise ArchiverError("this archive has a ledger already", hint="archiver status")
     if evidence.key_file.exists():
-        raise ArchiverError(f"{evidence.key_file} exists, and is not overwritten", hint="another key_file")
+        raise ArchiverError(f"{evidence.key_file} exists, and will not be overwritten", hint="another key_file")
     _refuse_beside_the_database(settings, evidence.key_file)
     with store.write() as tx:
         runs.bar(tx)  # a pull that begins now waits, and then finds the ledger

@@ -200,7 +200,7 @@ def plan_audit(tx: Tx, key: SourceKey, window: Window, hour_offset_ms: int | Non
     mark = watermarks.lock(tx, key)
     if not mark.complete_from_ms <= window.lo_ms < window.hi_ms <= mark.complete_until_ms:
         closed = f"from {iso(mark.complete_from_ms)} to {iso(mark.complete_until_ms)}"
-        raise UsageError(f"an audit looks at what is closed: {closed}", hint="archiver status")
+        raise UsageError(f"an audit covers what is closed: {closed}", hint="archiver status")
     pass_no = planning.next_audit(tx, key)
     most = window.hi_ms - window.lo_ms
     ranges = cut(window.lo_ms, window.hi_ms, DAY_MS, most)

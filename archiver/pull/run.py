@@ -218,7 +218,7 @@ class Pull:
                 walker.give_back(error, may_split=False)
         except LeaseLost:
             self._counts.refused()
-            log.warning("a window went to another process; nothing of its page was stored")
+            log.warning("a window was taken over by another process; nothing of its page was stored")
         except (DatabaseUnavailable, DatabaseRefused):
             with suppress(TryAgainLater, DatabaseRefused):  # or its lease runs out
                 walker.give_back(Stopped(), may_split=False)

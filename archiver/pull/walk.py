@@ -263,10 +263,10 @@ class WindowWalker:
         app, source = self.context.source.app, self.context.source.kind
         if tally.late:
             fields = {"app": app, "source": source, "late": tally.late, "worst_lateness_ms": tally.worst_lateness_ms}
-            log.error("late arrivals: messages came into a range that was closed", extra={"fields": fields})
+            log.error("late arrivals: messages arrived in a range that was closed", extra={"fields": fields})
         if tally.changed:
             fields = {"app": app, "source": source, "changed": tally.changed}
-            log.error("revisions: known messages came with other content", extra={"fields": fields})
+            log.error("revisions: known messages arrived with other content", extra={"fields": fields})
         if tally.quarantined:
             fields = {"app": app, "source": source, "quarantined": tally.quarantined}
             log.warning("quarantined: records that could not be read", extra={"fields": fields})

@@ -85,7 +85,7 @@ def _look(store: Store, key: SourceKey, within_ms: int) -> list[canaries.SentCan
             log.error("the canary was lost: it was not archived in time", extra={"fields": {"canary": canary.id}})
         else:
             fields = {"canary": canary.id, "delay_seconds": (canary.archived_ms - canary.sent_ms) / 1000}
-            log.info("the canary came", extra={"fields": fields})
+            log.info("the canary arrived", extra={"fields": fields})
     return settled
 
 
@@ -106,7 +106,7 @@ class CanaryJob:
         except ArchiverError as error:
             log.error("no canary was sent: %s", error)
         except Exception:  # the edge of the loop, as for pulls
-            log.exception("a canary broke off")
+            log.exception("a canary ended unexpectedly")
 
     def _look_and_send(self) -> None:
         with self._store.read() as tx:
@@ -139,4 +139,4 @@ def send_and_wait(settings: Settings, store: Store, *, stop: Event) -> canaries.
             if outcome.exit_code == CredentialsRefused.exit_code:
                 raise CredentialsRefused(outcome.reason, hint=outcome.hint)
             if stop.wait(min(_BETWEEN_PULLS_S, app.settle_ms / SECOND_MS)):
-                raise TryAgainLater("stopped before the canary came")
+                raise TryAgainLater("stopped before the canary arrived")

@@ -88,7 +88,7 @@ class Round:
         except ArchiverError as error:
             log.error("%s: %s", self._session.app.name, error)
         except Exception:  # the edge of the loop: the next round may do better
-            log.exception("%s: a pull broke off", self._session.app.name)
+            log.exception("%s: a pull ended unexpectedly", self._session.app.name)
 
     def _is_due(self, what: str) -> bool:
         return not self._stop.is_set() and time.monotonic() >= self._not_before[what]
@@ -267,7 +267,7 @@ class Daemon:
         return None
 
     def _reloaded(self, settings: Settings) -> Settings | None:
-        """The configuration read anew; None, with the reason in the log, where the old one stays in force."""
+        """The configuration read anew; None, with the reason in the log, where the old one remains in force."""
         if self._reload is None:
             return None
         self._notifier.reloading()
@@ -277,12 +277,12 @@ class Daemon:
             self._keep(error)
             return None
         if reloaded.database != settings.database:
-            self._keep(ConfigurationError("[database] url is another one; that needs a new start"))
+            self._keep(ConfigurationError("[database] url is another one; that needs a restart"))
             return None
-        log.info("the configuration was read anew")
+        log.info("the configuration was read again")
         return reloaded
 
     def _keep(self, error: ConfigurationError) -> None:
         for problem in error.problems:
-            log.error("the configuration was not read anew, the old one stays in force: %s", problem)
+            log.error("the configuration was not read again, the old one remains in force: %s", problem)
         self._notifier.ready()

@@ -42,7 +42,7 @@ class Endpoint:
             self._server = Server((host, port), Handler)
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise ConfigurationError(f"[metrics] listen: {host}:{port} cannot be had: {reason}") from None
+            raise ConfigurationError(f"[metrics] listen: {host}:{port} is not available: {reason}") from None
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True)
 

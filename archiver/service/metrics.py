@@ -32,7 +32,7 @@ _GAUGES = (
 _COUNTERS = (
     ("messages", "Messages stored."),
     ("bodies", "Bodies of messages stored."),
-    ("revisions", "Times a known message came with other content."),
+    ("revisions", "Times a known message arrived with other content."),
     ("late_arrivals", "Messages that came into a range that was closed."),
     ("refused_commits", "Pages of a process that had lost its window; nothing of them was stored."),
 )

@@ -60,7 +60,7 @@ class Machine:
 
 @contextmanager
 def machine(place: Path) -> Iterator[Machine]:
-    """Skips the test where it cannot be had: it takes root, overlayfs and namespaces."""
+    """Skips the test where it is not available: it takes root, overlayfs and namespaces."""
     if os.geteuid() != 0:
         pytest.skip("systemd-nspawn needs root")
     for name in ("systemd-nspawn", "mount"):

@@ -117,9 +117,9 @@ echo "state=$(systemctl show -P ActiveState archiver) status=$(systemctl show -P
 echo "user=$(ps -o user= -p $(systemctl show -P MainPID archiver))"
 echo "environment=$(tr '\\0' '\\n' </proc/$(systemctl show -P MainPID archiver)/environ | grep -c YXA6)"
 sed -i 's/every = "1s"/every = "fast"/' /etc/archiver/config.toml; systemctl reload archiver
-heard "the old one stays in force" "-u archiver"
+heard "the old one remains in force" "-u archiver"
 sed -i 's/every = "fast"/every = "2s"/' /etc/archiver/config.toml; systemctl reload archiver
-heard "the configuration was read anew" "-u archiver"
+heard "the configuration was read again" "-u archiver"
 echo "still=$(systemctl show -P ActiveState archiver) restarts=$(systemctl show -P NRestarts archiver)"
 kill -KILL $(systemctl show -P MainPID archiver); sleep 0.5
 systemctl stop archiver
@@ -143,8 +143,8 @@ def test_they_run_under_systemd(make_archive: MakeArchive, database: Database, t
         assert "complete until" in told
         assert "user=archiver" in told
         assert "environment=0" in told, "the secret is in no environment"
-        assert "the configuration was read anew" in told
-        assert "the old one stays in force" in told
+        assert "the configuration was read again" in told
+        assert "the old one remains in force" in told
         assert "still=active restarts=0" in told
         assert "pull=success" in told
         assert "timer=active" in told

@@ -121,7 +121,7 @@ def test_a_vkey_file_may_end_a_stolen_key() -> None:
     text = f"# kept by the audit office\n\n{vkey}\n{notes.vkey(NAME, OTHER.public)}  until 4711 \n"
     assert notes.parse_vkeys(text) == [(NAME, KEY.public, None), (NAME, OTHER.public, 4711)]
     for wrong in (vkey[:-4], vkey + " until", vkey + " until 01", vkey.replace("+A", "+B"), f"x{vkey}", "hello"):
-        with pytest.raises(ValueError, match="line 2 is no vkey"):
+        with pytest.raises(ValueError, match="line 2 is not a vkey"):
             notes.parse_vkeys(f"\n{wrong}\n")
 
 

@@ -153,7 +153,7 @@ def test_the_environment_names_sinks_and_their_addresses(tmp_path: Path) -> None
         ('[evidence]\nname = "a+b"\nkey_file = "k"\n', "is not a name for a ledger"),
         ('[evidence]\nname = "a#2"\nkey_file = "k"\n', "is not a name for a ledger"),
         (LEDGER + "key = 1\n", "evidence.key: is unknown; did you mean key_file?"),
-        (LEDGER + 'checkpoint = "0s"\n', "must be longer than nothing"),
+        (LEDGER + 'checkpoint = "0s"\n', "must be longer than zero"),
         (LEDGER + 'anchors = "x"\n', "evidence.anchors: is not a list of tables"),
         (LEDGER + '[[evidence.anchors]]\nsink = "ftp"\n', '\'ftp\' is unknown; write "file", "s3"'),
         (LEDGER + '[[evidence.anchors]]\npath = "x"\n', "evidence.anchors[0].sink: is missing; write"),
@@ -161,7 +161,7 @@ def test_the_environment_names_sinks_and_their_addresses(tmp_path: Path) -> None
         (LEDGER + '[[evidence.anchors]]\nsink = "file"\npath = "x"\nurl = "y"\n', "anchors[0].url: is unknown"),
         (LEDGER + '[[evidence.anchors]]\nsink = "file"\npath = "x"\nevery = "1"\n', "is not a duration"),
         (LEDGER + '[[evidence.anchors]]\nsink = "s3"\n', "anchors[0].url: is missing; write s3://"),
-        (LEDGER + '[[evidence.anchors]]\nsink = "s3"\nurl = "https://x"\n', "is no bucket"),
+        (LEDGER + '[[evidence.anchors]]\nsink = "s3"\nurl = "https://x"\n', "is not a bucket"),
         (LEDGER + '[[evidence.anchors]]\nsink = "webhook"\n', "anchors[0].webhook: is missing; name a file"),
         (LEDGER + '[[evidence.anchors]]\nsink = "webhook"\nwebhook_file = "none"\n', "cannot be read"),
         (

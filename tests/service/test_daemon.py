@@ -112,8 +112,8 @@ def test_what_cannot_be_reloaded_is_said_and_the_old_stays_in_force(
     asked = archive.server.count("chatmessages")
     for change, word in (
         ('rate = "fast"', "is not a rate"),
-        ("[database]\nurl = 'sqlite:////tmp/other.db'", "that needs a new start"),
-        ("[metrics]\nlisten = '192.0.2.1:1'", "cannot be had"),
+        ("[database]\nurl = 'sqlite:////tmp/other.db'", "that needs a restart"),
+        ("[metrics]\nlisten = '192.0.2.1:1'", "is not available"),
     ):
         text = good.replace('rate = "10000/s"', change) if "rate" in change else f"{change}\n{good}"
         if "[database]" in change:
@@ -284,7 +284,7 @@ def test_a_service_that_cannot_listen_says_so(archive: Archive, serve: MakeServi
     service = serve(archive, top="[metrics]\nlisten = '192.0.2.1:9473'\n")
     wait_until(lambda: service.failed)
     assert isinstance(service.failed, ConfigurationError)
-    assert "192.0.2.1:9473 cannot be had" in str(service.failed)
+    assert "192.0.2.1:9473 is not available" in str(service.failed)
 
 
 def test_what_was_pulled_is_indexed(database: Database, make_archive: MakeArchive, serve: MakeService) -> None:

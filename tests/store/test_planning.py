@@ -182,7 +182,7 @@ def test_a_backfill_is_refused_where_files_are_read_by_the_hour(hourly: Plans) -
 
 
 def test_an_audit_that_is_asked_for_looks_at_what_is_closed_in_whole_hours(hourly: Plans) -> None:
-    with hourly.store.write() as tx, pytest.raises(UsageError, match="an audit looks at what is closed"):
+    with hourly.store.write() as tx, pytest.raises(UsageError, match="an audit covers what is closed"):
         planning.plan_audit(tx, hourly.key, Window(HOUR0, HOUR0 + HOUR_MS), 0)
     hourly.plan(HOUR0 + 5 * HOUR_MS, Pass(1, HOUR_MS))
     hourly.close()

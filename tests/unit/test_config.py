@@ -374,7 +374,7 @@ def test_two_places_for_the_secret(tmp_path: Path) -> None:
         ('source = "hourly"\nretention = "48h"', "audits: 59h is not below retention (2d)"),
         ('audits = "often"', "audits: 'often' is not a duration"),
         ("audits = 3", "audits: 3 is not a list of durations"),
-        ('give_up = "0s"', "give_up: must be longer than nothing"),
+        ('give_up = "0s"', "give_up: must be longer than zero"),
         ('source = "hourly"\nhour_utc_offset = "8"', "hour_utc_offset: '8' is not an offset"),
         ("send_api = 2014", 'send_api: must be "2014" or "current"'),
         ('client_id = ""', "client_id: is empty"),
@@ -512,7 +512,7 @@ def test_good_database_urls(tmp_path: Path, given_url: str, normal: str) -> None
 def test_bad_database_urls(tmp_path: Path, url: str) -> None:
     said = problem(tmp_path, f'[database]\nurl = "{url}"' + APP)
     assert said.startswith("database.url: ")
-    assert re.search(r"write|leave|remove|did you mean|is one of|no number|whole number|supported", said)
+    assert re.search(r"write|leave|remove|did you mean|is one of|not a number|whole number|supported", said)
 
 
 PASSWORDS = ["a@Rest", "@Rest", "a@Rest?x", "a?b@Rest", "a@Rest/b", "a@b@Rest", "Rest/a", "a:Rest"]
@@ -557,7 +557,7 @@ def test_attachments(tmp_path: Path) -> None:
         text = f'[attachments]\nstore = "file:///a"\nforeign_hosts = ["{odd}"]' + APP
         assert "is not a host" in problem(tmp_path, text)
     assert "attachments.store: is missing" in problem(tmp_path, "[attachments]" + APP)
-    assert "is no store" in problem(tmp_path, '[attachments]\nstore = "/var/lib"' + APP)
+    assert "is not a store" in problem(tmp_path, '[attachments]\nstore = "/var/lib"' + APP)
     assert "write ? as %3F" in problem(tmp_path, '[attachments]\nstore = "file:///a?b#c"' + APP)
 
 
@@ -685,7 +685,7 @@ def test_plain_http_needs_a_word_of_its_own_and_a_private_address(tmp_path: Path
 
 @pytest.mark.parametrize("url", ["http://8.8.8.8", "http://169.254.169.254", "http://100.64.0.1:80"])
 def test_plain_http_is_refused_for_every_other_address(tmp_path: Path, url: str) -> None:
-    assert "no private address" in problem(tmp_path, APP + f'base_url = "{url}"\nallow_plain_http = true\n')
+    assert "not a private address" in problem(tmp_path, APP + f'base_url = "{url}"\nallow_plain_http = true\n')
     assert "allow_plain_http" not in problem(tmp_path, APP + f'base_url = "{url}"\n')
 
 

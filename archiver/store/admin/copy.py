@@ -107,7 +107,7 @@ def put(tx: Tx, table: Table, rows: Sequence[Row], *, fresh: bool) -> int:
     ]
     if changed and table.name in _FOR_EVER:
         raise ArchiveIncomplete(
-            f"{table.name}: the target holds other rows under the same keys; it is no copy of this archive",
+            f"{table.name}: the target holds other rows under the same keys; it is not a copy of this archive",
             hint="copy into an empty database",
         )
     for row in changed:
