@@ -71,7 +71,10 @@ def _requeue_one(store: Store, decode: Decode, entry: QuarantineEntry) -> bool:
         if isinstance(record, Reject):
             quarantine.explain(tx, entry, record.reason)
             return False
-        origin, batch = Provenance(entry.app_id, tx.now_ms()), messages.Batch(entry.page_id, [record])
+        origin, batch = (
+            Provenance(entry.app_id, tx.now_ms(), of_stored_pages=True),
+            messages.Batch(entry.page_id, [record]),
+        )
         seals.demand(tx)
         (stored,) = messages.insert(tx, origin, [batch])
         if stored.refused:
@@ -90,7 +93,7 @@ def _requeue_file(store: Store, salvage: Salvage, entry: QuarantineEntry) -> boo
             return False
         seals.demand(tx)
         batch = messages.Batch(quarantine.add_page(tx, entry), records)
-        (stored,) = messages.insert(tx, Provenance(entry.app_id, tx.now_ms()), [batch])
+        (stored,) = messages.insert(tx, Provenance(entry.app_id, tx.now_ms(), of_stored_pages=True), [batch])
         pages.seal_requeued(tx, entry, batch.page_id, stored)
         quarantine.resolve(tx, entry, stored)
     return True

@@ -23,6 +23,8 @@ class Provenance(NamedTuple):
 
     app_id: int
     archived_ms: int
+    of_stored_pages: bool = False
+    """Their pages are stored already, so that none of their rows may be deleted again."""
 
 
 Arrived = tuple[str, int, Message]
@@ -33,9 +35,11 @@ def append_missing(
     tx: Tx,
     missing: Callable[[list[_Row]], list[_Row]],
     write: Callable[[list[_Row]], None],
-    take_back: Callable[[list[_Row]], None],
+    take_back: Callable[[list[_Row]], None] | None,
 ) -> list[_Row]:
     """Append what is `missing` beside the rows that this has appended already; gives those rows.
+
+    `take_back`: deletes rows where that is cheaper than a savepoint; None where nothing may be deleted.
 
     Where another writer was faster with one of them, what is missing is looked for again. Parts may be there by then,
     as their savepoints are over: they are this transaction's own, and nobody else's.
@@ -56,7 +60,7 @@ def _append(
     tx: Tx,
     fresh: list[_Row],
     write: Callable[[list[_Row]], None],
-    take_back: Callable[[list[_Row]], None],
+    take_back: Callable[[list[_Row]], None] | None,
     taken: list[_Row],
 ) -> None:
     """Append rows; one that the database refuses is isolated by halving, so that its neighbours stay.
@@ -67,12 +71,12 @@ def _append(
     if not fresh:
         return
     try:
-        with tx.savepoint() if tx.postgres else nullcontext():
+        with tx.savepoint() if tx.postgres or take_back is None else nullcontext():
             write(fresh)
     except DBAPIError as error:
         if not troubles.is_data_error(error):
             raise
-        if not tx.postgres:
+        if take_back is not None and not tx.postgres:
             take_back(fresh)
         if len(fresh) > 1:
             middle = len(fresh) // 2

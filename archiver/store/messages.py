@@ -107,7 +107,8 @@ def _insert_new(tx: Tx, origin: Provenance, arrived: dict[str, Arrived]) -> tupl
         digests.update(_digests(tx, origin.app_id, left))
         return sorted(arrived[msg_id] for msg_id in left if msg_id not in digests)
 
-    write, take_back = partial(_append_rows, tx, origin), partial(_take_back_rows, tx, origin)
+    write = partial(_append_rows, tx, origin)
+    take_back = None if origin.of_stored_pages else partial(_take_back_rows, tx, origin)
     return sorted(append_missing(tx, missing, write, take_back)), digests
 
 
@@ -147,7 +148,7 @@ MESSAGE_COLUMNS = (
 
 
 def _append_rows(tx: Tx, origin: Provenance, fresh: list[Arrived]) -> None:
-    (app_id, archived_ms), (instant, json_of) = origin, tx.given
+    (app_id, archived_ms, _), (instant, json_of) = origin, tx.given
     archived_at = instant(archived_ms)
     # Made as they are written, since thousands of them would lie around.
     rows = (

@@ -33,7 +33,8 @@ def insert(tx: Tx, origin: Provenance, differing: list[Arrived]) -> tuple[list[A
         fresh[:] = _unknown_revisions(tx, origin, differing)
         return list(fresh)
 
-    write, take_back = partial(_append_revisions, tx, origin), partial(_take_back_revisions, tx, origin)
+    write = partial(_append_revisions, tx, origin)
+    take_back = None if origin.of_stored_pages else partial(_take_back_revisions, tx, origin)
     taken = sorted(append_missing(tx, missing, write, take_back))
     kept = {id(revised) for _, revised in taken}
     return [revised for _, revised in taken], [revised for _, revised in fresh if id(revised) not in kept]
@@ -76,7 +77,7 @@ REVISION_BODY_COLUMNS = ("app_id", "msg_id", "revision", "position", *Body._fiel
 
 
 def _append_revisions(tx: Tx, origin: Provenance, fresh: list[_Revised]) -> None:
-    (app_id, archived_ms), (instant, json_of) = origin, tx.given
+    (app_id, archived_ms, _), (instant, json_of) = origin, tx.given
     seen_at = instant(archived_ms)
     rows = [
         (app_id, *key, message.timestamp_ms, message.raw, message.digest, seen_at, page_id, message.position)
