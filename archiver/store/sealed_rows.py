@@ -22,6 +22,7 @@ from archiver.store.schema import (
     audit_log,
     events,
     evidence_log,
+    expired_before,
     hold_conversations,
     hold_events,
     hold_items,
@@ -31,6 +32,7 @@ from archiver.store.schema import (
     request_items,
     requests,
     retention_terms,
+    tombstones,
 )
 from archiver.store.seals import ROW, Leaf, SealMade, key_text, seal
 
@@ -85,6 +87,8 @@ TABLES = {
         _of(hold_conversations, made_at=_made(hold_events, hold_events.c.hold_id == hold_conversations.c.hold_id)),
         _of(hold_items, made_at=_made(hold_events, hold_events.c.hold_id == hold_items.c.hold_id)),
         _of(retention_terms),
+        _of(expired_before),
+        _of(tombstones),
         _of(anchorings, those=anchorings.c.proof.is_not(None)),
         _of(
             *(attachments, *_CLAIMS),

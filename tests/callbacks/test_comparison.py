@@ -73,7 +73,7 @@ def iso(ms: int) -> str:
 
 @pytest.fixture
 def compared(receiving: Receiving) -> Iterator[Compared]:
-    receiving.archive.database.run("UPDATE messages SET timestamp_ms = timestamp_ms - 864000000, sent_at = NULL")
+    receiving.archive.database.alter("UPDATE messages SET timestamp_ms = timestamp_ms - 864000000, sent_at = NULL")
     found = Compared(receiving)
     yield found
     found.store.dispose()
@@ -81,7 +81,7 @@ def compared(receiving: Receiving) -> Iterator[Compared]:
         "DELETE FROM events WHERE kind = 'message' AND msg_id LIKE 'm%' AND EXISTS"
         " (SELECT 1 FROM messages m WHERE m.msg_id = events.msg_id)"
     )
-    receiving.archive.database.run("DELETE FROM messages WHERE msg_id LIKE 'm%'")
+    receiving.archive.database.alter("DELETE FROM messages WHERE msg_id LIKE 'm%'")
 
 
 def lacking(compared: Compared, files: int, callbacks: int) -> reconciliations.Comparison:
@@ -174,7 +174,7 @@ def test_a_record_that_comes_later_ends_what_the_view_lists_and_changes_nothing_
     compared.archived(1)
     assert database.rows("SELECT * FROM only_callback") == []
     late = iso(compared.clock.now_ms + 1000)
-    database.run(f"UPDATE messages SET archived_at = '{late}' WHERE msg_id = 'm0'")
+    database.alter(f"UPDATE messages SET archived_at = '{late}' WHERE msg_id = 'm0'")
     with compared.store.write() as tx:
         assert reconciliations.delete_late(tx, compared.key) == 0, "it was a finding, and stays one"
 

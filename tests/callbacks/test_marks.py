@@ -67,7 +67,7 @@ def test_a_recall_that_comes_before_its_message_marks_it_when_it_comes(receiving
     )
     database.run(copied)
     assert marks(receiving, "later") == (True, "iris", 0)
-    database.run("DELETE FROM messages WHERE msg_id = 'later'")
+    database.alter("DELETE FROM messages WHERE msg_id = 'later'")
 
 
 def test_people_see_a_recall_and_edits_beside_the_message_which_stays(receiving: Receiving) -> None:

@@ -59,7 +59,7 @@ def test_what_is_older_than_the_ledger_is_sealed_by_the_baseline(older: Archive)
     older.server.add({"msg_id": "new", "timestamp": older.server.now_ms() - 200_000, "from": "a"})
     assert older("pull", settle="1s") == 0
     assert findings(older)["differences"] == 0
-    older.database.run("UPDATE messages SET sender = 'mallory' WHERE msg_id = (SELECT min(msg_id) FROM messages)")
+    older.database.alter("UPDATE messages SET sender = 'mallory' WHERE msg_id = (SELECT min(msg_id) FROM messages)")
     assert older("evidence", "verify") == 3
 
 
@@ -69,8 +69,8 @@ def test_a_page_that_was_changed_before_the_baseline_is_named_by_it(older: Archi
     first = f"(SELECT min(msg_id) FROM messages WHERE page_id = {page})"
     older.database.run(f"DELETE FROM attachments WHERE msg_id = {first}")
     older.database.run(f"DELETE FROM search_texts WHERE msg_id = {first}")
-    older.database.run(f"DELETE FROM message_bodies WHERE msg_id = {first}")
-    older.database.run(f"DELETE FROM messages WHERE msg_id = {first}")
+    older.database.alter(f"DELETE FROM message_bodies WHERE msg_id = {first}")
+    older.database.alter(f"DELETE FROM messages WHERE msg_id = {first}")
     assert older("evidence", "baseline") == 3
     assert f"pages {page}:" in older.errors
 
@@ -108,7 +108,7 @@ def test_the_scrub_of_the_daemon_goes_on_where_it_was_stopped(older: Archive) ->
     ScrubJob(store, settings, decode, Event(), share=0)()
     assert older.count("scrubs") == 1, "it is not due again"
     older.database.run("UPDATE scrubs SET ended_at = NULL, position = 3")
-    older.database.run("UPDATE pages SET server_ms = 7 WHERE id IN (2, 5)")
+    older.database.alter("UPDATE pages SET server_ms = 7 WHERE id IN (2, 5)")
     halted = Event()
     halted.set()
     ScrubJob(store, settings, decode, halted, share=0)()

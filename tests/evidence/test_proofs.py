@@ -200,7 +200,7 @@ def test_every_tampering_with_an_export_is_named(
 @pytest.mark.full
 def test_a_record_changed_in_the_database_is_exported_without_a_proof(pulled: Archive, tmp_path: Path) -> None:
     where = "msg_id = (SELECT min(msg_id) FROM messages)"
-    pulled.database.run(f"UPDATE messages SET position = position + 500 WHERE {where}")
+    pulled.database.alter(f"UPDATE messages SET position = position + 500 WHERE {where}")
     assert pulled("export", "--format", "jsonl", "--proofs", "--output", str(tmp_path / "out")) == 3
     assert "are not as they were sealed" in pulled.errors
     assert verdict(tmp_path / "out") == 3

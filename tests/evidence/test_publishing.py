@@ -225,7 +225,7 @@ def test_the_command_verifies_and_names_what_differs(begun: Archive, place: Path
     assert "compare with" not in begun.output
     begun("status", "--format", "json")
     assert json.loads(begun.output)["evidence"]["scrub"]["differences"] == 0
-    begun.database.run("UPDATE pages SET server_ms = 7 WHERE id = 1")
+    begun.database.alter("UPDATE pages SET server_ms = 7 WHERE id = 1")
     assert begun("evidence", "verify", "--format", "json") == 3
     found = json.loads(begun.output)
     assert found["differences"] == 1

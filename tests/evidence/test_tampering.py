@@ -149,7 +149,7 @@ TABLE: dict[str, tuple[str, ...]] = {
         (
             "UPDATE message_bodies SET msg_id = '4' WHERE msg_id = '2' AND position = 7;"
             "INSERT INTO messages SELECT app_id, '2x', timestamp_ms, sent_at, sender, recipient, conversation,"
-            " chat_type, direction, ext, raw, digest, lossy, page_id, position, archived_at FROM messages"
+            " chat_type, direction, ext, raw, digest, lossy, page_id, position, archived_at, NULL FROM messages"
             " WHERE msg_id = '2';"
             "UPDATE message_bodies SET msg_id = '2x' WHERE msg_id = '2';"
             "DELETE FROM messages WHERE msg_id = '2'"
@@ -175,7 +175,8 @@ TABLE: dict[str, tuple[str, ...]] = {
     "a message inserted": (
         (
             "INSERT INTO messages SELECT app_id, 'forged', timestamp_ms, sent_at, sender, recipient, conversation,"
-            " chat_type, direction, ext, raw, digest, lossy, page_id, 77, archived_at FROM messages WHERE msg_id = '2'"
+            " chat_type, direction, ext, raw, digest, lossy, page_id, 77, archived_at, NULL FROM messages"
+            " WHERE msg_id = '2'"
         ),
         "pages 1",
     ),

@@ -221,6 +221,6 @@ def test_what_was_written_while_it_was_read_without_locks_is_no_answer(
 
     try:
         with pytest.raises(DatabaseUnavailable, match="was written while it was read"):
-            read_while_somebody_writes("DELETE FROM message_bodies")
+            read_while_somebody_writes("DELETE FROM attachments")
     finally:
         store.dispose()

@@ -23,10 +23,13 @@ DECISIONS = (
     *("hold_events", "hold_conversations", "hold_items"),
 )
 """What persons decide: nobody who pulls adds to it."""
+DELETED = ("tombstones", "expired_before")
+"""What is gone: who deletes adds to it."""
 EVIDENCE = (
     *("messages", "message_bodies", "message_revisions", "pages", "late_arrivals", "audit_log", "revision_bodies"),
     *("seals", "ledger", "ledger_nodes", "checkpoints", "anchorings", "evidence_log", "looks", "look_conversations"),
     *DECISIONS,
+    *DELETED,
 )
 GUARDED = {
     "messages": {"raw"},
@@ -37,9 +40,14 @@ GUARDED = {
     "seals": {"seeds"},
     "events": {"raw"},
     "callback_signatures": {"signature"},
+    "tombstones": {"msg_id", "leaf"},
 }
 """What readers may not see, neither as it came nor where a secret may lie in it."""
 LOGS = ("audit_log", "evidence_log", "looks", "look_conversations", *DECISIONS)
+MAY_CHANGE = {
+    ("archive_writer", "quarantine"): {"reason", "seen", "resolved_at"},
+    ("archive_writer", "pages"): {"sha256"},  # to nothing: a trigger refuses the rest
+}
 ROLES = ("archive_writer", "archive_auditor", "archive_officer", "archive_reader")
 
 
@@ -70,7 +78,7 @@ def may(database: Database, role: str, statement: str) -> bool:
 def test_nobody_changes_or_deletes_what_was_archived(governed: Database, role: str) -> None:
     for table in (*EVIDENCE, "quarantine"):
         columns = {each.name for each in metadata.tables[table].columns}
-        free = {"reason", "seen", "resolved_at"} if (role, table) == ("archive_writer", "quarantine") else set()
+        free = MAY_CHANGE.get((role, table), set())
         for column in sorted(columns):
             allowed = may(governed, role, f'UPDATE {table} SET "{column}" = "{column}"')
             assert allowed == (column in free), (table, column)
@@ -109,16 +117,18 @@ WHERE grantee IN ('archive_writer', 'archive_auditor', 'archive_officer', 'archi
 @pytest.mark.full
 def test_an_upgrade_grants_what_the_roles_would_have(postgres: Postgres, governed: Database) -> None:
     """Where the roles were made before: who pulls decides nothing, also what it might before."""
-    made_anew = governed.rows(GRANTED.format(" ".join((*DECISIONS, "holds_in_force"))))
+    made_anew = governed.rows(GRANTED.format(" ".join((*DECISIONS, *DELETED, "holds_in_force"))))
     with fresh_postgres(postgres, empty=True) as database:
         store = open_database(database)
         migrate.upgrade(store, "0006")
         for table in ("audit_log", "requests", "approvals"):
             database.run(f"GRANT SELECT, INSERT ON {table} TO archive_writer, archive_officer")
             database.run(f"GRANT SELECT ON {table} TO archive_auditor")
+        database.run("GRANT SELECT ON sources TO archive_writer, archive_auditor, archive_officer, archive_reader")
+        database.run("GRANT SELECT ON quarantine TO archive_writer, archive_auditor")
         migrate.upgrade(store)
         store.dispose()
-        assert database.rows(GRANTED.format(" ".join((*DECISIONS, "holds_in_force")))) == made_anew
+        assert database.rows(GRANTED.format(" ".join((*DECISIONS, *DELETED, "holds_in_force")))) == made_anew
         for name in ("hold_events_id_seq", "retention_terms_id_seq"):
             assert database.value(f"SELECT has_sequence_privilege('archive_officer', '{name}', 'USAGE')")
 
@@ -160,6 +170,39 @@ def test_each_role_reads_what_it_is_for(governed: Database) -> None:
             "SELECT column_name FROM information_schema.columns WHERE table_name = ?", view
         )}  # fmt: skip
         assert not columns & {"raw", "secret", "thumb_secret", "digest"}
+
+
+HUSK = {
+    "messages": {"raw", "digest", "sender", "recipient", "conversation", "ext", "lossy", "withheld"},
+    "seals": {"seeds"},
+    "pages": {"sha256"},
+    "quarantine": {"raw", "digest", "reason", "resolved_at", "withheld"},
+    "windows": {"file_sha256"},
+    "attachments": {"url", "sha256", "state", "reason", "size", "declared_length", "media_type", "fence"},
+    "attachment_attempts": {"reason"},
+    "lifecycle": {"reapply_since"},
+}
+GOES = {
+    *("messages", "message_bodies", "message_revisions", "revision_bodies", "late_arrivals", "attachments"),
+    *("attachment_attempts", "search_texts", "search_queue", "events", "blob_wipes"),
+}
+
+
+@pytest.mark.full
+def test_who_erases_may_do_that_and_nothing_else(governed: Database) -> None:
+    for name, table in metadata.tables.items():
+        if name == "ledger_head":
+            continue
+        assert may(governed, "archive_eraser", f"SELECT * FROM {name}")
+        adds = name in (*DELETED, "approvals", "blob_wipes")
+        assert may(governed, "archive_eraser", f"INSERT INTO {name} SELECT * FROM {name}") == adds, name
+        assert may(governed, "archive_eraser", f"DELETE FROM {name} WHERE false") == (name in GOES), name
+        for column in table.columns:
+            statement = f'UPDATE {name} SET "{column.name}" = "{column.name}" WHERE false'
+            assert may(governed, "archive_eraser", statement) == (column.name in HUSK.get(name, ())), column
+    for name in DELETED:
+        for role in ROLES:
+            assert not may(governed, role, f"INSERT INTO {name} SELECT * FROM {name}")
 
 
 @pytest.mark.full

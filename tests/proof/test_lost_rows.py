@@ -19,7 +19,7 @@ def lose(scene: Scene, request: int, tables: tuple[str, ...]) -> None:
     def within_request() -> None:
         if scene.provider.asked == request:
             for table in tables:
-                scene.database.run(f"DELETE FROM {table}")
+                scene.database.alter(f"DELETE FROM {table}")
 
     scene.provider.meanwhile = within_request
 

@@ -70,6 +70,7 @@ def make(store: Store, count: int) -> None:
     for app in ("scale#one", "scale#two"):
         fill(store, app, count // 2, 3)
     with store.write() as tx:
+        tx.conn.exec_driver_sql("SET LOCAL session_replication_role = 'replica'")
         tx.conn.exec_driver_sql(
             "UPDATE messages SET timestamp_ms = 253402300800000, sent_at = NULL WHERE (app_id, msg_id) ="
             " (SELECT app_id, min(msg_id) FROM messages GROUP BY app_id ORDER BY app_id LIMIT 1)"

@@ -229,7 +229,7 @@ def test_a_copy_that_was_stopped_goes_on_and_follows_what_changed(
 @pytest.mark.full
 def test_a_difference_is_found(filled: Archive, pair: tuple[Database, Database]) -> None:
     assert filled("copy", "--to", pair[1].url) == 0
-    pair[1].run("UPDATE messages SET sender = 'mallory' WHERE msg_id = 'late'")
+    pair[1].alter("UPDATE messages SET sender = 'mallory' WHERE msg_id = 'late'")
     assert filled("copy", "--to", pair[1].url, "--compare-only") == 3
     assert filled("copy", "--to", pair[1].url) == 3
     assert "holds other rows under the same keys" in filled.errors

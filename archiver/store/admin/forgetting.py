@@ -6,11 +6,11 @@ import sqlalchemy as sa
 
 from archiver.errors import UsageError
 from archiver.store.engine import Tx
-from archiver.store.schema import DECIDED, alerts, apps, metadata, of_kind, pages, seals, search_queue
+from archiver.store.schema import DECIDED, DELETED, alerts, apps, metadata, of_kind, pages, seals, search_queue
 
 _KEPT_FOR = (
     *("messages", "message_revisions", "quarantine", "late_arrivals", "attachments", "look_conversations"),
-    *(table.name for table in of_kind(DECIDED) if "app_id" in table.c),
+    *(table.name for table in of_kind(DECIDED, DELETED) if "app_id" in table.c),
     "events",
 )
 

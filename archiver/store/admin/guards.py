@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from archiver.store.admin import distribution
 from archiver.store.engine import Tx
-from archiver.store.schema import DECIDED, look_conversations, looks, of_kind
+from archiver.store.schema import DECIDED, DELETED, look_conversations, looks, of_kind
 
-_KEPT = [looks, look_conversations, *of_kind(DECIDED)]
+_KEPT = [looks, look_conversations, *of_kind(DECIDED, DELETED)]
+_RECORDS = ("messages", "message_bodies", "message_revisions", "revision_bodies")
 _RULES = {
     "sqlite": (
         *("audit_log_no_UPDATE", "audit_log_no_DELETE", "audit_log_to_ledger", "evidence_log_to_ledger"),
         *("approvals_rules", "hold_events_rules"),
         *("retention_terms_form", "retention_terms_end", "retention_terms_rules"),
+        *("events_kept", "events_no_update", "expired_before_rules", "pages_kept"),
+        *("tombstones_conversations", "tombstones_expired", "tombstones_erased"),
     ),
     "postgresql": (
         *("audit_log_append_only", "audit_log_to_ledger", "evidence_log_to_ledger"),
         *("looks_login", "requests_a_person", "approvals_a_person", "approvals_b_rules"),
         *("hold_events_a_person", "hold_events_b_rules", "retention_terms_a_person", "retention_terms_b_rules"),
+        *("events_kept", "events_append_only", "expired_before_rules", "pages_kept"),
+        *("tombstones_lock", "tombstones_rules"),
     ),
 }
 _EACH = {"sqlite": ("no_update", "no_delete", "to_ledger"), "postgresql": ("append_only", "to_ledger")}
+_OF_RECORDS = {"sqlite": ("kept_update", "kept_delete"), "postgresql": ("lock", "kept", "no_truncate")}
 _THERE = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger'",
     "postgresql": (
@@ -35,7 +41,8 @@ def expected(tx: Tx) -> set[str]:
     kind = "postgresql" if tx.postgres else "sqlite"
     spread = distribution.big_tables() if distribution.is_distributed(tx) else []
     kept = [table.name for table in _KEPT if table not in spread]
-    return {*_RULES[kind], *(f"{table}_{end}" for table in kept for end in _EACH[kind])}
+    records = [] if spread else [f"{table}_{end}" for table in _RECORDS for end in _OF_RECORDS[kind]]
+    return {*_RULES[kind], *records, *(f"{table}_{end}" for table in kept for end in _EACH[kind])}
 
 
 def missing(tx: Tx) -> list[str]:

@@ -13,6 +13,7 @@ from archiver.store.engine import Store, Tx
 from archiver.store.schema import (
     ALL_VIEWS,
     DECIDED,
+    DELETED,
     DERIVED,
     EVIDENCE,
     JUDGED,
@@ -24,8 +25,8 @@ from archiver.store.schema import (
     of_kind,
 )
 
-_READER, _OFFICER = "archive_reader", "archive_officer"
-_ROLES = ("archive_owner", "archive_writer", "archive_auditor", _OFFICER, _READER)
+_READER, _OFFICER, _ERASER = "archive_reader", "archive_officer", "archive_eraser"
+_ROLES = ("archive_owner", "archive_writer", "archive_auditor", _OFFICER, _ERASER, _READER)
 _SECRETS = {
     "messages": {"raw"},
     "message_bodies": {"secret", "thumb_secret", "extra"},  # `extra` has a secret that a record has in a wrong place
@@ -35,6 +36,7 @@ _SECRETS = {
     "events": {"raw"},
     "callback_signatures": {"signature"},  # by which a callback could be forged
     "seals": {"seeds"},  # the salts, by which guesses of a content could be tested
+    "tombstones": {"msg_id", "leaf"},  # what is gone is counted, and no more
 }
 """What a reader may not see: the views show `extra` without secrets."""
 _NOTED = ("audit_log", "looks", "look_conversations", *(table.name for table in of_kind(DECIDED)))
@@ -43,6 +45,21 @@ _LOGS = {"evidence_log", *_NOTED}
 """Who did what, and why: not for readers."""
 _EXPORTED = ("messages", "message_bodies", "message_revisions", "revision_bodies", "attachments")
 """What a copy is made of, as it was received: JSON Lines has the records themselves."""
+_HUSK = {
+    "messages": ("raw", "digest", "sender", "recipient", "conversation", "ext", "lossy", "withheld"),
+    "seals": ("seeds",),
+    "pages": ("sha256",),
+    "windows": ("file_sha256",),
+    "attachments": ("url", "sha256", "state", "reason", "size", "declared_length", "media_type", "fence"),
+    "attachment_attempts": ("reason",),
+    "quarantine": ("raw", "digest", "reason", "resolved_at", "withheld"),
+    "lifecycle": ("reapply_since",),
+}
+"""What who erases may change: triggers refuse it without a tombstone."""
+_DELETED_FROM = (
+    *("messages", "message_bodies", "message_revisions", "revision_bodies", "late_arrivals"),
+    *("attachments", "attachment_attempts", "search_texts", "search_queue", "events", "blob_wipes"),
+)
 _FUNCTIONS = {
     "archive_bigrams": "text",
     "archive_normal": "text",
@@ -61,6 +78,14 @@ _FUNCTIONS = {
     "archive_shorter": "text, text",
     "archive_term_rules": "",
     "archive_event_kept": "",
+    "archive_held": "messages",
+    "archive_expired": "messages, bigint, integer",
+    "archive_deletes": "",
+    "archive_floor_rules": "",
+    "archive_tombstone_rules": "",
+    "archive_message_kept": "",
+    "archive_part_kept": "",
+    "archive_page_kept": "",
 }
 
 
@@ -108,12 +133,12 @@ def _grants(tx: Tx) -> list[str]:
     noted = [name for name in _NOTED if name in tables]
     numbered = [f"{name}_id_seq" for name in noted if "id" in metadata.tables[name].c]
     state, append_only = (", ".join(_names(tables, *kinds)) for kinds in ((STATE,), (EVIDENCE, JUDGED, DERIVED)))
-    others = f"archive_writer, archive_auditor, {_OFFICER}, {_READER}"
+    others = f"archive_writer, archive_auditor, {_OFFICER}, {_ERASER}, {_READER}"
     return [
         # From nothing, or what an earlier version granted would stay.
         f"REVOKE ALL ON {everything} FROM PUBLIC, {others}",
         f"GRANT USAGE ON SCHEMA {_schema(tx)} TO {others}",
-        f"GRANT SELECT ON {everything} TO archive_writer, archive_auditor",
+        f"GRANT SELECT ON {everything} TO archive_writer, archive_auditor, {_ERASER}",
         f"GRANT INSERT ON {append_only}, {state} TO archive_writer",
         f"GRANT UPDATE ON {state} TO archive_writer",
         *(f"GRANT UPDATE ({', '.join(columns)}) ON {name} TO archive_writer" for name, columns in JUDGEMENT.items()),
@@ -121,15 +146,33 @@ def _grants(tx: Tx) -> list[str]:
         "GRANT INSERT, UPDATE, DELETE ON search_queue TO archive_writer",  # it locks what it takes
         "GRANT DELETE ON ledger_queue TO archive_writer",
         *(f"GRANT DELETE ON {name} TO archive_writer" for name in ("events", "callback_signatures") if name in tables),
+        *_erasers(tables),
         *_readers(tables),
         f"GRANT SELECT ON {', '.join(_EXPORTED)} TO {_OFFICER}",
         f"GRANT SELECT, INSERT ON {', '.join(noted)} TO {_OFFICER}",
         f"GRANT SELECT ON {', '.join(OFFICERS_VIEWS)} TO {_OFFICER}",
         f"GRANT USAGE ON SEQUENCE {', '.join(numbered)} TO {_OFFICER}",
-        "REVOKE ALL ON FUNCTION archive_to_ledger(), archive_key_to_ledger() FROM PUBLIC",
+        "REVOKE ALL ON FUNCTION archive_to_ledger(), archive_key_to_ledger(), archive_deletes() FROM PUBLIC",
         # It runs with the owner's rights, and shows what the views show.
         "REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC",
         f"GRANT EXECUTE ON FUNCTION archive_search(text, integer) TO {others}",
+    ]
+
+
+def _erasers(tables: set[str]) -> list[str]:
+    """What deletes has these beside archive_writer; what pulls empties hashes, and cleans up behind deletion."""
+    if "tombstones" not in tables:
+        return []
+    added = ("approvals", *_names(tables, DELETED))
+    numbered = ", ".join(f"{name}_id_seq" for name in added)
+    return [
+        "GRANT UPDATE (sha256) ON pages TO archive_writer",
+        "GRANT UPDATE (reapply_since) ON lifecycle TO archive_writer",
+        "GRANT DELETE ON blob_wipes TO archive_writer",
+        f"GRANT INSERT ON {', '.join(added)}, blob_wipes TO {_ERASER}",
+        f"GRANT USAGE ON SEQUENCE {numbered} TO {_ERASER}",
+        *(f"GRANT UPDATE ({', '.join(columns)}) ON {name} TO {_ERASER}" for name, columns in _HUSK.items()),
+        f"GRANT DELETE ON {', '.join(_DELETED_FROM)} TO {_ERASER}",
     ]
 
 
@@ -138,6 +181,8 @@ def _readers(tables: set[str]) -> list[str]:
     open_tables = sorted(tables - _SECRETS.keys() - _LOGS)
     grants = [f"GRANT SELECT ON {', '.join((*VIEWS, *open_tables))} TO {_READER}, {_OFFICER}"]
     for name, secrets in _SECRETS.items():
+        if name not in tables:
+            continue
         columns = ", ".join(
             f'"{column.name}"' for column in metadata.tables[name].columns if column.name not in secrets
         )

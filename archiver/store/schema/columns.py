@@ -71,12 +71,14 @@ def as_given(content: sa.Column[Any]) -> sa.ColumnElement[Any]:
     return sa.type_coerce(content, sa.types.NullType()).label(content.name)
 
 
-EVIDENCE, DECIDED, JUDGED, STATE, DERIVED = "evidence", "decided", "judged", "state", "derived"
+EVIDENCE, DECIDED, DELETED, JUDGED = "evidence", "decided", "deleted", "judged"
+STATE, DERIVED, OWN = "state", "derived", "own"
 """What a table holds, said once, as its `info["kind"]`: who may write it, and what is copied and guarded, follows.
 
-EVIDENCE is only ever added to. DECIDED is as well, by persons: who pulls has no right to. JUDGED is evidence of which
-some columns say what became of it (`JUDGEMENT`). STATE is what the program goes by, and changes. DERIVED is made of the
-evidence, and could be made anew.
+EVIDENCE is only ever added to. DECIDED is as well, by persons: who pulls has no right to. DELETED says what is gone;
+who deletes adds to it. JUDGED is evidence of which some columns say what became of it (`JUDGEMENT`). STATE is what the
+program goes by, and changes. DERIVED is made of the evidence, and could be made anew. OWN is of this database alone,
+and no part of a copy.
 """
 
 JUDGEMENT = {"quarantine": ("reason", "seen", "resolved_at")}

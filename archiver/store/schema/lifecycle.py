@@ -1,10 +1,10 @@
-"""What must stay, what must go, and who decides it: requests and approvals, holds, terms. Rows are only added."""
+"""What must stay, what must go, who decides it, and what is gone. Rows are only added, but for the last two tables."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from archiver.store.schema.columns import DECIDED, Id, InstantColumn, Ms, metadata, quoted
+from archiver.store.schema.columns import DECIDED, DELETED, OWN, STATE, Id, InstantColumn, Ms, metadata, quoted
 
 REQUEST_KINDS = ("export", "accept", "rotate", "erase", "retention", "hold-release", "shorten", "reapplied")
 DECISIONS = ("approved", "refused", "withdrawn", "begun")
@@ -131,3 +131,72 @@ retention_terms = sa.Table(
 )
 """The newest row of an app is in force; NULL is none."""
 retention_terms.add_is_dependent_on(approvals)
+
+
+tombstones = sa.Table(
+    "tombstones",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("app_id", sa.ForeignKey("apps.id"), nullable=False),
+    sa.Column("msg_id", sa.Text),
+    sa.Column("page_id", sa.BigInteger),
+    sa.Column("seal_id", sa.BigInteger),
+    sa.Column("position", sa.Integer),
+    sa.Column("leaf", sa.LargeBinary),
+    sa.Column("messages", sa.Integer, nullable=False),
+    sa.Column("bodies", sa.Integer, nullable=False),
+    sa.Column("revisions", sa.Integer, nullable=False),
+    sa.Column("request_id", sa.ForeignKey("requests.id"), nullable=False),
+    sa.Column("at", InstantColumn, nullable=False),
+    sa.CheckConstraint(f"kind IN ({quoted(('erased', 'expired'))})", name="kind"),
+    sa.CheckConstraint("(position IS NULL) = (leaf IS NULL)", name="leaf"),
+    sa.CheckConstraint("page_id IS NOT NULL OR seal_id IS NOT NULL", name="place"),
+    sa.Index("ix_tombstones_app_id_msg_id", "app_id", "msg_id"),
+    sa.Index("ix_tombstones_page_id", "page_id"),
+    info={"kind": DELETED},
+)
+"""One for each leaf that goes, or one for a whole page: then neither position nor leaf. `messages`, `bodies` and
+`revisions` say how many rows it stands for."""
+tombstones.add_is_dependent_on(approvals)
+tombstones.add_is_dependent_on(request_items)
+
+
+expired_before = sa.Table(
+    "expired_before",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("app_id", sa.ForeignKey("apps.id"), nullable=False),
+    sa.Column("ms", Ms, nullable=False),
+    sa.Column("request_id", sa.ForeignKey("requests.id"), nullable=False),
+    sa.Column("at", InstantColumn, nullable=False),
+    sa.Index("ix_expired_before_app_id", "app_id", "ms"),
+    info={"kind": DELETED},
+)
+"""The highest of an app is its floor: what is stamped below it and not there has expired, and is not stored again."""
+expired_before.add_is_dependent_on(approvals)
+
+
+lifecycle = sa.Table(
+    "lifecycle",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("archive_id", sa.Text, nullable=False),
+    sa.Column("decided_in", sa.Text, nullable=False),
+    sa.Column("deletion_since", InstantColumn),
+    sa.Column("reapply_since", InstantColumn),
+    sa.CheckConstraint("id = 1", name="single"),
+    sa.CheckConstraint("decided_in IN ('database', 'page')", name="decided_in"),
+    info={"kind": OWN},
+)
+
+
+blob_wipes = sa.Table(
+    "blob_wipes",
+    metadata,
+    sa.Column("sha256", sa.Text, primary_key=True),
+    sa.Column("at", InstantColumn, nullable=False),
+    sa.Column("removing_at", InstantColumn),
+    info={"kind": STATE},
+)
+"""Contents that no row names any more; they are removed a day later, if that is still so."""

@@ -43,6 +43,7 @@ messages = sa.Table(
     sa.Column("page_id", sa.BigInteger, nullable=False),
     sa.Column("position", sa.Integer, nullable=False),
     sa.Column("archived_at", InstantColumn, nullable=False),
+    sa.Column("withheld", sa.Integer),
     sa.Index("ix_messages_sent_at", "sent_at"),
     sa.Index("ix_messages_conversation_timestamp_ms", "conversation", "timestamp_ms"),
     sa.Index("ix_messages_sender_timestamp_ms", sa.text("lower(sender)"), "timestamp_ms"),
@@ -112,6 +113,7 @@ quarantine = sa.Table(
     sa.Column("seen", sa.Integer, nullable=False, server_default="1"),
     sa.Column("seen_at", InstantColumn, nullable=False),
     sa.Column("resolved_at", InstantColumn),
+    sa.Column("withheld", sa.Integer),
     sa.UniqueConstraint("app_id", "digest", name="uq_quarantine_content"),
     sa.Index(
         "ix_quarantine_unresolved",
