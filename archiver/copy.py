@@ -23,8 +23,10 @@ from archiver.store.admin.copy import (
     Sum,
     Table,
     batches,
+    follow,
     foreign_apps,
     go_on_counting,
+    has_own_tombstones,
     is_empty,
     prune,
     put,
@@ -57,8 +59,11 @@ def prepare(source: Store, target: Store) -> None:
     migrate.check(target)
     with source.read() as ours, target.read() as theirs:
         foreign = foreign_apps(ours, theirs)
+        own_tombstones = has_own_tombstones(ours, theirs)
     if foreign:
         raise UsageError(f"--to holds another archive, with {', '.join(foreign)}", hint="copy into an empty database")
+    if own_tombstones:
+        raise UsageError("--to has deleted what the archive still has", hint="copy into an empty database")
 
 
 def copy(source: Store, target: Store, *, stop: Event, on_batch: Callable[[str, int], None]) -> None:
@@ -79,6 +84,7 @@ def copy(source: Store, target: Store, *, stop: Event, on_batch: Callable[[str, 
                     with target.write() as theirs:
                         count += put(theirs, table, rows, fresh=fresh)
                     on_batch(table.name, count)
+        follow(ours, target)
         for table in reversed(TABLES):
             prune(ours, target, table)
     go_on_counting(target)

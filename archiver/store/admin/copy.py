@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver.errors import ArchiveIncomplete
+from archiver.store import removing
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import (
     DECIDED,
+    DELETED,
     EVIDENCE,
     JUDGED,
     STATE,
@@ -27,32 +29,53 @@ from archiver.store.schema import (
     JsonText,
     approvals,
     apps,
+    attachment_attempts,
     events,
+    expired_before,
     hold_events,
     ledger_head,
     ledger_queue,
     looks,
+    message_revisions,
+    messages,
     of_kind,
     page_ids,
     pages,
     quarantine,
+    request_items,
     requests,
     retention_terms,
     scrubs,
+    seals,
     search_queue,
+    tombstones,
 )
 
-_FOR_EVER = {table.name for table in of_kind(EVIDENCE, DECIDED)}
+_FOR_EVER = {table.name for table in of_kind(EVIDENCE, DECIDED, DELETED)}
+_BLANKED = {
+    messages: {"raw", "digest", "sender", "recipient", "conversation", "ext", "lossy", "withheld"},
+    pages: {"sha256"},
+    seals: {"seeds"},
+    attachment_attempts: {"reason"},
+}
+"""What an erasure or an expiry changes of rows that stay; triggers look at what a message and a page become."""
 _OF_PERSONS = (looks, requests, approvals, hold_events, retention_terms)
 _ROWS = 500
 Row = tuple[Any, ...]
 Table = sa.Table
 _QUEUE = (pages, quarantine)
+_FIRST = (apps, requests, request_items, approvals, expired_before, tombstones)
 _LAST = (events, *_QUEUE, ledger_queue, ledger_head)
-TABLES = [table for table in of_kind(EVIDENCE, DECIDED, JUDGED, STATE) if table not in (*_LAST, scrubs)] + [*_LAST]
-"""Last come events, which are let go of where the message is there; those that have the target's index take in what
-they brought: by then it is there; and behind all that triggers queue for the ledger what they have queued, which is
-then as it was in the source. What a scrub has looked at is no property of a copy."""
+_OTHERS = (*_FIRST, *_LAST, scrubs)
+TABLES = [
+    *_FIRST,
+    *(table for table in of_kind(EVIDENCE, DECIDED, DELETED, JUDGED, STATE) if table not in _OTHERS),
+    *_LAST,
+]
+"""First comes what allows deletion, so that the target may follow it. Last come events, which are let go of where the
+message is there; those that have the target's index take in what they brought: by then it is there; and behind all that
+triggers queue for the ledger what they have queued, which is then as it was in the source. What a scrub has looked at
+is no property of a copy."""
 
 
 class Sum(NamedTuple):
@@ -66,6 +89,43 @@ def foreign_apps(source: Tx, target: Tx) -> list[str]:
     """Apps that the target knows, and the source does not know under this number: it is another archive."""
     ours = {row.id: row.name for row in source.conn.execute(sa.select(apps))}
     return [row.name for row in target.conn.execute(sa.select(apps)) if ours.get(row.id) != row.name]
+
+
+def has_own_tombstones(source: Tx, target: Tx) -> bool:
+    """Whether the target has let go of what the source still has."""
+    numbers = target.conn.scalars(sa.select(tombstones.c.id).order_by(tombstones.c.id.desc()).limit(1)).all()
+    ours = set(source.conn.scalars(sa.select(tombstones.c.id).where(tombstones.c.id.in_(numbers))))
+    return bool(set(numbers) - ours)
+
+
+def follow(source: Tx, target: Store) -> None:
+    """Let go in the target of what has expired in the source, and of the content of what was erased there."""
+    after = 0
+    while True:
+        with target.read() as theirs:
+            query = sa.select(tombstones.c.id, tombstones.c.app_id, tombstones.c.page_id, tombstones.c.msg_id)
+            stones = theirs.conn.execute(
+                query.where(tombstones.c.id > after).order_by(tombstones.c.id).limit(_ROWS)
+            ).all()
+            expired = {stone.page_id for stone in stones if stone.msg_id is None}
+            there = {
+                tuple(row)
+                for table in (messages, message_revisions)
+                for row in theirs.conn.execute(
+                    sa.select(table.c.app_id, table.c.msg_id).where(table.c.page_id.in_(expired))
+                )
+            }
+        if not stones:
+            return
+        key = sa.tuple_(messages.c.app_id, messages.c.msg_id)
+        kept = {tuple(row) for row in source.conn.execute(sa.select(*key.clauses).where(key.in_(sorted(there))))}
+        gone = there - kept
+        erased = {(stone.app_id, stone.msg_id) for stone in stones if stone.msg_id is not None}
+        with target.write(lock="exclusive") as theirs:
+            for app_id in {one[0] for one in gone | erased}:
+                removing.content(theirs, app_id, sorted(msg_id for its, msg_id in erased if its == app_id))
+                removing.rows(theirs, app_id, sorted(msg_id for its, msg_id in gone if its == app_id))
+        after = stones[-1].id
 
 
 def batches(tx: Tx, table: Table) -> Generator[Sequence[Row], None, None]:
@@ -105,7 +165,7 @@ def put(tx: Tx, table: Table, rows: Sequence[Row], *, fresh: bool) -> int:
     changed = [
         row for row in rows if (old := there.get(_key(table, row))) and _content(table, old) != _content(table, row)
     ]
-    if changed and table.name in _FOR_EVER:
+    if table.name in _FOR_EVER and not all(_is_blanked(table, there[_key(table, row)], row) for row in changed):
         raise ArchiveIncomplete(
             f"{table.name}: the target holds other rows under the same keys; it is not a copy of this archive",
             hint="copy into an empty database",
@@ -183,6 +243,18 @@ def _there(tx: Tx, table: Table, rows: Sequence[Row]) -> dict[Row, Row]:
     keys = [_key(table, row) for row in rows]
     query = sa.select(*map(_plain, table.columns)).where(sa.tuple_(*table.primary_key).in_(keys))
     return {_key(table, row): row for row in map(tuple, tx.conn.execute(query))}
+
+
+def _is_blanked(table: Table, old: Row, new: Row) -> bool:
+    """Whether a row differs only by what an erasure or an expiry may change of it."""
+    differing = {
+        name
+        for name, before, after in zip(table.columns.keys(), _content(table, old), _content(table, new), strict=True)
+        if before != after
+    }
+    fields = dict(zip(table.columns.keys(), new, strict=True))
+    is_blank = {messages: fields.get("withheld") is not None, pages: fields.get("sha256") == ""}
+    return differing <= _BLANKED.get(table, set()) and is_blank.get(table, True)
 
 
 def _key(table: Table, row: Row) -> Row:
