@@ -13,23 +13,16 @@ from archiver.errors import UsageError
 from archiver.store import troubles
 from archiver.store.admin import migrate
 from archiver.store.engine import Store, Tx
-from archiver.store.schema import messages, metadata
+from archiver.store.schema import COPIED, SHARD_KEY, SHARDED, messages, metadata, placed
 
-COLUMN = "msg_id"
+COLUMN = SHARD_KEY
 _NO_MARKS = "NULL::timestamptz AS recalled_at, NULL::text AS recalled_by, 0::bigint AS edits"
-EVERYWHERE = ("apps",)
-"""Small, and joined with big ones in every view: a copy lies on every machine."""
-
-
 _TRIGGERS = "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal"
 
 
 def big_tables() -> list[sa.Table]:
     """What grows with the messages; `messages` first, the others lie with it."""
-    return [
-        messages,
-        *(table for table in metadata.sorted_tables if COLUMN in table.primary_key.columns and table is not messages),
-    ]
+    return [messages, *(table for table in placed(SHARDED) if table is not messages)]
 
 
 def distribute(store: Store, shards: int) -> list[str]:
@@ -94,8 +87,8 @@ def _distribute(tx: Tx, shards: int) -> None:
     for table in big_tables():
         for name in run(_TRIGGERS, (table.name,)).scalars().all():
             run(f"DROP TRIGGER {name} ON {table.name}")
-    for name in EVERYWHERE:
-        run("SELECT create_reference_table(%s)", (name,))
+    for table in placed(COPIED):
+        run("SELECT create_reference_table(%s)", (table.name,))
     for table in big_tables():
         if table is messages:
             options, values = "colocate_with => 'none', shard_count => %s", (table.name, COLUMN, shards)

@@ -12,6 +12,8 @@ import sqlalchemy as sa
 from archiver.store.schema.callbacks import EVENT_KINDS, SIGNED, callback_signatures, events, reconciliations
 from archiver.store.schema.columns import (
     ATTACHMENT_STATES,
+    CENTRAL,
+    COPIED,
     DECIDED,
     DELETED,
     DERIVED,
@@ -22,6 +24,8 @@ from archiver.store.schema.columns import (
     LAST_MS,
     OPEN_STATES,
     OWN,
+    SHARD_KEY,
+    SHARDED,
     STATE,
     STATES,
     TILING_STATES,
@@ -98,6 +102,11 @@ def of_kind(*kinds: str) -> list[sa.Table]:
     return [table for table in metadata.sorted_tables if table.info["kind"] in kinds]
 
 
+def placed(placement: str) -> list[sa.Table]:
+    """The tables that lie there on a cluster, in an order in which rows may be added."""
+    return [table for table in metadata.sorted_tables if table.info.get("placement", CENTRAL) == placement]
+
+
 VIEWS = (
     "messages_readable",
     "revisions_readable",
@@ -121,6 +130,8 @@ __all__ = [
     "ATTACHMENT_STATES",
     "AUDITORS_VIEWS",
     "AUDIT_OUTCOMES",
+    "CENTRAL",
+    "COPIED",
     "DECIDED",
     "DELETED",
     "DERIVED",
@@ -134,6 +145,8 @@ __all__ = [
     "OFFICERS_VIEWS",
     "OPEN_STATES",
     "OWN",
+    "SHARDED",
+    "SHARD_KEY",
     "SIGNED",
     "STATE",
     "STATES",
@@ -179,6 +192,7 @@ __all__ = [
     "page_ids",
     "pages",
     "passes",
+    "placed",
     "quarantine",
     "rate_budgets",
     "reconciliations",

@@ -81,6 +81,14 @@ program goes by, and changes. DERIVED is made of the evidence, and could be made
 and no part of a copy.
 """
 
+SHARDED, COPIED, CENTRAL = "sharded", "copied", "central"
+SHARD_KEY = "msg_id"
+"""Where a table lies on a cluster, said once, as its `info["placement"]`; what may be joined with what follows.
+
+SHARDED by `SHARD_KEY`, so that a message shares a machine with all that is keyed by it. COPIED to every machine. Those
+that say nothing are CENTRAL, on the coordinator alone.
+"""
+
 JUDGEMENT = {"quarantine": ("reason", "seen", "resolved_at")}
 
 

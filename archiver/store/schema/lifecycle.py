@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from archiver.store.schema.columns import DECIDED, DELETED, OWN, STATE, Id, InstantColumn, Ms, metadata, quoted
+from archiver.store.schema.columns import DECIDED, DELETED, OWN, SHARDED, STATE, Id, InstantColumn, Ms, metadata, quoted
 
 REQUEST_KINDS = ("export", "accept", "rotate", "erase", "retention", "hold-release", "shorten", "reapplied")
 DECISIONS = ("approved", "refused", "withdrawn", "begun")
@@ -50,7 +50,7 @@ request_items = sa.Table(
     sa.Column("msg_id", sa.Text, primary_key=True),
     sa.Column("line", sa.Text, nullable=False),
     sa.CheckConstraint("line IN ('asked', 'related')", name="line"),
-    info={"kind": DECIDED},
+    info={"kind": DECIDED, "placement": SHARDED},
 )
 """As hold_items it may lie on many machines with the messages, so no key leads from it to what does not."""
 
@@ -109,7 +109,7 @@ hold_items = sa.Table(
     sa.Column("hold_id", sa.BigInteger, primary_key=True, autoincrement=False),
     sa.Column("app_id", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("msg_id", sa.Text, primary_key=True),
-    info={"kind": DECIDED},
+    info={"kind": DECIDED, "placement": SHARDED},
 )
 hold_items.add_is_dependent_on(hold_events)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 
 from archiver.store.schema.columns import (
+    COPIED,
     EVIDENCE,
     FATES,
     OPEN_STATES,
@@ -26,7 +27,7 @@ apps = sa.Table(
     sa.Column("name", sa.Text, nullable=False, unique=True),
     sa.Column("application", sa.Text),
     sa.Column("created_at", InstantColumn, nullable=False),
-    info={"kind": STATE},
+    info={"kind": STATE, "placement": COPIED},
 )
 
 

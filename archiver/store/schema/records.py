@@ -8,6 +8,7 @@ from archiver.store.schema.columns import (
     ATTACHMENT_STATES,
     EVIDENCE,
     JUDGED,
+    SHARDED,
     STATE,
     Id,
     InstantColumn,
@@ -49,7 +50,7 @@ messages = sa.Table(
     sa.Index("ix_messages_sender_timestamp_ms", sa.text("lower(sender)"), "timestamp_ms"),
     sa.Index("ix_messages_recipient_timestamp_ms", sa.text("lower(recipient)"), "timestamp_ms"),
     sa.Index("ix_messages_page_id", "page_id"),
-    info={"kind": EVIDENCE},
+    info={"kind": EVIDENCE, "placement": SHARDED},
 )
 
 
@@ -75,7 +76,7 @@ message_bodies = sa.Table(
     sa.Column("addr", sa.Text),
     sa.Column("extra", JsonText),
     of_message("message_bodies"),
-    info={"kind": EVIDENCE},
+    info={"kind": EVIDENCE, "placement": SHARDED},
 )
 
 
@@ -94,7 +95,7 @@ message_revisions = sa.Table(
     sa.UniqueConstraint("app_id", "msg_id", "digest", name="uq_message_revisions_content"),
     sa.Index("ix_message_revisions_page_id", "page_id"),
     of_message("message_revisions"),
-    info={"kind": EVIDENCE},
+    info={"kind": EVIDENCE, "placement": SHARDED},
 )
 
 
@@ -138,7 +139,7 @@ late_arrivals = sa.Table(
     sa.Column("window_id", sa.BigInteger, nullable=False),
     sa.Column("page_id", sa.BigInteger, nullable=False),
     of_message("late_arrivals"),
-    info={"kind": EVIDENCE},
+    info={"kind": EVIDENCE, "placement": SHARDED},
 )
 
 
@@ -181,7 +182,7 @@ attachments = sa.Table(
         sqlite_where=sa.text("state = 'stored'"),
         postgresql_where=sa.text("state = 'stored'"),
     ),
-    info={"kind": STATE},
+    info={"kind": STATE, "placement": SHARDED},
 )
 
 
@@ -203,5 +204,5 @@ attachment_attempts = sa.Table(
         ["attachments.app_id", "attachments.msg_id", "attachments.position", "attachments.kind"],
         name="fk_attachment_attempts_attachments",
     ),
-    info={"kind": EVIDENCE},
+    info={"kind": EVIDENCE, "placement": SHARDED},
 )

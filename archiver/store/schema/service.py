@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from archiver.store.schema.columns import DERIVED, EVIDENCE, STATE, Id, InstantColumn, Ms, metadata, quoted
+from archiver.store.schema.columns import DERIVED, EVIDENCE, SHARDED, STATE, Id, InstantColumn, Ms, metadata, quoted
 from archiver.store.schema.records import message_bodies, of_message
 
 AUDIT_OUTCOMES = ("begun", "done", "stopped", "failed")
@@ -129,7 +129,7 @@ search_texts = sa.Table(
     sa.Column("text", sa.Text, nullable=False),
     sa.Column("number", sa.BigInteger),
     of_message("search_texts"),
-    info={"kind": DERIVED},
+    info={"kind": DERIVED, "placement": SHARDED},
 )
 """Its index over bigrams is SQLite's table `search_index`, by `number`, and PostgreSQL's `ix_search_texts_bigrams`."""
 
@@ -152,5 +152,5 @@ revision_bodies = sa.Table(
         ["message_revisions.app_id", "message_revisions.msg_id", "message_revisions.revision"],
         name="fk_revision_bodies_message_revisions",
     ),
-    info={"kind": EVIDENCE},
+    info={"kind": EVIDENCE, "placement": SHARDED},
 )
