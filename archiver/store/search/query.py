@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,29 +14,15 @@ from archiver.store.engine import Tx, among
 from archiver.store.read import filters
 from archiver.store.read.filters import Filter
 from archiver.store.schema import apps, iso, message_bodies, messages, revision_bodies, search_texts
-from archiver.store.search import index, waiting
-from archiver.store.search.index import SEARCH_INDEX
-from archiver.store.search.text import Terms, asked, other
+from archiver.store.search import index, statements, waiting
+from archiver.store.search.statements import Place, Texts
+from archiver.store.search.text import Terms, asked
 
 _ALL, _ALWAYS = 2**62, (-(2**63), 2**63 - 1)
 _READ_FIRST, _READ_AT_MOST = 1_000, 40_000
 """So many of the latest texts are read before the index is asked, and where these promise enough, at most so many."""
 _ROOM = "SET LOCAL work_mem = '64MB'"
 """PostgreSQL's own 4 MB hold the places of 50,000 pages; beyond, it makes the pairs of all that is in a page anew."""
-
-
-class Place(NamedTuple):
-    """The place of a hit, in the order of hits: the latest first."""
-
-    timestamp_ms: int
-    app_id: int
-    msg_id: str
-    revision: int
-    """0: the message as it was first archived."""
-    position: int
-
-    def order(self) -> tuple[int, int, str, int, int]:
-        return (-self.timestamp_ms, self.app_id, self.msg_id, self.revision, self.position)
 
 
 class Hit(NamedTuple):
@@ -86,13 +73,13 @@ def holding(tx: Tx, query: str, criteria: Filter) -> sa.ColumnElement[bool]:
 
 
 def _indexed(tx: Tx, query: Terms, criteria: Filter, most: int | None) -> list[Place]:
-    by_index = _filtered(tx, _by_index(tx.postgres, len(query.others)), search_texts.c, criteria)
+    by_index = statements.filtered(tx, statements.by_index(tx.postgres, len(query.others)), search_texts.c, criteria)
     if tx.postgres:
         tx.conn.exec_driver_sql(_ROOM)
-        return _places(tx, by_index, {**query.bound(), "most": _ALL if most is None else most})
+        return _places(tx, by_index, query.bound(), most)
     places: list[Place] = []
     for numbers in _numbers(tx, query.lead, criteria, most):
-        places += _places(tx, by_index, {**query.bound(), "most": _ALL, "numbers": json.dumps(numbers)})
+        places += _places(tx, by_index, {**query.bound(), "numbers": json.dumps(numbers)}, None)
         if most is not None and len(places) >= most:
             break
     return places
@@ -109,11 +96,13 @@ def _numbers(tx: Tx, query: str, criteria: Filter, most: int | None) -> Iterator
     size = _ALL if beginnings or most is None else 2 * most  # of beginnings, it makes the whole list for any part of it
     while True:
         values = {"words": words, "least": least, "after": after, "size": size}
-        numbers = list(tx.conn.scalars(_LATEST_NUMBERS, values))
+        numbers = list(tx.conn.scalars(statements.LATEST_NUMBERS, values))
         complete = len(numbers) < size
         if not complete:
             after = index.first_of_same(numbers[-1])
-            numbers += tx.conn.scalars(_LATEST_NUMBERS, {**values, "least": after, "after": numbers[-1], "size": _ALL})
+            numbers += tx.conn.scalars(
+                statements.LATEST_NUMBERS, {**values, "least": after, "after": numbers[-1], "size": _ALL}
+            )
         yield numbers
         if complete:
             return
@@ -135,119 +124,75 @@ def _newest(tx: Tx, query: Terms, criteria: Filter, most: int) -> list[Place] | 
         return None
     # Of stamps, or of numbers.
     first, last = (filters.range_ms(criteria) or _ALWAYS) if tx.postgres else _number_range(criteria)
-    walk = _filtered(tx, *_by_time(tx.postgres, len(query.others)), criteria)
-    values = {**query.bound(), "most": most, "first": first, "last": last}
-    places = _places(tx, walk, {**values, "texts": _READ_FIRST})
+    types = criteria.types if tx.postgres else ()
+    walk = statements.filtered(
+        tx, *statements.by_time(tx.postgres, len(query.others)), replace(criteria, types=()) if types else criteria
+    )
+    values = {**query.bound(), "first": first, "last": last}
+
+    def among_latest(texts: int) -> list[Place]:
+        some = {**values, "texts": texts}
+        return _typed_places(tx, walk, some, types, most) if types else _places(tx, walk, some, most)
+
+    places = among_latest(_READ_FIRST)
     if 0 < len(places) < most:
         promising = _READ_FIRST * most * 3 // (2 * len(places))
         if promising <= _READ_AT_MOST:
-            places = _places(tx, walk, {**values, "texts": promising})
+            places = among_latest(promising)
     return places if len(places) == most else None
 
 
-def _places(tx: Tx, query: sa.Select[Any], values: Mapping[str, Any]) -> list[Place]:
-    return list(map(Place._make, tx.conn.execute(query, values).all()))
+def _places(tx: Tx, query: sa.Select[Any], values: Mapping[str, Any], most: int | None) -> list[Place]:
+    """The places that a query finds; at most so many of them, once each.
+
+    The parts of a long text overlap, and several may hold the same: then so many rows are fewer places.
+    """
+    if most is None:
+        return list(map(Place._make, tx.conn.execute(query, {**values, "most": _ALL}).all()))
+    size = most
+    while True:
+        rows = tx.conn.execute(query, {**values, "most": size}).all()
+        places = list(dict.fromkeys(map(Place._make, rows)))
+        if len(rows) < size or len(places) >= most:
+            return places[:most]
+        size *= 2
 
 
-_Texts = sa.ColumnCollection[str, sa.ColumnElement[Any]]
-"""The columns of search_texts, or of some of its rows."""
+def _typed_places(
+    tx: Tx, query: sa.Select[Any], values: Mapping[str, Any], types: Sequence[str], most: int
+) -> list[Place]:
+    """The same of bodies of these types, which a statement of its own asks for."""
+    size = 2 * most
+    places = _places(tx, query, values, size)
+    typed = _of_types(tx, places, types)
+    while len(typed) < most and len(places) == size:
+        size *= 8
+        behind, places = len(places), _places(tx, query, values, size)
+        typed += _of_types(tx, places[behind:], types)
+    return typed[:most]
 
 
-def _holding(texts: _Texts, *, postgres: bool, others: int) -> sa.Select[Any]:
-    """Which of these texts hold :query and the other terms, at most :most, the latest first."""
-    position_of, query = sa.func.strpos if postgres else sa.func.instr, sa.bindparam("query", type_=sa.Text)
-    before = search_texts.alias("before")
-    again = sa.select(before.c.part).where(
-        *(before.c[name] == texts[name] for name in ("app_id", "msg_id", "revision", "position")),
-        before.c.part < texts.part,
-        position_of(before.c.text, query) > 0,
-    )
-    once = sa.or_(texts.part == 0, ~again.correlate_except(before).exists())  # the parts of a long text overlap
-    msg_id = sa.collate(texts.msg_id, "C") if postgres else texts.msg_id  # as Python sorts, in any locale
-    order = (texts.timestamp_ms.desc(), texts.app_id, msg_id, texts.revision, texts.position)
-    places = sa.select(*(texts[name] for name in Place._fields)).order_by(*order)
-    also = [_also(texts, other(number), postgres=postgres) for number in range(others)]
-    holding_all = places.where(position_of(texts.text, query) > 0, once, *also)
-    return holding_all.limit(sa.bindparam("most", type_=sa.BigInteger))
+def _of_types(tx: Tx, places: Sequence[Place], types: Sequence[str]) -> list[Place]:
+    """Those places where the very body that holds the text has one of these types."""
+    app_ids, msg_ids = {place.app_id for place in places}, sorted({place.msg_id for place in places})
+    there = {
+        tuple(row)
+        for query, columns in _BODIES_AT
+        for row in tx.conn.execute(
+            query.where(columns.app_id.in_(app_ids), tx.among(columns.msg_id, msg_ids), columns.type.in_(types))
+        )
+    }
+    return [place for place in places if place[1:] in there]
 
 
-def _also(texts: _Texts, name: str, *, postgres: bool) -> sa.ColumnElement[bool]:
-    """Whether the same body holds this term, in this part of its text or, where it is long, in another one."""
-    position_of, term = sa.func.strpos if postgres else sa.func.instr, sa.bindparam(name, type_=sa.Text)
-    part = search_texts.alias(f"part_{name}")
-    same = (part.c[key] == texts[key] for key in ("app_id", "msg_id", "revision", "position"))
-    elsewhere = sa.select(part.c.part).where(*same, position_of(part.c.text, term) > 0)
-    return sa.or_(position_of(texts.text, term) > 0, elsewhere.correlate_except(part).exists())
-
-
-@cache  # to make a statement takes longer than to run it
-def _by_index(postgres: bool, others: int) -> sa.Select[Any]:
-    if postgres:
-        vector = sa.func.array_to_tsvector(sa.func.archive_bigrams(search_texts.c.text))
-        matches = vector.bool_op("@@")(sa.func.archive_query(sa.bindparam("query", type_=sa.Text)))
-    else:
-        numbers = sa.func.json_each(sa.bindparam("numbers", type_=sa.Text)).table_valued("value")
-        matches = search_texts.c.number.in_(sa.select(numbers.c.value))
-    return _holding(search_texts.c, postgres=postgres, others=others).where(matches)
-
-
-_LATEST_NUMBERS = (
-    sa.select(SEARCH_INDEX.c.rowid)
-    .where(
-        SEARCH_INDEX.c.search_index.op("MATCH")(sa.bindparam("words", type_=sa.Text)),
-        SEARCH_INDEX.c.rowid >= sa.bindparam("least", type_=sa.BigInteger),
-        SEARCH_INDEX.c.rowid < sa.bindparam("after", type_=sa.BigInteger),
-    )
-    .order_by(SEARCH_INDEX.c.rowid.desc())
-    .limit(sa.bindparam("size", type_=sa.BigInteger))
+_BODIES_AT: tuple[tuple[sa.Select[Any], Texts], ...] = tuple(
+    (sa.select(c.app_id, c.msg_id, revision, c.position), c)
+    for c, revision in ((message_bodies.c, sa.literal_column("0")), (revision_bodies.c, revision_bodies.c.revision))
 )
-
-
-@cache
-def _by_time(postgres: bool, others: int) -> tuple[sa.Select[Any], _Texts]:
-    """Among the latest :texts between :first and :last, and what has the stamp of the last of these."""
-    first, last, texts = (sa.bindparam(name, type_=sa.BigInteger) for name in ("first", "last", "texts"))
-    by = search_texts.c.timestamp_ms if postgres else search_texts.c.number
-    latest = sa.select(search_texts).where(by.between(first, last)).order_by(by.desc())
-    if postgres:
-        some = latest.fetch(texts, with_ties=True).subquery("latest")
-        return _holding(some.c, postgres=True, others=others), some.c
-    edge = latest.with_only_columns(index.first_of_same(search_texts.c.number)).offset(texts).limit(1).scalar_subquery()
-    in_time = search_texts.c.number.between(sa.func.coalesce(edge, first), last)
-    return _holding(search_texts.c, postgres=False, others=others).where(in_time), search_texts.c
 
 
 def _quoted(word: str) -> str:
     return '"' + word.replace('"', '""') + '"'
-
-
-def _filtered(tx: Tx, query: sa.Select[Any], texts: _Texts, criteria: Filter) -> sa.Select[Any]:
-    if criteria.sender or criteria.recipient or criteria.conversation:
-        same = messages.c.app_id == texts.app_id, messages.c.msg_id == texts.msg_id
-        of_these = sa.select(messages.c.page_id).where(*same, *filters.of_envelopes(tx, criteria))
-        query = query.where(of_these.correlate_except(messages).exists())
-    if criteria.app is not None:  # + 0: or SQLite takes the index that begins with app_id
-        query = query.where((texts.app_id + 0).in_(filters.app_ids(tx, criteria.app)))
-    if limits := filters.range_ms(criteria):
-        query = query.where(texts.timestamp_ms.between(*limits))
-    return query.where(_typed(texts, criteria)) if criteria.types else query
-
-
-def _typed(texts: _Texts, criteria: Filter) -> sa.ColumnElement[bool]:
-    """The type of the very body that holds the text, whether of the first copy or of a revision."""
-    keys = ("app_id", "msg_id", "position")
-    first = sa.select(message_bodies.c.type).where(
-        *(message_bodies.c[name] == texts[name] for name in keys), message_bodies.c.type.in_(criteria.types)
-    )
-    later = sa.select(revision_bodies.c.type).where(
-        *(revision_bodies.c[name] == texts[name] for name in keys),
-        revision_bodies.c.revision == texts.revision,
-        revision_bodies.c.type.in_(criteria.types),
-    )
-    return sa.or_(
-        sa.and_(texts.revision == 0, first.correlate_except(message_bodies).exists()),
-        later.correlate_except(revision_bodies).exists(),
-    )
 
 
 _SHOWN = [name for name in Hit._fields if name not in ("revision", "sent_at", "extra")]
