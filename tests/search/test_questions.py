@@ -255,6 +255,25 @@ def test_searching_in_sql_goes_along_indexes(postgres_database: Database) -> Non
         assert "Seq Scan" not in {node["Node Type"] for node in whole}, asked
 
 
+@pytest.mark.full
+def test_what_searching_in_sql_finds_comes_in_portions_and_in_order(postgres_database: Database) -> None:
+    store = open_database(postgres_database)
+    fill(store, list(rows_of(10)))
+    store.dispose()
+    made = "FROM generate_series(1, 10500) n"
+    named, body = (
+        "INSERT INTO message_bodies (app_id, msg_id, position, type, text)",
+        "1, 'n' || n, 0, 'txt', '退款' || n",
+    )
+    envelope = "1, 'n' || n, n, NULL, 'ann', 'bob', 'ann|bob', 'chat', NULL, NULL, '', '', false, 1, n, now()"
+    postgres_database.run(f"INSERT INTO messages SELECT {envelope} {made}")
+    postgres_database.run(f"{named} SELECT {body} {made}")
+    postgres_database.run(f"INSERT INTO search_texts SELECT 1, 'n' || n, 0, 0, 0, n, '退款' || n {made}")
+    in_order = [(f"n{number}", f"退款{number}") for number in range(10_500, 0, -1)]
+    assert postgres_database.rows("SELECT msg_id, text FROM archive_search('退款')") == in_order
+    assert postgres_database.rows("SELECT msg_id, text FROM archive_search('退款', 10001)") == in_order[:10_001]
+
+
 def ran(database: Database, sql: str) -> list[dict[str, Any]]:
     """The plans of all statements within a statement, told by the server itself."""
     told: list[str] = []

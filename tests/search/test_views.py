@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -95,6 +96,29 @@ def test_people_in_conversations_are_counted(database: Database) -> None:
         ["ann|eve", "ann", 1, 0],
         ["ann|eve", "eve", 0, 1],
     ]
+
+
+PEOPLE = ("ann", "Ann", "bob", "eve", "42", None)
+
+
+@pytest.mark.full
+def test_both_databases_count_the_same_people(both: Sequence[Database]) -> None:
+    """Whatever a record may lack, and whatever kinds of chat one conversation has."""
+    chance = random.Random(3)
+    records = []
+    for number in range(400):
+        kind = chance.choice(("chat", "groupchat", "chatroom", "other", None))
+        parties = {"from": chance.choice(PEOPLE), "to": chance.choice(PEOPLE), "chat_type": kind}
+        stamp = chance.choice((ORIGIN + number, -5, 2**60)) if number % 7 == 0 else ORIGIN + number
+        records.append(said(1_000 + number, "x", timestamp=stamp, **parties))
+    for database in both:
+        with filled(database, records):
+            pass
+    sqlite, postgres = (
+        answer(database, "SELECT * FROM participants ORDER BY app, conversation, participant") for database in both
+    )
+    assert sqlite == postgres
+    assert len(sqlite) > 20
 
 
 def test_times_are_real_on_postgresql(postgres_database: Database) -> None:
