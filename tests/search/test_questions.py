@@ -67,7 +67,7 @@ def rows_of(count: int) -> Iterator[Made]:
         told = (raw, hashlib.sha256(raw).digest(), lossy, 1 + number // 1000, number % 1000, stamp + 60_000)
         body = dict.fromkeys(message_bodies.columns.keys()) | body_of(kind, number, chance)
         body |= {"app_id": 1, "msg_id": msg_id, "position": 0}
-        envelope = (1, msg_id, stamp, stamp, *parties, ext, *told)
+        envelope = (1, msg_id, stamp, stamp, *parties, ext, *told, None)
         yield envelope, tuple(body.values()), list(files_of(body, stamp, chance))
 
 
