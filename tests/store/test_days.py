@@ -46,8 +46,12 @@ def planned(tx: Tx) -> list[Day]:
     return days.days(tx, [], Calendar(ZoneInfo("Asia/Shanghai")))
 
 
+@pytest.mark.parametrize("sorted_whole", [0, 50_000], ids=["keys", "whole"])
 @pytest.mark.parametrize("by_conversation", [False, True], ids=["time", "conversation"])
-def test_a_day_is_streamed_as_its_messages_are_fetched(store: Store, key: SourceKey, by_conversation: bool) -> None:
+def test_a_day_is_streamed_as_its_messages_are_fetched(
+    store: Store, key: SourceKey, by_conversation: bool, sorted_whole: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(days, "_SORTED_WHOLE", sorted_whole)
     filled(store, key)
     with store.read() as tx:
         for day in planned(tx):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
 
 from archiver.export.wording import Wording
 from archiver.logs import readable, visible
@@ -72,12 +73,15 @@ def _quoted(words: str) -> str:
     return f'"{"".join(signs)}"'
 
 
+_MARKUP = re.compile("[&<>\"']").search
+
+
 def text(value: object) -> str:
     """Text of others in its own direction, escaped, with line ends as they are and other controls visible."""
     lines = str(value)
     if not lines.isprintable():
         lines = "\n".join(map(readable, lines.replace("\r\n", "\n").split("\n")))
-    return f'<bdi dir="auto">{html.escape(lines)}</bdi>'
+    return f'<bdi dir="auto">{html.escape(lines) if _MARKUP(lines) else lines}</bdi>'
 
 
 def link(path: str, words: str, anchor: str = "") -> str:

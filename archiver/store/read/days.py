@@ -1,8 +1,8 @@
 """Messages on their way out: a day of an app at a time, in a fixed order, in batches of bounded size.
 
 By time, one streamed query gives them with their bodies, but for long records: one may be as large as twenty thousand
-others, so these are fetched by key, as many at once as their bytes allow. By conversation a database would have to sort
-all that was said on a day: there a first query gives the keys. Both databases give the same order.
+others, so these are fetched by key, as many at once as their bytes allow. By conversation a database sorts all that
+was said on a day: of a large one a first query gives the keys. Both databases give the same order.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _FIRST = date(1970, 1, 1)
 _MOST, _MOST_BYTES = 1000, 2 << 20
 """Of a batch: messages, and bytes of their records."""
 _LONG = 8 << 10
+_SORTED_WHOLE = 50_000
+"""Messages of a day that a database may sort by conversation with all that they hold."""
 _ROWS_AT_ONCE = 500
 Conditions = Sequence[sa.ColumnElement[bool]]
 _T = TypeVar("_T")
@@ -100,11 +102,11 @@ def hold_snapshot(tx: Tx) -> None:
 
 def batches(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Archived]]:
     """The messages of a day, by time, or one conversation after the other."""
-    if by_conversation:
+    if by_conversation and day.messages > _SORTED_WHOLE:
         for keys in keys_of_day(tx, day, conditions, by_conversation):
             yield fetch(tx, day.app_id, day.app, [key[0] for key in keys])
         return
-    query = _JOINED.where(*_of_day(tx, day), *conditions).order_by(*_by_time(tx), message_bodies.c.position)
+    query = _JOINED.where(*_of_day(tx, day), *conditions).order_by(*_order(tx, by_conversation), _b.position)
     messages = (list(some) for _, some in groupby(_stream(tx, query), itemgetter(0)))
     for batch in _bounded(messages, lambda message: message[0][_SIZE]):
         yield _read(tx, day, batch)
@@ -123,10 +125,7 @@ def known(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> It
 
 def keys_of_day(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Row]]:
     """Rows of (msg_id, digest, bytes of the record), as many at once as may be fetched at once."""
-    order = _by_time(tx)
-    if by_conversation:
-        order = [m.conversation.is_(None), _bytewise(tx, m.conversation), *order]
-    query = _KEYS.where(*_of_day(tx, day), *conditions).order_by(*order)
+    query = _KEYS.where(*_of_day(tx, day), *conditions).order_by(*_order(tx, by_conversation))
     return _bounded(_stream(tx, query), itemgetter(2))
 
 
@@ -152,8 +151,9 @@ def _of_day(tx: Tx, day: Day) -> list[sa.ColumnElement[bool]]:
     return [app_id == day.app_id, m.sent_at >= day.lo_ms, m.sent_at <= day.hi_ms - 1]
 
 
-def _by_time(tx: Tx) -> list[sa.ColumnElement[Any]]:
-    return [m.sent_at, m.timestamp_ms, _bytewise(tx, m.msg_id)]
+def _order(tx: Tx, by_conversation: bool) -> list[sa.ColumnElement[Any]]:
+    by_time = [m.sent_at, m.timestamp_ms, _bytewise(tx, m.msg_id)]
+    return [m.conversation.is_(None), _bytewise(tx, m.conversation), *by_time] if by_conversation else by_time
 
 
 def _bytewise(tx: Tx, column: sa.ColumnElement[str]) -> sa.ColumnElement[str]:

@@ -63,7 +63,12 @@ def _ms(value: str | datetime) -> int:
 
 def instant_text(value: str | datetime) -> str | None:
     """A stored instant, as a driver gives it, as `iso` writes it."""
-    return value if isinstance(value, str) else iso(_ms(value))
+    return value if isinstance(value, str) else _text(value)
+
+
+@lru_cache(256)
+def _text(instant: datetime) -> str | None:
+    return iso(_ms(instant))
 
 
 def as_given(content: sa.Column[Any]) -> sa.ColumnElement[Any]:
