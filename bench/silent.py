@@ -17,6 +17,7 @@ from archiver.evidence import beginning, sinks
 from archiver.pull import commands
 from archiver.pull.run import PullOptions
 from archiver.sandbox import Sandbox
+from archiver.sessions import open_session
 from archiver.store.admin.ask import ask
 from archiver.store.engine import Store, open_store
 from archiver.store.schema import iso
@@ -64,7 +65,7 @@ def measure(ground: Ground, url: str, hours: int) -> None:
         connect.seal(store, settings)
         publish = sinks.publisher(store, settings)
         before = entries = 0
-        with connect.session(settings.apps[0], settings, store, stop) as session:
+        with open_session(settings.apps[0], settings, store, stop) as session:
             for minute in range(hours * 60):
                 commands.pull(session, settings, store, PullOptions(), stop=stop)
                 publish()

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from functools import partial
 from threading import Event
 
-from archiver import connect, host
+from archiver import host
 from archiver.attachments.fetch import Fetching, FetchOptions, FetchOutcome
 from archiver.blobs import Blobs
 from archiver.config import Attachments, Settings
-from archiver.connect import AppSession
 from archiver.errors import EXIT_DONE, EXIT_LATER, ConfigurationError, CredentialsRefused, UsageError, worst_exit_code
 from archiver.http import Adapter
+from archiver.sessions import AppSession, open_session, way_to
 from archiver.sources import provider_of
 from archiver.store import apps, attachments, rate_limit, seals
 from archiver.store.engine import Store
@@ -50,7 +50,7 @@ def fetch_each(
         if app.name in seen:
             continue  # once an app, however many sources it is read by
         seen.add(app.name)
-        with connect.session(app, settings, store, stop) as session:
+        with open_session(app, settings, store, stop) as session:
             if retry:
                 retry_failed(session, settings, store)
             outcome = fetch(session, settings, store, blobs, stop=stop, limit=limit)
@@ -110,7 +110,7 @@ def fetch(
         if wait_s := budget.take():
             stop.wait(wait_s)
 
-    adapter = partial(Adapter, connect.way_to(session.app, settings))
+    adapter = partial(Adapter, way_to(session.app, settings))
     files = session.connection.files(section, stop, rest=budget.rest, adapter=adapter)
     options = FetchOptions(workers=section.workers, lease_ms=settings.schedule.lease_ms, limit=limit, enough=enough)
     return Fetching(store, app_id, blobs, files.fetch, options, stop=stop, take_turn=take_turn).run()

@@ -10,16 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from archiver import connect, host, logs
 from archiver.config import Settings, load
-from archiver.connect import AppSession
 from archiver.errors import UsageError
 from archiver.looks import Looks
 from archiver.store.engine import Store
+
+if TYPE_CHECKING:
+    from archiver.sessions import AppSession
 
 
 def settings(ctx: click.Context, *, offline: bool = False) -> Settings:
@@ -191,9 +193,11 @@ def hangups() -> Iterator[Event]:
 @contextmanager
 def session(ctx: click.Context, app: str | None) -> Iterator[AppSession]:
     """A connection to the only app, or to the one of this name."""
+    from archiver.sessions import open_session  # only commands that ask a provider load what it takes
+
     with archive(ctx) as (chosen, store), stop_on_signals() as stop:
         apps = connect.chosen(chosen, app)
         if len({one.name for one in apps}) > 1:
             raise UsageError("several apps are configured", hint=f"--app {apps[0].name}")
-        with connect.session(apps[0], chosen, store, stop) as connected:
+        with open_session(apps[0], chosen, store, stop) as connected:
             yield connected

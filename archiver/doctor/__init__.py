@@ -18,6 +18,7 @@ from archiver.doctor.finding import Finding, Findings, tried
 from archiver.doctor.provider import app_findings
 from archiver.errors import EXIT_FAILED, EXIT_USAGE, ArchiverError, worst_exit_code
 from archiver.service import alerts, outlet
+from archiver.sessions import way_out
 from archiver.store.engine import Store
 
 
@@ -42,7 +43,7 @@ def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Ite
     if settings.attachments:
         yield from tried("attachments", lambda: _attachments(settings))
     if settings.evidence:
-        yield from evidence.findings(settings.evidence, connect.way_out(settings))
+        yield from evidence.findings(settings.evidence, way_out(settings))
     if settings.callbacks:
         yield from callbacks.findings(settings.callbacks)
     if test_alert:

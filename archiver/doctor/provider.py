@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator
 from threading import Event
 
-from archiver import connect, http
+from archiver import http
 from archiver.config import App, Settings
 from archiver.doctor.finding import Finding, Findings, tried
 from archiver.errors import EXIT_FAILED, EXIT_USAGE
 from archiver.model import HOUR_MS, SECOND_MS
+from archiver.sessions import AppSession, open_session
 from archiver.store import apps, naming
 from archiver.store.engine import Store
 from archiver.store.schema import iso
@@ -20,7 +21,7 @@ from archiver.timeline import TOLERATED_SKEW_MS, offset_text
 def app_findings(app: App, settings: Settings, store: Store, stop: Event) -> Findings:
     """One source, from its credentials to what a pull asks first; a host that refuses is asked for a second at most."""
     name = f"{app.name} ({app.source})"
-    with connect.session(app, settings, store, stop) as session, http.haste():
+    with open_session(app, settings, store, stop) as session, http.haste():
         is_well = yield from tried(f"{name}: credentials", lambda: _credentials(session, name))
         if is_well:
             is_well = yield from tried(f"{name}: provider", lambda: _provider(session, store, name))
@@ -29,12 +30,12 @@ def app_findings(app: App, settings: Settings, store: Store, stop: Event) -> Fin
     return is_well
 
 
-def _credentials(session: connect.AppSession, name: str) -> Iterator[Finding]:
+def _credentials(session: AppSession, name: str) -> Iterator[Finding]:
     session.connection.sign_in()
     yield Finding("ok", f"{name}: credentials", f"{session.app.base_url.partition('://')[2]} gave a token")
 
 
-def _provider(session: connect.AppSession, store: Store, name: str) -> Iterator[Finding]:
+def _provider(session: AppSession, store: Store, name: str) -> Iterator[Finding]:
     began = time.monotonic()
     server_ms = session.source.fetch_now()
     took_s = time.monotonic() - began

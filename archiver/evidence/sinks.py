@@ -6,13 +6,14 @@ import logging
 import time
 from collections.abc import Iterator
 
-from archiver import connect, signing
+from archiver import signing
 from archiver.config import Settings
 from archiver.config.evidence import Sink, WebhookSink
 from archiver.evidence import beginning
 from archiver.evidence.anchors import calls
 from archiver.evidence.publish import Publisher
 from archiver.http import Way
+from archiver.sessions import way_out
 from archiver.store.engine import Store
 
 log = logging.getLogger("archiver.evidence")
@@ -41,7 +42,7 @@ class Reached:
 
 def reached(settings: Settings) -> list[Reached]:
     """The sinks of a configuration; without chats whose addresses this account may not read."""
-    section, way = beginning.section(settings), connect.way_out(settings)
+    section, way = beginning.section(settings), way_out(settings)
     return [
         Reached(name, sink, way)
         for name, sink in section.sinks.items()

@@ -10,7 +10,6 @@ from threading import Event
 
 from archiver import connect, host
 from archiver.config import App, Settings
-from archiver.connect import AppSession, IdleTimeout
 from archiver.errors import (
     EXIT_DONE,
     EXIT_INCOMPLETE,
@@ -25,6 +24,7 @@ from archiver.pull import plan
 from archiver.pull.progress import NoProgress, Phase, PullProgress
 from archiver.pull.registration import SourceFacts, register
 from archiver.pull.run import Outcome, Pull, PullOptions
+from archiver.sessions import AppSession, IdleTimeout, open_session
 from archiver.sources import provider_of
 from archiver.store import apps, seals
 from archiver.store.apps import SourceKey
@@ -52,7 +52,7 @@ def pull_each(
     """Pull every chosen app, whatever becomes of the others; gives the gravest exit code."""
     codes = [EXIT_DONE]
     for app in connect.chosen(settings, name):
-        with connect.session(app, settings, store, stop) as session:
+        with open_session(app, settings, store, stop) as session:
             codes.append(_pull_one(session, settings, store, options, stop, watcher))
         if stop.is_set():
             break
@@ -164,7 +164,7 @@ def plan_backfill(
     """Remember how far back the chosen apps' archives shall go; False when all of them reach back that far already."""
     goes_further = False
     for app in connect.chosen(settings, name):
-        with connect.session(app, settings, store, stop) as session:
+        with open_session(app, settings, store, stop) as session:
             make_contact(session, store)
         with store.write() as tx:
             goes_further |= plan.request_backfill(tx, _registered(tx, app), from_ms, to_ms)
@@ -183,7 +183,7 @@ def audit_each(settings: Settings, store: Store, name: str | None, window: Windo
             offset_ms = app.hour_utc_offset_ms if app.source == "hourly" else None
             pass_no = plan.plan_audit(tx, key, window, offset_ms)
         options = PullOptions(command="audit", live=False, audit=pass_no)
-        with connect.session(app, settings, store, stop) as session:
+        with open_session(app, settings, store, stop) as session:
             outcome = pull(session, settings, store, options, stop=stop)
         tell(app, outcome)
         codes.append(EXIT_INCOMPLETE if outcome.tally.late else outcome.exit_code)

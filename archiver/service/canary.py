@@ -13,11 +13,11 @@ from threading import Event
 
 from archiver import connect
 from archiver.config import App, Canary, Settings
-from archiver.connect import AppSession
 from archiver.errors import ArchiverError, ConfigurationError, CredentialsRefused, ProviderUnavailable, TryAgainLater
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
 from archiver.pull import commands
 from archiver.pull.run import PullOptions
+from archiver.sessions import AppSession, open_session
 from archiver.store import apps, canaries
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store
@@ -120,7 +120,7 @@ class CanaryJob:
 def send_and_wait(settings: Settings, store: Store, *, stop: Event) -> canaries.SentCanary:
     """Send one, and pull until it is archived. Raises CredentialsRefused, and TryAgainLater when it did not come."""
     section, app = configured(settings)
-    with connect.session(app, settings, store, stop) as session:
+    with open_session(app, settings, store, stop) as session:
         commands.make_contact(session, store)
         key = commands.registered(store, app)
         sent = send(store, key, section, session)

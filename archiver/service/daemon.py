@@ -21,7 +21,6 @@ from archiver.attachments import commands
 from archiver.blobs import Blobs
 from archiver.callbacks.job import CallbackJob
 from archiver.config import Settings
-from archiver.connect import AppSession
 from archiver.errors import (
     EXIT_DONE,
     EXIT_REFUSED,
@@ -40,6 +39,7 @@ from archiver.service.canary import CanaryJob
 from archiver.service.endpoint import Endpoint
 from archiver.service.monitor import Watch
 from archiver.service.systemd import Notifier
+from archiver.sessions import AppSession, open_session
 from archiver.sources import decode
 from archiver.store.engine import Store
 
@@ -203,7 +203,7 @@ class Daemon:
             watch = self._watch(settings, open_things)
             connect.seal(self._store, settings)
             sessions = [
-                open_things.enter_context(connect.session(app, settings, self._store, halt)) for app in settings.apps
+                open_things.enter_context(open_session(app, settings, self._store, halt)) for app in settings.apps
             ]
             scheduler = self._scheduler(settings, sessions, watch, halt)
             self._notifier.ready()

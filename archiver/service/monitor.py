@@ -11,7 +11,7 @@ from functools import partial
 from threading import Lock
 from typing import NamedTuple
 
-from archiver import connect, status
+from archiver import status
 from archiver.callbacks import report as callback_report
 from archiver.callbacks.report import CallbackReport
 from archiver.config import Settings
@@ -22,6 +22,7 @@ from archiver.model import SECOND_MS
 from archiver.service import alerts, metrics, outlet
 from archiver.service.endpoint import EXPOSITION, Reply
 from archiver.service.systemd import Notifier
+from archiver.sessions import way_out
 from archiver.store.admin import health
 from archiver.store.engine import Store
 from archiver.store.schema import iso
@@ -264,7 +265,7 @@ def raise_alerts(
         return
     pace.heartbeat_at = now
     try:
-        call(configured.heartbeat.get_secret_value(), way=connect.way_out(settings))
+        call(configured.heartbeat.get_secret_value(), way=way_out(settings))
     except TryAgainLater as error:
         log.warning("the heartbeat was not taken: %s", error)
 

@@ -7,7 +7,6 @@ import os
 import time
 from typing import Any
 
-from archiver import connect
 from archiver.config import Settings
 from archiver.errors import ArchiverError, ConfigurationError, TryAgainLater
 from archiver.http import call, signed
@@ -15,6 +14,7 @@ from archiver.language import Language, language, of_environment
 from archiver.model import SECOND_MS
 from archiver.service import alerts
 from archiver.service.reminders import Reminders
+from archiver.sessions import way_out
 from archiver.store.alerts import News
 
 log = logging.getLogger("archiver.service.outlet")
@@ -46,7 +46,7 @@ def post(settings: Settings, payload: dict[str, Any]) -> None:
     if configured.sign_secret is not None:
         secret = configured.sign_secret.get_secret_value()
         url, payload = signed(url, payload, configured.form, secret, time.time())
-    call(url, payload, connect.way_out(settings))
+    call(url, payload, way_out(settings))
 
 
 def send_unkept(settings: Settings, name: str, text: str | None) -> bool:

@@ -29,6 +29,17 @@ def test_the_version_needs_no_heavy_imports() -> None:
         assert f"'{heavy}'" not in told
 
 
+def test_commands_that_read_load_nothing_that_asks_a_provider() -> None:
+    """What loads a library pays for it at every start."""
+    reading = "status, search, conversation, conversations, coverage, statement, quarantine, export"
+    program = f"import sys; from archiver.cli import {reading}; print(sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    assert "archiver.store.engine" in loaded
+    for library in ("requests", "tenacity", "obstore", "apscheduler", "pyarrow", "alembic", "cryptography"):
+        assert f"'{library}" not in loaded
+
+
+
 def test_init_writes_once_and_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.toml"
     assert cli.invoke(["--config", str(config), "init"]) == 0

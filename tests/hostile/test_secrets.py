@@ -10,9 +10,10 @@ from typing import Any
 import click
 import pytest
 
-from archiver import cli, config, connect
+from archiver import cli, config
 from archiver.errors import ArchiverError
 from archiver.sandbox import Faults
+from archiver.sessions import open_session
 from archiver.sources.easemob.provider import EasemobApp
 from archiver.store.schema import metadata
 from tests import canaries
@@ -69,7 +70,7 @@ def test_no_repr_and_no_traceback_holds_a_secret(archive: Archive) -> None:
     archive.write_config()
     settings = config.load(archive.config, {})
     store = open_database(archive.database)
-    with connect.session(settings.apps[0], settings, store, Event()) as session:
+    with open_session(settings.apps[0], settings, store, Event()) as session:
         assert isinstance(session.connection, EasemobApp)
         tokens = session.connection.tokens
         archive.server.faults.html_200 = 1.0
