@@ -39,7 +39,6 @@ def test_commands_that_read_load_nothing_that_asks_a_provider() -> None:
         assert f"'{library}" not in loaded
 
 
-
 def test_init_writes_once_and_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "config.toml"
     assert cli.invoke(["--config", str(config), "init"]) == 0
