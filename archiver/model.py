@@ -180,6 +180,8 @@ class Tally:
     worst_lateness_ms: int | None = None
     outside: int = 0
     """Records stamped outside the window whose walk brought them; they are true all the same."""
+    expired: int = 0
+    """Of the known those that have expired, and were not stored again."""
 
     @property
     def received(self) -> int:
@@ -196,6 +198,7 @@ class Tally:
             self.late + other.late,
             max(lateness, default=None),
             self.outside + other.outside,
+            self.expired + other.expired,
         )
 
 

@@ -77,8 +77,9 @@ def _requeue_one(store: Store, decode: Decode, entry: QuarantineEntry) -> bool:
         )
         seals.demand(tx)
         (stored,) = messages.insert(tx, origin, [batch])
-        if stored.refused:
-            quarantine.explain(tx, entry, stored.refused[0].reason)
+        if stored.refused or stored.expired:
+            reason = stored.refused[0].reason if stored.refused else "it is stamped before what has expired"
+            quarantine.explain(tx, entry, reason)
             return False
         quarantine.resolve(tx, entry, stored)
     return True

@@ -122,6 +122,7 @@ class WindowWalker:
         self._rows += whole.received - whole.outside
         self._report(whole)
         for tally in tallies:
+            self._report_expired(tally)
             self.context.count(tally)
         if mark_ms is not None:
             self.context.moved(mark_ms)
@@ -270,6 +271,12 @@ class WindowWalker:
         if tally.quarantined:
             fields = {"app": app, "source": source, "quarantined": tally.quarantined}
             log.warning("quarantined: records that could not be read", extra={"fields": fields})
+
+    def _report_expired(self, tally: Tally) -> None:
+        if tally.expired:
+            source = self.context.source
+            fields = {"app": source.app, "source": source.kind, "expired": tally.expired}
+            log.warning("expired: messages below the floor were not stored again", extra={"fields": fields})
 
     def give_back(self, error: ArchiverError, *, may_split: bool, blamed: bool = False) -> Fate:
         """Put the window back after `error`; see `Setback.give_back`."""

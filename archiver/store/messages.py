@@ -8,6 +8,7 @@ table; another writer's same row, noticed by the unique violation, only costs th
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import Any, NamedTuple
@@ -15,14 +16,16 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver.model import DAY_MS, Body, Message, Reject
-from archiver.store import revisions
+from archiver.store import floors, revisions
 from archiver.store.appending import Arrived, Provenance, append_missing, delete
 from archiver.store.engine import Tx, among
 from archiver.store.revisions import body_columns
-from archiver.store.schema import attachments, message_bodies, messages
+from archiver.store.schema import WITHHELD_ERASED, attachments, message_bodies, messages
 
 _ATTACHMENT_COLUMNS = ("app_id", "msg_id", "position", "kind", "url", "declared_length", "expires_at")
 _ATTACHMENT_KEPT_MS = 7 * DAY_MS  # by default, says the provider's page on file storage
+ERASED = b""
+"""In place of the digest of a message that was erased: whatever comes under its id is known."""
 _EMPTY_BESIDE_TEXT = Body(text="").count(None)
 
 
@@ -40,6 +43,8 @@ class InsertResult(NamedTuple):
     changed: list[Message]
     known: int
     refused: list[Reject]
+    expired: int = 0
+    """Of the known those that are stamped below the floor of their app, and not there."""
 
     @property
     def bodies(self) -> int:
@@ -49,8 +54,36 @@ class InsertResult(NamedTuple):
 def insert(tx: Tx, origin: Provenance, batches: Sequence[Batch]) -> list[InsertResult]:
     """Store what is new of some pages, note what differs from what is stored, and count the rest as known.
 
-    The pages are stored as one, as a look and a write cost the same for many as for one.
+    The pages are stored as one, as a look and a write cost the same for many as for one. What has expired, and what was
+    erased, is known whatever it says now.
     """
+    kept, expired = _without_expired(tx, origin.app_id, batches)
+    if not expired:
+        return _insert(tx, origin, batches)
+    return [
+        result._replace(known=result.known + expired[batch.page_id], expired=expired[batch.page_id])
+        for batch, result in zip(kept, _insert(tx, origin, kept), strict=True)
+    ]
+
+
+def _without_expired(tx: Tx, app_id: int, batches: Sequence[Batch]) -> tuple[Sequence[Batch], Counter[int]]:
+    """Pages without what is stamped below the floor of the app and not there, and how much that was, by page."""
+    expired: Counter[int] = Counter()
+    if (floor_ms := floors.of_app(tx, app_id)) is None:
+        return batches, expired
+    below = {message.msg_id for batch in batches for message in batch.messages if message.timestamp_ms < floor_ms}
+    below -= _digests(tx, app_id, sorted(below)).keys()
+    if not below:
+        return batches, expired
+    kept = []
+    for batch in batches:
+        left = [one for one in batch.messages if one.timestamp_ms >= floor_ms or one.msg_id not in below]
+        expired[batch.page_id] = len(batch.messages) - len(left)
+        kept.append(batch._replace(messages=left))
+    return kept, expired
+
+
+def _insert(tx: Tx, origin: Provenance, batches: Sequence[Batch]) -> list[InsertResult]:
     first: dict[str, Arrived] = {}
     for page_id, arrived in batches:
         for message in arrived:
@@ -68,7 +101,7 @@ def insert(tx: Tx, origin: Provenance, batches: Sequence[Batch]) -> list[InsertR
     for batch, (_, again) in zip(batches, parts, strict=True):
         for message in again:
             known = digests.get(message.msg_id)
-            if known != message.digest:
+            if known not in (message.digest, ERASED):
                 (refused if known is None else differing).append((message.msg_id, batch.page_id, message))
     changed, unstorable = revisions.insert(tx, origin, differing)
     return [
@@ -116,12 +149,12 @@ def _digests(tx: Tx, app_id: int, msg_ids: list[str]) -> dict[str, bytes]:
     if not msg_ids:
         return {}
     rows = tx.conn.execute(_digests_of(tx.postgres), {"of_app": app_id, "msg_ids": json.dumps(msg_ids)})
-    return dict(rows.all())
+    return {msg_id: ERASED if withheld == WITHHELD_ERASED else digest for msg_id, digest, withheld in rows.all()}
 
 
 @cache
-def _digests_of(postgres: bool) -> sa.Select[str, bytes]:
-    return sa.select(messages.c.msg_id, messages.c.digest).where(
+def _digests_of(postgres: bool) -> sa.Select[str, bytes, int | None]:
+    return sa.select(messages.c.msg_id, messages.c.digest, messages.c.withheld).where(
         messages.c.app_id == sa.bindparam("of_app"), among(messages.c.msg_id, "msg_ids", postgres=postgres)
     )
 

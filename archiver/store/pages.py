@@ -102,6 +102,7 @@ def _tally(claim: Claim, page: Page, stored: messages.InsertResult, late: Sequen
         late=len(late),
         worst_lateness_ms=max(late, default=None),
         outside=len(claim.outside(page.messages)),
+        expired=stored.expired,
     )
 
 

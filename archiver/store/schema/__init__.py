@@ -75,6 +75,8 @@ from archiver.store.schema.protocol import (
     windows,
 )
 from archiver.store.schema.records import (
+    WITHHELD_ERASED,
+    WITHHELD_SEALED,
     attachment_attempts,
     attachments,
     late_arrivals,
@@ -152,6 +154,8 @@ __all__ = [
     "STATES",
     "TILING_STATES",
     "VIEWS",
+    "WITHHELD_ERASED",
+    "WITHHELD_SEALED",
     "Id",
     "InstantColumn",
     "JsonText",

@@ -25,6 +25,8 @@ def of_message(name: str) -> sa.ForeignKeyConstraint:
     )
 
 
+WITHHELD_SEALED, WITHHELD_ERASED = 1, 2
+"""Of `withheld`: to be erased when a hold or a term ends; and erased. No view and no program shows either."""
 messages = sa.Table(
     "messages",
     metadata,
@@ -50,6 +52,13 @@ messages = sa.Table(
     sa.Index("ix_messages_sender_timestamp_ms", sa.text("lower(sender)"), "timestamp_ms"),
     sa.Index("ix_messages_recipient_timestamp_ms", sa.text("lower(recipient)"), "timestamp_ms"),
     sa.Index("ix_messages_page_id", "page_id"),
+    sa.Index(
+        "ix_messages_sealed",
+        "app_id",
+        "msg_id",
+        sqlite_where=sa.text("withheld = 1"),
+        postgresql_where=sa.text("withheld = 1"),
+    ),
     info={"kind": EVIDENCE, "placement": SHARDED},
 )
 

@@ -1,0 +1,22 @@
+"""Below the floor of an app everything has expired: what is not there is not stored again, whoever offers it."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from archiver.store.engine import Tx
+from archiver.store.schema import expired_before
+
+_FLOOR = sa.select(sa.func.max(expired_before.c.ms)).where(expired_before.c.app_id == sa.bindparam("of_app"))
+
+
+def of_app(tx: Tx, app_id: int) -> int | None:
+    """The floor of an app (ms); None where nothing has expired."""
+    floor_ms: int | None = tx.conn.scalar(_FLOOR, {"of_app": app_id})
+    return floor_ms
+
+
+def lower(tx: Tx, app_id: int, floor_ms: int, request_id: int) -> None:
+    """Let everything of an app expire that is stamped before an instant, as an approved request says."""
+    row = {"app_id": app_id, "ms": floor_ms, "request_id": request_id, "at": tx.now_ms()}
+    tx.conn.execute(expired_before.insert().inline().values(row))
