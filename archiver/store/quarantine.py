@@ -44,7 +44,7 @@ class QuarantineEntry(NamedTuple):
 def entries(
     tx: Tx, *, ids: list[int] | None = None, unresolved: bool = False, after: int = 0, most: int
 ) -> list[QuarantineEntry]:
-    """Entries in order of id, beginning after `after`."""
+    """Entries in order of id, beginning after `after`; not those that are withheld."""
     query = (
         sa.select(
             quarantine.c.id,
@@ -64,7 +64,7 @@ def entries(
             quarantine.c.raw,
         )
         .join(apps)
-        .where(quarantine.c.id > after)
+        .where(quarantine.c.id > after, quarantine.c.withheld.is_(None))
     )
     if ids:
         query = query.where(quarantine.c.id.in_(ids))
@@ -128,7 +128,7 @@ def lock(tx: Tx, entry: QuarantineEntry) -> bool:
     """Hold an entry to the end of the transaction; False when it has been resolved meanwhile."""
     query = (
         sa.select(quarantine.c.id)
-        .where(quarantine.c.id == entry.id, quarantine.c.resolved_at.is_(None))
+        .where(quarantine.c.id == entry.id, quarantine.c.resolved_at.is_(None), quarantine.c.withheld.is_(None))
         .with_for_update()
     )
     return tx.conn.execute(query).first() is not None

@@ -17,6 +17,10 @@ from archiver.store.schema import COPIED, SHARD_KEY, SHARDED, messages, metadata
 
 COLUMN = SHARD_KEY
 _NO_MARKS = "NULL::timestamptz AS recalled_at, NULL::text AS recalled_by, 0::bigint AS edits"
+_STAMPED = (
+    "CASE WHEN e.at_ms BETWEEN 0 AND 253402300799999 THEN timestamptz 'epoch' + e.at_ms * interval '1 millisecond' END"
+)
+_LONGEST_QUERY = "200"
 _TRIGGERS = "SELECT tgname FROM pg_trigger WHERE tgrelid = to_regclass(%s) AND NOT tgisinternal"
 
 
@@ -70,6 +74,24 @@ def _check(tx: Tx) -> None:
         )
 
 
+def _shown_there(tx: Tx) -> list[str]:
+    """Events lie on the coordinator, and no row on another machine can be compared with them one by one; nor need it
+    be, as nothing is withheld on a cluster."""
+    place = "SELECT quote_ident(n.nspname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    schema = str(tx.conn.exec_driver_sql(f"{place} WHERE c.oid = 'messages'::regclass").scalar_one())
+    sql = migrate.migrations() / "sql"
+    messages_readable, search, of_events = (
+        (sql / name).read_text(encoding="utf-8")
+        for name in ("0011_messages_readable_postgresql.sql", "0010_archive_search.sql", "0011_events_readable.sql")
+    )
+    of_events = of_events.partition("WHERE NOT EXISTS")[0].replace("{or_replace}", "OR REPLACE")
+    return [
+        messages_readable.replace("{marks}", _NO_MARKS),
+        search.replace("{schema}", schema).replace("{longest}", _LONGEST_QUERY),
+        of_events.replace("{stamped}", _STAMPED),
+    ]
+
+
 def _distribute(tx: Tx, shards: int) -> None:
     """Keys between big tables are taken off meanwhile: Citus wants both ends distributed before it ties them.
 
@@ -95,9 +117,8 @@ def _distribute(tx: Tx, shards: int) -> None:
             run(f"SELECT create_distributed_table(%s, %s, {options})", values)
         else:
             run("SELECT create_distributed_table(%s, %s, colocate_with => 'messages')", (table.name, COLUMN))
-    # Events lie on the coordinator, and no row on another machine can be compared with them one by one.
-    view = (migrate.migrations() / "sql/0008_messages_readable_postgresql.sql").read_text(encoding="utf-8")
-    run(view.replace("{marks}", _NO_MARKS))
+    for statement in _shown_there(tx):
+        run(statement.replace("%", "%%"))
     for name, tie in ties:
         own = ", ".join(column.name for column in tie.columns)
         others = ", ".join(element.column.name for element in tie.elements)

@@ -37,7 +37,11 @@ def find(tx: Tx, text: str, app: str | None) -> list[Thread]:
     found = []
     for app_id, name in tx.conn.execute(query).all():
         for conversation in filters.conversation_ids(text):
-            one = sa.select(m.app_id).where(m.app_id == app_id, m.conversation == conversation).limit(1)
+            one = (
+                sa.select(m.app_id)
+                .where(m.app_id == app_id, m.conversation == conversation, m.withheld.is_(None))
+                .limit(1)
+            )
             if tx.conn.execute(one).first() is not None:
                 found.append(Thread(app_id, name, conversation))
                 break
@@ -53,6 +57,7 @@ def page(tx: Tx, thread: Thread, window: Window, after: ConversationKey | None, 
     query = sa.select(m.timestamp_ms, m.msg_id).where(
         m.conversation == thread.conversation,
         m.app_id == thread.app_id,
+        m.withheld.is_(None),
         m.timestamp_ms >= (window.lo_ms if after is None else after.timestamp_ms),
         m.timestamp_ms < window.hi_ms,
     )

@@ -12,7 +12,7 @@ from archiver.model import Marks
 from archiver.store.engine import Tx
 from archiver.store.read import filters
 from archiver.store.read.filters import Filter
-from archiver.store.schema import apps, events, iso
+from archiver.store.schema import apps, events, iso, messages
 from archiver.store.search.text import normal
 
 MOST_READ = 100_000
@@ -75,6 +75,13 @@ def find_events(tx: Tx, queries: Sequence[str], criteria: Filter, most: int | No
     return [hit for _, hit in zip(range(most), hits, strict=False)] if most else list(hits)
 
 
+def _is_withheld(tx: Tx, row: Any) -> bool:
+    """Whether an event reports of a message that is shown nowhere."""
+    m, ids = messages.c, [one for one in (row.msg_id, row.target_msg_id) if one is not None]
+    query = sa.select(m.msg_id).where(m.app_id == row.app_id, m.msg_id.in_(ids), m.withheld.is_not(None))
+    return tx.conn.execute(query.limit(1)).first() is not None
+
+
 def _chosen(tx: Tx, criteria: Filter) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     if criteria.app is not None:
@@ -92,11 +99,11 @@ def _read(
     tx: Tx, conditions: Sequence[sa.ColumnElement[bool]], queries: Sequence[str], *, any_of: bool
 ) -> Iterator[EventHit]:
     columns = (e.kind, e.signed, e.at_ms, e.actor, e.conversation, e.msg_id, e.target_msg_id, e.text, e.received_at)
-    query = sa.select(apps.c.name, *columns).join_from(events, apps, apps.c.id == e.app_id).where(*conditions)
+    query = sa.select(e.app_id, apps.c.name, *columns).join_from(events, apps, apps.c.id == e.app_id).where(*conditions)
     matches = any if any_of else all
     for row in tx.conn.execute(query.order_by(e.at_ms.desc(), e.id.desc()).execution_options(yield_per=1_000)):
         said = normal(row.text)
-        if matches(one in said for one in queries):
+        if matches(one in said for one in queries) and not _is_withheld(tx, row):
             at = None if row.at_ms is None else iso(row.at_ms)
             yield EventHit(
                 *(row.name, row.kind, row.signed, at, row.actor, row.conversation, row.msg_id, row.target_msg_id),

@@ -73,12 +73,11 @@ def resolve(tx: Tx, criteria: Filter) -> Resolved:
 
 
 def of_envelopes(tx: Tx, criteria: Filter) -> list[sa.ColumnElement[bool]]:
-    """The same without the types: for who joins the bodies, and asks each of them."""
+    """The same without the types: for who joins the bodies, and asks each of them. What is withheld never passes."""
     resolved = resolve(tx, criteria)
+    conditions: list[sa.ColumnElement[bool]] = [m.withheld.is_(None)]
     compared = (m.app_id, sa.func.lower(m.sender), sa.func.lower(m.recipient), m.conversation)
-    conditions: list[sa.ColumnElement[bool]] = [
-        column.in_(values) for column, values in zip(compared, resolved, strict=True) if values is not None
-    ]
+    conditions += [column.in_(values) for column, values in zip(compared, resolved, strict=True) if values is not None]
     if limits := range_ms(criteria):
         # Both columns, as each is the one that some index has.
         conditions += (

@@ -69,7 +69,8 @@ def of_messages(tx: Tx, app_id: int, app: str, msg_ids: Sequence[str]) -> list[R
 
 def apps_with(tx: Tx, msg_id: str, app: str | None) -> list[tuple[int, str]]:
     """Ids and names of the apps that have a message of this id. `app`: "org#app", or its second half."""
-    query = sa.select(m.app_id, apps.c.name).join(apps, apps.c.id == m.app_id).where(m.msg_id == msg_id)
+    query = sa.select(m.app_id, apps.c.name).join(apps, apps.c.id == m.app_id)
+    query = query.where(m.msg_id == msg_id, m.withheld.is_(None))
     if app is not None:
         query = query.where(sa.or_(apps.c.name == app, apps.c.name.endswith(f"#{app}", autoescape=True)))
     return [(row[0], row[1]) for row in tx.conn.execute(query.order_by(apps.c.name))]

@@ -154,6 +154,7 @@ def bodies_of() -> sa.Select[Any]:
             message_bodies,
             sa.and_(message_bodies.c.app_id == messages.c.app_id, message_bodies.c.msg_id == messages.c.msg_id),
         )
+        .where(messages.c.withheld.is_(None))
         .execution_options(yield_per=5_000)
     )
 
@@ -180,6 +181,7 @@ def revisions_of() -> sa.Select[Any]:
             sa.and_(message_revisions.c.app_id == messages.c.app_id, message_revisions.c.msg_id == messages.c.msg_id),
         )
         .join(revision_bodies, sa.and_(*same))
+        .where(messages.c.withheld.is_(None))
         .execution_options(yield_per=5_000)
     )
 

@@ -142,17 +142,23 @@ def _newest(tx: Tx, query: Terms, criteria: Filter, most: int) -> list[Place] | 
     return places if len(places) == most else None
 
 
+_SEALED = sa.select(messages.c.app_id, messages.c.msg_id).where(sa.text("withheld = 1"))
+"""Literally, or the partial index is not seen to fit. What was erased has no texts."""
+
+
 def _places(tx: Tx, query: sa.Select[Any], values: Mapping[str, Any], most: int | None) -> list[Place]:
-    """The places that a query finds; at most so many of them, once each.
+    """The places that a query finds; at most so many of them, once each. What is sealed is left out.
 
     The parts of a long text overlap, and several may hold the same: then so many rows are fewer places.
     """
+    sealed = {tuple(row) for row in tx.conn.execute(_SEALED)}  # mostly nothing: asked for once, and not place by place
     if most is None:
-        return list(map(Place._make, tx.conn.execute(query, {**values, "most": _ALL}).all()))
+        every = map(Place._make, tx.conn.execute(query, {**values, "most": _ALL}).all())
+        return [place for place in every if place[1:3] not in sealed]
     size = most
     while True:
         rows = tx.conn.execute(query, {**values, "most": size}).all()
-        places = list(dict.fromkeys(map(Place._make, rows)))
+        places = [place for place in dict.fromkeys(map(Place._make, rows)) if place[1:3] not in sealed]
         if len(rows) < size or len(places) >= most:
             return places[:most]
         size *= 2
