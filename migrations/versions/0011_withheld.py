@@ -17,13 +17,22 @@ first = load_python_file(str(VERSIONS), "0001_first_schema.py")
 callbacks = load_python_file(str(VERSIONS), "0008_callbacks.py")
 cluster = load_python_file(str(VERSIONS), "0010_cluster.py")
 deletion = load_python_file(str(VERSIONS), "0009_deletion.py")
-VIEWS = ("revisions_readable", "attachments_readable", "conversations", "daily_counts", "participants", "looks_by_person")
+VIEWS = (
+    "revisions_readable",
+    "attachments_readable",
+    "conversations",
+    "daily_counts",
+    "participants",
+    "looks_by_person",
+)
 
 
 def upgrade() -> None:
     dialect = tables.dialect()
     sealed = sa.text("withheld = 1")
-    op.create_index("ix_messages_sealed", "messages", ["app_id", "msg_id"], sqlite_where=sealed, postgresql_where=sealed)
+    op.create_index(
+        "ix_messages_sealed", "messages", ["app_id", "msg_id"], sqlite_where=sealed, postgresql_where=sealed
+    )
     if dialect == "sqlite":
         for view in (*VIEWS, "messages_readable", "events_readable"):
             tables.run(f"DROP VIEW {view}")

@@ -72,7 +72,9 @@ def conversations(
     if from_ms is not None or to_ms is not None:
         first, last = filters.range_ms(filters.Filter(from_ms=from_ms, to_ms=to_ms)) or (0, 0)
         talked = sa.select(apps.c.name, message.conversation).join(apps, apps.c.id == message.app_id)
-        query = query.where(one.in_(talked.where(message.sent_at.between(first, last), message.withheld.is_(None)).distinct()))
+        query = query.where(
+            one.in_(talked.where(message.sent_at.between(first, last), message.withheld.is_(None)).distinct())
+        )
     return [Conversation(*row) for row in tx.conn.execute(query)]
 
 
