@@ -187,8 +187,9 @@ def revisions_of() -> sa.Select[Any]:
 
 
 def read_texts(tx: Tx, query: sa.Select[Any]) -> Iterator[_Text]:
-    for app_id, msg_id, revision, position, timestamp_ms, *values in tx.conn.execute(query):
-        yield app_id, msg_id, revision, position, timestamp_ms, searchable(*values)
+    for rows in tx.conn.execute(query).partitions():
+        for row in rows:
+            yield (*row[:5], searchable(*row[5:]))
 
 
 def _append(tx: Tx, rows: list[tuple[Any, ...]]) -> None:
@@ -227,10 +228,10 @@ def _first_number(timestamp_ms: int) -> int:
 
 def _numbers(tx: Tx, stamps_ms: Sequence[int]) -> Iterator[int]:
     """A free number for every text, by its stamp."""
-    starts = {_first_number(stamp_ms) for stamp_ms in stamps_ms}
-    free = _free_numbers(tx, starts)
-    for stamp_ms in stamps_ms:
-        start = _first_number(stamp_ms)
+    starts = [_first_number(stamp_ms) for stamp_ms in stamps_ms]
+    free = _free_numbers(tx, set(starts))
+    for first in starts:
+        start = first
         while free[start] == start + _A_STAMP:
             start += _A_STAMP
             free = _free_numbers(tx, {start}) | free

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
+from operator import add
 from typing import NamedTuple
 from unicodedata import is_normalized, normalize
 
@@ -36,6 +37,9 @@ _SPACE = re.compile("[\t-\r\x1c-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202
 
 def normal(text: str) -> str:
     """A text as a search compares it: compatibility forms and case folded, nothing unseen, single spaces."""
+    if text.isascii() and text.isprintable():  # most ids and names: nothing unseen, and no space but one kind
+        folded = text.lower().strip(" ")
+        return _SPACE.sub(" ", folded) if "  " in folded else folded
     seen = _UNSEEN.sub("", text)
     if seen.isascii():
         folded = seen.lower()
@@ -120,7 +124,11 @@ def parts(text: str) -> Iterator[str]:
 
 def bigrams(text: str) -> list[str]:
     """Every pair of neighbours within a normalised text, and the last character of every run by itself."""
-    return [run[at : at + 2] for run in text.split() for at in range(len(run))]
+    pairs: list[str] = []
+    for run in text.split():
+        pairs += map(add, run, run[1:])
+        pairs.append(run[-1])
+    return pairs
 
 
 def asked(query: str) -> tuple[list[str], list[str]]:
