@@ -22,6 +22,7 @@ pytest_plugins = [
     "tests.fixtures.service",
     "tests.fixtures.store",
     "tests.fixtures.evidence",
+    "tests.fixtures.cluster",
 ]
 
 # Where the machine switches bytecode off, pytest rewrites every test module in every process, and every command that a

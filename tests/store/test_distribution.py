@@ -19,31 +19,12 @@ from archiver.store.engine import open_store
 from archiver.store.schema import metadata
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.blobs import MakeCollector, Shelf
+from tests.fixtures.cluster import STAND_IN
 from tests.fixtures.databases import Database, fresh_postgres
 from tests.postgres import Postgres
 
 CODE = Path(distribution.__file__).parents[1]
 BIG = [table.name for table in distribution.big_tables()]
-STAND_IN = """
-CREATE TABLE pg_dist_partition (logicalrelid regclass, keeps text);
-CREATE FUNCTION create_reference_table(table_name regclass) RETURNS void LANGUAGE sql AS
-$$ INSERT INTO pg_dist_partition VALUES (table_name, 'a copy everywhere') $$;
-CREATE FUNCTION create_distributed_table(table_name regclass, distribution_column text,
-    distribution_type text DEFAULT 'hash', colocate_with text DEFAULT 'default', shard_count int DEFAULT NULL)
-RETURNS void LANGUAGE plpgsql AS $$
-BEGIN
-    -- As Citus does: no key may lead from what lies on one machine to what does not, and all keys have the column.
-    IF EXISTS (SELECT 1 FROM pg_constraint c
-               WHERE c.contype = 'f' AND table_name IN (c.conrelid, c.confrelid))
-    THEN RAISE EXCEPTION 'a foreign key of % is in the way', table_name; END IF;
-    IF EXISTS (SELECT 1 FROM pg_index i WHERE i.indrelid = table_name AND i.indisunique AND NOT EXISTS (
-        SELECT 1 FROM pg_attribute a WHERE a.attrelid = table_name AND a.attname = distribution_column
-        AND a.attnum = ANY (i.indkey::int[])))
-    THEN RAISE EXCEPTION 'a unique key of % lacks %', table_name, distribution_column; END IF;
-    INSERT INTO pg_dist_partition VALUES
-        (table_name, concat_ws(' ', distribution_column, colocate_with, shard_count::text));
-END $$;
-"""
 
 
 def test_every_table_keyed_by_messages_is_distributed_and_no_other() -> None:
