@@ -3,6 +3,7 @@
 ArchiverError                    1   failed
 ├─ RequestRefused                1   a 4xx that no retry will change
 ├─ LookRefused                   1   what people wrote is not shown, as nobody could note it
+├─ QueryTooLong                  1   an answer would take longer than whoever asked may wait
 ├─ UsageError                    2   configuration or usage
 │  ├─ ConfigurationError
 │  ├─ CertificateRefused
@@ -62,6 +63,13 @@ class LookRefused(ArchiverError):
     def __init__(self) -> None:
         hint = "read it where it can be written; or, in a copy of your own, set [review] looks = false"
         super().__init__(hint=hint)
+
+
+class QueryTooLong(ArchiverError):
+    """The database needs too long for that."""
+
+    def __init__(self) -> None:
+        super().__init__(hint="narrow it: a shorter range of time, one sender, one conversation")
 
 
 class UsageError(ArchiverError):

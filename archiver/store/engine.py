@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql
@@ -45,6 +45,13 @@ _LAST_SEALED_PAGE = sa.select(
 )
 
 LIMITS = ServerLimits()
+
+
+class AnswerLimits(NamedTuple):
+    """For how many seconds whoever waits for an answer waits: for one statement, and for another writer."""
+
+    statement_s: float = 10.0
+    writer_s: float = 5.0
 
 
 class Journal(Protocol):
@@ -145,8 +152,9 @@ def among(
 class Store:
     """The archive's database. `clock` replaces the database's clock, for simulated time in tests.
 
-    `hasty`: whose connections do not wait for the disk, where that is a matter of the connection. `within_s`: for how
-    long a server may be silent within a transaction; as long as a pull's may, unless it is given.
+    `answers`: see `answering`. `hasty`: whose connections do not wait for the disk, where that is a matter of the
+    connection. `within_s`: for how long a server may be silent within a transaction; as long as a pull's may, unless it
+    is given.
     """
 
     def __init__(
@@ -158,8 +166,10 @@ class Store:
         limits: ServerLimits = LIMITS,
         within_s: float | None = None,
         reading: sqlite.Reading | None = None,
+        answers: AnswerLimits | None = None,
     ) -> None:
         self.engine = engine
+        self._answers = answers
         self._reading = reading
         self._hasty = hasty or engine
         self._clock, self._limits = clock, limits
@@ -179,9 +189,18 @@ class Store:
         """The same database, for those who have somebody waiting for what they read."""
         return self._by(self._limits.hurried_s)
 
-    def _by(self, within_s: float) -> Store:
+    def answering(self, limits: AnswerLimits = AnswerLimits()) -> Store:  # noqa: B008 - a value that nothing changes
+        """The same database, for those who answer people: whatever takes longer is ended, with QueryTooLong."""
+        return self._by(self._within_s, limits)
+
+    def _by(self, within_s: float, answers: AnswerLimits | None = None) -> Store:
         same = Store(
-            self.engine, self._clock, hasty=self._hasty, limits=self._limits, within_s=within_s, reading=self._reading
+            *(self.engine, self._clock),
+            hasty=self._hasty,
+            limits=self._limits,
+            within_s=within_s,
+            reading=self._reading,
+            answers=answers or self._answers,
         )
         same.journal, same.prepare = self.journal, self.prepare
         return same
@@ -202,6 +221,7 @@ class Store:
             "archiver_begin": kind,
             "archiver_within_s": self._within_s,
             "archiver_lock": lock,
+            "archiver_answers": self._answers,
         }
         with _translated(engine.url.database, self._reading):
             with engine.connect() as conn, conn.execution_options(**options).begin():

@@ -234,7 +234,10 @@ def _begin(path: str | None, conn: sa.Connection) -> None:
         quoted = path.replace("'", "''").replace("%", "%%")
         statements += [f"SELECT set_config('search_path', '{quoted}', true)"]
     statements += [f"SET LOCAL idle_in_transaction_session_timeout = '{'1h' if reads and waits else '60s'}'"]
-    statements += ["SET LOCAL lock_timeout = '30s'"]
+    limits = options.get("archiver_answers")
+    statements += [f"SET LOCAL lock_timeout = '{30_000 if limits is None else int(limits.writer_s * 1000)}ms'"]
+    if limits is not None:
+        statements += [f"SET LOCAL statement_timeout = '{int(limits.statement_s * 1000)}ms'"]
     if not reads:  # whatever the role, the database or the environment say of it
         statements += [f"SET LOCAL synchronous_commit = {'off' if kind == 'HASTY' else connection.durable}"]
         if connection.replays:  # only then, for it takes a right; where that is missing, nothing is written past them

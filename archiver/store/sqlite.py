@@ -12,6 +12,7 @@ import shlex
 import shutil
 import sqlite3
 import stat
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -217,6 +218,21 @@ def _engine(url: str, pragmas: Sequence[str], **options: Any) -> sa.Engine:
     return made
 
 
+_STEPS = 10_000
+"""Of SQLite's machine, between two looks at the clock: a few milliseconds at most."""
+
+
 def _begin(conn: sa.Connection) -> None:
-    writes = conn.get_execution_options().get("archiver_begin") in ("IMMEDIATE", "HASTY")
+    options = conn.get_execution_options()
+    writes = options.get("archiver_begin") in ("IMMEDIATE", "HASTY")
+    if (limits := options.get("archiver_answers")) is not None:
+        conn.exec_driver_sql(f"PRAGMA busy_timeout = {int(limits.writer_s * 1000)}")
+        _bound(conn.connection.driver_connection, limits.statement_s)
     conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _bound(connection: Any, within_s: float) -> None:
+    """SQLite knows no time limit: what it works at is interrupted from within. Every connection has its own handler,
+    which the next transaction replaces."""
+    ends_at = time.monotonic() + within_s
+    connection.set_progress_handler(lambda: time.monotonic() > ends_at, _STEPS)

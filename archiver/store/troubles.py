@@ -14,7 +14,7 @@ from pathlib import Path
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from archiver.errors import DatabaseRefused, DatabaseUnavailable
+from archiver.errors import DatabaseRefused, DatabaseUnavailable, QueryTooLong
 from archiver.store import sqlite
 
 _RESTORE = "docs/operations.md, Back up and restore; on SQLite, sqlite3 FILE .recover saves what can be read"
@@ -85,7 +85,7 @@ _DUPLICATES = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMA
 
 def ours(
     error: SQLAlchemyError, path: str | None = None, *, reading: bool = False
-) -> DatabaseUnavailable | DatabaseRefused:
+) -> DatabaseUnavailable | DatabaseRefused | QueryTooLong:
     """The error that the program raises instead. `path`: of an SQLite file; `reading`: that is only read."""
     cause = getattr(error, "orig", None)
     text = describe(error)
@@ -95,15 +95,21 @@ def ours(
     if state is None:
         hint = next((helps for pattern, helps in _ON_CONNECTING.items() if re.search(pattern, str(cause))), None)
         return DatabaseUnavailable(text) if hint is None else DatabaseRefused(text, hint=hint)
+    if state == "57014" and re.search(r"statement timeout|语句.*超时", str(cause)):
+        return QueryTooLong()
     helps = _STATES.get(state, _STATES.get(state[:2], _CHANGED))
     if state not in _STATES and _PASSES.fullmatch(state):
         return DatabaseUnavailable(text, hint=_READ_ONLY if state == "25006" else None)
     return DatabaseRefused(text, hint=_SETTING if "to set parameter" in text else helps)
 
 
-def _of_sqlite(cause: sqlite3.Error, text: str, path: str, *, reading: bool) -> DatabaseUnavailable | DatabaseRefused:
+def _of_sqlite(
+    cause: sqlite3.Error, text: str, path: str, *, reading: bool
+) -> DatabaseUnavailable | DatabaseRefused | QueryTooLong:
     code = getattr(cause, "sqlite_errorcode", 0)
     match code & 0xFF:
+        case sqlite3.SQLITE_INTERRUPT:
+            return QueryTooLong()
         case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_FORMAT:
             return DatabaseRefused(f"{text}: {path}", hint="look at [database] url; that file is something else")
         case sqlite3.SQLITE_CORRUPT:
