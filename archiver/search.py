@@ -11,8 +11,8 @@ from archiver.store.read import events
 from archiver.store.read.events import EventHit
 from archiver.store.read.filters import Filter
 from archiver.store.search.index import Lag, add_pages, measure_lag
-from archiver.store.search.query import Hit, find_any, find_places, hits_at
-from archiver.store.search.text import all_of, queries_for
+from archiver.store.search.query import Hit, Place, find_any, find_further, find_places, hits_at, placed_hits
+from archiver.store.search.text import Terms, all_of, queries_for
 
 _HITS_AT_ONCE = 200
 
@@ -52,6 +52,20 @@ def lag(store: Store) -> Lag:
     """What the index has not come to yet."""
     with store.patient.read() as tx:
         return measure_lag(tx)
+
+
+def find_page(
+    store: Store, texts: Sequence[str], criteria: Filter, after: Place | None, most: int, *, any_of: bool = False
+) -> list[tuple[Place, Hit | None]]:
+    """The next hits of a search behind one, with their places; None for one that nobody may read any more.
+
+    Raises as `find`.
+    """
+    queries = queries_for(texts)
+    terms = [Terms(query) for query in queries] if any_of else [all_of(queries)]
+    with store.patient.read() as tx:
+        places = find_further(tx, terms, criteria, after, most)
+        return list(zip(places, placed_hits(tx, places), strict=True))
 
 
 def find(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -32,6 +32,19 @@ class Filter:
     to_ms: int | None = None
     types: tuple[str, ...] = ()
     """Of bodies: txt, img, ... A message passes when any of its bodies has one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class FilterUntil(Filter):
+    """The same, but for what is stamped later: to go on behind a hit, also beyond the calendar."""
+
+    until_ms: int = 0
+
+
+def until(criteria: Filter, until_ms: int) -> FilterUntil:
+    """A filter that lets nothing through that is stamped later."""
+    given = {field.name: getattr(criteria, field.name) for field in fields(Filter)}
+    return FilterUntil(**given, until_ms=until_ms)
 
 
 def asked_for(criteria: Filter, **more: Any) -> dict[str, Any]:
@@ -91,6 +104,14 @@ def range_ms(criteria: Filter) -> tuple[int, int] | None:
     if criteria.from_ms is None and criteria.to_ms is None:
         return None
     return max(criteria.from_ms or 0, 0), LAST_MS if criteria.to_ms is None else min(criteria.to_ms - 1, LAST_MS)
+
+
+def stamps(criteria: Filter) -> tuple[int, int] | None:
+    """As `range_ms`, for stamps of every kind: without a range, those beyond the calendar count as well."""
+    limits = range_ms(criteria)
+    if not isinstance(criteria, FilterUntil):
+        return limits
+    return (-(2**63), criteria.until_ms) if limits is None else (limits[0], min(limits[1], criteria.until_ms))
 
 
 def app_ids(tx: Tx, name: str) -> list[int]:

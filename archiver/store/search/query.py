@@ -50,7 +50,7 @@ def find_places(tx: Tx, query: Terms, criteria: Filter, most: int | None) -> lis
     newest = _newest(tx, query, criteria, most) if most else None
     places = {
         *(_indexed(tx, query, criteria, most) if newest is None else newest),
-        *map(Place._make, waiting.find(tx, query, criteria)),
+        *(place for place in map(Place._make, waiting.find(tx, query, criteria)) if _reaches(place, criteria)),
     }
     return sorted(places, key=Place.order)[:most]
 
@@ -59,6 +59,27 @@ def find_any(tx: Tx, queries: Sequence[str], criteria: Filter, most: int | None)
     """Where at least one of these texts is, in the same order."""
     places = {place for query in queries for place in find_places(tx, Terms(query), criteria, most)}
     return sorted(places, key=Place.order)[:most]
+
+
+def _reaches(place: Place, criteria: Filter) -> bool:
+    limits = filters.stamps(criteria)
+    return limits is None or limits[0] <= place.timestamp_ms <= limits[1]
+
+
+def find_further(tx: Tx, queries: Sequence[Terms], criteria: Filter, after: Place | None, most: int) -> list[Place]:
+    """Where at least one of these terms is, behind a place: a page of hits, by its last one.
+
+    Hits of one stamp are few, but for those who flood; so a page is asked for with those of the last stamp, and more of
+    them until the page is full.
+    """
+    room, until = most, criteria if after is None else filters.until(criteria, after.timestamp_ms)
+    while True:
+        by_query = [find_places(tx, query, until, room) for query in queries]
+        places = {place for some in by_query for place in some}
+        further = [place for place in places if after is None or place.order() > after.order()]
+        if len(further) >= most or all(len(some) < room for some in by_query):
+            return sorted(further, key=Place.order)[:most]
+        room *= 4
 
 
 def holding(tx: Tx, query: str, criteria: Filter) -> sa.ColumnElement[bool]:
@@ -111,7 +132,7 @@ def _numbers(tx: Tx, query: str, criteria: Filter, most: int | None) -> Iterator
 
 def _number_range(criteria: Filter) -> tuple[int, int]:
     """The numbers that texts within this filter's times can have: from the first to before the second."""
-    return index.numbers_between(*(filters.range_ms(criteria) or _ALWAYS))
+    return index.numbers_between(*(filters.stamps(criteria) or _ALWAYS))
 
 
 def _newest(tx: Tx, query: Terms, criteria: Filter, most: int) -> list[Place] | None:
@@ -123,7 +144,7 @@ def _newest(tx: Tx, query: Terms, criteria: Filter, most: int) -> list[Place] | 
     if criteria.sender or criteria.recipient or criteria.conversation or not (tx.postgres or asked(query.lead)[1]):
         return None
     # Of stamps, or of numbers.
-    first, last = (filters.range_ms(criteria) or _ALWAYS) if tx.postgres else _number_range(criteria)
+    first, last = (filters.stamps(criteria) or _ALWAYS) if tx.postgres else _number_range(criteria)
     types = criteria.types if tx.postgres else ()
     walk = statements.filtered(
         tx, *statements.by_time(tx.postgres, len(query.others)), replace(criteria, types=()) if types else criteria
@@ -218,7 +239,12 @@ def _shown(view: str, revision: sa.ColumnElement[int], postgres: bool) -> sa.Sel
 
 
 def hits_at(tx: Tx, places: Sequence[Place]) -> list[Hit]:
-    """The hits at these places, in their order."""
+    """The hits at these places, in their order; without those that nobody may read any more."""
+    return [hit for hit in placed_hits(tx, places) if hit is not None]
+
+
+def placed_hits(tx: Tx, places: Sequence[Place]) -> list[Hit | None]:
+    """The same, place by place: None where the views hide what the index still knows."""
     hit_at: dict[tuple[int, str, int, int], Hit] = {}
     for revised, view in enumerate(_VIEWS):
         of_these = [place for place in places if bool(place.revision) == bool(revised)]
@@ -228,5 +254,5 @@ def hits_at(tx: Tx, places: Sequence[Place]) -> list[Hit]:
             for app_id, *values in tx.conn.execute(_shown(*view, tx.postgres), bound).all():
                 hit = Hit._make(values)
                 hit_at[app_id, hit.msg_id, hit.revision, hit.body_position] = hit
-    chosen = [(place, hit_at[place.app_id, place.msg_id, place.revision, place.position]) for place in places]
-    return [hit._replace(sent_at=iso(place.timestamp_ms)) for place, hit in chosen]
+    chosen = [(place, hit_at.get((place.app_id, *place[2:]))) for place in places]
+    return [None if hit is None else hit._replace(sent_at=iso(place.timestamp_ms)) for place, hit in chosen]

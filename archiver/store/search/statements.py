@@ -134,7 +134,7 @@ def filtered(tx: Tx, query: sa.Select[Any], texts: Texts, criteria: Filter) -> s
         query = query.where(of_these.correlate_except(messages).exists())
     if criteria.app is not None:  # + 0: or SQLite takes the index that begins with app_id
         query = query.where((texts.app_id + 0).in_(filters.app_ids(tx, criteria.app)))
-    if limits := filters.range_ms(criteria):
+    if limits := filters.stamps(criteria):
         query = query.where(texts.timestamp_ms.between(*limits))
     return query.where(_typed(texts, criteria)) if criteria.types else query
 
