@@ -6,8 +6,8 @@ import click
 
 from archiver import directory
 from archiver.cli import context, listing, options
-from archiver.cli.view import View
 from archiver.errors import EXIT_DONE, EXIT_FAILED
+from archiver.view import View
 
 
 @click.group()

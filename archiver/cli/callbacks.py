@@ -10,11 +10,11 @@ import click
 from archiver.callbacks.report import CallbackReport, report
 from archiver.cli import console, context, options
 from archiver.cli.options import INSTANT
-from archiver.cli.view import View
 from archiver.errors import EXIT_DONE, ConfigurationError
 from archiver.store.read import callbacks as figures
 from archiver.store.read.callbacks import ComparedHour
 from archiver.store.schema import iso
+from archiver.view import View
 
 _MOST_HOURS = 24
 

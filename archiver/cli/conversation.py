@@ -14,9 +14,9 @@ from archiver.cli.context import Case
 from archiver.cli.options import INSTANT
 from archiver.cli.statement import tell_gaps
 from archiver.cli.transcript import ConversationLines
-from archiver.cli.view import View
 from archiver.statement import StatementWording
 from archiver.store.read.filters import Filter, asked_for
+from archiver.view import View
 
 
 @click.command()

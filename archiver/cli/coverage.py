@@ -10,9 +10,9 @@ from archiver import coverage, host, review
 from archiver.cli import console, context, options
 from archiver.cli.decision import DECISION, Decision, may_go_on
 from archiver.cli.options import INSTANT
-from archiver.cli.view import View
 from archiver.coverage import WindowReport
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
+from archiver.view import View
 
 
 @click.group("coverage", invoke_without_command=True)

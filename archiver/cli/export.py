@@ -13,7 +13,6 @@ from archiver import coverage, host, logs
 from archiver.cli import context, options, progress
 from archiver.cli.decision import DECISION, Decision, may_go_on
 from archiver.cli.statement import tell_gaps
-from archiver.cli.view import View
 from archiver.config import Settings
 from archiver.config.evidence import TimestampSink
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
@@ -21,6 +20,7 @@ from archiver.export import FOR_PEOPLE, FORMATS, TRANSLATED
 from archiver.language import language
 from archiver.statement import StatementWording
 from archiver.store.read.filters import Filter
+from archiver.view import View
 
 if TYPE_CHECKING:
     from archiver.export.run import ExportOutcome

@@ -13,13 +13,13 @@ import click
 
 from archiver import host
 from archiver.cli import console, context, options
-from archiver.cli.view import View
 from archiver.errors import EXIT_DONE, UsageError
 from archiver.lifecycle import holds
 from archiver.lifecycle.holds import Hold, Placed
 from archiver.store.holds import HoldCounts, HoldCriteria, HoldEvent
 from archiver.store.read.filters import Filter
 from archiver.store.schema import iso
+from archiver.view import View
 
 _ID = click.argument("number", metavar="ID", type=click.IntRange(1, 2**63 - 1))
 _MOST_IDS, _LONGEST_ID = 1_000_000, 1_000

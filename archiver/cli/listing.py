@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from archiver.cli import console
-from archiver.cli.view import View
 from archiver.language import Language
+from archiver.view import View
 
 
 def print_rows(rows: Sequence[dict[str, Any]], form: str, view: View) -> None:

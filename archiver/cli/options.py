@@ -13,12 +13,12 @@ import click
 from click.core import ParameterSource
 
 from archiver.cli.context import Case
-from archiver.cli.view import View
 from archiver.config import Display, load, parse_time
 from archiver.errors import UsageError
 from archiver.language import Language, language, of_environment
 from archiver.model import Window
 from archiver.store.read.filters import Filter
+from archiver.view import View
 from archiver.zones import Calendar, local_time, machine_zone, month, parse_zone
 
 

@@ -7,9 +7,9 @@ import click
 from archiver import directory
 from archiver.cli import context, listing, options
 from archiver.cli.context import Case
-from archiver.cli.view import View
 from archiver.errors import EXIT_DONE
 from archiver.store.read.filters import Filter, asked_for
+from archiver.view import View
 
 
 @click.command()

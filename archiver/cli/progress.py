@@ -9,10 +9,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from archiver import logs
-from archiver.cli.view import PLAIN, View
 from archiver.language import ENGLISH, Language
 from archiver.model import HOUR_MS, SECOND_MS, Tally
 from archiver.pull.progress import Phase
+from archiver.view import PLAIN, View
 
 _PLAIN_EVERY_S = 5.0
 

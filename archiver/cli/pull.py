@@ -9,12 +9,12 @@ import click
 
 from archiver import connect, status
 from archiver.cli import context, options
-from archiver.cli.view import PLAIN, View
 from archiver.config import App, Settings
 from archiver.errors import ArchiverError, DatabaseRefused, DatabaseUnavailable
 from archiver.pull import commands
 from archiver.pull.run import PullOptions
 from archiver.store.engine import Store
+from archiver.view import PLAIN, View
 
 
 @click.command()

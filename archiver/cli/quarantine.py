@@ -11,9 +11,9 @@ import click
 from archiver import review
 from archiver.cli import console, context, options
 from archiver.cli.context import Case
-from archiver.cli.view import View
 from archiver.errors import EXIT_DONE
 from archiver.store.quarantine import QuarantineEntry
+from archiver.view import View
 
 
 @click.group()

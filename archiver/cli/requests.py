@@ -9,12 +9,12 @@ import click
 
 from archiver import host
 from archiver.cli import console, context, options
-from archiver.cli.view import View
 from archiver.errors import EXIT_DONE
 from archiver.lifecycle import decisions
 from archiver.logs import visible
 from archiver.store.decisions import Asked
 from archiver.store.schema import iso
+from archiver.view import View
 
 _ID = click.argument("number", metavar="ID", type=click.IntRange(1, 2**63 - 1))
 
@@ -49,7 +49,7 @@ def list_requests(ctx: click.Context, *, everything: bool, form: str, view: View
         click.echo(json.dumps([_fields(one) for one in asked], ensure_ascii=False))
     elif asked:
         columns = (say("id"), say("kind"), say("asked by"), view.at(say("asked")), say("state"))
-        rows = [(one.id, one.kind, one.who, view.instant(one.at_ms), _said(one.state, view)) for one in asked]
+        rows = [(one.id, one.kind, one.who, view.instant(one.at_ms), view.decision(one.state)) for one in asked]
         console.table("", columns, rows)
     else:
         click.echo(say("no request waits"))
@@ -72,7 +72,7 @@ def show_request(ctx: click.Context, number: int, *, view: View) -> int:
     say = view.language.say
     rows = [(say("kind"), asked.kind), (say("asked by"), asked.who), (view.at(say("asked")), view.instant(asked.at_ms))]
     rows += [(name, json.dumps(value, ensure_ascii=False)) for name, value in asked.body.items()]
-    rows += [(_said(one.decision, view), f"{one.who}, {view.instant(one.at_ms)}") for one in asked.decided]
+    rows += [(view.decision(one.decision), f"{one.who}, {view.instant(one.at_ms)}") for one in asked.decided]
     rows.append(("sha256", asked.body_sha256))
     console.table("", ("", ""), rows)
     return EXIT_DONE
@@ -126,23 +126,11 @@ def withdraw_request(ctx: click.Context, number: int) -> int:
     return _end(ctx, number, own=True)
 
 
-def _said(decision: str, view: View) -> str:
-    say = view.language.say
-    words = {
-        "waiting": say("waiting"),
-        "approved": say("approved"),
-        "refused": say("refused"),
-        "withdrawn": say("withdrawn"),
-        "begun": say("begun"),
-    }
-    return words[decision]
-
-
 def _end(ctx: click.Context, number: int, *, own: bool) -> int:
     with context.archive(ctx, offline=True) as (_, store):
         asked = decisions.refuse(store, number, host.account(), own=own)
     view = options.default_view(ctx)
-    click.echo(view.language.say("request {number}: {state}", number=number, state=_said(asked.state, view)))
+    click.echo(view.language.say("request {number}: {state}", number=number, state=view.decision(asked.state)))
     return EXIT_DONE
 
 

@@ -9,10 +9,10 @@ import click
 
 from archiver import host
 from archiver.cli import console, context, options
-from archiver.cli.view import View
 from archiver.errors import EXIT_DONE
 from archiver.lifecycle import retention
 from archiver.store.schema import iso
+from archiver.view import View
 
 
 class Term(click.ParamType[str]):

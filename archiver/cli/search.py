@@ -17,7 +17,6 @@ from archiver import search as searching
 from archiver.cli import console, context, options
 from archiver.cli.context import Case
 from archiver.cli.statement import tell_gaps
-from archiver.cli.view import View
 from archiver.errors import UsageError
 from archiver.looks import Looks, Streamed
 from archiver.rendering import kind, parsed
@@ -28,6 +27,7 @@ from archiver.store.read.filters import Filter, asked_for
 from archiver.store.search.index import Lag
 from archiver.store.search.query import Hit
 from archiver.store.search.text import normal
+from archiver.view import View
 
 _AROUND = 24
 _H = TypeVar("_H")

@@ -11,13 +11,13 @@ from archiver import coverage, status
 from archiver.callbacks.report import CallbackReport
 from archiver.callbacks.report import report as callback_report
 from archiver.cli import console, context, options
-from archiver.cli.view import PLAIN, View
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
 from archiver.evidence.report import Report
 from archiver.evidence.report import report as evidence_report
 from archiver.language import Language
 from archiver.logs import visible
 from archiver.status import SourceReport
+from archiver.view import PLAIN, View
 
 
 @click.command("status")

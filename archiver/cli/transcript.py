@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from archiver.cli.view import View
 from archiver.logs import readable, visible
 from archiver.model import Archived, Body, File, Marks
 from archiver.rendering import words
+from archiver.view import View
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INDENT = "    "
@@ -71,15 +71,7 @@ class ConversationLines:
             moment = (_EPOCH + timedelta(milliseconds=ms)).astimezone(self._zone)
         except (OverflowError, ValueError):
             return self._view.language.say("beyond the calendar"), f"{ms} ms"
-        return f"{moment:%Y-%m-%d} {self._weekday(moment.weekday())}", f"{moment:%H:%M:%S}"
-
-    def _weekday(self, number: int) -> str:
-        say = self._view.language.say
-        names = (
-            *(say("Monday"), say("Tuesday"), say("Wednesday"), say("Thursday"), say("Friday")),
-            *(say("Saturday"), say("Sunday")),
-        )
-        return names[number]
+        return f"{moment:%Y-%m-%d} {self._view.weekday(moment.weekday())}", f"{moment:%H:%M:%S}"
 
     def _when(self, instant: str | None) -> str:
         if instant is None:

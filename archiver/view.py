@@ -63,6 +63,27 @@ class View:
             "unfinished": say("unfinished"),
         }.get(state, state)
 
+    def weekday(self, number: int) -> str:
+        """The name of a day, from 0 for Monday."""
+        say = self.language.say
+        names = (
+            *(say("Monday"), say("Tuesday"), say("Wednesday"), say("Thursday"), say("Friday")),
+            *(say("Saturday"), say("Sunday")),
+        )
+        return names[number]
+
+    def decision(self, decision: str) -> str:
+        """What was said to a request, or `waiting`."""
+        say = self.language.say
+        words = {
+            "waiting": say("waiting"),
+            "approved": say("approved"),
+            "refused": say("refused"),
+            "withdrawn": say("withdrawn"),
+            "begun": say("begun"),
+        }
+        return words[decision]
+
     def hole(self, hole: Hole) -> str:
         """A hole, who accepted it, and why."""
         say, state = self.language.say, self.state(hole.state)
