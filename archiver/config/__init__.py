@@ -6,6 +6,7 @@ Nothing here reads the clock or the process's environment; both come in as argum
 from archiver.config.callbacks import CallbackApp, Callbacks
 from archiver.config.evidence import Evidence, shortcomings
 from archiver.config.reading import DEFAULT_PATH, load
+from archiver.config.review import Review
 from archiver.config.settings import (
     Alerts,
     App,
@@ -16,7 +17,6 @@ from archiver.config.settings import (
     Http,
     Lifecycle,
     Metrics,
-    Review,
     Schedule,
     Settings,
     describe,

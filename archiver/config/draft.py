@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from archiver.config import texts
 from archiver.config.callbacks import Callbacks
 from archiver.config.evidence import Evidence, WebhookSink
+from archiver.config.review import Review
 from archiver.config.section import Section
 from archiver.config.settings import (
     Alerts,
@@ -26,7 +27,6 @@ from archiver.config.settings import (
     Http,
     Lifecycle,
     Metrics,
-    Review,
     Schedule,
 )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from archiver.config import receivers, sinks, texts
+from archiver.config import receivers, reviewers, sinks, texts
 from archiver.config.draft import Draft, key_text
 from archiver.config.settings import (
     Alerts,
@@ -22,7 +22,6 @@ from archiver.config.settings import (
     Http,
     Lifecycle,
     Metrics,
-    Review,
     Schedule,
     Settings,
 )
@@ -177,7 +176,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
     apps = [draft.app(index, given) for index, given in enumerate(tree.get("apps", []))]
     canary = draft.canary(tree["canary"], apps) if "canary" in tree else None
     evidence = sinks.read(draft, dict(tree["evidence"]), environ) if "evidence" in tree else None
-    review = draft.read(Review, ("review",), tree["review"]) if "review" in tree else None
+    review = reviewers.read(draft, dict(tree["review"])) if "review" in tree else None
     lifecycle = draft.read(Lifecycle, ("lifecycle",), tree["lifecycle"]) if "lifecycle" in tree else None
     names = [app.name for app in apps if app]
     callbacks = receivers.read(draft, dict(tree["callbacks"]), names) if "callbacks" in tree else None

@@ -23,16 +23,17 @@ from pydantic import (
     field_validator,
 )
 
-from archiver.config import texts, values
+from archiver.config import lists, texts, values
 from archiver.config.callbacks import Callbacks
 from archiver.config.evidence import Evidence, WebhookSink, signature_for
+from archiver.config.review import ROLES, Review
 from archiver.config.section import Section, SomeTime, TimeOrOff
 from archiver.model import HOUR_MS, MINUTE_MS, SECOND_MS
 
 Time = Annotated[int, PlainValidator(values.parse_time)]
 Duration = Annotated[int, PlainValidator(values.parse_duration)]
 Name = Annotated[str, AfterValidator(values.key_part)]
-Hosts = Annotated[tuple[str, ...], PlainValidator(values.parse_hosts)]
+Hosts = Annotated[tuple[str, ...], PlainValidator(lists.parse_hosts)]
 
 
 class Database(Section):
@@ -140,13 +141,6 @@ class Display(Section):
 
     zone: Annotated[str | None, AfterValidator(values.zone_name)] = None
     language: Literal["zh", "en"] | None = None
-
-
-class Review(Section):
-    """How reading is watched: whether looks are noted, and whether they need a case and a reason."""
-
-    looks: bool = True
-    require_case: bool = False
 
 
 class Lifecycle(Section):
@@ -295,6 +289,10 @@ def _described(section: Section) -> dict[str, Any]:
     return described
 
 
+_NAMES = ("file_hosts", "redirect_hosts", "foreign_hosts", "two_persons", "peers", *ROLES)
+"""Lists of names; the others are of durations."""
+
+
 def _value_text(key: str, value: object) -> object:
     match key, value:
         case "start", int(ms):
@@ -305,8 +303,8 @@ def _value_text(key: str, value: object) -> object:
             return "***"
         case (("early" | "every" | "scrub"), None):
             return "off"
-        case (("file_hosts" | "redirect_hosts" | "foreign_hosts" | "two_persons"), tuple(hosts)):
-            return list(hosts)
+        case _, tuple(names) if key in _NAMES:
+            return list(names)
         case _, tuple():
             return [values.duration_text(lag) for lag in value]
         case (("page_size" | "workers" | "allow_plain_http" | "publish" | "looks" | "require_case" | "partial"), _):

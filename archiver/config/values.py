@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 import ssl
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from archiver.config import libpq
+from archiver.config.lists import listed
 from archiver.zones import parse_zone
 
 _UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -107,24 +107,26 @@ def time_or_none(value: object) -> int | None:
 
 
 def parse_lags(value: object) -> tuple[int, ...]:
-    if isinstance(value, str):  # by environment: JSON, or parted by commas
-        value = json.loads(value) if value.lstrip().startswith("[") else [part for part in value.split(",") if part]
+    value = listed(value)
     if isinstance(value, list):
         return tuple(sorted({some_time(lag) for lag in value}))
     raise ValueError(f'{value!r} is not a list of durations; write it as ["1h", "24h"], or [] for none')
 
 
-def parse_hosts(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):  # by environment
-        value = json.loads(value) if value.lstrip().startswith("[") else [part for part in value.split(",") if part]
-    if not isinstance(value, list):
-        raise ValueError(f'{value!r} is not a list of hosts; write it as ["files.example.com"], or [] for none')  # noqa: TRY004 - one kind for all
-    label = "[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?"
-    hosts = [host.strip().lower() if isinstance(host, str) else "" for host in value]
-    for host, given in zip(hosts, value, strict=True):
-        if not re.fullmatch(rf"{label}(\.{label})*(:[1-9][0-9]{{0,4}})?", host):
-            raise ValueError(f"{given!r} is not a host; write it as files.example.com or files.example.com:8443")
-    return tuple(dict.fromkeys(hosts))
+def header_name(value: str) -> str:
+    if re.fullmatch(r"[A-Za-z][A-Za-z0-9-]{0,63}", value):
+        return value
+    raise ValueError(f"{value!r} is not the name of a header; write it as X-Forwarded-User")
+
+
+def site_url(value: str) -> str:
+    """Scheme and host of a site, without a path; encrypted, unless it is this machine."""
+    match = re.fullmatch(r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?/?", value.lower())
+    if match is None:
+        raise ValueError(f"{value!r} is no address of a site; write it as https://review.example.com")
+    if match[1] == "http" and not is_loopback(match[2].strip("[]")):
+        raise ValueError(f"{value!r} would show chats unencrypted; write https://")
+    return value.lower().rstrip("/")
 
 
 def parse_offset(value: object) -> int:
@@ -150,7 +152,8 @@ def key_part(value: str) -> str:
     raise ValueError(f"{value!r} is not a name as the console shows it: letters, digits, '-', '_' and '.'")
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself, whatever its network."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -179,7 +182,7 @@ def base_url(value: str, *, private_http: bool = False) -> str:
         raise ValueError("must be host and port alone, without user, query or fragment; write https://a1.easemob.com")
     if not re.fullmatch(r"[A-Za-z]+://[A-Za-z0-9.:\[\]_-]+(/[A-Za-z0-9._~-]+)*/?", value) or not host:
         raise ValueError("is not a URL; write it as https://a1.easemob.com")
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+    if parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host)):
         return value.rstrip("/")
     if parts.scheme == "http" and private_http and _may_be_private(host):
         return value.rstrip("/")
@@ -312,6 +315,6 @@ def secret_url(value: object) -> SecretStr | None:
         host = None
     if not host or "@" in parts.netloc or parts.scheme not in ("http", "https"):
         raise ValueError("is not a URL; write it as https://hooks.example.com/path, without user or password")
-    if parts.scheme != "https" and not _is_loopback(host):
+    if parts.scheme != "https" and not is_loopback(host):
         raise ValueError("would be sent unencrypted; write https://")
     return SecretStr(str(text))
