@@ -47,9 +47,22 @@ class Asked(NamedTuple):
         return next((one.at_ms for one in self.decided if one.decision == decision), None)
 
 
+_LOGIN = sa.text("""
+SELECT session_user, EXISTS (
+    SELECT 1 FROM pg_auth_members m JOIN pg_roles r ON r.oid = m.roleid JOIN pg_roles u ON u.oid = m.member
+    WHERE r.rolname = 'archive_page' AND u.rolname = session_user)
+""")
+
+
 def person(tx: Tx, account: str) -> str:
-    """Who asks or approves: the login where the database knows it, which its triggers insist on, else the account."""
-    return str(tx.conn.scalar(sa.text("SELECT session_user"))) if tx.postgres else account
+    """Who asks or approves: the login where the database knows it, which its triggers insist on, else the account.
+
+    The login of the review page stands for whoever has signed in there.
+    """
+    if not tx.postgres:
+        return account
+    login, is_page = tx.conn.execute(_LOGIN).one()
+    return account if is_page else str(login)
 
 
 def add(tx: Tx, kind: str, body: Mapping[str, Any], who: str) -> int:

@@ -43,7 +43,7 @@ GUARDED = {
     "tombstones": {"msg_id", "leaf"},
 }
 """What readers may not see, neither as it came nor where a secret may lie in it."""
-LOGS = ("audit_log", "evidence_log", "looks", "look_conversations", *DECISIONS)
+LOGS = ("audit_log", "evidence_log", "looks", "look_conversations", "review_sessions", *DECISIONS)
 MAY_CHANGE = {
     ("archive_writer", "quarantine"): {"reason", "seen", "resolved_at"},
     ("archive_writer", "pages"): {"sha256"},  # to nothing: a trigger refuses the rest

@@ -19,14 +19,15 @@ from archiver.store.schema import (
     JUDGED,
     JUDGEMENT,
     OFFICERS_VIEWS,
+    SIGNED_IN,
     STATE,
     VIEWS,
     metadata,
     of_kind,
 )
 
-_READER, _OFFICER, _ERASER = "archive_reader", "archive_officer", "archive_eraser"
-_ROLES = ("archive_owner", "archive_writer", "archive_auditor", _OFFICER, _ERASER, _READER)
+_READER, _OFFICER, _ERASER, _PAGE = "archive_reader", "archive_officer", "archive_eraser", "archive_page"
+_ROLES = ("archive_owner", "archive_writer", "archive_auditor", _OFFICER, _ERASER, _READER, _PAGE)
 _SECRETS = {
     "messages": {"raw"},
     "message_bodies": {"secret", "thumb_secret", "extra"},  # `extra` has a secret that a record has in a wrong place
@@ -41,7 +42,7 @@ _SECRETS = {
 """What a reader may not see: the views show `extra` without secrets."""
 _NOTED = ("audit_log", "looks", "look_conversations", *(table.name for table in of_kind(DECIDED)))
 """What officers add to."""
-_LOGS = {"evidence_log", *_NOTED}
+_LOGS = {"evidence_log", *_NOTED, *(table.name for table in of_kind(SIGNED_IN))}
 """Who did what, and why: not for readers."""
 _EXPORTED = ("messages", "message_bodies", "message_revisions", "revision_bodies", "attachments")
 """What a copy is made of, as it was received: JSON Lines has the records themselves."""
@@ -133,12 +134,12 @@ def _grants(tx: Tx) -> list[str]:
     noted = [name for name in _NOTED if name in tables]
     numbered = [f"{name}_id_seq" for name in noted if "id" in metadata.tables[name].c]
     state, append_only = (", ".join(_names(tables, *kinds)) for kinds in ((STATE,), (EVIDENCE, JUDGED, DERIVED)))
-    others = f"archive_writer, archive_auditor, {_OFFICER}, {_ERASER}, {_READER}"
+    others = f"archive_writer, archive_auditor, {_OFFICER}, {_ERASER}, {_READER}, {_PAGE}"
     return [
         # From nothing, or what an earlier version granted would stay.
         f"REVOKE ALL ON {everything} FROM PUBLIC, {others}",
         f"GRANT USAGE ON SCHEMA {_schema(tx)} TO {others}",
-        f"GRANT SELECT ON {everything} TO archive_writer, archive_auditor, {_ERASER}",
+        f"GRANT SELECT ON {everything} TO archive_writer, archive_auditor, {_ERASER}, {_PAGE}",
         f"GRANT INSERT ON {append_only}, {state} TO archive_writer",
         f"GRANT UPDATE ON {state} TO archive_writer",
         *(f"GRANT UPDATE ({', '.join(columns)}) ON {name} TO archive_writer" for name, columns in JUDGEMENT.items()),
@@ -149,9 +150,10 @@ def _grants(tx: Tx) -> list[str]:
         *_erasers(tables),
         *_readers(tables),
         f"GRANT SELECT ON {', '.join(_EXPORTED)} TO {_OFFICER}",
-        f"GRANT SELECT, INSERT ON {', '.join(noted)} TO {_OFFICER}",
+        f"GRANT SELECT, INSERT ON {', '.join(noted)} TO {_OFFICER}, {_PAGE}",
         f"GRANT SELECT ON {', '.join(OFFICERS_VIEWS)} TO {_OFFICER}",
-        f"GRANT USAGE ON SEQUENCE {', '.join(numbered)} TO {_OFFICER}",
+        f"GRANT USAGE ON SEQUENCE {', '.join(numbered)} TO {_OFFICER}, {_PAGE}",
+        *(f"GRANT INSERT, UPDATE, DELETE ON {name} TO {_PAGE}" for name in _names(tables, SIGNED_IN)),
         "REVOKE ALL ON FUNCTION archive_to_ledger(), archive_key_to_ledger(), archive_deletes() FROM PUBLIC",
         # It runs with the owner's rights, and shows what the views show.
         "REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC",

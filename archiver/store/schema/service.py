@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from archiver.store.schema.columns import DERIVED, EVIDENCE, SHARDED, STATE, Id, InstantColumn, Ms, metadata, quoted
+from archiver.store.schema.columns import (
+    DERIVED,
+    EVIDENCE,
+    SHARDED,
+    SIGNED_IN,
+    STATE,
+    Id,
+    InstantColumn,
+    Ms,
+    metadata,
+    quoted,
+)
 from archiver.store.schema.records import message_bodies, of_message
 
 AUDIT_OUTCOMES = ("begun", "done", "stopped", "failed")
@@ -105,6 +116,23 @@ look_conversations = sa.Table(
     info={"kind": EVIDENCE},
 )
 """`look_id` is that of `looks`, or the `export_id` of `audit_log`; no conversation: all that the filter covers."""
+
+
+review_sessions = sa.Table(
+    "review_sessions",
+    metadata,
+    sa.Column("token_sha256", sa.Text, primary_key=True),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("csrf", sa.Text, nullable=False),
+    sa.Column("case_id", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("created_at", InstantColumn, nullable=False),
+    sa.Column("seen_at", InstantColumn, nullable=False),
+    sa.Column("ended_at", InstantColumn),
+    info={"kind": SIGNED_IN},
+)
+"""A session is known by the hash of its token. `role`: all roles of the person, parted by commas."""
 
 
 search_queue = sa.Table(
