@@ -38,14 +38,23 @@ class Looks:
     via: str = "cli"
 
     def show(
-        self, action: str, filters: Mapping[str, Any], *, count: int, conversations: Conversations = (), page: int = 1
+        self,
+        action: str,
+        filters: Mapping[str, Any],
+        *,
+        count: int,
+        conversations: Conversations = (),
+        page: int = 1,
+        look_id: str | None = None,
     ) -> None:
-        """Note a bounded answer: call it with the answer in hand, and show that afterwards.
+        """Note a bounded answer: call it with the answer in hand, and show that afterwards. `look_id`: a new one.
 
         Raises LookRefused, DatabaseRefused or DatabaseUnavailable, and then nothing may be shown.
         """
         if self.store is not None:
-            _note(self.store, self._entry(action, filters, page), "shown", count, conversations)
+            entry = self._entry(action, filters, page)
+            entry = entry if look_id is None else entry._replace(look_id=look_id)
+            _note(self.store, entry, "shown", count, conversations)
 
     @contextmanager
     def stream(self, action: str, filters: Mapping[str, Any], conversations: Conversations) -> Iterator[Streamed]:

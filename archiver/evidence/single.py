@@ -27,6 +27,15 @@ def write(tx: Tx, msg_id: str, app: str | None, folder: Path, before: Before = l
     Raises ArchiveIncomplete where one of them has no proof, TryAgainLater where its entry is not signed yet.
     """
     app_id, name = _app(tx, msg_id, app)
+    contents, records = files(tx, msg_id, app)
+    before(name, proofs.conversation(tx, app_id, msg_id), records)
+    _create(folder, contents)
+    return records
+
+
+def files(tx: Tx, msg_id: str, app: str | None) -> tuple[list[tuple[str, bytes]], int]:
+    """The same in memory: names and contents, and the number of records. Raises as `write`."""
+    app_id, name = _app(tx, msg_id, app)
     prover = Prover(tx)
     records = []
     for place in proofs.of_messages(tx, app_id, name, [msg_id]):
@@ -38,9 +47,7 @@ def write(tx: Tx, msg_id: str, app: str | None, folder: Path, before: Before = l
             raise ArchiveIncomplete(f"there is no proof of revision {place.revision}: {proof['missing']}")
         records.append({"revision": place.revision, **_verbatim(raw), "proof": proof})
     record = {"app": name, "msg_id": msg_id, "records": records, "entries": list(prover.entries())}
-    before(name, proofs.conversation(tx, app_id, msg_id), len(records))
-    _create(folder, prover, record)
-    return len(records)
+    return _files(prover, record), len(records)
 
 
 def _app(tx: Tx, msg_id: str, app: str | None) -> tuple[int, str]:
@@ -53,12 +60,12 @@ def _app(tx: Tx, msg_id: str, app: str | None) -> tuple[int, str]:
     return matching[0]
 
 
-def _create(folder: Path, prover: Prover, record: Json) -> None:
+def _create(folder: Path, contents: list[tuple[str, bytes]]) -> None:
     try:
         host.make_folder(folder, parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise UsageError(f"{folder} is not empty", hint="another --output")
-        for name, content in _files(prover, record):
+        for name, content in contents:
             descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, host.file_mode())
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content)

@@ -36,7 +36,7 @@ class StatementWording:
             case None, int(to_ms):
                 return say("up to {ends}", ends=at(to_ms))
             case from_ms, to_ms:
-                return self._range(Window(from_ms or 0, to_ms or 0))
+                return self.range(Window(from_ms or 0, to_ms or 0))
 
     def first_line(self, statement: Statement) -> str:
         """The answer in one sentence: what of the range is archived."""
@@ -79,12 +79,22 @@ class StatementWording:
         ]
         return facts
 
-    def _gaps(self, source: SourceStatement) -> Iterator[str]:
+    def drawn(self, source: SourceStatement) -> Iterator[tuple[Hole, str]]:
+        """What of the range one source does not have, in order of time, with the reason in words."""
         for hole in sorted([*source.outside, *source.holes], key=lambda hole: hole.window):
-            yield f"{self._range(hole.window)}: {self._why(source, hole)}"
+            yield hole, self._why(source, hole)
         for window in source.doubtful:
             why = self._language.say("it rests on an order of the server that proved false (unproven)")
-            yield f"{self._range(window)}: {why}"
+            yield Hole(window, "unproven", None), why
+
+    def range(self, window: Window) -> str:
+        """From when to when."""
+        at = self._calendar.said
+        return self._language.say("{begins} to {ends}", begins=at(window.lo_ms), ends=at(window.hi_ms))
+
+    def _gaps(self, source: SourceStatement) -> Iterator[str]:
+        for hole, why in self.drawn(source):
+            yield f"{self.range(hole.window)}: {why}"
 
     def _why(self, source: SourceStatement, hole: Hole) -> str:
         say, at, claim = self._language.say, self._calendar.said, source.coverage
@@ -106,11 +116,7 @@ class StatementWording:
                 return say("no window covers this range")
 
     def _ranges(self, windows: Sequence[Window]) -> str:
-        return "; ".join(map(self._range, windows)) or self._language.say("nothing")
-
-    def _range(self, window: Window) -> str:
-        at = self._calendar.said
-        return self._language.say("{begins} to {ends}", begins=at(window.lo_ms), ends=at(window.hi_ms))
+        return "; ".join(map(self.range, windows)) or self._language.say("nothing")
 
 
 def text(statement: Statement, wording: StatementWording) -> Iterator[str]:

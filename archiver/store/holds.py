@@ -232,3 +232,18 @@ def counts(tx: Tx, hold_id: int) -> HoldCounts:
         for table in (hold_conversations, hold_items)
     ]
     return HoldCounts(int(tx.conn.execute(held, {"hold": hold_id}).scalar_one()), *noted)
+
+
+def held(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> set[str]:
+    """Which of these messages a hold that is in force keeps."""
+    if not msg_ids or tx.conn.execute(_ANY_IN_FORCE).first() is None:
+        return set()
+    if tx.postgres:
+        tx.conn.exec_driver_sql(_ROOM)
+    is_held = sa.text(HELD.replace("{holds}", "holds_in_force"))
+    m = messages.alias("m")
+    query = sa.select(m.c.msg_id).where(m.c.app_id == app_id, tx.among(m.c.msg_id, list(msg_ids)), is_held)
+    return set(tx.conn.scalars(query))
+
+
+_ANY_IN_FORCE = sa.text("SELECT 1 FROM holds_in_force LIMIT 1")

@@ -109,3 +109,21 @@ def _read(
                 *(row.name, row.kind, row.signed, at, row.actor, row.conversation, row.msg_id, row.target_msg_id),
                 *(row.text, iso(row.received_at)),
             )
+
+
+class MessageEvent(NamedTuple):
+    """What a callback reported of a message. `text`: of an edit, what it was changed into."""
+
+    kind: str
+    signed: str
+    at_ms: int | None
+    received_at: int
+    actor: str | None
+    text: str | None
+
+
+def of_message(tx: Tx, app_id: int, msg_id: str, most: int = 100) -> list[MessageEvent]:
+    """The events about a message, whatever their signature, in the order in which they came."""
+    columns = (e.kind, e.signed, e.at_ms, e.received_at, e.actor, e.text)
+    of_it = sa.and_(e.app_id == app_id, sa.or_(e.target_msg_id == msg_id, e.msg_id == msg_id))
+    return [MessageEvent(*row) for row in tx.conn.execute(sa.select(*columns).where(of_it).order_by(e.id).limit(most))]
