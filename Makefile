@@ -65,17 +65,17 @@ format: $(VENV)/dev.installed
 lock: $(VENV)/dev.installed                ## renew the lock files, without index addresses
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet --upgrade \
-	    --python-version 3.11 pyproject.toml --extra callbacks --extra evidence --extra metrics -o requirements.lock
+	    --python-version 3.11 pyproject.toml --extra callbacks --extra evidence --extra metrics --extra review -o requirements.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
-	    --python-version 3.11 pyproject.toml --extra callbacks --extra evidence --extra metrics --group dev -c requirements.lock -o requirements-dev.lock
+	    --python-version 3.11 pyproject.toml --extra callbacks --extra evidence --extra metrics --extra review --group dev -c requirements.lock -o requirements-dev.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
 	    --python-version 3.11 --group pyproject.toml:deploy -c requirements-dev.lock -o requirements-deploy.lock
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
 	    --python-version 3.11 --group pyproject.toml:scale -o requirements-scale.lock
 	$(BIN)/uv pip compile --universal --no-emit-index-url --no-header --no-annotate --quiet --resolution lowest-direct \
-	    --python-version 3.11 pyproject.toml --extra callbacks --extra evidence --extra metrics --extra parquet --extra xlsx -o $(VENV)/lowest.txt
+	    --python-version 3.11 pyproject.toml --extra callbacks --extra evidence --extra metrics --extra parquet --extra review --extra xlsx -o $(VENV)/lowest.txt
 	$(BIN)/uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --quiet \
-	    --python-version 3.11 pyproject.toml --extra callbacks --extra evidence --extra metrics --extra parquet --extra xlsx --group dev -c $(VENV)/lowest.txt \
+	    --python-version 3.11 pyproject.toml --extra callbacks --extra evidence --extra metrics --extra parquet --extra review --extra xlsx --group dev -c $(VENV)/lowest.txt \
 	    -o requirements-lowest.lock
 
 WORLDS ?= 20000

@@ -23,15 +23,14 @@ PACKAGE = Path(__file__).parents[1] / "archiver"
 CATALOGUE = PACKAGE / "locale" / "zh_CN" / "LC_MESSAGES" / "archiver.po"
 _NO_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 """What is made from the same texts is the same file."""
-_KEYWORDS = {"say": None, "plural": (1, 2)}
+_KEYWORDS = {"say": None, "plural": (1, 2), "parts": None}
+_METHODS = [("**.py", "python"), ("page/templates/**.html", "jinja2.ext:babel_extract")]
 
 
 def template() -> Catalog:
     """What the code says to people, by `Language.say` and `Language.plural`."""
     catalogue = Catalog()
-    for path, line, text, comments, _ in extract_from_dir(
-        PACKAGE, keywords=_KEYWORDS, method_map=[("**.py", "python")]
-    ):
+    for path, line, text, comments, _ in extract_from_dir(PACKAGE, keywords=_KEYWORDS, method_map=_METHODS):
         if isinstance(text, str) or all(isinstance(part, str) for part in text):
             catalogue.add(text, None, [(path, line)], auto_comments=comments)
     for remedy in remedies():

@@ -37,6 +37,7 @@ COMMANDS = {
         "conversation": "print a conversation",
         "conversations": "list conversations, by user and time",
         "participants": "list users who sent something",
+        "review": "serve the review page for a browser",
         "export": "export a copy for others; verify such a copy",
     },
     "Decide what stays": {

@@ -12,10 +12,10 @@ from rich.console import Console
 from archiver import cli
 from archiver.cli.progress import PullBar
 from archiver.cli.table import COMMANDS
-from archiver.cli.view import View
 from archiver.language import language as language_of
 from archiver.model import Tally
 from archiver.pull.progress import Phase
+from archiver.view import View
 
 
 @pytest.mark.parametrize(

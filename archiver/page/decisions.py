@@ -1,0 +1,212 @@
+"""The inbox of decisions by two persons, and legal holds: placed here by one person, released by two."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flask import Response, request
+from werkzeug.exceptions import NotFound
+
+from archiver.errors import UsageError
+from archiver.export.request import in_words
+from archiver.export.wording import Wording
+from archiver.lifecycle import decisions, holds, retention
+from archiver.lifecycle.holds import Hold
+from archiver.page import exports, forms
+from archiver.page.context import page, render, say, see, view, visitor
+from archiver.page.searching import choices
+from archiver.store.decisions import Asked
+from archiver.store.holds import HoldCriteria, HoldEvent
+
+_LIST = 200
+
+
+def show_request(number: int) -> Response:
+    """What a request is about, and what was said to it."""
+    return _request_page(number, 200, "")
+
+
+def _request_page(number: int, status: int, problem: str) -> Response:
+    asked = _known(number)
+    mine = asked.who.lower() == visitor().row.who.lower()
+    return render(
+        *("request.html", status),
+        asked=asked,
+        mine=mine,
+        facts=facts(asked),
+        command=exports.command(asked) if asked.kind == "export" else "",
+        is_open=asked.state in ("waiting", "approved"),
+        carried_out=asked.kind in decisions.CARRIED_OUT,
+        problem=problem,
+    )
+
+
+def _known(number: int) -> Asked:
+    try:
+        return decisions.find(page().store, number)
+    except UsageError as error:
+        forms.said(error)
+        raise NotFound from None
+
+
+def facts(asked: Asked) -> list[tuple[str, str]]:
+    """The body of a request in words."""
+    wording = Wording(view().language.name, page().calendar)
+    known: list[tuple[str, str]] = []
+    for name, value in asked.body.items():
+        if name == "filter" and isinstance(value, Mapping):
+            chosen = in_words(value, wording) or [say("everything")]
+            known += [(say("chosen"), text) for text in chosen]
+        elif value not in (None, False):
+            known.append((_label(name), say("yes") if value is True else _spoken(name, value)))
+    return known
+
+
+def _label(name: str) -> str:
+    return {
+        "format": say("format"),
+        "case": say("case"),
+        "reason": say("reason"),
+        "attachments": say("attachments"),
+        "language": say("language"),
+        "zone": say("zone"),
+        "hold": say("hold"),
+        "name": say("name"),
+        "app": say("app"),
+        "keep_at_least": say("kept at least"),
+        "keep_at_most": say("kept at most"),
+        "before": say("before"),
+        "from_ms": say("from"),
+        "to_ms": say("to"),
+    }.get(name, name)
+
+
+def _spoken(name: str, value: object) -> str:
+    if name.endswith("_ms") and isinstance(value, int):
+        return view().calendar.said(value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_label(key)}: {one or say('none')}" for key, one in value.items())
+    return str(value)
+
+
+def decide(number: int) -> Response:
+    """Approve, refuse or withdraw exactly what was seen."""
+    asked, who = _known(number), visitor().row.who
+    if request.form.get("seen") != asked.body_sha256:
+        return _request_page(number, 400, say("This is not the request that you saw. Look at it again."))
+    mine = asked.who.lower() == who.lower()
+    acts: dict[str, Callable[[], Asked]] = {
+        "approve": lambda: decisions.approve(page().store, number, who),
+        "refuse": lambda: decisions.refuse(page().store, number, who),
+        "withdraw": lambda: decisions.refuse(page().store, number, who, own=True),
+    }
+    act = acts.get(request.form.get("act", ""))
+    if act is None:
+        return _request_page(number, 400, say("Choose what to do."))
+    if mine and request.form.get("act") == "approve":
+        return _request_page(number, 400, say("This is your own request: another person has to approve it."))
+    try:
+        act()
+    except UsageError as error:
+        return _request_page(number, 400, forms.said(error))
+    return see("request", number=number)
+
+
+def show() -> Response:
+    """The inbox, holds and terms; only where [lifecycle] is configured."""
+    return _lifecycle_page(200, {}, "")
+
+
+def _lifecycle_page(status: int, form: Mapping[str, str], problem: str) -> Response:
+    _demand_lifecycle()
+    everything = request.args.get("all") == "yes"
+    row = visitor().row
+    return render(
+        *("lifecycle.html", status),
+        **choices(),
+        requests=decisions.inbox(page().store, everything=everything)[:_LIST],
+        holds=holds.everything(page().store)[:_LIST],
+        terms=retention.show(page().store),
+        everything=everything,
+        form={"case": row.case_id or "", "reason": row.reason or "", **form},
+        problem=problem,
+        hold_state=_state,
+    )
+
+
+def _demand_lifecycle() -> None:
+    if page().settings.lifecycle is None:
+        raise NotFound
+
+
+def place_hold() -> Response:
+    """Place a hold: it is in force when this returns."""
+    _demand_lifecycle()
+    form = {name: value for name, value in request.form.items() if name != "csrf"}
+    try:
+        criteria = forms.criteria(request.form, page().calendar)
+        covered = HoldCriteria(criteria, forms.text(request.form, "participant"))
+        _demand_criteria(covered)
+        case_id = forms.demanded(request.form, "case", say("Case id"))
+        reason = forms.demanded(request.form, "reason", say("Reason"))
+        name = forms.demanded(request.form, "name", say("Name"))
+        placed = holds.add(page().store, name, covered, case_id=case_id, reason=reason, who=visitor().row.who)
+    except UsageError as error:
+        return _lifecycle_page(400, form, forms.said(error))
+    return see("hold", number=placed.hold_id)
+
+
+def _demand_criteria(covered: HoldCriteria) -> None:
+    if not covered.names_anything():
+        raise UsageError(say("This would hold every message. Name a person, a conversation or days."))
+
+
+def show_hold(number: int) -> Response:
+    """One hold, with how much it covers."""
+    _demand_lifecycle()
+    hold = _hold(number)
+    counts = holds.count(page().store, hold)
+    return render("hold.html", hold=hold, counts=counts, state=_state(hold), event_name=_event, covers=_covers)
+
+
+def _hold(number: int) -> Hold:
+    try:
+        return holds.find(page().store, number)
+    except UsageError as error:
+        forms.said(error)
+        raise NotFound from None
+
+
+def release_hold(number: int) -> Response:
+    """Ask for the release; another person approves it, and it ends 30 days later."""
+    _demand_lifecycle()
+    _hold(number)
+    reason = forms.demanded(request.form, "reason", say("Reason"))
+    return see("request", number=holds.ask_release(page().store, number, reason, visitor().row.who))
+
+
+def _state(hold: Hold) -> str:
+    return {
+        holds.IN_FORCE: say("in force"),
+        holds.ENDING: say("in force, release approved"),
+        holds.RELEASED: say("released"),
+    }[hold.state]
+
+
+def _event(event: HoldEvent) -> str:
+    return {"placed": say("placed"), "widened": say("widened"), "released": say("release approved")}[event.event]
+
+
+def _covers(event: HoldEvent) -> list[tuple[str, Any]]:
+    names = {
+        "app": say("app"),
+        "sender": say("sender"),
+        "recipient": say("recipient"),
+        "conversation": say("conversation"),
+        "participant": say("participant"),
+    }
+    known = [(label, getattr(event, name)) for name, label in names.items() if getattr(event, name) is not None]
+    limits = ((say("from"), event.from_ms), (say("to"), event.to_ms))
+    known += [(label, view().calendar.said(ms)) for label, ms in limits if ms is not None]
+    return known + ([(say("listed messages"), say("yes"))] if event.is_list else [])
