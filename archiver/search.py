@@ -11,7 +11,8 @@ from archiver.store.read import events
 from archiver.store.read.events import EventHit
 from archiver.store.read.filters import Filter
 from archiver.store.search.index import Lag, add_pages, measure_lag
-from archiver.store.search.query import Hit, Place, find_any, find_further, find_places, hits_at, placed_hits
+from archiver.store.search.query import Hit, find_any, find_further, find_places, hits_at, placed_hits
+from archiver.store.search.statements import Place
 from archiver.store.search.text import Terms, all_of, queries_for
 
 _HITS_AT_ONCE = 200

@@ -19,7 +19,7 @@ from archiver.page.forms import MessageName
 from archiver.page.reading import NoMessage, ShownMessage
 from archiver.page.viewings import LookAnswer
 from archiver.store.engine import Tx
-from archiver.store.read import events, filters, proofs, provenance
+from archiver.store.read import events, filters, listing, proofs, provenance
 from archiver.store.read.events import MessageEvent
 from archiver.store.read.messages import readable
 from archiver.store.read.proofs import AnchoredNote
@@ -86,7 +86,7 @@ class MessageLook:
 def _app_id(tx: Tx, name: MessageName) -> int:
     """Raises ArchiverError where there is no such message."""
     apps = filters.app_ids(tx, name.app)
-    if not apps or not proofs.of_messages(tx, apps[0], name.app, [name.msg_id]):
+    if not listing.there(tx, apps[0], [name.msg_id]):
         raise NoMessage
     return apps[0]
 

@@ -22,7 +22,7 @@ from archiver.store.engine import Tx
 from archiver.store.read import listing
 from archiver.store.read.filters import asked_for
 from archiver.store.read.listing import ListKey
-from archiver.store.search.query import Place
+from archiver.store.search.statements import Place
 
 HITS = 50
 
