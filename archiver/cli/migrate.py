@@ -23,6 +23,7 @@ def migrate(ctx: click.Context, *, roles: bool) -> None:
     with context.archive(ctx, at_head=False, offline=True) as (_, store):
         before = schema.current(store)
         schema.upgrade(store)
+        roles = roles or (before not in (None, schema.HEAD) and grants.to_repeat(store))
         if roles:
             grants.create(store)
     when = "already" if before == schema.HEAD else "now"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from archiver.errors import UsageError
 from archiver.store import decisions, holds
-from archiver.store.admin import distribution
+from archiver.store.admin import citus
 from archiver.store.decisions import Asked
 from archiver.store.engine import Store, Tx
 from archiver.store.holds import HoldCounts, HoldCriteria, HoldEvent, HoldRow
@@ -76,7 +76,7 @@ def _demand(tx: Tx, covered: HoldCriteria) -> None:
 
 def demand_whole(tx: Tx) -> None:
     """Raises UsageError for an archive that lies on many machines: there no trigger could keep what is held."""
-    if distribution.is_distributed(tx):
+    if citus.is_distributed(tx):
         hint = "archiver copy, into an archive that is not distributed"
         raise UsageError("holds and terms are not for a distributed archive", hint=hint)
 

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from archiver.errors import UsageError
 from archiver.store import troubles
-from archiver.store.admin import migrate
+from archiver.store.admin import citus, migrate, roles
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import COPIED, SHARD_KEY, SHARDED, messages, metadata, placed
 
@@ -40,21 +40,19 @@ def distribute(store: Store, shards: int) -> list[str]:
         )
     with store.patient.write() as tx:
         _check(tx)
+        governed = roles.are_there(tx)
         try:
+            citus.one_connection(tx)
+            if governed:
+                roles.take_back(tx)
             _distribute(tx, shards)
         except DBAPIError as error:
             raise UsageError(
                 f"Citus refused: {troubles.describe(error)}", hint="see the server's log; nothing was changed"
             ) from None
+    if governed:
+        roles.create(store)
     return [table.name for table in big_tables()]
-
-
-def is_distributed(tx: Tx) -> bool:
-    """Whether the messages lie on many machines."""
-    if not tx.postgres or tx.conn.exec_driver_sql("SELECT to_regclass('pg_dist_partition')").scalar() is None:
-        return False
-    spread = "SELECT 1 FROM pg_dist_partition WHERE logicalrelid = 'messages'::regclass"
-    return tx.conn.exec_driver_sql(spread).first() is not None
 
 
 def _check(tx: Tx) -> None:
@@ -64,7 +62,7 @@ def _check(tx: Tx) -> None:
             "this database has no Citus: nothing was changed",
             hint="CREATE EXTENSION citus, on the coordinator, where shared_preload_libraries has citus",
         )
-    if is_distributed(tx):
+    if citus.is_distributed(tx):
         raise UsageError("this archive is distributed already: nothing was changed")
     held = [table.name for table in metadata.sorted_tables if tx.conn.execute(sa.select(table).limit(1)).first()]
     if held:
@@ -98,7 +96,6 @@ def _distribute(tx: Tx, shards: int) -> None:
     Triggers are taken off for good, as Citus has none there: what they are for is refused on a cluster.
     """
     run = tx.conn.exec_driver_sql
-    run("SET LOCAL citus.multi_shard_modify_mode TO 'sequential'")
     ties = [
         (table.name, tie)
         for table in big_tables()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from archiver.store.admin import distribution
+from archiver.store.admin import citus
 from archiver.store.engine import Tx
-from archiver.store.schema import DECIDED, DELETED, look_conversations, looks, of_kind
+from archiver.store.schema import DECIDED, DELETED, SHARDED, look_conversations, looks, of_kind, placed
 
 _KEPT = [looks, look_conversations, *of_kind(DECIDED, DELETED)]
 _RECORDS = ("messages", "message_bodies", "message_revisions", "revision_bodies")
@@ -39,7 +39,7 @@ _THERE = {
 def expected(tx: Tx) -> set[str]:
     """The names of the triggers that this archive should have; on a cluster none are where the messages lie."""
     kind = "postgresql" if tx.postgres else "sqlite"
-    spread = distribution.big_tables() if distribution.is_distributed(tx) else []
+    spread = placed(SHARDED) if citus.is_distributed(tx) else []
     kept = [table.name for table in _KEPT if table not in spread]
     records = [] if spread else [f"{table}_{end}" for table in _RECORDS for end in _OF_RECORDS[kind]]
     return {*_RULES[kind], *records, *(f"{table}_{end}" for table in kept for end in _EACH[kind])}

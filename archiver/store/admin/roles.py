@@ -2,65 +2,25 @@
 
 `archive_owner` really owns the schema's objects, so that no login does: a grant can be taken back, what an owner may do
 cannot. The login that migrates is a member of it.
+
+On one server all of it is one transaction. A cluster makes and alters roles and functions over a single connection to
+each machine, and refuses that in a transaction that has touched shards over several: there each step is a transaction,
+in an order in which one that was cut short leaves nobody more rights than before, and can be run again.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from sqlalchemy.exc import DBAPIError
 
 from archiver.errors import UsageError
+from archiver.store.admin import citus
+from archiver.store.admin.rights import OTHERS, READ_BY_VIEWS, READER, ROLES, granted, names, numbered
 from archiver.store.engine import Store, Tx
-from archiver.store.schema import (
-    ALL_VIEWS,
-    DECIDED,
-    DELETED,
-    DERIVED,
-    EVIDENCE,
-    JUDGED,
-    JUDGEMENT,
-    OFFICERS_VIEWS,
-    SIGNED_IN,
-    STATE,
-    VIEWS,
-    metadata,
-    of_kind,
-)
+from archiver.store.schema import ALL_VIEWS, DERIVED, EVIDENCE, JUDGED, STATE, metadata
 
-_READER, _OFFICER, _ERASER, _PAGE = "archive_reader", "archive_officer", "archive_eraser", "archive_page"
-_ROLES = ("archive_owner", "archive_writer", "archive_auditor", _OFFICER, _ERASER, _READER, _PAGE)
-_SECRETS = {
-    "messages": {"raw"},
-    "message_bodies": {"secret", "thumb_secret", "extra"},  # `extra` has a secret that a record has in a wrong place
-    "message_revisions": {"raw"},
-    "revision_bodies": {"secret", "thumb_secret", "extra"},
-    "quarantine": {"raw"},
-    "events": {"raw"},
-    "callback_signatures": {"signature"},  # by which a callback could be forged
-    "seals": {"seeds"},  # the salts, by which guesses of a content could be tested
-    "tombstones": {"msg_id", "leaf"},  # what is gone is counted, and no more
-}
-"""What a reader may not see: the views show `extra` without secrets."""
-_NOTED = ("audit_log", "looks", "look_conversations", *(table.name for table in of_kind(DECIDED)))
-"""What officers add to."""
-_LOGS = {"evidence_log", *_NOTED, *(table.name for table in of_kind(SIGNED_IN))}
-"""Who did what, and why: not for readers."""
-_EXPORTED = ("messages", "message_bodies", "message_revisions", "revision_bodies", "attachments")
-"""What a copy is made of, as it was received: JSON Lines has the records themselves."""
-_HUSK = {
-    "messages": ("raw", "digest", "sender", "recipient", "conversation", "ext", "lossy", "withheld"),
-    "seals": ("seeds",),
-    "pages": ("sha256",),
-    "windows": ("file_sha256",),
-    "attachments": ("url", "sha256", "state", "reason", "size", "declared_length", "media_type", "fence"),
-    "attachment_attempts": ("reason",),
-    "quarantine": ("raw", "digest", "reason", "resolved_at", "withheld"),
-    "lifecycle": ("reapply_since",),
-}
-"""What who erases may change: triggers refuse it without a tombstone."""
-_DELETED_FROM = (
-    *("messages", "message_bodies", "message_revisions", "revision_bodies", "late_arrivals"),
-    *("attachments", "attachment_attempts", "search_texts", "search_queue", "events", "blob_wipes"),
-)
+_LOGIN, _NOLOGIN = "LOGIN", "NOLOGIN"
 _FUNCTIONS = {
     "archive_bigrams": "text",
     "archive_normal": "text",
@@ -90,6 +50,10 @@ _FUNCTIONS = {
 }
 
 
+Step = tuple[str, ...]
+"""Statements that belong together: nobody may see the archive between them."""
+
+
 def create(store: Store) -> None:
     """Create the roles where they are missing, and grant them what they need and no more.
 
@@ -97,99 +61,121 @@ def create(store: Store) -> None:
     """
     if store.engine.dialect.name != "postgresql":
         raise UsageError("--roles: SQLite has no roles", hint="protect the file itself; archiver migrate")
+    with store.read() as tx:
+        on_cluster = citus.is_there(tx)
+    if on_cluster:
+        _create_on_cluster(store)
+        return
     with store.patient.write() as tx:
-        try:
-            _create(tx)
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) != "42501":
-                raise
-            hint = "run it as a superuser, or as the owner of the database with CREATEROLE; where another login made"
-            hint += " the roles for another archive: GRANT archive_owner TO this one WITH ADMIN OPTION"
-            raise UsageError("--roles: this login may not create roles or hand tables over", hint=hint) from None
+        for steps in (_roles(tx, _NOLOGIN), _membership(tx), _rights(tx)):
+            for step in steps:
+                _run(tx, step)
 
 
-def _create(tx: Tx) -> None:
-    for role in _ROLES:
-        if tx.conn.exec_driver_sql("SELECT 1 FROM pg_roles WHERE rolname = %s", (role,)).first() is None:
-            tx.conn.exec_driver_sql(f"CREATE ROLE {role} NOLOGIN")
-    for statement in [*_ownership(tx), *_grants(tx)]:
-        tx.conn.exec_driver_sql(statement)
+def _create_on_cluster(store: Store) -> None:
+    """On a cluster roles may log in: Citus connects to its machines in the name of the role in force, which is the
+    owner where archive_search runs with its rights, or whom somebody has become by SET ROLE. None has a password.
+    """
+    with store.read() as tx:
+        pending = list(_roles(tx, _LOGIN))
+    _run_one_by_one(store, pending)
+    for role in ROLES:
+        with store.patient.write() as tx:
+            citus.ensure_role(tx, role)
+    for steps in (_membership, _rights):  # asked for when the roles are there
+        with store.read() as tx:
+            pending = list(steps(tx))
+        _run_one_by_one(store, pending)
+    with store.read() as tx:
+        tables = READ_BY_VIEWS if citus.is_distributed(tx) else {}
+    for name, columns in tables.items():
+        with store.patient.write() as tx:
+            citus.on_shards(tx, name, f"GRANT SELECT ({columns}) ON %s TO {READER}")
 
 
-def _ownership(tx: Tx) -> list[str]:
-    """Everything in the schema goes to archive_owner; sequences of columns go with their tables."""
-    statements = [f"GRANT USAGE, CREATE ON SCHEMA {_schema(tx)} TO archive_owner"]
+def _run_one_by_one(store: Store, steps: list[Step]) -> None:
+    for step in steps:
+        with store.patient.write() as tx:
+            citus.one_connection(tx)
+            _run(tx, step)
+
+
+def _run(tx: Tx, step: Step) -> None:
+    try:
+        for statement in step:
+            tx.conn.exec_driver_sql(statement)
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != "42501":
+            raise
+        hint = "run it as a superuser, or as the owner of the database with CREATEROLE; where another login made"
+        hint += " the roles for another archive: GRANT archive_owner TO this one WITH ADMIN OPTION"
+        raise UsageError("--roles: this login may not create roles or hand tables over", hint=hint) from None
+
+
+def are_there(tx: Tx) -> bool:
+    """Whether this archive belongs to the roles, as `create` leaves it."""
+    owner = "SELECT pg_get_userbyid(relowner) FROM pg_class WHERE oid = to_regclass('messages')"
+    return bool(tx.postgres and tx.conn.exec_driver_sql(owner).scalar() == ROLES[0])
+
+
+def to_repeat(store: Store) -> bool:
+    """Whether an upgrade is to be followed by `create`: on a cluster with roles, whose machines know no new tables."""
+    with store.read() as tx:
+        return citus.is_there(tx) and are_there(tx)
+
+
+def take_back(tx: Tx) -> None:
+    """Give everything to this login, and the roles no rights, until `create` is called again.
+
+    Citus makes shards in the name of the owner, who must be able to log in, and grants there what is granted.
+    """
+    tables, views = _tables(tx), _views(tx)
+    owned = [*(f"TABLE {name}" for name in tables), *(f"VIEW {name}" for name in views), "SEQUENCE page_ids"]
+    owned += [f"FUNCTION {name}({types})" for name, types in _FUNCTIONS.items()]
+    _run(tx, tuple(f"ALTER {what} OWNER TO CURRENT_USER" for what in owned))
+    _run(tx, tuple(f"REVOKE ALL ON {name} FROM {OTHERS}" for name in (*tables, *views)))
+
+
+def _roles(tx: Tx, may: str) -> Iterator[Step]:
+    """Those that are missing, and on a cluster those that cannot log in: they may be older than it."""
+    for role in ROLES:
+        can_log_in = tx.conn.exec_driver_sql("SELECT rolcanlogin FROM pg_roles WHERE rolname = %s", (role,)).scalar()
+        if can_log_in is None:
+            yield (f"CREATE ROLE {role} {may}",)
+        elif may == _LOGIN and not can_log_in:
+            yield (f"ALTER ROLE {role} {may}",)
+
+
+def _membership(tx: Tx) -> Iterator[Step]:
     member = "SELECT pg_has_role(current_user, 'archive_owner', 'USAGE')"
     if not tx.conn.exec_driver_sql(member).scalar():
-        statements.append("GRANT archive_owner TO CURRENT_USER")
-    statements += [f"ALTER TABLE {name} OWNER TO archive_owner" for name in (*_tables(tx), *_views(tx))]
-    statements.append("ALTER SEQUENCE page_ids OWNER TO archive_owner")
-    statements += [f"ALTER FUNCTION {name}({types}) OWNER TO archive_owner" for name, types in _FUNCTIONS.items()]
-    return statements
+        yield ("GRANT archive_owner TO CURRENT_USER",)
 
 
-def _grants(tx: Tx) -> list[str]:
-    tables = set(_tables(tx))
-    everything = ", ".join((*sorted(tables), *_views(tx)))
-    noted = [name for name in _NOTED if name in tables]
-    numbered = [f"{name}_id_seq" for name in noted if "id" in metadata.tables[name].c]
-    state, append_only = (", ".join(_names(tables, *kinds)) for kinds in ((STATE,), (EVIDENCE, JUDGED, DERIVED)))
-    others = f"archive_writer, archive_auditor, {_OFFICER}, {_ERASER}, {_READER}, {_PAGE}"
-    return [
-        # From nothing, or what an earlier version granted would stay.
-        f"REVOKE ALL ON {everything} FROM PUBLIC, {others}",
-        f"GRANT USAGE ON SCHEMA {_schema(tx)} TO {others}",
-        f"GRANT SELECT ON {everything} TO archive_writer, archive_auditor, {_ERASER}, {_PAGE}",
-        f"GRANT INSERT ON {append_only}, {state} TO archive_writer",
-        f"GRANT UPDATE ON {state} TO archive_writer",
-        *(f"GRANT UPDATE ({', '.join(columns)}) ON {name} TO archive_writer" for name, columns in JUDGEMENT.items()),
-        f"GRANT USAGE ON SEQUENCE {', '.join(_sequences(tx))} TO archive_writer",
-        "GRANT INSERT, UPDATE, DELETE ON search_queue TO archive_writer",  # it locks what it takes
-        "GRANT DELETE ON ledger_queue TO archive_writer",
-        *(f"GRANT DELETE ON {name} TO archive_writer" for name in ("events", "callback_signatures") if name in tables),
-        *_erasers(tables),
-        *_readers(tables),
-        f"GRANT SELECT ON {', '.join(_EXPORTED)} TO {_OFFICER}",
-        f"GRANT SELECT, INSERT ON {', '.join(noted)} TO {_OFFICER}, {_PAGE}",
-        f"GRANT SELECT ON {', '.join(OFFICERS_VIEWS)} TO {_OFFICER}",
-        f"GRANT USAGE ON SEQUENCE {', '.join(numbered)} TO {_OFFICER}, {_PAGE}",
-        *(f"GRANT INSERT, UPDATE, DELETE ON {name} TO {_PAGE}" for name in _names(tables, SIGNED_IN)),
-        "REVOKE ALL ON FUNCTION archive_to_ledger(), archive_key_to_ledger(), archive_deletes() FROM PUBLIC",
-        # It runs with the owner's rights, and shows what the views show.
+def _rights(tx: Tx) -> Iterator[Step]:
+    """Everything in the schema goes to archive_owner, sequences of columns with their tables; then who may do what."""
+    schema, tables, views = _schema(tx), _tables(tx), _views(tx)
+    yield (f"GRANT USAGE, CREATE ON SCHEMA {schema} TO archive_owner",)
+    yield from ((f"ALTER TABLE {name} OWNER TO archive_owner",) for name in tables)
+    yield from ((f"ALTER VIEW {name} OWNER TO archive_owner",) for name in views)
+    yield ("ALTER SEQUENCE page_ids OWNER TO archive_owner",)
+    yield from ((f"ALTER FUNCTION {name}({types}) OWNER TO archive_owner",) for name, types in _FUNCTIONS.items())
+    yield (f"GRANT USAGE ON SCHEMA {schema} TO {OTHERS}",)
+    grants: dict[str, list[str]] = {name: [] for name in (*tables, *views)}
+    for name, what, who in granted(set(tables), views):
+        grants[name].append(f"GRANT {what} ON {name} TO {who}")
+    for name, statements in grants.items():  # from nothing, or what an earlier version granted would stay
+        yield (f"REVOKE ALL ON {name} FROM PUBLIC, {OTHERS}", *statements)
+    yield (f"GRANT USAGE ON SEQUENCE {', '.join(_sequences(tx))} TO archive_writer",)
+    for role, of_tables in numbered(set(tables)).items():
+        if of_tables:
+            yield (f"GRANT USAGE ON SEQUENCE {', '.join(f'{name}_id_seq' for name in of_tables)} TO {role}",)
+    yield ("REVOKE ALL ON FUNCTION archive_to_ledger(), archive_key_to_ledger(), archive_deletes() FROM PUBLIC",)
+    # It runs with the owner's rights, and shows what the views show.
+    yield (
         "REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC",
-        f"GRANT EXECUTE ON FUNCTION archive_search(text, integer) TO {others}",
-    ]
-
-
-def _erasers(tables: set[str]) -> list[str]:
-    """What deletes has these beside archive_writer; what pulls empties hashes, and cleans up behind deletion."""
-    if "tombstones" not in tables:
-        return []
-    added = ("approvals", *_names(tables, DELETED))
-    numbered = ", ".join(f"{name}_id_seq" for name in added)
-    return [
-        "GRANT UPDATE (sha256) ON pages TO archive_writer",
-        "GRANT UPDATE (reapply_since) ON lifecycle TO archive_writer",
-        "GRANT DELETE ON blob_wipes TO archive_writer",
-        f"GRANT INSERT ON {', '.join(added)}, blob_wipes TO {_ERASER}",
-        f"GRANT USAGE ON SEQUENCE {numbered} TO {_ERASER}",
-        *(f"GRANT UPDATE ({', '.join(columns)}) ON {name} TO {_ERASER}" for name, columns in _HUSK.items()),
-        f"GRANT DELETE ON {', '.join(_DELETED_FROM)} TO {_ERASER}",
-    ]
-
-
-def _readers(tables: set[str]) -> list[str]:
-    """What every reader sees: the views, and of the tables all but what `_SECRETS` names and who exported what."""
-    open_tables = sorted(tables - _SECRETS.keys() - _LOGS)
-    grants = [f"GRANT SELECT ON {', '.join((*VIEWS, *open_tables))} TO {_READER}, {_OFFICER}"]
-    for name, secrets in _SECRETS.items():
-        if name not in tables:
-            continue
-        columns = ", ".join(
-            f'"{column.name}"' for column in metadata.tables[name].columns if column.name not in secrets
-        )
-        grants.append(f"GRANT SELECT ({columns}) ON {name} TO {_READER}, {_OFFICER}")
-    return grants
+        f"GRANT EXECUTE ON FUNCTION archive_search(text, integer) TO {OTHERS}",
+    )
 
 
 def _schema(tx: Tx) -> str:
@@ -222,14 +208,10 @@ def _views(tx: Tx) -> list[str]:
     return [name for name in ALL_VIEWS if tx.conn.exec_driver_sql("SELECT to_regclass(%s)", (name,)).scalar()]
 
 
-def _names(tables: set[str], *kinds: str) -> list[str]:
-    return sorted(table.name for table in of_kind(*kinds) if table.name in tables)
-
-
 def needed(tx: Tx) -> dict[str, tuple[str, ...]]:
     """What a login that pulls must be able to do with every table; what holds messages comes first."""
     tables = set(_tables(tx))
     ranked = sorted(tables, key=lambda name: (not name.startswith("message"), len(name), name))
     rights: dict[str, tuple[str, ...]] = dict.fromkeys(ranked, ("SELECT",))
-    rights |= dict.fromkeys(_names(tables, EVIDENCE, JUDGED, DERIVED), ("SELECT", "INSERT"))
-    return rights | dict.fromkeys(_names(tables, STATE), ("SELECT", "INSERT", "UPDATE"))
+    rights |= dict.fromkeys(names(tables, EVIDENCE, JUDGED, DERIVED), ("SELECT", "INSERT"))
+    return rights | dict.fromkeys(names(tables, STATE), ("SELECT", "INSERT", "UPDATE"))
