@@ -36,6 +36,7 @@ _MOST_SHOWN = 20
 @click.option("--attachments", is_flag=True, help="Also copy the stored attachments.")
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
 @click.option("--single-file", is_flag=True, help="csv: one file, not one for each day.")
+@click.option("--compress", type=click.Choice(["gzip", "zstd"]), help="jsonl, csv: compress the files.")
 @click.option("--proofs", is_flag=True, help="jsonl: add proofs, and verify.py, which checks them anywhere.")
 @click.option("--text", metavar="TEXT", help="Only messages that archiver search finds by this text.")
 @options.message_filter
@@ -74,6 +75,7 @@ def _export(
     attachments: bool,
     bom: bool,
     single_file: bool,
+    compress: str | None,
     proofs: bool,
     view: View,
     criteria: Filter,
@@ -88,6 +90,8 @@ def _export(
         raise UsageError(f"--{'bom' if bom else 'single-file'} is for --format csv")
     if proofs and form != "jsonl":
         raise UsageError("--proofs is for --format jsonl, which alone has the records that were sealed")
+    if proofs and compress:
+        raise UsageError("--proofs needs files that verify.py can read: leave --compress out")
     if form not in TRANSLATED and ctx.get_parameter_source("language") is ParameterSource.COMMANDLINE:
         click.echo(f"--language is for {' and '.join(TRANSLATED)}; it changes nothing in {form}", err=True)
     calendar = options.calendar_for(
@@ -98,6 +102,7 @@ def _export(
         single_file=single_file,
         language=view.language.name if form in TRANSLATED else "en",
         proofs=proofs,
+        compress=compress,
         request_id=decision.request,
     )
     wording = StatementWording(view.language, calendar)

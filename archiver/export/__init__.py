@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol, cast
 
 from archiver.errors import UsageError
 from archiver.export.wording import Wording
@@ -24,6 +24,8 @@ FORMATS = ("jsonl", "csv", "xlsx", "parquet", "html")
 FOR_PEOPLE = ("csv", "xlsx", "html")
 """Whose days and clocks may be those of a zone; the others, for machines, are in UTC."""
 TRANSLATED = ("xlsx", "html")
+COMPRESSED = ("jsonl", "csv")
+"""Which may be compressed; the others are already."""
 _PAGE = 2_000
 """Messages of a page that a browser shows at once."""
 _WORKBOOK = 1_000_000
@@ -83,10 +85,29 @@ class FormatOptions(NamedTuple):
     bom: bool = False
     linked: bool = False
     single_file: bool = False
+    compress: str | None = None
+    """"gzip" or "zstd"; for COMPRESSED alone."""
 
 
 def form(name: str, options: FormatOptions) -> Form:
     """The format of this name. Raises UsageError where something that it needs is not installed."""
+    plain = _plain(name, options)
+    if options.compress is None:
+        return plain
+    from archiver.export import compression
+
+    if name not in COMPRESSED:
+        raise UsageError(f"--compress is for --format {' and '.join(COMPRESSED)}; the others are already")
+    compression.check(options.compress)
+
+    def begin(file: IO[bytes], cover: Cover) -> Writer:
+        sink = compression.CompressingSink(file, str(options.compress))
+        return compression.Compressed(plain.write(cast("IO[bytes]", sink), cover), sink)
+
+    return plain._replace(suffix=f"{plain.suffix}.{compression.SUFFIXES[options.compress]}", write=begin)
+
+
+def _plain(name: str, options: FormatOptions) -> Form:
     calendar = options.wording.calendar
     if name == "jsonl":
         from archiver.export.formats import jsonl

@@ -183,7 +183,8 @@ class Folder:
             self.clear(first.parent.relative_to(self.path).as_posix())
             return
         with _told(self.path):
-            for file in self.path.glob(f"{first.stem}*{first.suffix}"):
+            stem, _, suffixes = first.name.partition(".")
+            for file in self.path.glob(f"{stem}*.{suffixes}"):
                 file.unlink()
 
     @contextmanager

@@ -33,6 +33,8 @@ class Request:
     single_file: bool = False
     language: str = "en"
     proofs: bool = False
+    compress: str | None = None
+    """"gzip" or "zstd"."""
     request_id: int | None = None
     """The request of two persons that it carries out."""
 
@@ -52,6 +54,8 @@ class Request:
             options["language"] = self.language
         if self.proofs:
             options["proofs"] = True
+        if self.compress is not None:
+            options["compress"] = self.compress
         return {"journal": 1, **options, "filter": self.filter(), "case": self.case, "reason": self.reason}
 
     def subject(self) -> dict[str, Any]:

@@ -101,6 +101,7 @@ class Export:
             bom=request.bom,
             linked=blobs is not None,
             single_file=request.single_file,
+            compress=request.compress,
         )
         self._form = export.form(request.format, options)
         self._totals = _Totals()
