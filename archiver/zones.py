@@ -86,6 +86,9 @@ class Calendar:
         self.zone = zone
         self.begins_ms = lru_cache(maxsize=4096)(self._begins_ms)
 
+    def __reduce__(self) -> tuple[type[Calendar], tuple[tzinfo]]:
+        return Calendar, (self.zone,)  # what it remembers stays in its process
+
     @property
     def name(self) -> str:
         return str(self.zone)

@@ -37,6 +37,7 @@ _MOST_SHOWN = 20
 @click.option("--bom", is_flag=True, help="csv: begin with a byte order mark, so that Excel detects UTF-8.")
 @click.option("--single-file", is_flag=True, help="csv: one file, not one for each day.")
 @click.option("--compress", type=click.Choice(["gzip", "zstd"]), help="jsonl, csv: compress the files.")
+@click.option("--workers", type=click.IntRange(1, 16), default=1, help="PostgreSQL: days written at the same time.")
 @click.option("--proofs", is_flag=True, help="jsonl: add proofs, and verify.py, which checks them anywhere.")
 @click.option("--text", metavar="TEXT", help="Only messages that archiver search finds by this text.")
 @options.message_filter
@@ -76,6 +77,7 @@ def _export(
     bom: bool,
     single_file: bool,
     compress: str | None,
+    workers: int,
     proofs: bool,
     view: View,
     criteria: Filter,
@@ -86,14 +88,8 @@ def _export(
     from archiver.export.request import Request
     from archiver.sources import decode
 
-    if (bom or single_file) and form != "csv":
-        raise UsageError(f"--{'bom' if bom else 'single-file'} is for --format csv")
-    if proofs and form != "jsonl":
-        raise UsageError("--proofs is for --format jsonl, which alone has the records that were sealed")
-    if proofs and compress:
-        raise UsageError("--proofs needs files that verify.py can read: leave --compress out")
-    if form not in TRANSLATED and ctx.get_parameter_source("language") is ParameterSource.COMMANDLINE:
-        click.echo(f"--language is for {' and '.join(TRANSLATED)}; it changes nothing in {form}", err=True)
+    _demand_fitting(form, csv_alone={"bom": bom, "single-file": single_file}, proofs=proofs, compress=compress)
+    _note_language(ctx, form)
     calendar = options.calendar_for(
         view.calendar.zone, form, machines=[name for name in FORMATS if name not in FOR_PEOPLE]
     )
@@ -103,6 +99,7 @@ def _export(
         language=view.language.name if form in TRANSLATED else "en",
         proofs=proofs,
         compress=compress,
+        workers=workers,
         request_id=decision.request,
     )
     wording = StatementWording(view.language, calendar)
@@ -112,12 +109,28 @@ def _export(
         if not may_go_on(store, settings, decision, "export", request.subject()):
             return EXIT_DONE
         tell_gaps(store, (criteria.from_ms, criteria.to_ms), criteria.app, wording, machine=form not in FOR_PEOPLE)
-        blobs = commands.open_blobs(settings) if attachments else None
+        ways: Any = {"blobs": commands.open_blobs(settings) if attachments else None}
         with progress.ExportBar(str(output), plain=context.plain(ctx)) as bar:
-            more: Any = {"blobs": blobs, "stop": stop, "watcher": bar, "tsa_roots": _tsa_roots(settings)}
-            more["keeps_looks"] = context.keeps_looks(settings)
-            done = run.Export(store, request, claims=claims, decode=decode, **more).run()
+            ways |= {"tsa_roots": _tsa_roots(settings), "keeps_looks": context.keeps_looks(settings)}
+            ways |= {"claims": claims, "decode": decode, "stop": stop, "watcher": bar}
+            done = run.Export(store, request, **ways).run()
     return _tell(done, output)
+
+
+def _note_language(ctx: click.Context, form: str) -> None:
+    if form not in TRANSLATED and ctx.get_parameter_source("language") is ParameterSource.COMMANDLINE:
+        click.echo(f"--language is for {' and '.join(TRANSLATED)}; it changes nothing in {form}", err=True)
+
+
+def _demand_fitting(form: str, *, csv_alone: dict[str, bool], proofs: bool, compress: str | None) -> None:
+    """Raises UsageError for an option that is for other formats."""
+    for name, given in csv_alone.items():
+        if given and form != "csv":
+            raise UsageError(f"--{name} is for --format csv")
+    if proofs and form != "jsonl":
+        raise UsageError("--proofs is for --format jsonl, which alone has the records that were sealed")
+    if proofs and compress:
+        raise UsageError("--proofs needs files that verify.py can read: leave --compress out")
 
 
 def _tell(done: ExportOutcome, output: Path) -> int:

@@ -27,8 +27,31 @@ class _Compressor(Protocol):
         """Write the end; the file itself stays open."""
 
 
-class _Gzip:
+class _Borrowed:
+    """The file that what is compressed goes to: Arrow does not close it, and after an error it takes nothing."""
+
+    closed = False
+
     def __init__(self, file: IO[bytes]) -> None:
+        self._file: IO[bytes] | None = file
+
+    def write(self, data: Any) -> int:
+        return len(data) if self._file is None else self._file.write(data)
+
+    def flush(self) -> None:
+        if self._file is not None:
+            self._file.flush()
+
+    def close(self) -> None:
+        pass
+
+    def give_up(self) -> None:
+        """Arrow writes what it still holds when it is let go of, and could tell nobody that it failed."""
+        self._file = None
+
+
+class _Gzip:
+    def __init__(self, file: _Borrowed) -> None:
         self._file = file
         self._deflate = zlib.compressobj(6, zlib.DEFLATED, 16 + zlib.MAX_WBITS)
 
@@ -39,22 +62,10 @@ class _Gzip:
         self._file.write(self._deflate.flush())
 
 
-class _Borrowed:
-    """A file that stays open, though Arrow closes what it wrote to."""
-
-    closed = False
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.write, self.flush = file.write, file.flush
-
-    def close(self) -> None:
-        pass
-
-
-def _zstd(file: IO[bytes]) -> _Compressor:
+def _zstd(file: _Borrowed) -> _Compressor:
     import pyarrow as pa
 
-    stream: _Compressor = pa.CompressedOutputStream(pa.PythonFile(_Borrowed(file), mode="w"), "zstd")
+    stream: _Compressor = pa.CompressedOutputStream(pa.PythonFile(file, mode="w"), "zstd")
     return stream
 
 
@@ -71,7 +82,8 @@ class CompressingSink:
     """A file to write to, whose bytes arrive compressed in another; an error of the thread is raised by the writer."""
 
     def __init__(self, file: IO[bytes], method: str) -> None:
-        self._compressor = _Gzip(file) if method == "gzip" else _zstd(file)
+        self._file = _Borrowed(file)
+        self._compressor = _Gzip(self._file) if method == "gzip" else _zstd(self._file)
         self._waiting: Queue[bytes | None] = Queue(_PORTIONS_AHEAD)
         self._error: BaseException | None = None
         self._thread = Thread(target=self._work, name=f"export-{method}", daemon=True)
@@ -85,13 +97,17 @@ class CompressingSink:
 
     def close(self) -> None:
         """Wait until all is written. Raises what the file under it raised."""
-        self.abandon()
+        self._end()
         if self._error is not None:
             raise self._error
         self._compressor.close()
 
     def abandon(self) -> None:
         """End the thread, when the file is of no use any more."""
+        self._end()
+        self._file.give_up()
+
+    def _end(self) -> None:
         self._waiting.put(None)
         self._thread.join()
 
@@ -102,6 +118,7 @@ class CompressingSink:
                     self._compressor.write(data)
                 except BaseException as error:
                     self._error = error
+                    self._file.give_up()
 
 
 class Compressed(Writer):

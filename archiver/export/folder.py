@@ -107,12 +107,63 @@ class ExportSink:
         self._file.flush()
 
 
-class Folder:
+class ExportFiles:
+    """The files of an export, each written by one process."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def clear(self, folder: str) -> None:
+        """Remove what an earlier attempt has written of a day."""
+        with _told(self.path):
+            if (self.path / folder).is_dir():
+                shutil.rmtree(self.path / folder)
+
+    def clear_files(self, path: str) -> None:
+        """Remove what an earlier attempt has written of a day, or of a single file, whose first file has this path."""
+        first = self.path / path
+        if first.parent != self.path:
+            self.clear(first.parent.relative_to(self.path).as_posix())
+            return
+        with _told(self.path):
+            stem, _, suffixes = first.name.partition(".")
+            for file in self.path.glob(f"{stem}*.{suffixes}"):
+                file.unlink()
+
+    def _make(self, folder: Path) -> None:
+        """A folder that nobody else may read, and those above it as well."""
+        if folder != self.path and not folder.is_dir():
+            self._make(folder.parent)
+            host.make_folder(folder)
+
+    @contextmanager
+    def create(self, relative: str) -> Iterator[ExportSink]:
+        """Write a file: it has its name when all of it is on the disk, or never."""
+        final = self.path / relative
+        partial = final.with_name(final.name + _PARTIAL)
+        with _told(self.path):
+            self._make(final.parent)
+            partial.unlink(missing_ok=True)
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, host.file_mode())
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    yield ExportSink(file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                partial.rename(final)
+                host.sync_folder(final.parent)
+            except BaseException:
+                with suppress(OSError):
+                    partial.unlink(missing_ok=True)
+                raise
+
+
+class Folder(ExportFiles):
     """One export's folder, held by one process at a time."""
 
     def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
         """Begin, or go on where the same export was interrupted. Raises UsageError for any other folder."""
-        self.path = path
+        super().__init__(path)
         self.days: dict[tuple[str, str | None], dict[str, Any]] = {}
         """What the journal has of every finished day, by app and day."""
         self._journal = self._open(json.loads(json.dumps(header)))
@@ -170,23 +221,6 @@ class Folder:
             self.clear(day_folder(app, day))
             del self.days[app, day]
 
-    def clear(self, folder: str) -> None:
-        """Remove what an earlier attempt has written of a day."""
-        with _told(self.path):
-            if (self.path / folder).is_dir():
-                shutil.rmtree(self.path / folder)
-
-    def clear_files(self, path: str) -> None:
-        """Remove what an earlier attempt has written of a day, or of a single file, whose first file has this path."""
-        first = self.path / path
-        if first.parent != self.path:
-            self.clear(first.parent.relative_to(self.path).as_posix())
-            return
-        with _told(self.path):
-            stem, _, suffixes = first.name.partition(".")
-            for file in self.path.glob(f"{stem}*.{suffixes}"):
-                file.unlink()
-
     @contextmanager
     def scratch(self) -> Iterator[None]:
         """A folder for temporary files below this one, which no other account reads; killed exports leave one behind
@@ -198,33 +232,6 @@ class Folder:
             yield
         finally:
             self.clear(SCRATCH)
-
-    def _make(self, folder: Path) -> None:
-        """A folder that nobody else may read, and those above it as well."""
-        if folder != self.path and not folder.is_dir():
-            self._make(folder.parent)
-            host.make_folder(folder)
-
-    @contextmanager
-    def create(self, relative: str) -> Iterator[ExportSink]:
-        """Write a file: it has its name when all of it is on the disk, or never."""
-        final = self.path / relative
-        partial = final.with_name(final.name + _PARTIAL)
-        with _told(self.path):
-            self._make(final.parent)
-            partial.unlink(missing_ok=True)
-            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, host.file_mode())
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    yield ExportSink(file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.rename(final)
-                host.sync_folder(final.parent)
-            except BaseException:
-                with suppress(OSError):
-                    partial.unlink(missing_ok=True)
-                raise
 
     def finished_day(self, line: Mapping[str, Any]) -> None:
         """Remember a day whose files are all there."""

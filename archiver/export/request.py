@@ -35,6 +35,8 @@ class Request:
     proofs: bool = False
     compress: str | None = None
     """"gzip" or "zstd"."""
+    workers: int = 1
+    """Processes that write days at the same time."""
     request_id: int | None = None
     """The request of two persons that it carries out."""
 

@@ -6,7 +6,6 @@ snapshot, message by message, and written anew where it differs. So the whole is
 
 from __future__ import annotations
 
-import json
 import logging
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,31 +14,28 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from threading import Event
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 from archiver import __version__, export, statement
 from archiver.blobs import Blobs
 from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseRefused, DatabaseUnavailable, Stopped
-from archiver.export import days, folder, manifest
+from archiver.export import days, folder, manifest, units, workers
 from archiver.export.days import Unit
 from archiver.export.folder import Folder
 from archiver.export.formats import csv
 from archiver.export.proofs import ProofFiles, Proved
 from archiver.export.request import Request
+from archiver.export.units import UnitWriter
 from archiver.export.wording import Wording
 from archiver.language import language
 from archiver.looks import Conversations
-from archiver.store import audit_log, looks, owner
+from archiver.store import audit_log, looks, owner, snapshots
 from archiver.store.engine import Store, Tx
 from archiver.store.read import days as extracts
-from archiver.store.read import filters
 from archiver.store.read.days import Conditions
 from archiver.store.schema import iso
-from archiver.store.search import query
-from archiver.store.search import text as terms
 
 log = logging.getLogger("archiver.export.run")
-_T = TypeVar("_T")
 
 
 class ExportOutcome(NamedTuple):
@@ -90,20 +86,12 @@ class Export:
         tsa_roots: Sequence[Path] = (),
         keeps_looks: bool = False,
     ) -> None:
+        if request.workers > 1:
+            snapshots.demand(store)
         self._store, self._request, self._claims, self._blobs = store.patient, request, claims, blobs
         self._tsa_roots, self._keeps_looks = tsa_roots, keeps_looks
         self._stop, self._watcher = stop, watcher
-        self._wording = Wording(request.language, request.calendar)
-        options = export.FormatOptions(
-            decode=decode,
-            wording=self._wording,
-            scratch=request.output / folder.SCRATCH,
-            bom=request.bom,
-            linked=blobs is not None,
-            single_file=request.single_file,
-            compress=request.compress,
-        )
-        self._form = export.form(request.format, options)
+        self._decode, self._form = decode, units.form_of(request, decode)
         self._totals = _Totals()
         self._entry = audit_log.AuditEntry(
             export_id=str(uuid.uuid4()),
@@ -116,13 +104,15 @@ class Export:
             reason=request.reason,
         )
         self._head = self._begin_head()
+        wording = Wording(request.language, request.calendar)
+        self._writer = UnitWriter(self._form, wording, self._head, self._look_up, watcher.wrote)
 
     def run(self) -> ExportOutcome:
         """Write it all. Raises Stopped when asked to stop; the same command goes on then."""
         with self._store.read() as tx:
             snapshot_at = iso(tx.now_ms())
             extracts.hold_snapshot(tx)
-            conditions = self._conditions(tx)
+            conditions = units.conditions_of(tx, self._request)
             planned = extracts.days(tx, conditions, self._request.calendar)
             count = sum(day.messages for day in planned)
             taken = looks.conversations_of(tx, conditions) if self._keeps_looks else []
@@ -132,19 +122,11 @@ class Export:
                     self._watcher.begun(count)
                     about = {"snapshot_at": snapshot_at, "resumed": place.resumed, "claims": self._claimed(tx)}
                     self._head |= {**about, **self._answered(tx), "counts": {"messages": count, "days": len(planned)}}
-                    units = days.units(self._form, planned)
-                    place.keep_only([unit.key for unit in units])
-                    for unit in units:
-                        self._unit(tx, place, unit, conditions)
-                    proved = self._prove(tx, place, units, conditions)
-                    return self._finish(place, [place.days[unit.key] for unit in units], proved)
-
-    def _conditions(self, tx: Tx) -> Conditions:
-        criteria, text = self._request.criteria, self._request.text
-        conditions = filters.of_messages(tx, criteria)
-        if text is not None:
-            conditions.append(query.holding(tx, terms.query_for(text), criteria))
-        return conditions
+                    whole = days.units(self._form, planned)
+                    place.keep_only([unit.key for unit in whole])
+                    self._write_all(tx, place, whole, conditions)
+                    proved = self._prove(tx, place, whole, conditions)
+                    return self._finish(place, [place.days[unit.key] for unit in whole], proved)
 
     @contextmanager
     def _logged(self, planned: int, taken: Conversations) -> Iterator[None]:
@@ -189,15 +171,35 @@ class Export:
             "gaps": [] if is_whole else [wording.first_line(answer), *wording.gaps(answer)],
         }
 
-    def _unit(self, tx: Tx, place: Folder, unit: Unit, conditions: Conditions) -> None:
-        self._look_up()
-        line = place.days.get(unit.key)
-        if line and self._still_is(tx, place, unit, line, conditions):
-            self._totals.kept_days += len(unit.days)
-            self._watcher.wrote(unit.messages)
-        else:
-            line = self._write(tx, place, unit, conditions)
+    def _write_all(self, tx: Tx, place: Folder, whole: Sequence[Unit], conditions: Conditions) -> None:
+        """Write all that is not there yet, in this process or in several, and copy the files of each unit."""
+        pending = []
+        for unit in whole:
+            self._look_up()
+            line = place.days.get(unit.key)
+            if line and self._still_is(tx, place, unit, line, conditions):
+                self._totals.kept_days += len(unit.days)
+                self._watcher.wrote(unit.messages)
+                self._finish_unit(tx, place, unit, line, conditions)
+            else:
+                pending.append(unit)
+        for unit, line in self._written(tx, place, pending, conditions):
             place.finished_day(line)
+            self._finish_unit(tx, place, unit, line, conditions)
+
+    def _written(
+        self, tx: Tx, place: Folder, pending: Sequence[Unit], conditions: Conditions
+    ) -> Iterator[tuple[Unit, dict[str, Any]]]:
+        if self._request.workers > 1 and len(pending) > 1:
+            orders = workers.Orders(snapshots.hand_on(self._store, tx), self._request, self._decode, self._head)
+            count = self._request.workers
+            yield from workers.write(orders, pending, count, look_up=self._look_up, wrote=self._watcher.wrote)
+            return
+        for unit in pending:
+            self._look_up()
+            yield unit, self._writer.write(tx, place, unit, conditions)
+
+    def _finish_unit(self, tx: Tx, place: Folder, unit: Unit, line: Mapping[str, Any], conditions: Conditions) -> None:
         self._totals.messages += line["messages"]
         self._totals.bodies += line["bodies"]
         self._totals.revisions += line["revisions"]
@@ -208,62 +210,13 @@ class Export:
 
     def _still_is(self, tx: Tx, place: Folder, unit: Unit, line: Mapping[str, Any], conditions: Conditions) -> bool:
         """Whether a finished day has what this snapshot has; the cheap comparisons come first."""
-        same = line["messages"] == unit.messages and line.get("about") == self._about(unit) and place.holds(line)
-        return same and line["signature"] == self._signature(tx, unit, conditions)
-
-    def _about(self, unit: Unit) -> list[Any] | None:
-        """What files say beside messages, as far as another snapshot could differ in it: a workbook has the claim,
-        a page the links to its neighbours."""
-        if self._form.states_claims:
-            return [json.loads(json.dumps([self._head["claims"], self._head["gaps"]]))]
-        return list(unit.around) if self._form.write_index else None
-
-    def _signature(self, tx: Tx, unit: Unit, conditions: Conditions) -> str:
-        """What the snapshot would write of a day, in brief."""
-        signature = days.DaySignature()
-        for day in unit.days:
-            for batch in self._unless_stopped(extracts.known(tx, day, conditions, self._form.by_conversation)):
-                signature.add(batch)
-        return signature.hex()
-
-    def _write(self, tx: Tx, place: Folder, unit: Unit, conditions: Conditions) -> dict[str, Any]:
-        place.clear_files(unit.paths[0])
-        by_day = (extracts.batches(tx, day, conditions, self._form.by_conversation) for day in unit.days)
-        counted = days.Counted(self._unless_stopped(chain.from_iterable(by_day)))
-        portions = days.portions(self._watched(counted), self._form.most)
-        files = []
-        for number, path in enumerate(unit.paths):
-            cover = unit.cover(number, self._title(unit), self._head)
-            with place.create(path) as sink:
-                about = days.fill(self._form, folder.binary(sink), cover, next(portions, iter(())))
-            files.append({"path": path, "bytes": sink.size, "sha256": sink.sha256(), **about})
-        _demand(
-            counted.messages == sum(file["messages"] for file in files) == unit.messages,
-            f"{unit.app}: the archive counts {unit.messages} messages and gives {counted.messages}",
-            hint="an index may be damaged: REINDEX, or on SQLite PRAGMA integrity_check",
-        )
-        counts = {"messages": counted.messages, "bodies": counted.bodies, "revisions": counted.revisions}
-        line = {"app": unit.app, "day": unit.day, **counts, "signature": counted.signature, "files": files}
-        return line if (about_all := self._about(unit)) is None else line | {"about": about_all}
-
-    def _title(self, unit: Unit) -> str:
-        if self._form.single_file:
-            return self._wording["title"]
-        return f"{unit.app}, {unit.day or self._wording['without_day']}"
+        writer = self._writer
+        same = line["messages"] == unit.messages and line.get("about") == writer.about(unit) and place.holds(line)
+        return same and line["signature"] == writer.signature(tx, unit, conditions)
 
     def _look_up(self) -> None:
         if self._stop.is_set():
             raise Stopped(hint="the same command again: it goes on, whole days stay")
-
-    def _unless_stopped(self, batches: Iterable[list[_T]]) -> Iterator[list[_T]]:
-        for batch in batches:
-            self._look_up()
-            yield batch
-
-    def _watched(self, batches: Iterable[list[_T]]) -> Iterator[list[_T]]:
-        for batch in batches:
-            yield batch
-            self._watcher.wrote(len(batch))
 
     def _copy(self, place: Folder, blobs: Blobs, sha256: str, media_type: str | None) -> None:
         """Copy a content, and read it in doing so: what is not what its name says is not handed out."""
@@ -275,7 +228,7 @@ class Export:
             with place.create(path) as sink:
                 for piece in blobs.pieces(sha256):
                     sink.write(piece)
-                _demand(sink.sha256() == sha256, "the store has other bytes under this name")
+                _demand_content(sink.sha256() == sha256)
         except ArchiveIncomplete as error:
             self._totals.missing[sha256] = str(error)
 
@@ -330,6 +283,6 @@ class Export:
         return head
 
 
-def _demand(holds: bool, otherwise: str, hint: str | None = None) -> None:
+def _demand_content(holds: bool) -> None:
     if not holds:
-        raise ArchiveIncomplete(otherwise, hint=hint)
+        raise ArchiveIncomplete("the store has other bytes under this name")

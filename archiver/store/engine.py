@@ -216,12 +216,15 @@ class Store:
         return self._reading.note if self._reading else None
 
     @contextmanager
-    def _transaction(self, engine: sa.Engine, kind: str, lock: ArchiveLock | None = None) -> Iterator[Tx]:
+    def _transaction(
+        self, engine: sa.Engine, kind: str, lock: ArchiveLock | None = None, snapshot: str | None = None
+    ) -> Iterator[Tx]:
         options: Mapping[str, Any] = {
             "archiver_begin": kind,
             "archiver_within_s": self._within_s,
             "archiver_lock": lock,
             "archiver_answers": self._answers,
+            "archiver_snapshot": snapshot,
         }
         with _translated(engine.url.database, self._reading):
             with engine.connect() as conn, conn.execution_options(**options).begin():
@@ -253,9 +256,9 @@ class Store:
                 tx.journal.write(tx)
 
     @contextmanager
-    def read(self) -> Iterator[Tx]:
-        """One consistent snapshot for reading."""
-        with self._transaction(self.engine, "READ") as tx:
+    def read(self, snapshot: str | None = None) -> Iterator[Tx]:
+        """One consistent snapshot for reading: of its own, or that of another transaction; see `store.snapshots`."""
+        with self._transaction(self.engine, "READ", snapshot=snapshot) as tx:
             yield tx
 
     def check_disk(self) -> None:

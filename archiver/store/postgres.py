@@ -229,6 +229,8 @@ def _begin(path: str | None, conn: sa.Connection) -> None:
     kind = options.get("archiver_begin")
     reads, waits = kind == "READ", within_s is None or within_s > _LONG_S
     statements = [f"BEGIN ISOLATION LEVEL {'REPEATABLE READ, READ ONLY' if reads else 'READ COMMITTED'}"]
+    if (snapshot := options.get("archiver_snapshot")) is not None:  # before all that reads
+        statements += [f"SET TRANSACTION SNAPSHOT '{snapshot}'"]
     statements += [_settings(connection.info.server_version)]
     if path is not None:
         quoted = path.replace("'", "''").replace("%", "%%")

@@ -21,7 +21,7 @@ from tests.fixtures.archive import Archive
 def inflated(path: Path) -> bytes:
     """What other programs read: gzip's own, and Arrow for zstd."""
     if path.suffix == ".gz":
-        return subprocess.run(["gzip", "-dc", path], check=True, capture_output=True).stdout
+        return subprocess.run(["/bin/gzip", "-dc", path], check=True, capture_output=True).stdout
     return bytes(pa.CompressedInputStream(pa.OSFile(str(path)), "zstd").read())
 
 
@@ -63,12 +63,16 @@ class FullDisk(io.BytesIO):
         raise OSError(errno.ENOSPC, "no room")
 
 
+def write_much(sink: CompressingSink) -> None:
+    for number in range(1_000):
+        sink.write(number.to_bytes(4, "big") * (1 << 18))
+
+
 @pytest.mark.parametrize("method", ["gzip", "zstd"])
 def test_an_error_of_the_thread_is_raised_where_it_is_written(method: str) -> None:
     sink = CompressingSink(FullDisk(), method)
     with pytest.raises(OSError, match="no room"):
-        for number in range(1_000):
-            sink.write(number.to_bytes(4, "big") * (1 << 18))
+        write_much(sink)
     sink.abandon()
     sink = CompressingSink(FullDisk(), method)
     sink.write(b"short")
