@@ -15,7 +15,7 @@ from archiver.store.schema import ALL_VIEWS, messages, tombstones
 from tests.export.samples import files, said
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database
-from tests.fixtures.decided import approved, asked_for
+from tests.fixtures.decided import approved
 from tests.fixtures.store import ORIGIN, claimed, open_database, page_of, record
 
 NEEDLE, QUERY = "a needle", "needle"
@@ -48,7 +48,7 @@ def archive(database: Database, make_archive: MakeArchive) -> Archive:
 def sealed(archive: Archive, *msg_ids: str) -> None:
     store = open_database(archive.database)
     with store.write() as tx:
-        asked_for(tx, approved(tx, "erase", {}), 1, msg_ids)
+        approved(tx, "erase", {}, items=msg_ids)
         tx.conn.execute(messages.update().where(messages.c.msg_id.in_(msg_ids)).values(withheld=1))
     store.dispose()
 
@@ -127,8 +127,7 @@ def test_a_sealed_message_takes_revisions_and_an_erased_one_nothing(
     with store.write() as tx:
         pages.insert(windows.hold(tx, claim), [page_of(record("1"), record("2"), record("3"))], ORIGIN)
     with store.write(lock="exclusive") as tx:
-        request = approved(tx, "erase", {})
-        asked_for(tx, request, 1, ["1", "2"])
+        request = approved(tx, "erase", {}, items=["1", "2"])
         tx.conn.execute(messages.update().where(messages.c.msg_id == "1").values(withheld=1))
         stone = {"kind": "erased", "app_id": 1, "msg_id": "2", "page_id": 1, "position": 1, "leaf": b"x", "at": ORIGIN}
         counted = {"messages": 1, "bodies": 1, "revisions": 0, "request_id": request}

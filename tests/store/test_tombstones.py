@@ -21,7 +21,7 @@ from archiver.store.read.filters import Filter
 from archiver.store.schema import events, expired_before, messages, tombstones
 from archiver.store.schema import pages as page_rows
 from tests.fixtures.databases import Database
-from tests.fixtures.decided import approved, asked_for
+from tests.fixtures.decided import approved
 from tests.fixtures.store import ORIGIN, claimed, page_of, record
 
 Statement = Callable[[Tx], Any]
@@ -177,13 +177,12 @@ def test_without_approval_there_is_neither_tombstone_nor_floor(stored: Store, sa
     with refused(stored, "no approved request of kind retention") as tx:
         bury(tx, stone(expiry(tx, ORIGIN + 9, *asked)))
     with refused(stored, "no approved request of kind erase") as tx:
-        request = approved(tx, "erase", {}, *asked)
-        asked_for(tx, request, 1, ["1"])
+        request = approved(tx, "erase", {}, *asked, items=["1"])
         bury(tx, stone(request, kind="erased", msg_id="1", position=0, leaf=b"x"))
     with refused(stored, "no approved request of kind erase") as tx:  # of another kind
         bury(tx, stone(expiry(tx), kind="erased", msg_id="1", position=0, leaf=b"x"))
     with refused(stored, "no approved request of kind erase") as tx:
-        asked_for(tx, approved(tx, "erase", {}, *asked), 1, ["1"])
+        approved(tx, "erase", {}, *asked, items=["1"])
         tx.conn.execute(messages.update().where(messages.c.msg_id == "1").values(withheld=1))
 
 
@@ -196,8 +195,7 @@ def test_a_request_is_about_its_app_its_floor_and_its_messages(stored: Store) ->
         tx.conn.execute(sa.text("INSERT INTO apps (id, name, created_at) VALUES (2, 'o#b', '2026-01-01Z')"))
         bury(tx, stone(expiry(tx), app_id=2))
     with refused(stored, "about other messages") as tx:
-        request = approved(tx, "erase", {})
-        asked_for(tx, request, 1, ["1"])
+        request = approved(tx, "erase", {}, items=["1"])
         bury(tx, stone(request, kind="erased", msg_id="2", position=0, leaf=b"x"))
 
 
@@ -217,8 +215,7 @@ def test_what_a_hold_keeps_gets_no_tombstone_and_stays_in_spite_of_one(stored: S
         request = expiry(tx)
         lower(tx, request)
         bury(tx, stone(request))
-        erasure = approved(tx, "erase", {})
-        asked_for(tx, erasure, 1, ["1"])
+        erasure = approved(tx, "erase", {}, items=["1"])
         bury(tx, stone(erasure, kind="erased", msg_id="1", position=0, leaf=b"x"))
     place_hold(stored, covered)
     keeps = "a legal hold keeps this message"
@@ -260,8 +257,7 @@ def test_conversations_of_participants_are_noted_before_their_messages_go(store:
 
 def test_an_erased_message_leaves_a_husk_and_no_other_change(stored: Store, database: Database) -> None:
     with stored.write(lock="exclusive") as tx:
-        request = approved(tx, "erase", {})
-        asked_for(tx, request, 1, ["1"])
+        request = approved(tx, "erase", {}, items=["1"])
         tx.conn.execute(messages.update().where(messages.c.msg_id == "1").values(withheld=1))
     with refused(stored, "append-only") as tx:
         tx.conn.execute(messages.update().where(messages.c.msg_id == "1").values(withheld=None))

@@ -47,6 +47,7 @@ _FUNCTIONS = {
     "archive_message_kept": "",
     "archive_part_kept": "",
     "archive_page_kept": "",
+    "archive_item_rules": "",
 }
 
 
