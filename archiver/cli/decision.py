@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import wraps
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
@@ -55,3 +56,25 @@ def may_go_on(store: Store, settings: Settings, decision: Decision, kind: str, b
             hint="the same command with --propose; archiver requests approve ID, by somebody else; then --request ID",
         )
     return True
+
+
+_MOST_IDS, _LONGEST_ID = 1_000_000, 1_000
+
+
+def listed(path: Path, option: str) -> tuple[str, ...]:
+    """Message ids, one a line. Raises UsageError for a file that has none, or is none."""
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
+        raise UsageError(f"{option}: {path}: {reason}", hint="a file with one message id a line") from None
+    ids = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
+    if not 1 <= len(ids) <= _MOST_IDS or max(map(len, ids)) > _LONGEST_ID or "\0" in "".join(ids):
+        raise UsageError(f"{option}: {path} is not a list of message ids", hint="a file with one message id a line")
+    return ids
+
+
+def demand_deletion(settings: Settings) -> None:
+    """Raises UsageError where nothing may be deleted."""
+    if settings.lifecycle is not None and not settings.lifecycle.deletion:
+        raise UsageError("nothing is deleted here ([lifecycle] deletion = false)")

@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from archiver import host
-from archiver.cli import console, context, options
-from archiver.errors import EXIT_DONE, UsageError
+from archiver.cli import console, context, decision, options
+from archiver.errors import EXIT_DONE
 from archiver.lifecycle import holds
 from archiver.lifecycle.holds import Hold, Placed
 from archiver.store.holds import HoldCounts, HoldCriteria, HoldEvent
@@ -22,7 +22,6 @@ from archiver.store.schema import iso
 from archiver.view import View
 
 _ID = click.argument("number", metavar="ID", type=click.IntRange(1, 2**63 - 1))
-_MOST_IDS, _LONGEST_ID = 1_000_000, 1_000
 
 
 @click.group("hold")
@@ -49,7 +48,7 @@ def _criteria(command: Callable[..., Any]) -> Callable[..., Any]:
         zone: tzinfo,  # noqa: ARG001 - by which the times were read
         **given: Any,
     ) -> Any:
-        listed = None if ids is None else _listed(ids)
+        listed = None if ids is None else decision.listed(ids, "--list")
         return command(*arguments, covered=HoldCriteria(criteria, participant, unreadable, listed), **given)
 
     for option in (
@@ -59,19 +58,6 @@ def _criteria(command: Callable[..., Any]) -> Callable[..., Any]:
     ):
         with_criteria = option(with_criteria)
     return options.ZONE(options.envelope_filter(with_criteria))
-
-
-def _listed(path: Path) -> tuple[str, ...]:
-    """Message ids, one a line. Raises UsageError for a file that has none, or is none."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no text in UTF-8"
-        raise UsageError(f"--list: {path}: {reason}", hint="a file with one message id a line") from None
-    ids = tuple(dict.fromkeys(line.strip() for line in lines if line.strip()))
-    if not 1 <= len(ids) <= _MOST_IDS or max(map(len, ids)) > _LONGEST_ID or "\0" in "".join(ids):
-        raise UsageError(f"--list: {path} is not a list of message ids", hint="a file with one message id a line")
-    return ids
 
 
 @hold_command.command("add")

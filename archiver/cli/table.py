@@ -44,6 +44,7 @@ COMMANDS = {
         "requests": "approve or refuse what needs two persons",
         "hold": "place, list, widen and release legal holds",
         "retention": "show and set how long messages are kept",
+        "erase": "erase messages as two persons decide",
     },
     "Maintain": {
         "apps": "list apps; forget one without messages",

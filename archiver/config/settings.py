@@ -144,9 +144,10 @@ class Display(Section):
 
 
 class Lifecycle(Section):
-    """Who decides: `two_persons` are the acts that one person alone may only propose."""
+    """Who decides: `two_persons` are the acts that one person alone may only propose. And what may be deleted."""
 
     two_persons: tuple[Literal["export", "accept", "rotate"], ...] = ()
+    deletion: bool = True
 
 
 class App(Section):
@@ -307,7 +308,19 @@ def _value_text(key: str, value: object) -> object:
             return list(names)
         case _, tuple():
             return [values.duration_text(lag) for lag in value]
-        case (("page_size" | "workers" | "allow_plain_http" | "publish" | "looks" | "require_case" | "partial"), _):
+        case (
+            (
+                "page_size"
+                | "workers"
+                | "allow_plain_http"
+                | "publish"
+                | "looks"
+                | "require_case"
+                | "partial"
+                | "deletion"
+            ),
+            _,
+        ):
             return value
         case _, int(ms):
             return values.duration_text(ms)

@@ -26,6 +26,11 @@ class Persons:
         if self._logins:
             self.archive.config.write_text(self._whole.replace("postgres@", f"{self._logins[name]}@"))
 
+    def operate(self) -> None:
+        """As who runs the archive, and owns its database."""
+        self._patch.setattr(host, "account", lambda: "operator")
+        self.archive.config.write_text(self._whole)
+
     def name(self, name: str) -> str:
         return self._logins.get(name, name)
 

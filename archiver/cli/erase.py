@@ -1,0 +1,124 @@
+"""`erase`: what must go although nothing has expired, as two persons decide."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from archiver import host
+from archiver.cli import console, context, options
+from archiver.cli.context import Case
+from archiver.cli.decision import demand_deletion, listed
+from archiver.cli.transcript import ConversationLines
+from archiver.errors import EXIT_DONE
+from archiver.lifecycle import erasing
+from archiver.lifecycle.erasing import ErasureAsked, ErasureWish
+from archiver.store.read.filters import Filter
+from archiver.view import View
+
+_REQUEST = click.argument("number", metavar="REQUEST", type=click.IntRange(1, 2**63 - 1))
+_MOST_SHOWN = 100
+
+
+@click.group("erase")
+def erase_command() -> None:
+    """Ask for the erasure of messages, carry it out, certify it.
+
+    \b
+    Example:
+      archiver erase request --sender xingchen --case E3 \\
+          --reason "letter of 2026-11-02"
+    """
+
+
+@erase_command.command("request")
+@options.message_filter
+@click.option("--ids", "ids", metavar="FILE", type=click.Path(path_type=Path), help="These message ids of one --app.")
+@click.option("--include", "include", metavar="FILE", type=click.Path(path_type=Path),
+              help="Message ids among those that quote the messages: they go as well.")  # fmt: skip
+@click.option("--case", "case_id", metavar="ID", required=True, help="Case id.")
+@click.option("--reason", metavar="TEXT", required=True, help="Why this must go.")
+@options.VIEW
+@click.pass_context
+def request_erasure(
+    ctx: click.Context,
+    ids: Path | None,
+    include: Path | None,
+    case_id: str,
+    reason: str,
+    *,
+    criteria: Filter,
+    view: View,
+) -> int:
+    """Ask for the erasure of messages. Nothing is erased by this: another person approves it.
+
+    Lists the ids of messages that quote them, of the same app: forwarded or quoted texts, edits under another id, and
+    ids in ext. Give those that are to go as well by --include, one a line, in a new request.
+
+    \b
+    Example:
+      archiver erase request --app acme#shop --ids list.txt --case E3 \\
+          --reason "letter of 2026-11-02"
+    """
+    wish = ErasureWish(
+        criteria,
+        None if ids is None else listed(ids, "--ids"),
+        () if include is None else listed(include, "--include"),
+        *(case_id, reason),
+    )
+    with context.archive(ctx, offline=True) as (settings, store):
+        demand_deletion(settings)
+        asked = erasing.ask(store, wish, host.account())
+    _tell(asked, view)
+    return EXIT_DONE
+
+
+def _tell(asked: ErasureAsked, view: View) -> None:
+    say = view.language.say
+    rows = [(say("messages"), f"{asked.messages:,}"), (say("included, as they quote them"), f"{asked.included:,}")]
+    rows += [(say("not in the archive"), f"{asked.unarchived:,}")] if asked.unarchived else []
+    quarantined = say("not visible to this login") if asked.quarantined is None else f"{asked.quarantined:,}"
+    rows += [(say("records in quarantine that name them"), quarantined)]
+    rows += [(say("exports that had them"), f"{len(asked.exports):,}")]
+    rows += [(say("others that quote them"), f"{len(asked.left):,}")]
+    console.table("", ("", ""), rows)
+    whys = {"text": say("the text"), "id": say("the id")}
+    if shown := asked.left[:_MOST_SHOWN]:
+        console.table("", (say("message"), say("has")), [(one.msg_id, whys[one.why]) for one in shown])
+        number = f"{len(asked.left):,}"
+        click.echo(say("{count} messages quote these and stay; to erase some: --include FILE, and ask again",
+                       count=number))  # fmt: skip
+    click.echo(
+        say("request {number} is made; another person: archiver requests approve {number}", number=asked.request)
+    )
+
+
+@erase_command.command("show")
+@_REQUEST
+@options.CASE
+@options.VIEW
+@click.pass_context
+def show_erasure(ctx: click.Context, number: int, *, case: Case, view: View) -> int:
+    """Print the messages of a request that are there, also those that are sealed. This is a look.
+
+    \b
+    Example:
+      archiver erase show 7
+    """
+    with context.lookable(ctx, case) as (_, store, looks):
+        asked = erasing.find(store, number)
+        state = erasing.count(store, number)
+        say = view.language.say
+        click.echo(say("{named} messages, {erased} erased, {sealed} sealed", **{
+            name: f"{value:,}" for name, value in state._asdict().items()
+        }))  # fmt: skip
+        seen = [(app, None) for app in asked.body["apps"]]
+        with looks.stream("sealed", {"request": number}, seen) as streamed:
+            lines = ConversationLines(view)
+            for _, page in erasing.shown(store, number):
+                streamed.shown += len(page)
+                sys.stdout.write("".join(f"{line}\n" for one in page for line in lines.lines(one)))
+                sys.stdout.flush()
+    return EXIT_DONE
