@@ -156,7 +156,8 @@ def test_what_was_decided_is_never_changed(persons: Persons) -> None:
     run("INSERT INTO hold_items VALUES (1, 1, 'm')")
     run("INSERT INTO hold_conversations VALUES (1, 1, 'a|b')")
     run(
-        "INSERT INTO requests (kind, body, body_sha256, who, at) VALUES ('erase', '{}', 'x', 'x', '2026-11-01T00:00:00Z')"
+        "INSERT INTO requests (kind, body, body_sha256, who, at)"
+        " VALUES ('erase', '{}', 'x', 'x', '2026-11-01T00:00:00Z')"
     )
     run("INSERT INTO request_items VALUES (1, 1, 'm', 'asked')")
     set_terms(persons, "5y", None)
