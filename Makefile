@@ -105,9 +105,10 @@ scale-test: $(VENV)/dev.installed $(SCALE)/installed  ## the same questions to t
 browser-test: $(VENV)/dev.installed        ## HTML exports in Chromium, where it is installed
 	$(BIN)/python -m pytest -q tests/export/chromium.py
 
-test-citus: $(VENV)/dev.installed          ## the store and export tests on a cluster: ARCHIVER_TEST_CITUS_URL=postgresql://... make test-citus
+CITUS_TESTS ?= tests
+test-citus: $(VENV)/dev.installed          ## the whole suite on a cluster: ARCHIVER_TEST_CITUS_URL=postgresql://... make test-citus; skips what cannot hold there, with the reason
 	test -n "$$ARCHIVER_TEST_CITUS_URL"
-	$(PYTEST) tests/store tests/export tests/attachments -k postgresql
+	$(PYTEST) -rs -m "not deploy" -k "not sqlite" $(CITUS_TESTS)
 
 clients: $(VENV)/dev.installed             ## psql, the sqlite3 shell, pandas, DuckDB and Datasette read the archive
 	$(PYTHON) -m venv $(VENV)-clients

@@ -59,6 +59,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
     Which one hangs on the test's name alone, so that it stays the same whatever else is collected.
     """
+    _skip_what_no_cluster_can(items)
     pairs: dict[str, dict[str, pytest.Item]] = {}
     for item in items:
         params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
@@ -78,6 +79,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if spared:
         config.hook.pytest_deselected(items=spared)
         items[:] = [item for item in items if item not in spared]
+
+
+def _skip_what_no_cluster_can(items: list[pytest.Item]) -> None:
+    """Where the tests run on a cluster, skip those that say why they cannot; their halves on SQLite stay."""
+    if "ARCHIVER_TEST_CITUS_URL" not in os.environ:
+        return
+    for item in items:
+        mark = item.get_closest_marker("one_server")
+        if mark is not None and "sqlite" not in item.nodeid.partition("[")[2]:
+            item.add_marker(pytest.mark.skip(reason=mark.args[0]))
 
 
 _skipped: list[str] = []

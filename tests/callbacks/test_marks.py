@@ -9,6 +9,8 @@ import pytest
 from archiver.store.read import events
 from tests.callbacks.sending import Receiving, edit, now_ms, recall
 
+pytestmark = pytest.mark.one_server("a distributed archive shows no marks: events lie on the coordinator")
+
 MARKS = "SELECT recalled_at IS NOT NULL, recalled_by, edits FROM messages_readable WHERE msg_id = ?"
 
 

@@ -21,6 +21,8 @@ from tests.fixtures.databases import Database, fresh_postgres
 from tests.fixtures.store import open_database
 from tests.postgres import Postgres
 
+pytestmark = pytest.mark.one_server("functions of the extension's names stand in for it, beside which it cannot be")
+
 SPREAD = {table.name for table in placed(SHARDED)}
 _SORTED = "(SELECT array_agg(x::text ORDER BY x::text) FROM unnest({}) x)"
 _HERE = "= 'public'::regnamespace"

@@ -212,6 +212,11 @@ def test_what_a_cluster_runs_passes(number: int) -> None:
     assert refusals(RUN[number], LAYOUT) == []
 
 
+def test_tests_that_cannot_hold_on_a_cluster_say_why(request: pytest.FixtureRequest) -> None:
+    marks = [mark for item in request.session.items if (mark := item.get_closest_marker("one_server"))]
+    assert [mark.args for mark in marks if len(mark.args) != 1 or len(mark.args[0]) < 20] == []
+
+
 def test_it_looks_at_what_names_a_big_table_or_a_view_and_at_nothing_else() -> None:
     assert LAYOUT.sharded == {table.name for table in placed(SHARDED)}
     assert LAYOUT.concerns("SELECT 1 FROM readable")

@@ -21,6 +21,8 @@ from tests.fixtures.store import open_database
 from tests.search.samples import RECORDS, filled, index
 from tests.search.test_questions import PAGE, QUESTIONS
 
+pytestmark = pytest.mark.one_server("functions of the extension's names stand in for it, beside which it cannot be")
+
 
 @pytest.mark.usefixtures("unwatched")
 def test_what_is_sent_is_looked_at_once_whatever_the_length_of_its_lists(postgres_database: Database) -> None:

@@ -15,6 +15,8 @@ import pytest
 from archiver.store.seals import key_text
 from tests.lifecycle.conftest import Persons
 
+pytestmark = pytest.mark.one_server("a distributed archive has no holds, terms and deletion: the commands refuse")
+
 WHY = ("--case", "K7", "--reason", "a letter")
 
 

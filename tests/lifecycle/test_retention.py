@@ -18,6 +18,8 @@ from tests.fixtures.databases import Database
 from tests.fixtures.store import open_database
 from tests.lifecycle.conftest import Persons
 
+pytestmark = pytest.mark.one_server("a distributed archive has no holds, terms and deletion: the commands refuse")
+
 WHY = ("--reason", "a law")
 
 

@@ -13,6 +13,8 @@ import pytest
 from tests.fixtures.databases import Database
 from tests.lifecycle.conftest import Persons
 
+pytestmark = pytest.mark.one_server("a distributed archive has no holds, terms and deletion: the commands refuse")
+
 NOW = "2026-11-01T00:00:00.000Z"
 AFTER_30_DAYS = "2026-12-01T00:00:00.000Z"
 PLACED = f"""

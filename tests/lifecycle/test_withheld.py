@@ -18,6 +18,8 @@ from tests.fixtures.databases import Database
 from tests.fixtures.decided import approved
 from tests.fixtures.store import ORIGIN, claimed, open_database, page_of, record
 
+pytestmark = pytest.mark.one_server("a distributed archive has no holds, terms and deletion: the commands refuse")
+
 NEEDLE, QUERY = "a needle", "needle"
 IMAGE = {"type": "img", "url": "https://a1.easemob.com/o/a/chatfiles/x", "filename": NEEDLE}
 

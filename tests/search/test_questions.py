@@ -219,6 +219,7 @@ def test_both_databases_answer_the_same(both: Sequence[Database]) -> None:
     check(both, 6_000)
 
 
+@pytest.mark.one_server("the plans are those of one server")
 @pytest.mark.full
 def test_two_hundred_thousand_messages_are_asked_along_indexes(both: Sequence[Database]) -> None:
     check(both, 200_000)
@@ -229,6 +230,7 @@ def test_two_hundred_thousand_messages_are_asked_along_indexes(both: Sequence[Da
                 assert found == [], (database.kind, number)
 
 
+@pytest.mark.one_server("the plans are those of one server")
 @pytest.mark.full
 def test_searching_in_sql_goes_along_indexes(postgres_database: Database) -> None:
     """As the planner likes it best: the plans are those that the function really ran."""

@@ -24,6 +24,8 @@ from tests.fixtures.databases import Database
 from tests.fixtures.service import opened
 from tests.fixtures.store import open_database
 
+pytestmark = pytest.mark.one_server("what is copied here has holds, of which a distributed archive has none")
+
 ROOT = Path(__file__).parents[2]
 WEIRD = (
     b'{"msg_id":"n%d","timestamp":%d,"from":"a","to":"b","chat_type":"chat","payload":{"bodies":[{"type":"txt","msg":"x"}],'

@@ -16,6 +16,7 @@ from tests.fixtures.databases import Database
 from tests.fixtures.store import demand_lock, open_database
 
 
+@pytest.mark.one_server("a trigger watches messages, and Citus has none on distributed tables")
 def test_nothing_stores_a_message_without_the_lock(postgres_database: Database, make_archive: MakeArchive) -> None:
     archive = make_archive(postgres_database, messages=30)
     archive.database.run(demand_lock("messages"))

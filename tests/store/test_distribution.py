@@ -56,6 +56,7 @@ TRIGGERS = "SELECT DISTINCT tgrelid::regclass::text FROM pg_trigger WHERE NOT tg
 ON_INSERT = f"{TRIGGERS} AND tgtype & 4 = 4"
 
 
+@pytest.mark.one_server("a distributed archive has no triggers on the big tables, which are listed here")
 def test_what_a_pull_adds_to_the_big_tables_sets_off_no_trigger(postgres_database: Database) -> None:
     assert {row[0] for row in postgres_database.rows(ON_INSERT)} == {
         "audit_log",
@@ -119,6 +120,7 @@ def archive(database: Database, make_archive: MakeArchive) -> Archive:
     return make_archive(database, messages=3)
 
 
+@pytest.mark.one_server("every server of this run has the extension")
 def test_sqlite_and_a_server_without_citus_are_refused(archive: Archive) -> None:
     assert archive("distribute") == 2
     assert ("SQLite cannot" if archive.database.kind == "sqlite" else "CREATE EXTENSION citus") in archive.errors
@@ -132,6 +134,7 @@ def clustered(postgres_database: Database, make_archive: MakeArchive) -> Archive
     return make_archive(postgres_database, messages=3)
 
 
+@pytest.mark.one_server("functions of the extension's names stand in for it, beside which it cannot be")
 def test_a_fresh_archive_is_distributed_once_and_works(clustered: Archive) -> None:
     columns = "conrelid::regclass::text, conname, pg_get_constraintdef(oid)"
     ties = f"SELECT {columns} FROM pg_constraint WHERE contype = 'f' ORDER BY 1, 2"
@@ -159,6 +162,7 @@ def test_a_fresh_archive_is_distributed_once_and_works(clustered: Archive) -> No
     assert clustered.count("messages") == 3
 
 
+@pytest.mark.one_server("functions of the extension's names stand in for it, beside which it cannot be")
 def test_an_upgrade_spreads_new_tables_of_a_distributed_archive(postgres: Postgres) -> None:
     with fresh_postgres(postgres, empty=True) as database:
         store = open_store(database.url.replace("postgresql://", "postgresql+psycopg://"))
@@ -173,6 +177,7 @@ def test_an_upgrade_spreads_new_tables_of_a_distributed_archive(postgres: Postgr
         assert not {row[0] for row in database.rows(TRIGGERS)} & set(BIG)
 
 
+@pytest.mark.one_server("functions of the extension's names stand in for it, beside which it cannot be")
 def test_an_archive_that_holds_something_is_not_distributed(clustered: Archive) -> None:
     assert clustered("pull") == 0
     assert clustered("distribute") == 2
@@ -180,6 +185,7 @@ def test_an_archive_that_holds_something_is_not_distributed(clustered: Archive) 
     assert clustered.count("pg_dist_partition") == 0
 
 
+@pytest.mark.one_server("functions of the extension's names stand in for it, beside which it cannot be")
 def test_what_citus_refuses_changes_nothing(clustered: Archive) -> None:
     clustered.database.run("ALTER TABLE message_revisions ADD CONSTRAINT odd UNIQUE (page_id)")
     assert clustered("distribute") == 2

@@ -20,6 +20,8 @@ from archiver.store.schema import messages
 from tests.fixtures.databases import Database
 from tests.fixtures.store import open_database
 
+pytestmark = pytest.mark.one_server("a distributed archive has no holds, terms and deletion: the commands refuse")
+
 ORIGIN = 1_790_000_000_000
 QUARTER_MS = DAY_MS // 4
 """So coarse that limits are hit."""

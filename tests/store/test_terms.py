@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from archiver.store.search import text as terms
 from tests.fixtures.databases import Database
 
+pytestmark = pytest.mark.one_server("a distributed archive has no holds, terms and deletion: the commands refuse")
+
 TRICKS = {
     "退\ufffd款": "退款",
     "退\0款": "退款",

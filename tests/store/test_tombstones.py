@@ -24,6 +24,8 @@ from tests.fixtures.databases import Database
 from tests.fixtures.decided import approved
 from tests.fixtures.store import ORIGIN, claimed, page_of, record
 
+pytestmark = pytest.mark.one_server("a distributed archive has no holds, terms and deletion: the commands refuse")
+
 Statement = Callable[[Tx], Any]
 BLANK = {"raw": b"", "digest": b"x" * 32, "sender": None, "recipient": None, "conversation": None, "ext": None}
 
