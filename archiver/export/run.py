@@ -172,7 +172,7 @@ class Export:
         }
 
     def _write_all(self, tx: Tx, place: Folder, whole: Sequence[Unit], conditions: Conditions) -> None:
-        """Write all that is not there yet, in this process or in several, and copy the files of each unit."""
+        """Write all that is not there yet, in this process or in several, and copy the files of all units."""
         pending = []
         for unit in whole:
             self._look_up()

@@ -1,6 +1,6 @@
 """Units of an export in several processes, all of one snapshot.
 
-Each process has a pipe, on which it gets a unit at a time and answers with its line. A pipe that closes ends its
+A process has a pipe, on which it gets a unit at a time and answers with its line. A pipe that closes ends its
 process: so none outlives the export, however that ends.
 """
 
@@ -48,7 +48,7 @@ def write(
     look_up: Callable[[], None],
     wrote: Callable[[int], None],
 ) -> Iterator[tuple[Unit, dict[str, Any]]]:
-    """Have units written by so many processes; gives each with its line, as they are finished.
+    """Have units written by so many processes; gives them with their lines, as they are finished.
 
     Raises what `look_up` raises, and what stopped one of the processes.
     """
@@ -111,7 +111,7 @@ def _raised(kind: type[Exception], text: str, hint: str | None) -> Exception:
 
 
 def _work(pipe: Connection, orders: Orders, threshold: tuple[int, int, int]) -> None:
-    """What each process does. Signals are for the process of the export, which closes the pipe then."""
+    """What a process does. Signals are for the process of the export, which closes the pipe then."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     gc.set_threshold(*threshold)

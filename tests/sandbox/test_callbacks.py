@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from archiver.callbacks import spool
-from archiver.sandbox import CallbackRule, CallbackSender, Faults, Sandbox
+from archiver.sandbox import CallbackRule, CallbackSender, Faults, Sandbox, chatter
 from archiver.sandbox.delivery import CallbackDelivery
 from archiver.sources import read_event
 from tests.callbacks.posting import TOKEN, serving, spooled
@@ -184,3 +184,24 @@ def test_a_flood_from_many_threads_is_taken_whole(received: tuple[Sandbox, str, 
     assert delivery.counts == {"taken": 400}
     assert len({one.body for one in spooled(folder)}) == 400
     assert spool.backlog(folder).bytes > 0
+
+
+def test_the_history_of_an_app_is_sent_with_every_kind(tmp_path: Path) -> None:
+    with serving(tmp_path) as receiver, Sandbox(200, 1) as server:
+        sender = server.callbacks(f"http://127.0.0.1:{receiver.port}/callback/support/{TOKEN}", CallbackRule("sandbox"))
+        records = [row.record for row in server.records]
+        assert chatter.send(sender, records, is_stopped=lambda: False) == 200
+        sender.close()
+    taken = [read_event(one.body, APP, [b"sandbox"]) for one in spooled(tmp_path)]
+    assert len(taken) == sender.delivery.counts["taken"] == 220
+    kinds = {event.kind for event in taken}
+    assert kinds == {"message", "ack", "edit", "recall", "reaction", "moderation", "thread", "group", "other"}
+
+
+def test_sending_a_history_ends_when_it_is_to_stop(tmp_path: Path) -> None:
+    with serving(tmp_path) as receiver, Sandbox(200, 1) as server:
+        sender = server.callbacks(f"http://127.0.0.1:{receiver.port}/callback/support/{TOKEN}", CallbackRule("sandbox"))
+        records = (row.record for row in server.records)
+        assert chatter.send(sender, records, is_stopped=lambda: len(sender.sent) >= 5) == 5
+        sender.close()
+    assert len(spooled(tmp_path)) == 5
