@@ -8,7 +8,7 @@ from typing import Any
 
 from archiver.language import ENGLISH, Language
 from archiver.model import HOUR_MS, SECOND_MS, Window
-from archiver.store import naming
+from archiver.store import floors, naming
 from archiver.store.engine import Store, Tx
 from archiver.store.read import status
 from archiver.store.read.status import Hole, SourceStatus, Stretch
@@ -45,6 +45,8 @@ class Coverage:
     late_arrivals: int = 0
     worst_lateness_ms: int | None = None
     quarantined: int = 0
+    expired_before_ms: int | None = None
+    """What is stamped before has expired, by the terms of the archive; the claim says that it had been stored."""
 
 
 def read(tx: Tx) -> list[Coverage]:
@@ -72,6 +74,7 @@ def facts(tx: Tx, source: SourceStatus) -> Json:
         "order_trusted": source.order_trusted,
         "clock_problem": source.clock_problem,
         "zone_problem": source.zone_problem,
+        "expired_before_ms": floors.of_app(tx, source.key.app_id),
         **counts,
     }
 
@@ -147,6 +150,7 @@ def weaknesses_json(coverage: Coverage) -> Json:
     before, lag_ms = coverage.before, coverage.audit_lag_ms
     return {
         "before": None if before is None else {**before._asdict(), "reason": "before_first_contact"},
+        "expired_before_ms": coverage.expired_before_ms,
         "unproven": [window._asdict() for window in coverage.unproven],
         "unaudited": [window._asdict() for window in coverage.unaudited],
         "audit_lag_seconds": None if lag_ms is None else seconds(lag_ms),
@@ -218,6 +222,9 @@ def weaknesses(coverage: Coverage, language: Language = ENGLISH, calendar: Calen
     """What weakens the claim, a sentence for every kind; none where nothing is known."""
     at = calendar.exact
     sentences = []
+    if coverage.expired_before_ms is not None:
+        before = at(coverage.expired_before_ms)
+        sentences.append(language.say("Messages stamped before {instant} have expired.", instant=before))
     if coverage.before is not None:
         lo, hi = at(coverage.before.lo_ms), at(coverage.before.hi_ms)
         sentences.append(

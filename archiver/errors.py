@@ -12,6 +12,7 @@ ArchiverError                    1   failed
 │  ├─ DatabaseRefused
 │  └─ SchemaMismatch
 ├─ ArchiveIncomplete             3   the archive has a hole, a loss or a difference
+│  └─ DeletionStopped            3   a brake has stopped a deletion before it went on
 ├─ CredentialsRefused            4   the service refused our credentials
 └─ TryAgainLater                75   transient: the same call may succeed later
    ├─ ProviderUnavailable
@@ -110,6 +111,10 @@ class ArchiveIncomplete(ArchiverError):
     """The archive has a hole, a loss or a difference."""
 
     exit_code = EXIT_INCOMPLETE
+
+
+class DeletionStopped(ArchiveIncomplete):
+    """A deletion was stopped by one of its brakes."""
 
 
 class CredentialsRefused(ArchiverError):

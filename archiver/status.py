@@ -50,6 +50,10 @@ class SourceReport(Coverage):
     messages: int = 0
     bodies: int = 0
     revisions: int = 0
+    sealed: int = 0
+    erased: int = 0
+    expired: int = 0
+    """Of the messages those that are withheld until they may be erased, that were erased, and that have expired."""
     clock_skew_ms: int | None = None
     start_problem: str | None = None
     windows: dict[str, int] = field(default_factory=lambda: {state: 0 for state in STATES if state != "skipped"})
@@ -196,6 +200,7 @@ def _report(tx: Tx, source: SourceStatus, now_ms: int, every_ms: int, configured
         messages=counts["messages"],
         bodies=counts["bodies"],
         revisions=counts["revisions"],
+        **status.let_go(tx, app_id),
         **_attachments(tx, app_id, now_ms),
         **_runs(tx, source),
     )

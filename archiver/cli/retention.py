@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from threading import Event
 from typing import Any
 
 import click
 
-from archiver import host
+from archiver import host, http
 from archiver.cli import console, context, options
-from archiver.errors import EXIT_DONE
-from archiver.lifecycle import retention
+from archiver.config import Settings
+from archiver.errors import EXIT_DONE, ArchiverError, UsageError
+from archiver.lifecycle import expiry, retention
+from archiver.sessions import open_session
+from archiver.store.engine import Store
 from archiver.store.schema import iso
 from archiver.view import View
 
@@ -29,7 +35,7 @@ class Term(click.ParamType[str]):
 
 @click.group("retention")
 def retention_command() -> None:
-    """Show and set how long the messages of an app are kept. Nothing is deleted by this.
+    """Show and set how long the messages of an app are kept, and delete what is over.
 
     \b
     Example:
@@ -109,3 +115,107 @@ def set_terms(ctx: click.Context, app: str, at_least: str | None, at_most: str |
         click.echo(say("something becomes shorter, so two persons decide"))
         click.echo(say("request {number} is made; another person: archiver requests approve {number}", number=number))
     return EXIT_DONE
+
+
+class Share(click.ParamType[Decimal]):
+    """A part of the archive, from 0 to 1."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
+        try:
+            share = Decimal(str(value))
+        except InvalidOperation:
+            share = Decimal(0)
+        if not 0 < share <= 1:
+            self.fail(f"{value!r} is no share: more than 0, at most 1", param, ctx)
+        return share
+
+
+class DayType(click.ParamType[date]):
+    """A date."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        try:
+            return value if isinstance(value, date) else date.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no date: 2027-01-04", param, ctx)
+
+
+@retention_command.command("plan")
+@click.option("--app", "app", metavar="NAME", required=True, help='Whose messages, as "org#app" or "app".')
+@click.option("--max-share", metavar="SHARE", type=Share(), help="Allow a larger share than [lifecycle] max_share.")
+@click.option(
+    "--today", metavar="DATE", type=DayType(), help="Today, where no server can be asked; the approver confirms."
+)
+@click.pass_context
+def plan_run(ctx: click.Context, app: str, max_share: Decimal | None, today: date | None) -> int:
+    """Count what is over by the terms of an app, and ask for its deletion. Nothing is deleted by this.
+
+    \b
+    Example:
+      archiver retention plan --app acme#shop
+    """
+    with context.archive(ctx, offline=True) as (settings, store):
+        _demand_deletion(settings)
+        planned = expiry.plan(store, app, host.account(), max_share=max_share, today=today)
+    view, would = options.default_view(ctx), planned.would
+    say = view.language.say
+    rows = [
+        (say("messages"), f"{would.messages:,}"),
+        (say("bytes"), f"{would.bytes:,}"),
+        (say("files"), f"{would.files:,} ({would.file_bytes:,})"),
+        (view.at(say("first")), view.instant(would.first_ms)),
+        (view.at(say("last")), view.instant(would.last_ms)),
+        (say("stamped before 2000"), f"{would.before_2000:,}"),
+        (view.at(say("everything before")), view.instant(planned.floor_ms)),
+        *((month, f"{count:,} ({size:,})") for month, (count, size) in would.by_month.items()),
+        *((say("kept by hold {name}", name=name), f"{count:,}") for name, count in would.held.items()),
+    ]
+    console.table("", ("", ""), rows)
+    number = planned.request
+    click.echo(say("request {number} is made; another person: archiver requests approve {number}", number=number))
+    click.echo(say("then: archiver retention apply {number}", number=number))
+    return EXIT_DONE
+
+
+@retention_command.command("apply")
+@click.argument("number", metavar="REQUEST", type=click.IntRange(1, 2**63 - 1))
+@click.pass_context
+def apply_run(ctx: click.Context, number: int) -> int:
+    """Delete what an approved plan asks for. After a stop, the same command goes on.
+
+    \b
+    Example:
+      archiver retention apply 12
+    """
+    with context.archive(ctx, writes=True) as (settings, store), context.stop_on_signals() as stop:
+        _demand_deletion(settings)
+        done = expiry.apply(
+            *(store, settings, number, host.account()),
+            server_ms=lambda: _server_ms(settings, store, stop),
+            stop=stop,
+        )
+    say = options.default_view(ctx).language.say
+    count, in_all = f"{done.messages:,}", f"{done.in_all:,}"
+    click.echo(say("{count} messages are deleted, {in_all} by this request in all", count=count, in_all=in_all))
+    return EXIT_DONE
+
+
+def _demand_deletion(settings: Settings) -> None:
+    if settings.lifecycle is not None and not settings.lifecycle.deletion:
+        raise UsageError("nothing is deleted here ([lifecycle] deletion = false)")
+
+
+def _server_ms(settings: Settings, store: Store, stop: Event) -> int | None:
+    """The time of the first provider that answers."""
+    for app in settings.apps:
+        try:
+            with open_session(app, settings, store, stop) as session, http.haste():
+                session.connection.sign_in()
+                return session.source.fetch_now()
+        except ArchiverError:
+            continue
+    return None

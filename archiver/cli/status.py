@@ -170,6 +170,9 @@ def _figures(entry: SourceReport, view: View) -> list[tuple[str, str]]:
         (say("late arrivals"), _late(entry, view)),
         (say("attachments"), _attachments(entry, view)),
     ]
+    if entry.sealed or entry.erased or entry.expired:
+        counts = f"{entry.sealed:,} / {entry.erased:,} / {entry.expired:,}"
+        rows.append((say("sealed / erased / expired"), counts))
     if entry.foreign_expiring:
         rows.append((say("not fetched"), _foreign(entry, view)))
     return rows

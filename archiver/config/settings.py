@@ -148,6 +148,7 @@ class Lifecycle(Section):
 
     two_persons: tuple[Literal["export", "accept", "rotate"], ...] = ()
     deletion: bool = True
+    max_share: Annotated[float, Field(gt=0, le=1)] = 0.1
 
 
 class App(Section):

@@ -19,7 +19,7 @@ from archiver.evidence.keys import epoch_at
 from archiver.evidence.publish import Publisher
 from archiver.evidence.verify import columns
 from archiver.evidence.verify.columns import Decode
-from archiver.store import baseline, checkpoints, ledger, sealed_pages
+from archiver.store import baseline, checkpoints, ledger, sealed_pages, tombstones
 from archiver.store.baseline import BaselinePage
 from archiver.store.engine import Store, Tx
 from archiver.store.ledger import Line
@@ -99,6 +99,7 @@ class BaselineRun:
             records = sealed_pages.stored(tx, lo, hi, columns=True)
             kept = sealed_pages.by_page(sealed_pages.kept(tx, lo, hi))
             bodies = sealed_pages.bodies(tx, lo, hi)
+            stones = tombstones.read(tx, lo, hi)
             for page in part:
                 mine = records.get(page.id, [])
                 self._compare(page, mine)
@@ -106,13 +107,15 @@ class BaselineRun:
                     columns.problem(self._decode, one, bodies.get((one.app_id, one.msg_id, one.revision), ())) is None
                     for one in mine
                 )
-                made_of_page = seal(sealed_pages.leaves(mine, kept.get(page.id, [])))
+                leaves = sealed_pages.leaves(mine, kept.get(page.id, []))
+                gone = tombstones.leaves_of(stones.get(page.id, {}))
+                made_of_page = tombstones.seal_beside(leaves, gone) if gone else seal(leaves)
                 made.append(BaselinePage(page, made_of_page, __version__ if same else None))
         return made
 
     def _compare(self, page: PageRow, records: Sequence[StoredRecord]) -> None:
         """Where all that came was new, its bytes are those that the page was stored with."""
-        if page.received != page.new or not page.fence:
+        if page.received != page.new or not page.fence or not page.sha256:
             return
         digest = sha256()
         for one in sorted(records, key=lambda one: one.position):

@@ -54,7 +54,7 @@ def of(tx: Tx, one: Coverage) -> Json:
         "unproven": len(one.unproven),
         "accepted": sum(state == "accepted" for _, _, state in listed),
         "presumed_empty": one.presumed_empty,
-        "expired_before": None,
+        "expired_before": one.expired_before_ms,
         "messages": status.messages_of(tx, one.app),
         "holes_root": holes_root(listed),
     }

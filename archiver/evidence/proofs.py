@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from archiver import merkle, notes, salts
 from archiver.errors import TryAgainLater, UsageError
 from archiver.notes import Note
-from archiver.store import checkpoints, ledger
+from archiver.store import checkpoints, ledger, tombstones
 from archiver.store.engine import Tx
 from archiver.store.read import proofs
 from archiver.store.read.proofs import RecordPlace
@@ -83,15 +83,17 @@ class Prover:
             return NOT_SIGNED
         leaves = proofs.leaves_of_page(self._tx, page_id)
         own = salts.salts(salts.unpack(seal.seeds or b""), seal.leaves)
-        if len(leaves) != seal.leaves:
+        gone = tombstones.read(self._tx, page_id - 1, page_id).get(page_id, {})
+        hashes = tombstones.leaf_hashes(seal.seeds, seal.leaves, leaves, gone)
+        if hashes is None:
             return DIFFERENT
-        tree = merkle.Tree([
-            salts.leaf(salt, fate, position, raw) for salt, (position, fate, raw) in zip(own, leaves, strict=True)
-        ])  # fmt: skip
+        tree = merkle.Tree(hashes)
+        there = {leaf[0]: leaf for leaf in leaves}
+        aligned = [there.get(place, (place, "", b"")) for place in sorted(there.keys() | tombstones.leaves_of(gone))]
         entry = json.loads(seal.entry)
         if entry.get("page") != page_id or entry.get("root") != _text(tree.root):
             return DIFFERENT
-        return _Page(seal.seq, leaves, {leaf[0]: at for at, leaf in enumerate(leaves)}, own, tree)
+        return _Page(seal.seq, aligned, {leaf[0]: at for at, leaf in enumerate(aligned)}, own, tree)
 
     def entries(self) -> Iterator[Json]:
         """The entries that the proofs so far need, with their paths: those of pages, of keys, and the newest claims."""

@@ -73,7 +73,7 @@ def change(store: Store, app: str, wanted: Mapping[str, str | None], *, reason: 
     """
     with store.write(lock="exclusive") as tx:
         demand_whole(tx)
-        before = _of_app(tx, app)
+        before = of_app(tx, app)
         terms = before.terms._replace(**wanted)
         _demand_consistent(terms)
         if terms == before.terms:
@@ -93,7 +93,7 @@ def shorten(tx: Tx, asked: Asked, who: str) -> None:
     Raises UsageError where the terms are no longer those that the request was made about.
     """
     body = asked.body
-    if _of_app(tx, str(body["app"])).terms != RetentionTerms(**body["before"]):
+    if of_app(tx, str(body["app"])).terms != RetentionTerms(**body["before"]):
         raise UsageError(
             f"the terms of {body['app']} have changed since request {asked.id} was made",
             hint=f"archiver requests refuse {asked.id}, and ask again: archiver retention set",
@@ -102,7 +102,8 @@ def shorten(tx: Tx, asked: Asked, who: str) -> None:
     retention.add(tx, int(body["app_id"]), terms, reason=str(body["reason"]), who=who, request_id=asked.id)
 
 
-def _of_app(tx: Tx, app: str) -> SetTerms:
+def of_app(tx: Tx, app: str) -> SetTerms:
+    """The terms of an app. Raises UsageError for one that is not archived."""
     names = filters.app_names(tx, app)
     if len(names) > 1:
         raise UsageError(f"several apps are called {app}: {', '.join(sorted(names))}", hint="--app with its whole name")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from archiver.errors import UsageError
 from archiver.model import DAY_MS, HOUR_MS, Pass, Setup, Source, Window
-from archiver.store import apps, passes, planning, watermarks
+from archiver.store import apps, floors, passes, planning, watermarks
 from archiver.store.apps import SourceKey, SourceState
 from archiver.store.engine import Tx
 from archiver.store.planning import AUDIT, BACKFILL, LIVE
@@ -55,7 +55,8 @@ def plan(
             _plan_early(state, pass_of[0], pass_of[1], due_of)
         _plan_audits(state, [a_pass for a_pass in setup.passes if a_pass.pass_no > 1], due_of)
     if (1, BACKFILL) in due_ms and remembered.backfill_from_ms is not None:
-        _plan_back(tx, key, pass_of[1], remembered.origin_ms, remembered.backfill_from_ms, ahead)
+        from_ms = not_expired(tx, key, remembered.backfill_from_ms)
+        _plan_back(tx, key, pass_of[1], remembered.origin_ms, from_ms, ahead)
 
 
 def _first_ms(ahead: int) -> int:
@@ -172,6 +173,12 @@ def _plan_back(tx: Tx, key: SourceKey, first: Pass, origin_ms: int, from_ms: int
     planning.plan(tx, key, 1, BACKFILL, first.lag_ms, cut_back(from_ms, until_ms, span_ms, room))
 
 
+def not_expired(tx: Tx, key: SourceKey, from_ms: int) -> int:
+    """A beginning, clipped at the floor: what is stamped below it is not stored again."""
+    floor_ms = floors.of_app(tx, key.app_id)
+    return from_ms if floor_ms is None else max(from_ms, floor_ms)
+
+
 def request_backfill(tx: Tx, key: SourceKey, from_ms: int, to_ms: int | None) -> bool:
     """Remember how far back a backfill shall go; False where the archive reaches back that far already.
 
@@ -180,6 +187,7 @@ def request_backfill(tx: Tx, key: SourceKey, from_ms: int, to_ms: int | None) ->
     if key.source != "cursor":
         raise UsageError("hourly files reach back no further than the archive does", hint='source = "cursor"')
     remembered = apps.lock(tx, key)
+    from_ms = not_expired(tx, key, from_ms)
     planned = planning.planned(tx, key, 1)
     edge_ms = remembered.origin_ms if planned is None else min(planned.lo_ms, remembered.origin_ms)
     if to_ms is not None and to_ms < edge_ms:
@@ -194,6 +202,11 @@ def plan_audit(tx: Tx, key: SourceKey, window: Window, hour_offset_ms: int | Non
 
     Raises UsageError for a range that is not closed as a whole.
     """
+    if (lo_ms := not_expired(tx, key, window.lo_ms)) >= window.hi_ms:
+        raise UsageError(
+            "what is stamped in this range has expired: none of it would be stored", hint="archiver status"
+        )
+    window = Window(lo_ms, window.hi_ms)
     if hour_offset_ms is not None:
         window = Window(hour_floor(window.lo_ms, hour_offset_ms), -hour_floor(-window.hi_ms, -hour_offset_ms))
     apps.lock(tx, key)

@@ -55,6 +55,7 @@ class SourceStatement:
             "covered": [window._asdict() for window in self.covered],
             "holes": [coverage.hole_json(hole) for hole in self.holes],
             "outside": [coverage.hole_json(hole) for hole in self.outside],
+            "expired_before_ms": source.expired_before_ms,
             "unproven": [window._asdict() for window in self.doubtful],
             "late_arrivals": source.late_arrivals,
             "worst_lateness_ms": source.worst_lateness_ms,

@@ -47,7 +47,7 @@ mean is held whatever the range says.
 The conversations in which a participant wrote are read once a statement, by the index on the sender: asked for one
 message after the other, a conversation of thousands is read for each of them.
 """
-_ROOM = "SET LOCAL work_mem = '64MB'"
+ROOM = "SET LOCAL work_mem = '64MB'"
 """PostgreSQL compares with these conversations by a hash that fits in there."""
 
 
@@ -225,7 +225,7 @@ _OF_ONE = "(SELECT * FROM hold_events WHERE hold_id = :hold AND event <> 'releas
 def counts(tx: Tx, hold_id: int) -> HoldCounts:
     """Count what a hold keeps; reads all messages."""
     if tx.postgres:
-        tx.conn.exec_driver_sql(_ROOM)
+        tx.conn.exec_driver_sql(ROOM)
     held = sa.text(f"SELECT count(*) FROM messages m WHERE {HELD.replace('{holds}', _OF_ONE)}")  # noqa: S608 - our own text
     noted = [
         int(tx.conn.scalar(sa.select(sa.func.count()).where(table.c.hold_id == hold_id)) or 0)
@@ -239,7 +239,7 @@ def held(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> set[str]:
     if not msg_ids or tx.conn.execute(_ANY_IN_FORCE).first() is None:
         return set()
     if tx.postgres:
-        tx.conn.exec_driver_sql(_ROOM)
+        tx.conn.exec_driver_sql(ROOM)
     is_held = sa.text(HELD.replace("{holds}", "holds_in_force"))
     m = messages.alias("m")
     query = sa.select(m.c.msg_id).where(m.c.app_id == app_id, tx.among(m.c.msg_id, list(msg_ids)), is_held)

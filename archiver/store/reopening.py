@@ -11,7 +11,7 @@ from archiver.store.engine import Tx
 from archiver.store.hours import HOUR_BEFORE, IS_HOUR_BEFORE, LOST, READ
 from archiver.store.naming import HourReading, vouched
 from archiver.store.planning import AUDIT, LIVE
-from archiver.store.schema import windows
+from archiver.store.schema import expired_before, windows
 from archiver.timeline import EPS_MS
 
 _AS_PLANNED: dict[str, object] = {
@@ -27,7 +27,15 @@ _AS_PLANNED: dict[str, object] = {
 """What a window is that nobody has walked. That a file was seen for its hour stays, as long as its name does."""
 
 
-_REOPEN = windows.update().where(of_source(windows.c)).values(_AS_PLANNED).returning(windows.c.id, windows.c["pass"])
+_FLOOR = sa.select(sa.func.max(expired_before.c.ms)).where(expired_before.c.app_id == windows.c.app_id)
+_NOT_EXPIRED = windows.c.hi_ms > sa.func.coalesce(_FLOOR.scalar_subquery(), -(2**63))
+"""What has expired would be walked for nothing: none of it is stored again."""
+_REOPEN = (
+    windows.update()
+    .where(of_source(windows.c), _NOT_EXPIRED)
+    .values(_AS_PLANNED)
+    .returning(windows.c.id, windows.c["pass"])
+)
 
 
 def _open_again(tx: Tx, key: SourceKey, which: sa.ColumnElement[bool], reason: str, **more: object) -> list[int]:
@@ -43,8 +51,8 @@ def reopen_by_order(tx: Tx, key: SourceKey, *, since_ms: int) -> int:
     Gives how many windows of pass 1 were reopened: the watermark falls, and the caller says so.
     """
     closed_by_order = sa.and_(windows.c.by_order, windows.c.state == "closed")
-    lost = sa.and_(of_source(windows.c), closed_by_order, windows.c.hi_ms <= since_ms, sa.not_(windows.c.unproven))
-    tx.conn.execute(windows.update().where(lost).values(unproven=True), key.bound)
+    lost = sa.and_(closed_by_order, windows.c.hi_ms <= since_ms, sa.not_(windows.c.unproven), _NOT_EXPIRED)
+    tx.conn.execute(windows.update().where(of_source(windows.c), lost).values(unproven=True), key.bound)
     had = sa.and_(closed_by_order, windows.c.hi_ms > since_ms)
     return _open_again(tx, key, had, "closed by an order that proved false").count(1)
 

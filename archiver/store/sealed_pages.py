@@ -12,6 +12,7 @@ from archiver.model import Body
 from archiver.store.engine import Tx
 from archiver.store.schema import (
     FATES,
+    WITHHELD_ERASED,
     JsonText,
     apps,
     as_given,
@@ -125,6 +126,11 @@ def _between(column: Any, lo: int, hi: int) -> sa.ColumnElement[bool]:
     return sa.and_(column > lo, column <= hi)
 
 
+def _is_there(withheld: Any) -> sa.ColumnElement[bool]:
+    """Not of what was erased: its row has no content, and a tombstone has its leaf."""
+    return sa.func.coalesce(withheld, 0) != WITHHELD_ERASED
+
+
 def page_rows(tx: Tx, after: int, most: int) -> list[PageRow]:
     """Some pages behind an id, in order of id."""
     query = _PAGE.where(pages.c.id > after).order_by(pages.c.id).limit(most)
@@ -180,7 +186,9 @@ def stored(tx: Tx, lo: int, hi: int, *, columns: bool) -> dict[int, list[StoredR
     if not columns:
         first = sa.select(m.page_id, m.position, as_given(m.raw), m.app_id, m.msg_id, _FIRST_COPY, _NO_COLUMNS)
         later = sa.select(r.page_id, r.position, as_given(r.raw), r.app_id, r.msg_id, r.revision, _NO_COLUMNS)
-        first_copies = by_page(map(_record, tx.conn.execute(first.where(_between(m.page_id, lo, hi))).all()))
+        first_copies = by_page(
+            map(_record, tx.conn.execute(first.where(_between(m.page_id, lo, hi), _is_there(m.withheld))).all())
+        )
         return by_page(map(_record, tx.conn.execute(later.where(_between(r.page_id, lo, hi))).all()), first_copies)
     return by_page(_with_columns(tx, lo, hi))
 
@@ -209,7 +217,8 @@ def _with_columns(tx: Tx, lo: int, hi: int) -> Iterator[StoredRecord]:
         else sa.type_coerce(m.sent_at, sa.Text)
     )
     more = [sent if name == "sent_at" else _plain(m[name]) for name in (*MESSAGE, "digest", "lossy")]
-    query = sa.select(m.page_id, m.position, m.raw, m.app_id, m.msg_id, *more).where(_between(m.page_id, lo, hi))
+    query = sa.select(m.page_id, m.position, m.raw, m.app_id, m.msg_id, *more)
+    query = query.where(_between(m.page_id, lo, hi), _is_there(m.withheld))
     for row in tx.conn.execute(query).all():  # all at once costs half of what row by row does
         yield StoredRecord(row[0], row[1], row[2], row[3], row[4], 0, row[5:])
     more = [r[name] for name in REVISION]
@@ -222,7 +231,9 @@ def kept(tx: Tx, lo: int, hi: int) -> list[KeptRecord]:
     """What the pages in a range of ids brought into quarantine."""
     q = quarantine.c
     columns = (q.id, q.page_id, q.position, q.raw, q.digest, q.app_id, q.source, q.window_id, q.seen_at, q.resolved_at)
-    rows = tx.conn.execute(sa.select(*columns).where(_between(q.page_id, lo, hi), q.page_id != 0))
+    rows = tx.conn.execute(
+        sa.select(*columns).where(_between(q.page_id, lo, hi), q.page_id != 0, _is_there(q.withheld))
+    )
     return [KeptRecord(*row[:3], bytes(row[3]), bytes(row[4]), *row[5:9], row[9] is not None) for row in rows]
 
 

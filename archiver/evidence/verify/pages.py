@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
 
@@ -12,10 +12,11 @@ from archiver.evidence.verify import columns
 from archiver.evidence.verify.columns import Decode
 from archiver.evidence.verify.findings import DECODER, NOT_SEALED_YET, VerifyFindings
 from archiver.model import Reject
-from archiver.store import sealed_pages
+from archiver.store import sealed_pages, tombstones
 from archiver.store.engine import Tx
 from archiver.store.sealed_pages import KeptRecord, PageRow, SealRow, StoredRecord
 from archiver.store.seals import CHANGED, NEW, Leaf, root_text
+from archiver.store.tombstones import TombstoneRow
 
 Json = dict[str, Any]
 _FIELDS = ("page", "window", "fence", "app", "source", "counts", "outside", "server", "fetched")
@@ -26,6 +27,14 @@ class Sealing(NamedTuple):
 
     first_page: int
     baselined: bool
+
+
+class PageRecords(NamedTuple):
+    """What a page has, what of it is in quarantine, and what stands for what is gone."""
+
+    stored: Sequence[StoredRecord]
+    kept: Sequence[KeptRecord]
+    gone: Mapping[int | None, TombstoneRow]
 
 
 class PageCheck:
@@ -42,13 +51,16 @@ class PageCheck:
         stored = sealed_pages.stored(tx, lo, hi, columns=self._with_columns)
         kept = sealed_pages.by_page(sealed_pages.kept(tx, lo, hi))
         bodies = sealed_pages.bodies(tx, lo, hi) if self._with_columns else {}
-        for page_id in sorted({*pages, *seals, *stored, *kept}):
+        gone = tombstones.read(tx, lo, hi)
+        for page_id in sorted({*pages, *seals, *stored, *kept, *gone}):
             mine, quarantined = stored.get(page_id, []), kept.get(page_id, [])
+            self._count(gone.get(page_id, {}))
             if page_id not in pages:
                 self._missing(page_id, seals.get(page_id, []), mine, quarantined)
                 continue
             page = pages[page_id]
-            entry = self._seal(page, seals.get(page_id, []), mine, quarantined)
+            records = PageRecords(mine, quarantined, gone.get(page_id, {}))
+            entry = self._seal(page, seals.get(page_id, []), records)
             for one in [one for one in mine if one.app_id != page.app_id]:
                 self._findings.differ(_table(one), _name(one), f"is another app's than its page {page.id}")
             for one in mine if self._with_columns else ():
@@ -68,9 +80,7 @@ class PageCheck:
         for row in kept:
             self._findings.differ("quarantine", row.id, f"its page {page_id} is not there")
 
-    def _seal(
-        self, page: PageRow, seals: Sequence[SealRow], stored: Sequence[StoredRecord], kept: Sequence[KeptRecord]
-    ) -> Json | None:
+    def _seal(self, page: PageRow, seals: Sequence[SealRow], records: PageRecords) -> Json | None:
         """Compare a page with its seal; gives the entry."""
         findings = self._findings
         if not seals:
@@ -90,24 +100,34 @@ class PageCheck:
             findings.differ("pages", page.id, f"its {wrong} is not that of its entry")
         if (seal.leaves, root_text(seal.root), seal.made_ms) != (entry["n"], entry["root"], entry["at"]):
             findings.differ("seals", seal.id, f"is not that of the entry of page {page.id}")
-        self._compare_leaves(page, seal, entry, stored, kept)
+        self._compare_leaves(page, seal, entry, records)
         return entry
 
-    def _compare_leaves(
-        self, page: PageRow, seal: SealRow, entry: Json, stored: Sequence[StoredRecord], kept: Sequence[KeptRecord]
-    ) -> None:
-        leaves = sealed_pages.leaves(stored, kept)
-        fates = [fate for _, fate, _ in leaves]
-        counts = (fates.count(NEW), fates.count(CHANGED))
-        if len(leaves) != entry["n"]:
-            self._findings.differ("pages", page.id, f"has {len(leaves)} records, and {entry['n']} were sealed")
-        elif (root := _root(seal, leaves)) is None:
+    def _compare_leaves(self, page: PageRow, seal: SealRow, entry: Json, records: PageRecords) -> None:
+        leaves = sealed_pages.leaves(records.stored, records.kept)
+        if None in records.gone:
+            if leaves:
+                self._findings.differ("pages", page.id, f"has expired as a whole, and has {len(leaves)} records")
+            return
+        kept_leaves = tombstones.leaves_of(records.gone)
+        count = len({leaf[0] for leaf in leaves} | kept_leaves.keys()) if kept_leaves else len(leaves)
+        if count != entry["n"]:
+            self._findings.differ("pages", page.id, f"has {count} records, and {entry['n']} were sealed")
+        elif (root := _root(seal, leaves, records.gone)) is None:
             self._findings.differ("seals", seal.id, f"its salts are not those of page {page.id}")
         elif root_text(root) != entry["root"]:
             self._findings.differ("pages", page.id, "its records are not those that were sealed")
-        new, changed = page.new, page.changed
-        if page.fence and counts != (new, changed):
-            self._findings.differ("pages", page.id, f"counts {new} new and {changed} changed, and has other records")
+        fates = [fate for _, fate, _ in leaves]
+        new, changed = fates.count(NEW), fates.count(CHANGED)
+        wrong = (new, changed) != (page.new, page.changed)
+        if kept_leaves:  # what of these was in quarantine first, and counted so, nobody knows any more
+            wrong = new > page.new or changed > page.changed
+        if page.fence and wrong:
+            self._findings.differ("pages", page.id, f"counts {page.new} new and {page.changed} changed, and has others")
+
+    def _count(self, gone: Mapping[int | None, TombstoneRow]) -> None:
+        for stone in gone.values():
+            self._findings.checked[stone.kind] += stone.messages
 
     def _record(self, page: PageRow, entry: Json | None, one: StoredRecord, bodies: Sequence[Sequence[Any]]) -> None:
         if one.revision and entry is not None and one.columns[1] != page.fetched_ms and "baseline" not in entry:
@@ -152,14 +172,16 @@ def _wrong_field(page: PageRow, entry: Json) -> str | None:
     return None
 
 
-def _root(seal: SealRow, leaves: Sequence[Leaf]) -> bytes | None:
-    """The root over leaves under the salts of a seal; None where it has none for them."""
+def _root(seal: SealRow, leaves: Sequence[Leaf], gone: Mapping[int | None, TombstoneRow]) -> bytes | None:
+    """The root over leaves under the salts of a seal, and those kept of records that are gone; None without salts."""
     try:
-        salted = salts.salts(salts.unpack(seal.seeds or b""), len(leaves))
-        hashes = salts.leaves(salted, leaves)
+        if gone:
+            hashes = tombstones.leaf_hashes(seal.seeds, seal.leaves, leaves, gone)
+        else:
+            hashes = salts.leaves(salts.salts(salts.unpack(seal.seeds or b""), len(leaves)), leaves)
     except (ValueError, OverflowError):
         return None
-    return merkle.root(hashes)
+    return None if hashes is None else merkle.root(hashes)
 
 
 def _table(one: StoredRecord) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from archiver import merkle, salts
 from archiver.evidence.verify.findings import NOT_SEALED_YET, VerifyFindings
 from archiver.model import MINUTE_MS
-from archiver.store import sealed_rows, verifying
+from archiver.store import sealed_rows, tombstones, verifying
 from archiver.store.engine import Tx
 from archiver.store.sealed_rows import TABLES, SealedTable
 from archiver.store.seals import ROW, key_text, root_text
@@ -41,20 +41,23 @@ class RowCheck:
             findings.differ("seals", seal.id, "is not that of its entry")
         rows = sealed_rows.read(tx, sealed, keys)
         self._sealed[seal.table].extend(_short(key_text(key)) for key in keys)
-        missing = [text for text in map(key_text, keys) if text not in rows]
+        gone = tombstones.of_seal(tx, seal.id)
+        missing = [text for at, text in enumerate(map(key_text, keys)) if text not in rows and at not in gone]
         for text in missing:
             findings.differ(seal.table, text, "was sealed, and is not there")
-        if not missing and self._root(seal, sealed, [rows[key_text(key)] for key in keys]) != entry["root"]:
+        if not missing and self._root(seal, sealed, [rows.get(key_text(key)) for key in keys], gone) != entry["root"]:
             named = key_text(keys[0]) if len(keys) == 1 else f"{key_text(keys[0])} to {key_text(keys[-1])}"
             findings.differ(seal.table, named, "is not as it was sealed")
         findings.checked["rows"] += len(keys)
 
-    def _root(self, seal: SealOfRows, sealed: SealedTable, rows: Sequence[Sequence[Any]]) -> str | None:
+    def _root(
+        self, seal: SealOfRows, sealed: SealedTable, rows: Sequence[Sequence[Any] | None], gone: Mapping[int, bytes]
+    ) -> str | None:
         try:
             salted = salts.salts(salts.unpack(seal.seeds or b""), len(rows))
             leaves = [
-                salts.leaf(salt, ROW, position, sealed_rows.content(sealed, row))
-                for position, (salt, row) in enumerate(zip(salted, rows, strict=True))
+                gone[at] if at in gone or row is None else salts.leaf(salt, ROW, at, sealed_rows.content(sealed, row))
+                for at, (salt, row) in enumerate(zip(salted, rows, strict=True))
             ]
         except (ValueError, OverflowError):
             return None

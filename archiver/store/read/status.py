@@ -23,6 +23,7 @@ from archiver.store.schema import (
     run_counters,
     runs,
     sources,
+    tombstones,
     watermarks,
     windows,
 )
@@ -101,6 +102,19 @@ def app_counts(tx: Tx, app_id: int) -> dict[str, int]:
         sa.func.coalesce(sa.func.sum(w.changed + w.requeued_changed), 0).label("revisions"),
     ).where(w.app_id == app_id)
     return {name: int(value) for name, value in tx.conn.execute(query).one()._mapping.items()}
+
+
+def let_go(tx: Tx, app_id: int) -> dict[str, Any]:
+    """Of the messages of an app those that are sealed, that were erased, and that have expired."""
+    t, m = tombstones.c, messages.c
+    query = sa.select(t.kind, sa.func.sum(t.messages)).where(t.app_id == app_id).group_by(t.kind)
+    gone = {row[0]: int(row[1]) for row in tx.conn.execute(query)}
+    sealed = sa.select(sa.func.count()).where(m.app_id == app_id, sa.text("withheld = 1"))
+    return {
+        "sealed": int(tx.conn.execute(sealed.select_from(messages)).scalar_one()),
+        "erased": gone.get("erased", 0),
+        "expired": gone.get("expired", 0),
+    }
 
 
 def messages_of(tx: Tx, app: str) -> int:

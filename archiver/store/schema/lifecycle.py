@@ -156,7 +156,7 @@ tombstones = sa.Table(
     sa.Index("ix_tombstones_page_id", "page_id"),
     info={"kind": DELETED},
 )
-"""One for each leaf that goes, or one for a whole page: then neither position nor leaf. `messages`, `bodies` and
+"""One a leaf that goes, or one for a whole page: then neither position nor leaf. `messages`, `bodies` and
 `revisions` say how many rows it stands for."""
 tombstones.add_is_dependent_on(approvals)
 tombstones.add_is_dependent_on(request_items)

@@ -1,0 +1,99 @@
+"""With evidence, what has expired is counted, its neighbours keep their proofs, and nothing else may be missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archiver.store import floors, holds
+from archiver.store.expiring import TermOver, expire
+from archiver.store.holds import HoldCriteria, HoldRow
+from archiver.store.read.filters import Filter
+from tests.fixtures.archive import Archive
+from tests.fixtures.decided import approved
+from tests.fixtures.store import open_database
+
+
+def findings(archive: Archive) -> dict[str, Any]:
+    archive("evidence", "verify", "--format", "json")
+    return dict(json.loads(archive.output))
+
+
+def expire_half(archive: Archive, *, hold: str | None = None) -> int:
+    """Let the older half go; gives the floor."""
+    floor_ms = int(
+        archive.database.value(
+            "SELECT timestamp_ms FROM messages ORDER BY timestamp_ms LIMIT 1 OFFSET ?",
+            int(archive.count("messages")) // 2,
+        )
+    )
+    store = open_database(archive.database)
+    with store.write(lock="exclusive") as tx:
+        if hold is not None:
+            row = HoldRow(holds.next_id(tx), "x", "placed", "K7", "y", "me")
+            holds.place(tx, row, HoldCriteria(Filter(sender=hold)))
+        request = approved(tx, "retention", {"app_id": 1, "floor_ms": floor_ms})
+        floors.lower(tx, 1, floor_ms, request)
+    after: int | None = 0
+    while after is not None:
+        with store.write(lock="exclusive") as tx:
+            after = expire(tx, TermOver(1, floor_ms), request, after).after
+    store.dispose()
+    return floor_ms
+
+
+def test_neighbours_of_what_has_expired_keep_proofs_that_verify(begun: Archive, tmp_path: Path) -> None:
+    archive = begun
+    assert archive("pull", page_size=7) == 0
+    assert archive("evidence", "seal") == 0
+    assert findings(archive)["differences"] == 0
+    before = archive.count("messages")
+    sender = archive.database.value(
+        "SELECT lower(sender) FROM messages WHERE sender IS NOT NULL GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1"
+    )
+    expire_half(archive, hold=sender)
+    assert archive("evidence", "seal") == 0
+    partly = archive.database.value("SELECT count(*) FROM tombstones WHERE position IS NOT NULL")
+    whole = archive.database.value("SELECT count(*) FROM tombstones WHERE position IS NULL")
+    assert partly > 0
+    assert whole > 0
+    report = findings(archive)
+    assert report["differences"] == 0, report
+    assert report["checked"]["expired"] == before - archive.count("messages") > 0
+    out = tmp_path / "out"
+    assert archive("export", "--format", "jsonl", "--proofs", "--output", str(out)) == 0, archive.errors
+    proofs = [json.loads(line) for line in (out / "proofs.jsonl").read_text().splitlines()]
+    assert len(proofs) >= archive.count("messages")
+    assert not [one for one in proofs if "missing" in one]
+    assert archive("export", "verify", str(out)) == 0, archive.errors
+    left = archive.database.value("SELECT min(msg_id) FROM messages")
+    archive.database.alter(f"DELETE FROM message_bodies WHERE msg_id = '{left}'")
+    for table in ("late_arrivals", "attachments", "search_texts"):
+        archive.database.alter(f"DELETE FROM {table} WHERE msg_id = '{left}'")
+    archive.database.alter(f"DELETE FROM messages WHERE msg_id = '{left}'")
+    assert findings(archive)["differences"] > 0, "what no tombstone stands for is missed"
+
+
+@pytest.mark.full
+def test_a_baseline_takes_the_leaves_of_what_had_expired_before(begun: Archive, place: Path) -> None:
+    archive = begun
+    sections, archive.sections = archive.sections, ""
+    archive.database.alter("DELETE FROM ledger_head")
+    for table in ("ledger_queue", "ledger", "checkpoints", "evidence_log"):
+        archive.database.alter(f"DELETE FROM {table}")
+    archive.write_config()
+    assert archive("pull", page_size=7) == 0
+    sender = archive.database.value("SELECT lower(sender) FROM messages GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1")
+    expire_half(archive, hold=sender)
+    archive.sections = sections
+    archive.write_config()
+    for name in ("key", "state", "vkey"):
+        (place / name).unlink(missing_ok=True)
+    assert archive("evidence", "init", "--keeper", "audit", "--output", str(place / "vkey")) == 0, archive.errors
+    assert archive("evidence", "baseline") == 0, archive.errors
+    report = findings(archive)
+    assert report["differences"] == 0, report
+    assert report["checked"]["expired"] > 0

@@ -1,0 +1,219 @@
+"""A retention run: planned by one person, approved by another, stopped by brakes, and nothing comes back."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from archiver.cli import retention as archive_retention
+from archiver.store.engine import Tx
+from tests.fixtures.archive import Archive
+from tests.fixtures.decided import approved
+from tests.fixtures.store import open_database
+from tests.lifecycle.conftest import Persons
+
+DAY = 86_400_000
+
+
+class House:
+    """An archive of some days, whose terms say that what is older than a day is over."""
+
+    def __init__(self, persons: Persons) -> None:
+        self.persons, self.archive = persons, persons.archive
+        self.owner = self.archive.config.read_text()
+        self.request = 0
+
+    def as_owner(self) -> Archive:
+        self.archive.config.write_text(self.owner)
+        return self.archive
+
+    def count(self, table: str = "messages") -> int:
+        return self.archive.count(table)
+
+    def terms(self, *given: str) -> None:
+        self.persons.now("alice")
+        assert self.archive("retention", "set", "--app", self.archive.server.app, *given, "--reason", "law") == 0
+        if "request" in self.archive.output:
+            number = self.archive.output.split("request ")[1].split()[0]
+            self.persons.now("bob")
+            assert self.archive("requests", "approve", number) == 0
+
+    def plan(self, *given: str, approve: bool = True) -> int:
+        self.persons.now("alice")
+        assert self.archive("retention", "plan", "--app", self.archive.server.app, *given) == 0, self.archive.errors
+        self.request = int(self.archive.output.split("request ")[1].split()[0])
+        if approve:
+            self.persons.now("bob")
+            assert self.archive("requests", "approve", str(self.request)) == 0
+        return self.request
+
+    def apply(self, request: int | None = None) -> int:
+        self.persons.now("bob")
+        return self.as_owner()("retention", "apply", str(request or self.request))
+
+    def body(self) -> dict[str, Any]:
+        return dict(json.loads(self.archive.database.value("SELECT body FROM requests WHERE id = ?", self.request)))
+
+
+@pytest.fixture
+def house(persons: Persons) -> House:
+    made = House(persons)
+    made.terms("--at-most", "1d")
+    return made
+
+
+def sums(archive: Archive) -> tuple[int, int]:
+    """Messages by the counters, and by the rows and what stands for the others."""
+    rows = archive.count("messages") + int(
+        archive.database.value("SELECT coalesce(sum(messages), 0) FROM tombstones WHERE kind = 'expired'")
+    )
+    return archive.status()["messages"], rows
+
+
+def test_what_is_over_goes_once_two_persons_agreed(house: House) -> None:
+    archive, before = house.archive, house.count()
+    house.plan("--max-share", "1", approve=False)
+    body = house.body()
+    over = int(archive.database.value("SELECT count(*) FROM messages WHERE timestamp_ms < ?", body["floor_ms"]))
+    assert body["messages"] == over > 0
+    assert sum(count for count, _ in body["by_month"].values()) == over
+    assert house.apply() == 2
+    assert "is waiting" in archive.errors
+    house.persons.now("bob")
+    assert archive("requests", "approve", str(house.request)) == 0
+    assert house.apply() == 0, archive.errors
+    assert house.count() == before - over
+    assert archive.database.value("SELECT min(timestamp_ms) FROM messages") >= body["floor_ms"]
+    assert archive.database.value("SELECT ms FROM expired_before") == body["floor_ms"]
+    counted, there = sums(archive)
+    assert counted == there == before
+    for table in ("message_bodies", "attachments", "search_texts", "message_revisions", "late_arrivals"):
+        missing = (
+            f"SELECT count(*) FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM messages m WHERE m.msg_id = t.msg_id)"
+        )
+        assert archive.database.value(missing) == 0
+    assert house.apply() == 0
+    assert "0 messages are deleted" in archive.output
+
+
+def untouched(house: House, before: int) -> None:
+    """Not a row is gone, nor is a floor set."""
+    assert house.count() == before
+    assert house.count("tombstones") == house.count("expired_before") == 0
+
+
+def change_body(house: House, **more: Any) -> None:
+    """A request as another plan would have made it, approved as it is."""
+    body = house.body() | more
+    house.archive.database.alter("DELETE FROM approvals")
+    house.archive.database.alter("DELETE FROM requests")
+    store = open_database(house.archive.database)
+    with store.write() as tx:
+        house.request = approved(tx, "retention", body)
+    store.dispose()
+
+
+def set_clock(patch: pytest.MonkeyPatch, days: int) -> None:
+    """The store's clock, so many days from now."""
+    now_ms = Tx.now_ms
+    patch.setattr(Tx, "now_ms", lambda tx: now_ms(tx) + days * DAY)
+
+
+BRAKES = ("share", "more than planned", "too late", "clock ahead", "plan of tomorrow", "longer terms", "hold")
+
+
+@pytest.mark.parametrize("brake", BRAKES)
+def test_each_brake_alone_stops_with_nothing_gone(house: House, brake: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, archive = house.count(), house.archive
+    house.plan(*(("--max-share", "1") if brake != "share" else ()))
+    if brake == "more than planned":
+        change_body(house, messages=house.body()["messages"] - 1)
+    if brake == "plan of tomorrow":
+        change_body(house, floor_ms=house.body()["floor_ms"] + 3 * DAY)
+    if brake == "too late":
+        set_clock(monkeypatch, 8)
+        monkeypatch.setattr(archive_retention, "_server_ms", lambda *_: int(time.time() * 1000) + 8 * DAY)
+    if brake == "clock ahead":
+        set_clock(monkeypatch, 6)
+    if brake == "longer terms":
+        house.terms("--at-most", "4d")
+    if brake == "hold":
+        place = ("hold", "add", "x", "--case", "1", "--reason", "y")
+        assert house.as_owner()(*place) == 0
+        assert house.apply() == 0
+        assert house.count() == before
+        return
+    assert house.apply() == 3, archive.errors
+    untouched(house, before)
+
+
+def test_a_run_is_released_by_what_brakes_it(house: House) -> None:
+    """The same plan goes when it says so itself: a larger share, or today where no server can be asked."""
+    before = house.count()
+    house.plan()
+    assert house.apply() == 3
+    assert "--max-share" in house.archive.errors
+    house.owner = re.sub("http://127.0.0.1:[0-9]+", "http://127.0.0.1:9", house.owner)  # nobody answers there
+    house.plan("--max-share", "1")
+    assert house.apply() == 3
+    assert "--today" in house.archive.errors
+    untouched(house, before)
+    house.plan("--max-share", "1", "--today", datetime.now(UTC).date().isoformat())
+    assert house.apply() == 0, house.archive.errors
+    assert house.count() < before
+
+
+def test_what_a_hold_keeps_stays_and_the_rest_of_its_page_goes(house: House) -> None:
+    archive = house.archive
+    floor_ms = (int(time.time() * 1000) // DAY - 1) * DAY
+    sender, held = archive.database.rows(
+        "SELECT lower(sender), count(*) FROM messages WHERE timestamp_ms < ? GROUP BY 1 ORDER BY 2 DESC LIMIT 1",
+        floor_ms,
+    )[0]
+    over = int(archive.database.value("SELECT count(*) FROM messages WHERE timestamp_ms < ?", floor_ms))
+    assert 0 < held < over
+    assert house.as_owner()("hold", "add", "x", "--sender", sender, "--case", "1", "--reason", "y") == 0
+    house.plan("--max-share", "1")
+    assert house.body()["held"] == {"1 x": held}
+    assert house.apply() == 0, archive.errors
+    left = "SELECT count(*) FROM messages WHERE timestamp_ms < ?"
+    assert archive.database.value(left, floor_ms) == held
+    counted, there = sums(archive)
+    assert counted == there
+    report = archive.status()
+    assert (report["expired"], report["erased"], report["sealed"]) == (over - held, 0, 0)
+    assert report["expired_before_ms"] == floor_ms
+    assert archive("statement") in (0, 3)
+    assert "have expired" in archive.output
+
+
+def test_nothing_that_has_expired_comes_back(house: House) -> None:
+    """By audit, backfill, a reopened window, and requeue; nor does the pull end otherwise for it."""
+    archive, server = house.archive, house.archive.server
+    start = server.start_ms
+    server.add(b'{"msg_id": "broken"}', timestamp_ms=start + 7, visible_ms=0)
+    house.plan("--max-share", "1")
+    assert house.apply() == 0, archive.errors
+    rows = house.count()
+    floor_ms = archive.status()["expired_before_ms"]
+    assert archive("audit", "--from", str(start), "--to", str(floor_ms)) == 2
+    assert "has expired" in archive.errors
+    assert archive("audit", "--from", str(start), "--to", str(floor_ms + 3_600_000)) in (0, 75)
+    assert archive("backfill", "--from", str(start - DAY)) == 0
+    archive.database.run(
+        "UPDATE windows SET state = 'pending', walk0_ms = NULL, progress_ms = NULL, closed_at = NULL, walked_at = NULL"
+        f" WHERE hi_ms <= {floor_ms}"
+    )
+    archive.database.run(f"UPDATE watermarks SET complete_until_ms = {start}, complete_from_ms = {start}")
+    assert archive("pull") == 0, archive.errors
+    assert archive("quarantine", "requeue") == 0
+    assert house.count() == rows
+    assert archive.database.value("SELECT min(timestamp_ms) FROM messages") >= floor_ms
+    assert archive.database.value("SELECT count(*) FROM message_revisions") == 0
+    counted, there = sums(archive)
+    assert counted == there
