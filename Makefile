@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image picture image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search bench-holds bench-evidence
+.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image picture image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search bench-waits bench-holds bench-evidence
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -132,6 +132,9 @@ bench-peers: $(VENV)/dev.installed         ## the archiver beside dlt and a Sing
 
 bench-search: $(VENV)/dev.installed        ## searching a million messages against LIKE; what the index costs the ingest
 	$(BIN)/python -m bench.search
+
+bench-waits: $(VENV)/dev.installed         ## exports, the index, the check of an export, and the start of commands
+	$(BIN)/python -m bench.waits
 
 bench-holds: $(VENV)/dev.installed         ## asking which of a thousand messages a legal hold covers
 	$(BIN)/python -m bench.holds

@@ -24,7 +24,8 @@ _PAGE, _CHUNK = 1000, 20_000
 
 
 def fill(store: Store, app: str, count: int, days: int) -> None:
-    """Store so many messages of an app, spread over so many days. Only what was said: no windows, no pages."""
+    """Store so many messages of an app, spread over so many days. Only what was said: no windows, and no rows of pages,
+    though messages have the number of one, a thousand the same."""
     with store.write() as tx:
         key = apps.register(tx, app, "cursor", START_MS, settle_ms=120_000, retention_ms=None)
     span_ms = days * DAY_MS
@@ -39,8 +40,8 @@ def fill(store: Store, app: str, count: int, days: int) -> None:
                 raise ValueError("a page of seeded records that cannot be read")
             page = make_page(slices, high_ms)
             with store.write() as tx:
-                (page_id,) = tx.new_page_ids(1)
-                messages.insert(tx, Provenance(key.app_id, high_ms), [Batch(page_id, page.messages)])
+                batch = Batch((begun + at) // _PAGE + 1, page.messages)
+                messages.insert(tx, Provenance(key.app_id, high_ms), [batch])
 
 
 class Quiet:
