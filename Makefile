@@ -17,7 +17,7 @@ test-full: $(VENV)/dev.installed           ## what CI runs; a skipped test fails
 	$(PYTEST) --no-skips -m "not deploy"
 
 deploy-test: $(VENV)/deploy.installed      ## deploy/ by systemd, Prometheus, hadolint ...; lists what it skips, and why
-	$(BIN)/python -m pytest -m deploy -rs tests/deploy
+	$(BIN)/python -m pytest -m deploy -rs tests/deploy tests/browser
 
 LOWEST := $(VENV)-lowest
 # click words its usage lines, so the manual page is that of the version in the lock.
@@ -102,8 +102,9 @@ mutants: $(VENV)/dev.installed             ## what notices each way in which the
 scale-test: $(VENV)/dev.installed $(SCALE)/installed  ## the same questions to the archive, and to its Parquet export by Spark SQL
 	$(BIN)/python -m tests.scale.compare --spark $(SCALE)/bin/python
 
-browser-test: $(VENV)/dev.installed        ## HTML exports in Chromium, where it is installed
+browser-test: $(VENV)/dev.installed        ## HTML exports and the review page in Chromium, where it is installed
 	$(BIN)/python -m pytest -q tests/export/chromium.py
+	$(BIN)/python -m pytest -q -m deploy -rs tests/browser
 
 CITUS_TESTS ?= tests
 test-citus: $(VENV)/dev.installed          ## the whole suite on a cluster: ARCHIVER_TEST_CITUS_URL=postgresql://... make test-citus; skips what cannot hold there, with the reason

@@ -1,0 +1,148 @@
+"""Every flow in a real browser with JavaScript switched off: by the link, and what an officer is asked is answered."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.databases import Database
+from tests.page.browsing import Serving, serving
+from tests.page.test_looking import a_conversation
+
+pytestmark = [
+    pytest.mark.deploy,
+    pytest.mark.parametrize("database", ["sqlite"], indirect=True),
+]
+
+
+@contextmanager
+def reading(chromium: Any, served: Serving, *, after_sign_out: bool = False, **more: Any) -> Iterator[Any]:
+    """A tab that has signed in; whatever the browser complains of fails the test."""
+    context = chromium.new_context(java_script_enabled=False, **more)
+    tab, complaints = context.new_page(), list[str]()
+    tab.on("console", lambda message: complaints.append(message.text))
+    asked = list[str]()
+    tab.on("request", lambda request: asked.append(request.url))
+    tab.goto(served.opened.link)
+    tab.click("main button")
+    yield tab
+    context.close()
+    expected = ("403 (FORBIDDEN)", "Autofocus processing was blocked") if after_sign_out else ("Autofocus processing",)
+    assert [text for text in complaints if not any(known in text for known in expected)] == []
+    assert [url for url in asked if not url.startswith(served.opened.address)] == []
+
+
+def said(tab: Any) -> str:
+    return " ".join(tab.inner_text("main").split())
+
+
+@pytest.fixture
+def archive_of_october(database: Database, make_archive: MakeArchive) -> Archive:
+    archive = make_archive(database, messages=300)
+    broken = b'{"msg_id": "q1", "timestamp": "1e3"}'
+    archive.server.add(broken, timestamp_ms=archive.server.start_ms + 1000, visible_ms=0)
+    assert archive("pull") == 0
+    return archive
+
+
+def test_ten_questions_are_answered_by_clicks(archive_of_october: Archive, chromium: Any) -> None:
+    archive = archive_of_october
+    name = a_conversation(archive)
+    first, second = name.split("|")
+    (word,) = archive.database.rows(
+        "SELECT b.text FROM message_bodies b JOIN messages m ON m.msg_id = b.msg_id"
+        " WHERE b.type = 'txt' AND length(b.text) > 5 ORDER BY m.timestamp_ms LIMIT 1"
+    )[0]
+    with serving(archive, role="officer+auditor") as served, reading(chromium, served, after_sign_out=True) as tab:
+        assert "Is the archive complete?" in said(tab)
+        assert "ARCHIVED: the whole archive, without a gap." in said(tab), "1: is it complete?"
+        tab.click("nav >> text=Coverage")
+        assert tab.locator("td.complete, td.audited").count() >= 1
+        tab.locator("td.complete a, td.audited a").first.click()
+        assert "Nothing of this day is missing." in said(tab) or "archived up to" in said(tab), (
+            "2: which hours are lost?"
+        )
+        tab.click("nav >> text=Search")
+        tab.fill("form[action='/conversation'] input[name=conversation]", first)
+        tab.fill("input[name=with]", second)
+        tab.click("form[action='/conversation'] button")
+        assert tab.url.startswith(f"{served.opened.address}/look/")
+        assert tab.locator("article.message").count() >= 2, "3: what did A and B write?"
+        assert tab.locator("h2.day").count() >= 1
+        tab.click("nav >> text=Search")
+        tab.fill("input[name=words]", f'"{word}"')
+        tab.click("form[action='/search'] button.primary")
+        assert word.split()[0] in said(tab), "4: who used a word, and when first?"
+        tab.click("nav >> text=Search")
+        tab.fill("form[action='/search'] input[name=sender]", first)
+        tab.select_option("select[name=type]", "img")
+        tab.click("form[action='/search'] button.primary")
+        assert "picture" in said(tab) or "Nothing was found" in said(tab), "5: which files did A send?"
+        tab.go_back()
+        tab.fill("form[action='/search'] input[name=sender]", first)
+        tab.select_option("select[name=type]", "")
+        tab.click("form[action='/search'] button.primary")
+        tab.locator("button.link").first.click()
+        assert "It was never seen with other content" in said(tab), "6: was it changed later?"
+        assert re.search(r"Archived \d{4}-\d\d-\d\d .*Source cursor", said(tab)), (
+            "7: when did it arrive, by which source?"
+        )
+        assert "This archive makes no proofs" in said(tab), "10: is it proven?"
+        tab.click("text=Show the record as it came")
+        assert '"msg_id"' in said(tab)
+        tab.click("nav >> text=Quarantine")
+        assert tab.locator("tbody tr").count() == 1, "8: what could not be read?"
+        tab.click("nav >> text=Looks")
+        tab.fill("input[name=name] >> nth=0", first)
+        tab.click("button[value=person]")
+        assert tab.locator("tbody tr").count() >= 2, "9: who looked at A's chats?"
+        tab.click("text=Sign out")
+        assert "Signed out" in said(tab)
+        tab.go_back()
+        assert tab.locator("tbody tr").count() == 0, "what was shown is kept nowhere"
+
+
+def test_is_this_message_proven_and_since_when(begun: Archive, place: Path, chromium: Any) -> None:
+    archive = begun
+    archive.sections += f'[[evidence.anchors]]\nsink = "file"\npath = "{place}/anchors"\n'
+    archive.write_config()
+    assert archive("pull") == 0
+    assert archive("evidence", "seal") == 0
+    with serving(archive, role="auditor") as served, reading(chromium, served, accept_downloads=True) as tab:
+        assert "Evidence" in said(tab)
+        tab.click("nav >> text=Search")
+        tab.fill("input[name=words]", "a")
+        tab.click("form[action='/search'] button.primary")
+        tab.locator("button.link").first.click()
+        assert "first copy: proven now: leaf" in said(tab)
+        assert re.search(r"In the hands of others since \d{4}-\d\d-\d\d", said(tab))
+        with tab.expect_download() as download:
+            tab.click("text=Save the proof")
+        assert download.value.suggested_filename == "proof.zip"
+    assert archive.database.value("SELECT count(*) FROM looks WHERE action = 'proof'") == 1
+
+
+def test_forms_work_with_the_keyboard_alone_and_at_320_pixels(archive_of_october: Archive, chromium: Any) -> None:
+    small = {"width": 320, "height": 640}
+    with serving(archive_of_october) as served, reading(chromium, served, viewport=small) as tab:
+        for path in ("/", "/search", "/coverage", "/quarantine", "/exports", "/case"):
+            tab.goto(served.opened.address + path)
+            assert tab.locator("main").bounding_box()["width"] <= 320
+        tab.goto(f"{served.opened.address}/search")
+        tab.keyboard.type("a")
+        tab.keyboard.press("Enter")
+        tab.wait_for_url("**/look/**")
+        assert tab.locator("article.message").count() > 10
+        for _ in range(40):
+            tab.keyboard.press("Tab")
+            if tab.locator("button.link:focus").count():
+                break
+        tab.keyboard.press("Enter")
+        tab.wait_for_load_state()
+        assert "Where it came from" in said(tab)
