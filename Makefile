@@ -47,8 +47,9 @@ docs: $(VENV)/dev.installed                ## docs/settings.md and the manual pa
 	$(BIN)/python -m tests.settings_page
 	$(BIN)/python -m tests.man_page
 
-picture: $(VENV)/dev.installed             ## docs/demo.svg, from a run of the demo
+picture: $(VENV)/dev.installed             ## docs/demo.svg and the pictures of the review page, from runs of the demo
 	$(BIN)/python -m tests.demo_picture
+	$(BIN)/python -m tests.review_pictures
 
 ENGINE ?= docker
 image:                                     ## the image: ENGINE=podman, BASE_IMAGE=..., PIP_INDEX_URL=... for mirrors

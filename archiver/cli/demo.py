@@ -185,6 +185,7 @@ def demo(ctx: click.Context, directory: str | None, messages: int) -> int:
     click.echo(f"\nThe archive is {database}, its configuration {path}. Look on with:")
     click.echo(f"  sqlite3 {shlex.quote(str(database))} .schema")
     click.echo(f"  {_program()} --config {shlex.quote(str(path))} status")
+    click.echo(f"  {_program()} --config {shlex.quote(str(path))} review    # the same in a browser, by a link")
     click.echo(
         f"\nNext, with an account of the provider: {_program()} init, write org, app, client_id and the secret into"
         f" config.toml, and {_program()} doctor tests them."

@@ -31,16 +31,18 @@ def test_nothing_serious_is_wrong(
     archive: Archive = make_archive(database, messages=200)
     archive.server.add(b'{"msg_id": "q1", "timestamp": "1e3"}', timestamp_ms=archive.server.start_ms, visible_ms=0)
     assert archive("pull") == 0
-    script, serious = Path(AXE).read_text(encoding="utf-8"), []
+    script, serious = Path(AXE).read_text(encoding="utf-8"), list[tuple[str, str, list[str]]]()
     with serving(archive, role="officer+auditor", more="[lifecycle]\n") as served:
         context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         tab = context.new_page()
 
         def check(screen: str) -> None:
             tab.evaluate(script)
-            for one in tab.evaluate(RUN)["violations"]:
-                if one["impact"] in ("serious", "critical"):
-                    serious.append((screen, one["id"], [node["html"] for node in one["nodes"][:2]]))
+            serious.extend(
+                (screen, one["id"], [node["html"] for node in one["nodes"][:2]])
+                for one in tab.evaluate(RUN)["violations"]
+                if one["impact"] in ("serious", "critical")
+            )
 
         tab.goto(served.opened.link)
         check("sign in")

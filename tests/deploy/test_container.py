@@ -113,7 +113,7 @@ def test_make_image_hands_mirrors_to_the_recipe(given: dict[str, str]) -> None:
 
 def test_compose_keeps_the_program_small() -> None:
     (found,) = documents(DEPLOY / "container/compose.yaml")
-    for name in ("migrate", "archiver", "pull", "receive"):
+    for name in ("migrate", "archiver", "pull", "receive", "review"):
         service = found["services"][name]
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]

@@ -21,6 +21,7 @@ from tests.fixtures.databases import Database
 
 UNITS = sorted([*(DEPLOY / "systemd").glob("*.service"), *(DEPLOY / "systemd").glob("*.timer")])
 SERVICES = ["archiver.service", "archiver-pull.service", "archiver@.service", "archiver-receive.service"]
+SERVICES += ["archiver-review.service"]
 PULLING = SERVICES[:3]
 
 
@@ -224,3 +225,51 @@ def test_the_receiver_runs_beside_it_and_knows_no_secret(
         stored = Database("sqlite", f"sqlite:///{found.root}/var/lib/private/archiver/archive.db")
         marked = "SELECT msg_id FROM messages_readable WHERE recalled_at IS NOT NULL"
         assert stored.rows(marked) == [(recalled,)], told
+
+
+REVIEWED = """
+set -x
+systemctl start archiver@migrate || { journalctl -u archiver@migrate -o cat --no-pager | tail -30; exit 1; }
+systemctl start archiver || { journalctl -u archiver -o cat --no-pager | tail -40; exit 1; }
+systemctl start archiver-review || { journalctl -u archiver-review -o cat --no-pager | tail -40; exit 1; }
+cat > /get.py <<'END'
+import sys, urllib.request
+secret = open("/etc/archiver/review.proxy").read()
+headers = {"Host": "review.example.com", "X-Forwarded-User": "li", "X-Forwarded-Groups": "officers"}
+for proof in (secret, "wrong"):
+    request = urllib.request.Request(sys.argv[1], headers=headers | {"X-Archiver-Proxy": proof})
+    try:
+        print("answer=" + str(urllib.request.urlopen(request, timeout=10).status))
+    except urllib.error.HTTPError as error:
+        print("refused=" + str(error.code))
+END
+{python} /get.py http://127.0.0.1:9480/signin
+echo "user=$(ps -o user= -p $(systemctl show -P MainPID archiver-review))"
+echo "credentials=$(ls /run/credentials/archiver-review.service | tr '\\n' ' ')"
+systemctl stop archiver-review archiver
+echo "result=$(systemctl show -P Result archiver-review)"
+"""
+
+
+def test_the_review_page_runs_beside_it_and_knows_no_secret_of_the_app(
+    make_archive: MakeArchive, database: Database, tmp_path: Path
+) -> None:
+    archive = make_archive(database, messages=20)
+    section = """
+        [review]
+        listen = "127.0.0.1:9480"
+        url = "https://review.example.com"
+        secret_file = "replaced by the unit"
+        officers = ["officers"]
+    """
+    with machine(tmp_path) as found:
+        installed(archive, found)
+        found.write("/etc/archiver/config.toml", section + found.read("/etc/archiver/config.toml"), 0o644)
+        found.write("/etc/archiver/review.proxy", "0123456789abcdef0123456789abcdef", 0o400)
+        python = f"/opt/python/bin/python{sys.version_info.major}.{sys.version_info.minor}"
+        told = found.boot(REVIEWED.replace("{python}", f"LD_LIBRARY_PATH=/opt/python/lib {python}"), 180)
+        assert "answer=200" in told, told
+        assert "refused=403" in told
+        assert "user=archiver" in told
+        assert "credentials=proxy" in told
+        assert "result=success" in told

@@ -159,8 +159,9 @@ def test_both_manuals_for_officers_show_the_same(page: str) -> None:
         assert len(ours) == len(theirs) or pattern.startswith("`")
 
 
-def test_both_pages_on_callbacks_show_the_same() -> None:
-    english, chinese = TEXTS["docs/callbacks.md"], TEXTS["docs/callbacks.zh-CN.md"]
+@pytest.mark.parametrize("page", ["callbacks", "review"])
+def test_both_pages_show_the_same(page: str) -> None:
+    english, chinese = TEXTS[f"docs/{page}.md"], TEXTS[f"docs/{page}.zh-CN.md"]
     everything = re.compile(r"^ *```.*?^ *```$", re.DOTALL | re.MULTILINE)
     assert everything.findall(english) == everything.findall(chinese)
     for pattern in (r"^#+(?= )", r"^\d\. ", r"^\| `[^|]*`"):
