@@ -11,10 +11,13 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 import sqlalchemy as sa
+from sqlglot import exp
 
 from archiver.store.schema import ALL_VIEWS, OFFICERS_VIEWS, message_bodies, messages
 from tests.cluster import rule
+from tests.cluster.reading import read
 from tests.cluster.rule import refusals
+from tests.fixtures.archive import MakeArchive
 from tests.fixtures.cluster import Statements, layout, refused
 from tests.fixtures.databases import Database
 from tests.fixtures.store import open_database
@@ -91,3 +94,27 @@ def test_what_the_page_says_of_searching_can_be_asked_on_a_cluster(postgres_data
     asked = PAGE.split("```postgresql\n")[block + 1].partition("```")[0]
     assert "archive_search" in asked
     assert refusals(asked, layout()) == []
+
+
+def test_the_claim_is_read_of_the_coordinator_alone(postgres_database: Database, make_archive: MakeArchive) -> None:
+    """So it is one snapshot. `status` also counts files and looks at the newest message, on all machines."""
+    archive = make_archive(postgres_database, messages=3)
+    assert archive("pull") == 0
+    noted = Statements()
+    sa.event.listen(sa.Engine, "before_cursor_execute", noted.note)
+    try:
+        for command in ("coverage", "statement", "apps list", "quarantine list"):
+            assert archive(*command.split()) == 0
+        claims = noted.taken()
+        assert archive("status") == 0
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", noted.note)
+    assert len(claims) > 5
+    assert spread_in(claims) == set()
+    assert spread_in(noted.taken()) == {"attachments", "messages"}
+
+
+def spread_in(statements: list[str]) -> set[str]:
+    """The big tables, and the views, that these read."""
+    names = {found.name for one in statements for query in read(one) for found in query.find_all(exp.Table)}
+    return names & {*layout().sharded, *layout().views}

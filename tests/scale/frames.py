@@ -1,10 +1,11 @@
-"""Reads exports with pandas, as an analyst would: `python frames.py PARQUET CSV`, two folders of messages.
+"""Reads exports as an analyst would, with pandas and DuckDB: `python frames.py PARQUET CSV`, two folders of messages.
 
 Prints one line of JSON: for each, the number of rows, of messages, and of characters said.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 import warnings
@@ -27,7 +28,18 @@ def main(parquet: str, csv: str) -> None:
             int((frame["app"].astype(str) + frame["msg_id"]).nunique()),
             int(said.str.len().sum()),
         ]
+    found = {f"pandas from {name}": figures for name, figures in found.items()}
+    if importlib.util.find_spec("duckdb"):
+        found["DuckDB"] = duck(parquet)
     print(json.dumps(found))
+
+
+def duck(parquet: str) -> list[int]:
+    import duckdb
+
+    files = duckdb.read_parquet(f"{parquet}/**/*.parquet", hive_partitioning=True)
+    (figures,) = files.aggregate("count(*), count(DISTINCT app || msg_id), sum(length(text))").fetchall()
+    return list(map(int, figures))
 
 
 if __name__ == "__main__":

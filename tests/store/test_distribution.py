@@ -115,6 +115,24 @@ def test_no_statement_locks_rows_of_many_machines(
     assert [each for each in locking if set(re.findall(r"\w+", each)) & set(BIG)] == []
 
 
+@pytest.mark.full
+def test_what_the_page_says_of_upkeep_runs(postgres_database: Database) -> None:
+    """As it stands there; nothing that was archived goes by it, and the newest run stays."""
+    page = (Path(__file__).parents[2] / "docs/scale.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```postgresql\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    assert len(blocks) >= 2
+    postgres_database.run("INSERT INTO apps (id, name, created_at) VALUES (1, 'o#a', now())")
+    old = "now() - interval '1 year'"
+    columns = "app_id, source, command, program, owner, started_at, heartbeat_at, ended_at"
+    row = f"1, 'cursor', 'pull', 'x', 'me', {old}, {old}, {old}"
+    postgres_database.run(f"INSERT INTO runs ({columns}) VALUES ({row}), ({row}), ({row})")
+    for block in blocks:
+        postgres_database.run(block)
+    assert postgres_database.rows("SELECT id FROM runs") == [(3,)]
+    options = dict(postgres_database.rows("SELECT relname, reloptions FROM pg_class WHERE reloptions IS NOT NULL"))
+    assert options["windows"] == ["fillfactor=80", "autovacuum_vacuum_scale_factor=0.02"]
+
+
 @pytest.fixture
 def archive(database: Database, make_archive: MakeArchive) -> Archive:
     return make_archive(database, messages=3)
