@@ -51,6 +51,8 @@ class Ingested(NamedTuple):
     left: int
     damaged: int = 0
     """Bytes behind the first bad record of a segment."""
+    erased: int = 0
+    """Dropped, as they are about an erased message."""
 
 
 def ingest(settings: Settings, store: Store, stop: Event | None = None) -> Ingested | None:
@@ -62,7 +64,7 @@ def ingest(settings: Settings, store: Store, stop: Event | None = None) -> Inges
     if section is None or not (section.spool / spool.READY).is_dir():
         return None
     counts: Counter[tuple[str, str]] = Counter()
-    known = dropped = left = damaged = 0
+    known = dropped = left = damaged = erased = 0
     try:
         aliases = _known(section, store)
         for segment in _taken(section.spool):
@@ -71,12 +73,12 @@ def ingest(settings: Settings, store: Store, stop: Event | None = None) -> Inges
             one = _read_in(store, segment, aliases)
             counts += one.counts
             known, dropped, left = known + one.known, dropped + one.dropped, left + one.left
-            damaged += one.damaged
+            damaged, erased = damaged + one.damaged, erased + one.erased
             _finish(section.spool, segment, one)
     except OSError as error:
         problem = f"{section.spool}: the spool cannot be read in: {error.strerror or type(error).__name__}"
         raise UsageError(problem, hint="run it with an account that may write in that folder") from None
-    result = Ingested(counts, known, dropped, left, damaged)
+    result = Ingested(counts, known, dropped, left, damaged, erased)
     _tell(result)
     return result
 
@@ -144,7 +146,7 @@ def _remove(folder: Path) -> None:
 def _read_in(store: Store, segment: Path, aliases: Mapping[str, KnownAlias]) -> Ingested:
     """Store a segment. A record of an alias that is not known here stays, and the segment with it."""
     counts: Counter[tuple[str, str]] = Counter()
-    known = dropped = left = read = 0
+    known = dropped = left = read = erased = 0
     for batch, end in _batches(segment):
         for alias in dict.fromkeys(received.alias for received in batch):
             its = [received for received in batch if received.alias == alias]
@@ -154,9 +156,9 @@ def _read_in(store: Store, segment: Path, aliases: Mapping[str, KnownAlias]) -> 
                 continue
             stored = _store(store, aliases[alias], its)
             counts.update(stored.counts)
-            known, dropped = known + stored.known, dropped + stored.dropped
+            known, dropped, erased = known + stored.known, dropped + stored.dropped, erased + stored.erased
         read = end
-    return Ingested(counts, known, dropped, left, segment.stat().st_size - read)
+    return Ingested(counts, known, dropped, left, segment.stat().st_size - read, erased)
 
 
 def _fields(alias: str, count: int) -> dict[str, object]:
@@ -193,11 +195,11 @@ def _store(store: Store, known: KnownAlias, batch: Sequence[Received]) -> events
 def _tell(result: Ingested) -> None:
     """Figures only; nothing where nothing came."""
     total = sum(result.counts.values())
-    if total or result.known or result.dropped:
+    if total or result.known or result.dropped or result.erased:
         signed = Counter[str]()
         for (_, judged), count in result.counts.items():
             signed[judged] += count
-        fields = {"events": total, **signed, "known": result.known, "dropped": result.dropped}
+        fields = {"events": total, **signed, "known": result.known, "dropped": result.dropped, "erased": result.erased}
         log.info("callbacks were read in", extra={"fields": fields})
 
 

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from archiver.model import DAY_MS, HOUR_MS, Event
 from archiver.store.engine import Tx
-from archiver.store.schema import attachments, callback_signatures, events
+from archiver.store.schema import WITHHELD_ERASED, attachments, callback_signatures, events, messages
 
 WRONG_BYTES_A_DAY = 100 * 2**20
 _KNOWN_FOR_MS, _FRESH_MS = 48 * HOUR_MS, DAY_MS
@@ -33,17 +33,22 @@ class Arrival(NamedTuple):
 
 
 class EventsStored(NamedTuple):
-    """What became of arrivals: stored by kind and signature; known before; and dropped, as too many were wrong."""
+    """What became of arrivals: stored by kind and signature; known before; dropped, as too many were wrong; and erased:
+    dropped, as they are about an erased message."""
 
     counts: Mapping[tuple[str, str], int]
     known: int
     dropped: int
+    erased: int = 0
 
 
 def store(tx: Tx, app_id: int, arrivals: Sequence[Arrival]) -> EventsStored:
     """Add the events of an app that are new, in the order in which they came."""
     there = _known(tx, app_id, arrivals)
     new = list({one.digest: one for one in reversed(arrivals) if one.digest not in there}.values())[::-1]
+    gone = _erased(tx, app_id, new)
+    erased = [one for one in new if gone & {one.event.msg_id, one.event.target_msg_id}]
+    new = [one for one in new if not gone & {one.event.msg_id, one.event.target_msg_id}]
     fresh = _note_signatures(tx, app_id, new)
     left = WRONG_BYTES_A_DAY - _wrong_bytes(tx, app_id, new)
     rows: list[dict[str, Any]] = []
@@ -61,7 +66,19 @@ def store(tx: Tx, app_id: int, arrivals: Sequence[Arrival]) -> EventsStored:
     if rows:
         tx.conn.execute(tx.insert(events).on_conflict_do_nothing(index_elements=["app_id", "digest"]), rows)
     _endanger(tx, app_id, [row["target_msg_id"] for row in rows if _is_recall(row)])
-    return EventsStored(counts, len(arrivals) - len(new), dropped)
+    return EventsStored(counts, len(arrivals) - len(new) - len(erased), dropped, len(erased))
+
+
+def _erased(tx: Tx, app_id: int, arrivals: Sequence[Arrival]) -> set[str | None]:
+    """The erased messages that these events are about."""
+    m = messages.c
+    ids = {
+        one for arrival in arrivals for one in (arrival.event.msg_id, arrival.event.target_msg_id) if one is not None
+    }
+    query = sa.select(m.msg_id).where(
+        m.app_id == app_id, tx.among(m.msg_id, sorted(ids)), m.withheld == WITHHELD_ERASED
+    )
+    return set(tx.conn.scalars(query)) if ids else set()
 
 
 def _row(app_id: int, one: Arrival, signed: str) -> dict[str, Any]:
