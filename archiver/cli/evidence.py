@@ -185,6 +185,8 @@ def _checked(findings: VerifyFindings, language: Language) -> str:
         "rows": plural("{number} row", "{number} rows", counts["rows"]),
         "windows": plural("{number} window", "{number} windows", counts["windows"]),
         "contents": plural("{number} file", "{number} files", counts["contents"]),
+        "erased": plural("{number} erased message", "{number} erased messages", counts["erased"]),
+        "expired": plural("{number} expired message", "{number} expired messages", counts["expired"]),
     }
     return language.say(", ").join(said[kind] for kind in counts)
 

@@ -96,7 +96,7 @@ TABLES = {
             made_at=attachments.c.fetched_at,
         ),
         _of(
-            *(quarantine, "reason", "seen", "resolved_at"),
+            *(quarantine, "reason", "seen", "resolved_at", "withheld"),
             those=quarantine.c.page_id == 0,
             made_at=quarantine.c.seen_at,
         ),
