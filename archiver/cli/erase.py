@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from threading import Event
 
 import click
 
@@ -12,9 +13,11 @@ from archiver.cli import console, context, options
 from archiver.cli.context import Case
 from archiver.cli.decision import demand_deletion, listed
 from archiver.cli.transcript import ConversationLines
-from archiver.errors import EXIT_DONE
-from archiver.lifecycle import erasing
+from archiver.config import Settings
+from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER, ConfigurationError
+from archiver.lifecycle import erasing, erasure_run
 from archiver.lifecycle.erasing import ErasureAsked, ErasureWish
+from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
 from archiver.view import View
 
@@ -122,3 +125,49 @@ def show_erasure(ctx: click.Context, number: int, *, case: Case, view: View) -> 
                 sys.stdout.write("".join(f"{line}\n" for one in page for line in lines.lines(one)))
                 sys.stdout.flush()
     return EXIT_DONE
+
+
+@erase_command.command("run")
+@_REQUEST
+@click.pass_context
+def run_erasure(ctx: click.Context, number: int) -> int:
+    """Erase what an approved request names. After a stop, the same command goes on.
+
+    What a hold keeps, or a term that is running, is sealed: nothing shows it any more. Then this exits with 3, and the
+    same command erases it when it may go. With evidence it ends when the erasure is anchored, and waits up to 5 minutes
+    for that; 75: erased, and not anchored yet.
+
+    \b
+    Example:
+      archiver erase run 7
+    """
+    with context.archive(ctx, offline=True, writes=True) as (settings, store), context.stop_on_signals() as stop:
+        demand_deletion(settings)
+        done = erasure_run.run(store, number, host.account(), _file(settings), stop=stop)
+        anchored = _anchored(store, settings, stop)
+    say = options.default_view(ctx).language.say
+    click.echo(say("{count} messages and {records} records in quarantine are erased",
+                   count=f"{done.messages:,}", records=f"{done.records:,}"))  # fmt: skip
+    if not done.is_whole:
+        click.echo(say("{count} messages and {records} records have to stay, and are sealed; run this again later",
+                       count=f"{done.sealed:,}", records=f"{done.sealed_records:,}"))  # fmt: skip
+        return EXIT_INCOMPLETE
+    if not anchored:
+        click.echo(say("the erasure is not anchored yet: archiver evidence seal"), err=True)
+        return EXIT_LATER
+    return EXIT_DONE
+
+
+def _file(settings: Settings) -> Path:
+    if settings.erasures_file is None:
+        problem = "[lifecycle] erasures_file is missing; neither STATE_DIRECTORY nor HOME says where state belongs"
+        raise ConfigurationError(problem)
+    return settings.erasures_file
+
+
+def _anchored(store: Store, settings: Settings, stop: Event) -> bool:
+    if settings.evidence is None:
+        return True
+    from archiver.evidence import sinks
+
+    return erasure_run.is_anchored(sinks.publisher(store, settings), stop)

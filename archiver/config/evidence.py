@@ -117,14 +117,14 @@ class Evidence(Section):
         return named
 
 
-def default_state(environ: Mapping[str, str]) -> Path | None:
-    """Where the last known note is kept: in the state directory that systemd gave, or that of this account."""
+def default_state(environ: Mapping[str, str], name: str = "evidence.state") -> Path | None:
+    """Where a file of state is kept: in the state directory that systemd gave, or that of this account."""
     if given := environ.get("STATE_DIRECTORY", "").partition(":")[0]:
-        return Path(given) / "evidence.state"
+        return Path(given) / name
     if home := environ.get("XDG_STATE_HOME"):
-        return Path(home) / "archiver/evidence.state"
+        return Path(home) / "archiver" / name
     if home := environ.get("HOME"):
-        return Path(home) / ".local/state/archiver/evidence.state"
+        return Path(home) / ".local/state/archiver" / name
     return None
 
 

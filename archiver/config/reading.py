@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from archiver.config import receivers, reviewers, sinks, texts
 from archiver.config.draft import Draft, key_text
+from archiver.config.evidence import default_state
 from archiver.config.settings import (
     Alerts,
     App,
@@ -178,6 +179,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
     evidence = sinks.read(draft, dict(tree["evidence"]), environ) if "evidence" in tree else None
     review = reviewers.read(draft, dict(tree["review"])) if "review" in tree else None
     lifecycle = draft.read(Lifecycle, ("lifecycle",), tree["lifecycle"]) if "lifecycle" in tree else None
+    erasures_file = (lifecycle and lifecycle.erasures_file) or default_state(environ, "erasures.jsonl")
     names = [app.name for app in apps if app]
     callbacks = receivers.read(draft, dict(tree["callbacks"]), names) if "callbacks" in tree else None
     display = draft.read(Display, ("display",), tree.get("display", {}))
@@ -201,6 +203,7 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
         evidence=evidence,
         review=review,
         lifecycle=lifecycle,
+        erasures_file=None if erasures_file is None else draft.folder / erasures_file,
         callbacks=callbacks,
         display=display,
         warnings=tuple(draft.warnings),

@@ -149,6 +149,7 @@ class Lifecycle(Section):
     two_persons: tuple[Literal["export", "accept", "rotate"], ...] = ()
     deletion: bool = True
     max_share: Annotated[float, Field(gt=0, le=1)] = 0.1
+    erasures_file: Path | None = None
 
 
 class App(Section):
@@ -236,6 +237,8 @@ class Settings(BaseModel):
     evidence: Evidence | None = None
     review: Review | None = None
     lifecycle: Lifecycle | None = None
+    erasures_file: Path | None = None
+    """Where erasures are noted outside the database; None where no directory of state is known."""
     callbacks: Callbacks | None = None
     display: Display = Display()
     warnings: tuple[str, ...] = ()

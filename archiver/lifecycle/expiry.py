@@ -78,7 +78,8 @@ def floor_ms(terms: RetentionTerms, today: date) -> int | None:
     return min(ends)
 
 
-def _day(ms: int) -> date:
+def day(ms: int) -> date:
+    """The date of an instant in UTC."""
     return datetime.fromtimestamp(ms // 1000, UTC).date()
 
 
@@ -87,7 +88,7 @@ def plan(store: Store, app: str, who: str, *, max_share: Decimal | None = None, 
     with store.patient.read() as tx:
         demand_whole(tx)
         known = of_app(tx, app)
-        on = today or _day(tx.now_ms())
+        on = today or day(tx.now_ms())
         floor = floor_ms(known.terms, on)
         if floor is None:
             raise UsageError(f"messages of {known.app} are kept for ever", hint="archiver retention set --at-most")
@@ -185,7 +186,7 @@ def _demand_time(store: Store, body: Mapping[str, Any], server_ms: ServerTime) -
         )
     if told_ms is not None and now_ms > told_ms + _WARNED_MS:
         raise DeletionStopped("the clock is more than a day ahead of a server's", hint="archiver doctor")
-    latest = date.fromisoformat(body["today"]) if told_ms is None else _day(told_ms + _WARNED_MS)
+    latest = date.fromisoformat(body["today"]) if told_ms is None else day(told_ms + _WARNED_MS)
     allowed = floor_ms(RetentionTerms(**body["terms"]), latest)
     if allowed is None or body["floor_ms"] > allowed:
         raise DeletionStopped("the plan was made by a clock that was ahead", hint="archiver retention plan")
@@ -194,7 +195,7 @@ def _demand_time(store: Store, body: Mapping[str, Any], server_ms: ServerTime) -
 def _demand_terms(tx: Tx, body: Mapping[str, Any]) -> None:
     """Longer terms are in force at once."""
     known = of_app(tx, str(body["app"]))
-    today = date.fromisoformat(body["today"]) if body["today"] else _day(tx.now_ms())
+    today = date.fromisoformat(body["today"]) if body["today"] else day(tx.now_ms())
     allowed = floor_ms(known.terms, today)
     if known.app_id != body["app_id"] or allowed is None or body["floor_ms"] > allowed:
         raise DeletionStopped(f"by the terms of {known.app} now this has to stay", hint="archiver retention plan")

@@ -6,7 +6,6 @@ so does the root. Hashes without salt are emptied.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,11 +15,12 @@ import sqlalchemy as sa
 
 from archiver import salts
 from archiver.errors import ArchiveIncomplete
-from archiver.store import removing, sealed_pages, sealed_rows
+from archiver.store import burying_rows, removing, sealed_pages
 from archiver.store import tombstones as tombs
+from archiver.store.burying_rows import SealedRow
 from archiver.store.engine import Tx
 from archiver.store.schema import attachments, message_revisions, messages, pages, quarantine, seals, tombstones
-from archiver.store.seals import ROW, key_text
+from archiver.store.seals import key_text
 
 
 class GoingRecord(NamedTuple):
@@ -56,20 +56,25 @@ def bury(tx: Tx, burial: Burial, places: Sequence[GoingRecord], msg_ids: Sequenc
             stones.append(_stone(page_id, going))
             _forget_seeds(tx, page_id)
         else:
-            leaves = _leaves(tx, page_id, positions)
-            stones += [_stone(page_id, [place]) | _leaf(place.position, leaves) for place in going]
+            leaves = leaves_at(tx, page_id, positions)
+            stones += [stone_of(place, leaves) for place in going]
     stones += _attachment_stones(tx, burial.app_id, msg_ids)
     common = {"kind": "expired", "app_id": burial.app_id, "request_id": burial.request_id, "at": tx.now_ms()}
     tx.conn.execute(tombstones.insert().inline(), [common | stone for stone in stones])
     _blank(tx, {page_id: {place.position for place in going} for page_id, going in by_page.items()})
 
 
-_NO_PLACE: Stone = {"page_id": None, "seal_id": None, "position": None, "leaf": None}
+_NO_PLACE: Stone = {"msg_id": None, "page_id": None, "seal_id": None, "position": None, "leaf": None}
 
 
 def _stone(page_id: int, going: Iterable[GoingRecord]) -> Stone:
     counts = [sum(column) for column in zip(*(place[2:] for place in going), strict=True)]
     return _NO_PLACE | {"page_id": page_id} | dict(zip(("messages", "bodies", "revisions"), counts, strict=True))
+
+
+def stone_of(place: GoingRecord, leaves: dict[int, tuple[int, bytes]] | None) -> Stone:
+    """The tombstone of one leaf; `leaves`: see `leaves_at`."""
+    return _stone(place.page_id, [place]) | _leaf(place.position, leaves)
 
 
 def _leaf(position: int, leaves: dict[int, tuple[int, bytes]] | None) -> Stone:
@@ -93,7 +98,7 @@ def _forget_seeds(tx: Tx, page_id: int) -> None:
     tx.conn.execute(seals.update().where(seals.c.page_id == page_id).values(seeds=b""))
 
 
-def _leaves(tx: Tx, page_id: int, positions: set[int]) -> dict[int, tuple[int, bytes]] | None:
+def leaves_at(tx: Tx, page_id: int, positions: set[int]) -> dict[int, tuple[int, bytes]] | None:
     """The seal and the hash of the leaves at these places, whose salts are destroyed; None where nothing was sealed."""
     query = sa.select(seals.c.id, seals.c.leaves, seals.c.seeds).where(seals.c.page_id == page_id).order_by(seals.c.id)
     sealed = tx.conn.execute(query.limit(1)).first()
@@ -124,34 +129,12 @@ def page_leaves(tx: Tx, page_id: int, seeds: bytes | None, count: int) -> list[t
 
 def _attachment_stones(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> Iterator[Stone]:
     """Tombstones for sealed rows of attachments that go with their messages."""
-    sealed = sealed_rows.TABLES[attachments.name]
     a = attachments.c
     query = sa.select(*attachments.primary_key, a.fetched_at).where(
         removing.of_these(tx, attachments, app_id, msg_ids), a.state == "stored"
     )
-    going = {key_text(row[:-1]): row for row in tx.conn.execute(query)}
-    if not going:
-        return
-    since_ms = min(row[-1] or 0 for row in going.values())
-    s = seals.c
-    of_rows = sa.select(s.id, s.leaves, s.seeds, s["keys"]).where(s.table_name == sealed.name, s.made_at >= since_ms)
-    rows = sealed_rows.read(tx, sealed, [row[:-1] for row in going.values()])
-    for seal in tx.conn.execute(of_rows).all():
-        at = {key_text(key): place for place, key in enumerate(json.loads(seal.keys))}
-        mine = [text for text in going if text in at]
-        if mine:
-            yield from _row_stones(tx, seal, {at[text]: sealed_rows.content(sealed, rows[text]) for text in mine})
-
-
-def _row_stones(tx: Tx, seal: Any, contents: dict[int, bytes]) -> Iterator[Stone]:
-    seeds: salts.Seeds = salts.unpack(bytes(seal.seeds or b""))
-    salted = salts.salts(seeds, seal.leaves)
-    for place, content in sorted(contents.items()):
-        leaf = salts.leaf(salted[place], ROW, place, content)
-        seeds = salts.puncture(seeds, place, seal.leaves)
-        counts = dict.fromkeys(("messages", "bodies", "revisions"), 0)
-        yield _NO_PLACE | {"seal_id": seal.id, "position": place, "leaf": leaf} | counts
-    tx.conn.execute(seals.update().where(seals.c.id == seal.id).values(seeds=salts.pack(seeds)))
+    going = {key_text(row[:-1]): SealedRow(row[-1] or 0) for row in tx.conn.execute(query)}
+    return burying_rows.stones(tx, attachments.name, going)
 
 
 def _blank(tx: Tx, positions: dict[int, set[int]]) -> None:

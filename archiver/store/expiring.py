@@ -43,12 +43,13 @@ class TermOver(NamedTuple):
     floor_ms: int
 
 
-def _begins(tx: Tx) -> str:
+def begins(tx: Tx) -> str:
+    """When the term of a message `m` begins (ms), in SQL."""
     return _BEGINS.replace("{archived}", _ARCHIVED[tx.postgres])
 
 
 def _over(tx: Tx, columns: str, *, held: str = f"AND NOT {HELD.replace('{holds}', _IN_FORCE)}") -> str:
-    return f"SELECT {columns} FROM messages m WHERE m.app_id = :app_id AND {_begins(tx)} < :floor_ms {held}"  # noqa: S608 - our own text
+    return f"SELECT {columns} FROM messages m WHERE m.app_id = :app_id AND {begins(tx)} < :floor_ms {held}"  # noqa: S608 - our own text
 
 
 def _make_room(tx: Tx) -> None:

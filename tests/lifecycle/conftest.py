@@ -67,7 +67,9 @@ def logins(
 
 def _at_work(archive: Archive, patch: pytest.MonkeyPatch, logins: dict[str, str]) -> Persons:
     assert archive("pull") == 0
-    archive.config.write_text('[lifecycle]\ntwo_persons = ["export", "accept"]\n' + archive.config.read_text())
+    file = f'erasures_file = "{archive.config.with_name("erasures.jsonl")}"'
+    section = f'[lifecycle]\ntwo_persons = ["export", "accept"]\n{file}\n'
+    archive.config.write_text(section + archive.config.read_text())
     if logins:
         assert archive("migrate", "--roles") == 0
     for login in logins.values():

@@ -1,0 +1,80 @@
+"""The file of erasures beside the database: what it lacks after a restore, this knows.
+
+Lines of JSON, each synced before the erasure commits: {app, msg_id, request, at}. The only place where ids of messages
+are kept outside the database.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from archiver import host
+from archiver.errors import TryAgainLater, UsageError
+
+
+class ErasureLine(NamedTuple):
+    """One erased message; `at`: an instant as text."""
+
+    app: str
+    msg_id: str
+    request: int
+    at: str
+
+
+def append(path: Path, lines: Sequence[ErasureLine]) -> None:
+    """Add lines, safe from a power cut when this returns.
+
+    Raises UsageError or TryAgainLater where that cannot be, and then nothing may be erased.
+    """
+    text = "".join(json.dumps(line._asdict(), ensure_ascii=True, sort_keys=True) + "\n" for line in lines)
+    try:
+        host.make_folder(path.parent, parents=True, exist_ok=True)
+        is_new = not path.exists()
+        descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, host.file_mode())
+        try:
+            _write(descriptor, text.encode("ascii"))
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if is_new:
+            host.sync_folder(path.parent)
+    except OSError as error:
+        problem = f"[lifecycle] erasures_file: {path} cannot be written: {error.strerror}"
+        kind = TryAgainLater if host.passes(error.errno) else UsageError
+        raise kind(problem, hint="a file in a folder that this account may write") from None
+
+
+def _write(descriptor: int, text: bytes) -> None:
+    end = os.fstat(descriptor).st_size
+    if end and os.pread(descriptor, 1, end - 1) != b"\n":  # what a power cut has left
+        text = b"\n" + text
+    if os.write(descriptor, text) != len(text):
+        raise TryAgainLater("[lifecycle] erasures_file took a part only: its disk is full", hint="make room")
+
+
+def read(path: Path) -> Iterator[ErasureLine]:
+    """All lines that are whole; none where there is no file. Raises TryAgainLater where it cannot be read."""
+    try:
+        with path.open(encoding="ascii", errors="replace") as file:
+            for text in file:
+                if (line := parsed(text)) is not None:
+                    yield line
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise TryAgainLater(f"[lifecycle] erasures_file: {path} cannot be read: {error.strerror}") from None
+
+
+def parsed(text: str) -> ErasureLine | None:
+    """A line; None for what is none."""
+    try:
+        given = json.loads(text)
+        line = ErasureLine(given["app"], given["msg_id"], given["request"], given["at"])
+    except (ValueError, KeyError, TypeError):
+        return None
+    well = all(isinstance(one, str) for one in (line.app, line.msg_id, line.at)) and isinstance(line.request, int)
+    return line if well else None
