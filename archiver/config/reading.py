@@ -179,12 +179,9 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
     evidence = sinks.read(draft, dict(tree["evidence"]), environ) if "evidence" in tree else None
     review = reviewers.read(draft, dict(tree["review"])) if "review" in tree else None
     lifecycle = draft.read(Lifecycle, ("lifecycle",), tree["lifecycle"]) if "lifecycle" in tree else None
-    erasures_file = (lifecycle and lifecycle.erasures_file) or default_state(environ, "erasures.jsonl")
     names = [app.name for app in apps if app]
     callbacks = receivers.read(draft, dict(tree["callbacks"]), names) if "callbacks" in tree else None
     display = draft.read(Display, ("display",), tree.get("display", {}))
-    if not apps:
-        draft.wrong(("apps",), "none is configured; begin one with [[apps]]")
     if schedule and http and schedule.lease_ms < 3 * http.deadline_ms:
         least = duration_text(3 * http.deadline_ms)
         draft.wrong(("schedule", "lease"), f"must be at least 3 x [http] deadline; write {least} or more")
@@ -203,14 +200,21 @@ def load(path: Path, environ: Mapping[str, str], *, offline: bool = False) -> Se
         evidence=evidence,
         review=review,
         lifecycle=lifecycle,
-        erasures_file=None if erasures_file is None else draft.folder / erasures_file,
+        erasures_file=_erasures_file(draft, lifecycle, environ),
         callbacks=callbacks,
         display=display,
         warnings=tuple(draft.warnings),
     )
 
 
+def _erasures_file(draft: _Draft, lifecycle: Lifecycle | None, environ: Mapping[str, str]) -> Path | None:
+    given = (lifecycle and lifecycle.erasures_file) or default_state(environ, "erasures.jsonl")
+    return None if given is None else draft.folder / given
+
+
 def _refuse_twins(apps: list[App | None], draft: _Draft) -> None:
+    if not apps:
+        draft.wrong(("apps",), "none is configured; begin one with [[apps]]")
     seen: dict[tuple[str, str], int] = {}
     for index, app in enumerate(apps):
         if app and (first := seen.setdefault((app.name.lower(), app.source), index)) != index:

@@ -197,12 +197,12 @@ def _export_and_fetch(store: Store, key: SourceKey) -> None:
         looks.append(tx, LookEntry("l1", "me", "cli", "search", {"texts": ["x"]}), "shown", 1)
         looks.add_conversations(tx, "l1", [("o#a", "a|b")])
         (asked,) = decisions.read(tx, decisions.add(tx, "export", {"format": "csv"}, "alice"))
+        tx.conn.execute(request_items.insert().values(request_id=1, app_id=key.app_id, msg_id="1", line="asked"))
         decisions.decide(tx, asked, "refused", "bob")
         holds.place(tx, HoldRow(1, "x", "placed", "K7", "a letter", "me"), HoldCriteria(participant="a"))
         listed = HoldCriteria(Filter("o#a"), ids=("1", 'a "quoted" \u4f60\n\x7f id'))
         holds.place(tx, HoldRow(1, "x", "widened", "K7", "a letter", "me"), listed)
         app_id = key.app_id
-        tx.conn.execute(request_items.insert().values(request_id=1, app_id=app_id, msg_id="1", line="asked"))
         terms = {"app_id": app_id, "keep_at_least": "5y", "reason": "law", "who": "me", "at": tx.now_ms()}
         tx.conn.execute(retention_terms.insert().inline(), terms)
         claim = attachments.claim(tx, key.app_id, "me", 60_000, look=FileLook(expired=True))
