@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from datetime import UTC, datetime
+from threading import Event
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from archiver.cli import retention as archive_retention
+from archiver.config import load
+from archiver.errors import Stopped
+from archiver.lifecycle import expiry
+from archiver.store import expiring
 from archiver.store.engine import Tx
+from tests.export.samples import said
 from tests.fixtures.archive import Archive
 from tests.fixtures.decided import approved
 from tests.fixtures.store import open_database
@@ -65,6 +73,16 @@ def house(persons: Persons) -> House:
     made = House(persons)
     made.terms("--at-most", "1d")
     return made
+
+
+def more_pages(archive: Archive) -> None:
+    """Late arrivals on pages of their own, with an edited message among them."""
+    start = archive.server.start_ms
+    for number in range(3):
+        for text in ("late", "late, edited")[: 1 + number % 2]:
+            message = said(f"late-{number}", text, start + number)
+            archive.server.add(message, timestamp_ms=start + number, visible_ms=0)
+            assert archive("audit", "--from", str(start), "--to", str(start + 60_000)) in (0, 3)
 
 
 def sums(archive: Archive) -> tuple[int, int]:
@@ -217,3 +235,58 @@ def test_nothing_that_has_expired_comes_back(house: House) -> None:
     assert archive.database.value("SELECT count(*) FROM message_revisions") == 0
     counted, there = sums(archive)
     assert counted == there
+
+
+def test_a_run_that_is_cut_off_anywhere_is_whole_by_batch_and_goes_on(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any statement, as a process that is killed: its transaction is gone, and the counters' sum holds."""
+    monkeypatch.setattr(expiring, "_PAGES_AT_ONCE", 1)
+    archive, draw = house.archive, random.Random(4)
+    more_pages(house.as_owner())
+    house.plan("--max-share", "1")
+    floor_ms = house.body()["floor_ms"]
+    cut = [0]
+
+    def at(*_: Any) -> None:
+        cut[0] -= 1
+        if cut[0] == 0:
+            raise KeyboardInterrupt
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", at)
+    try:
+        for _ in range(8):
+            cut[0] = draw.randrange(15, 120)
+            house.apply()
+            cut[0] = 0
+            counted, there = sums(archive)
+            assert counted == there
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", at)
+    assert house.apply() == 0, archive.errors
+    assert archive.database.value("SELECT min(timestamp_ms) FROM messages") >= floor_ms
+    counted, there = sums(archive)
+    assert counted == there
+    whole = "SELECT page_id, position FROM tombstones GROUP BY page_id, position HAVING count(*) > 1"
+    assert archive.database.rows(whole) == []
+
+
+def test_a_stop_ends_a_run_between_two_batches(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiring, "_PAGES_AT_ONCE", 1)
+    more_pages(house.as_owner())
+    house.plan("--max-share", "1")
+    stop, before = Event(), house.count()
+    store, settings = open_database(house.archive.database), load(house.archive.config, {})
+
+    def server_ms() -> int:
+        return int(time.time() * 1000)
+
+    with pytest.raises(Stopped):
+        expiry.apply(
+            store, settings, house.request, "bob", server_ms=server_ms, stop=stop, progress=lambda _: stop.set()
+        )
+    assert 0 < before - house.count() < house.body()["messages"]
+    stop.clear()
+    done = expiry.apply(store, settings, house.request, "bob", server_ms=server_ms, stop=stop)
+    assert done.in_all == house.body()["messages"] == before - house.count()
+    store.dispose()
