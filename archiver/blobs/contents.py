@@ -28,6 +28,9 @@ from archiver.errors import ArchiveIncomplete
 
 _PIECE = 8 << 20
 _INCOMING, _LEFT_BEHIND = "incoming", timedelta(days=1)
+_MARK = "archive"
+_OURS = (f"{_INCOMING}/", _MARK)
+_HEX = set("0123456789abcdef")
 
 
 def name_of(sha256: str) -> str:
@@ -148,10 +151,40 @@ class Blobs:
             return bytes(obstore.get(self._store, name_of(sha256)).bytes())
 
     def names(self) -> Iterator[str]:
-        """Every name in the store, `incoming/` left out."""
+        """Every name in the store, `incoming/` and the mark left out."""
         with translated_errors("listed"):
             for batch in obstore.list(self._store):
-                yield from (entry["path"] for entry in batch if not entry["path"].startswith(f"{_INCOMING}/"))
+                yield from (entry["path"] for entry in batch if not entry["path"].startswith(_OURS))
+
+    def contents(self) -> Iterator[str]:
+        """The digests of all contents in the store."""
+        for name in self.names():
+            digest = name.rpartition("/")[2]
+            if len(digest) == 64 and set(digest) <= _HEX and name == name_of(digest):
+                yield digest
+
+    def has(self, sha256: str) -> bool:
+        """Whether a content lies in the store."""
+        with translated_errors("read"):
+            return self._size(name_of(sha256)) is not None
+
+    def remove(self, sha256: str) -> None:
+        """Remove a content; nothing where there is none."""
+        with translated_errors("swept"), suppress(obstore_errors.NotFoundError, FileNotFoundError):
+            obstore.delete(self._store, name_of(sha256))
+
+    def mark(self) -> str | None:
+        """Which archive the store belongs to; None where nobody has said so."""
+        with translated_errors("read"):
+            try:
+                return bytes(obstore.get(self._store, _MARK).bytes()).decode("ascii", "replace")
+            except (obstore_errors.NotFoundError, FileNotFoundError):
+                return None
+
+    def set_mark(self, archive_id: str) -> None:
+        """Say which archive the store belongs to, unless somebody has."""
+        with translated_errors("written"), suppress(obstore_errors.AlreadyExistsError):
+            obstore.put(self._store, _MARK, archive_id.encode("ascii"), mode="create")
 
     def sweep(self) -> None:
         """Remove what a process that was killed has left in `incoming/`; a day later, as it may be another's work."""

@@ -17,14 +17,20 @@ def migrate(ctx: click.Context, *, roles: bool) -> None:
     Example:
       archiver migrate
     """
+    from archiver.store import installation
+    from archiver.store.admin import citus
     from archiver.store.admin import migrate as schema
     from archiver.store.admin import roles as grants
 
-    with context.archive(ctx, at_head=False, offline=True) as (_, store):
+    with context.archive(ctx, at_head=False, offline=True) as (settings, store):
         before = schema.current(store)
         schema.upgrade(store)
         roles = roles or (before not in (None, schema.HEAD) and grants.to_repeat(store))
         if roles:
             grants.create(store)
+        if settings.lifecycle is not None:
+            with store.write() as tx:
+                if not citus.is_distributed(tx):  # where nothing is deleted
+                    installation.begin(tx, deletion=settings.lifecycle.deletion)
     when = "already" if before == schema.HEAD else "now"
     click.echo(f"the schema is {when} at {schema.HEAD}{'; roles are in place' if roles else ''}")

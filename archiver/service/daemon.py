@@ -32,6 +32,7 @@ from archiver.errors import (
 )
 from archiver.evidence.scrub import ScrubJob
 from archiver.evidence.sinks import publisher
+from archiver.lifecycle.wipes import WipeJob
 from archiver.model import SECOND_MS
 from archiver.pull.commands import is_known, pull, tell
 from archiver.pull.run import PullOptions
@@ -51,7 +52,7 @@ logging.getLogger("apscheduler.scheduler").addFilter(lambda record: "maximum num
 _REST_S = 15 * 60
 """Credentials that were refused are tried again no sooner: the provider bans who asks too often. So is what an operator
 has to mend; a reload tries it at once."""
-_LOOK_S, _CANARY_S, _DATABASE_S, _SCRUB_S, _CALLBACKS_S = 10.0, 30.0, 5.0, 300.0, 30.0
+_LOOK_S, _CANARY_S, _DATABASE_S, _SCRUB_S, _CALLBACKS_S, _DAY_S = 10.0, 30.0, 5.0, 300.0, 30.0, 86_400.0
 _JUMP_S = 5.0
 """A clock that is slewed never strays so far within a second."""
 
@@ -222,7 +223,7 @@ class Daemon:
         self, settings: Settings, sessions: list[AppSession], watch: Watch, halt: Event
     ) -> BackgroundScheduler:
         # A thread per app, and some for the rest: rounds that take long must not hold up the watch.
-        scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(sessions) + 6)})
+        scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(sessions) + 7)})
 
         def again(work: Callable[[], object], seconds: float, name: str) -> None:
             scheduler.add_job(
@@ -244,6 +245,8 @@ class Daemon:
             publish = publisher(self._store, settings)
             again(publish, settings.evidence.checkpoint_ms / SECOND_MS, "evidence")
             again(ScrubJob(self._store, settings, decode, halt), _SCRUB_S, "scrub")
+        if settings.attachments is not None and settings.lifecycle is not None and settings.lifecycle.deletion:
+            again(WipeJob(settings, self._store, halt), _DAY_S, "wipes")
         if settings.callbacks is not None:
             again(CallbackJob(settings, self._store, halt), _CALLBACKS_S, "callbacks")
         if settings.canary and settings.canary.every_ms:

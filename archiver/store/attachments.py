@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from archiver.errors import LeaseLost
 from archiver.model import Pointer
-from archiver.store import owner, seals
+from archiver.store import owner, seals, wipes
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import InstantColumn, attachment_attempts, attachments, message_bodies
 
@@ -214,6 +214,8 @@ def settle(tx: Tx, held: FileClaim, result: Result) -> None:
     values = {"state": result.state, "reason": result.reason, "next_attempt_at": result.next_attempt_ms}
     values |= {"sha256": result.sha256, "size": result.size, "media_type": result.media_type}
     _held(tx, held, {**values, "fetched_at": fetched_ms, **_FREE})
+    if result.sha256 is not None and not wipes.cancel(tx, result.sha256):
+        raise LeaseLost("the same content is being removed; it is fetched again later")
     if tx.journal is not None and result.state == "stored":  # no trigger: the table may lie on many machines
         seals.enqueue_row(tx, "attachments", held.file)
     _note(tx, held.file, held.fence, held.owner, (held.claimed_ms, now_ms), result.state, result.reason)

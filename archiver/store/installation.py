@@ -1,0 +1,38 @@
+"""What is this database's alone, and no part of a copy: which archive it is, and since when it deletes."""
+
+from __future__ import annotations
+
+import secrets
+from typing import NamedTuple
+
+import sqlalchemy as sa
+
+from archiver.store.engine import Tx
+from archiver.store.schema import lifecycle
+
+
+class Installation(NamedTuple):
+    """The row of `lifecycle`. Instants in ms."""
+
+    archive_id: str
+    decided_in: str
+    deletion_since_ms: int | None
+    reapply_since_ms: int | None
+
+
+def read(tx: Tx) -> Installation | None:
+    """None where `archiver migrate` has not seen a [lifecycle] yet."""
+    c = lifecycle.c
+    query = sa.select(c.archive_id, c.decided_in, c.deletion_since, c.reapply_since)
+    row = tx.conn.execute(query).first()
+    return None if row is None else Installation(*row)
+
+
+def begin(tx: Tx, *, deletion: bool) -> None:
+    """Note which archive this is, if nobody has; and that it deletes from now on, if it does."""
+    now_ms = tx.now_ms()
+    row = {"id": 1, "archive_id": secrets.token_hex(16), "decided_in": "database"}
+    tx.conn.execute(tx.insert(lifecycle).values(row).on_conflict_do_nothing())
+    if deletion:
+        since = lifecycle.update().where(lifecycle.c.deletion_since.is_(None))
+        tx.conn.execute(since.values(deletion_since=now_ms))
