@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image picture image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search bench-waits bench-holds bench-evidence
+.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image picture image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search bench-waits bench-holds bench-deletion bench-evidence
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -140,6 +140,9 @@ bench-waits: $(VENV)/dev.installed         ## exports, the index, the check of a
 
 bench-holds: $(VENV)/dev.installed         ## asking which of a thousand messages a legal hold covers
 	$(BIN)/python -m bench.holds
+
+bench-deletion: $(VENV)/dev.installed      ## what the triggers of deletion cost a pull, and how fast a retention run is
+	$(BIN)/python -m bench.deletion
 
 bench-evidence: $(VENV)/dev.installed      ## sealing, verifying, a baseline, a silent app, the way to a sink; an hour
 	$(BIN)/python -m bench --only evidence --rounds $(ROUNDS)

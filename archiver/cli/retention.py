@@ -13,7 +13,7 @@ import click
 from archiver import host, http
 from archiver.cli import console, context, options
 from archiver.config import Settings
-from archiver.errors import EXIT_DONE, ArchiverError, UsageError
+from archiver.errors import EXIT_DONE, ArchiverError, DatabaseRefused, UsageError
 from archiver.lifecycle import expiry, retention
 from archiver.sessions import open_session
 from archiver.store.engine import Store
@@ -216,6 +216,8 @@ def _server_ms(settings: Settings, store: Store, stop: Event) -> int | None:
             with open_session(app, settings, store, stop) as session, http.haste():
                 session.connection.sign_in()
                 return session.source.fetch_now()
+        except DatabaseRefused:
+            raise
         except ArchiverError:
             continue
     return None

@@ -59,11 +59,18 @@ def bury(tx: Tx, burial: Burial, places: Sequence[GoingRecord], msg_ids: Sequenc
             leaves = leaves_at(tx, page_id, positions)
             stones += [stone_of(place, leaves) for place in going]
     stones += _attachment_stones(tx, burial.app_id, msg_ids)
-    common = {"kind": "expired", "app_id": burial.app_id, "request_id": burial.request_id, "at": tx.now_ms()}
-    tx.conn.execute(tombstones.insert().inline(), [common | stone for stone in stones])
+    add(tx, "expired", burial, stones)
     _blank(tx, {page_id: {place.position for place in going} for page_id, going in by_page.items()})
 
 
+def add(tx: Tx, kind: str, burial: Burial, stones: Sequence[Stone]) -> None:
+    """Add tombstones in one statement: triggers prepare for a deletion once a statement."""
+    common = (kind, burial.app_id, burial.request_id, tx.given.instant(tx.now_ms()))
+    rows = [(*common, *(stone.get(name) for name in _OF_A_STONE)) for stone in stones]
+    tx.append(tombstones, ("kind", "app_id", "request_id", "at", *_OF_A_STONE), rows)
+
+
+_OF_A_STONE = ("msg_id", "page_id", "seal_id", "position", "leaf", "messages", "bodies", "revisions")
 _NO_PLACE: Stone = {"msg_id": None, "page_id": None, "seal_id": None, "position": None, "leaf": None}
 
 

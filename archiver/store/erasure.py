@@ -34,7 +34,6 @@ from archiver.store.schema import (
     quarantine,
     request_items,
     revision_bodies,
-    tombstones,
     windows,
 )
 from archiver.store.seals import key_text
@@ -134,9 +133,7 @@ def _bury(tx: Tx, burial: Burial, msg_ids: Sequence[str]) -> None:
 
 def add(tx: Tx, burial: Burial, stones: Sequence[Stone]) -> None:
     """Store tombstones of an erasure; the database refuses them without an approved request."""
-    common = {"kind": "erased", "app_id": burial.app_id, "request_id": burial.request_id, "at": tx.now_ms()}
-    if stones:
-        tx.conn.execute(tombstones.insert().inline(), [common | stone for stone in stones])
+    burying.add(tx, "erased", burial, stones)
 
 
 def _places(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> list[tuple[str, GoingRecord]]:

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver.model import DAY_MS, HOUR_MS, Event
+from archiver.store import floors
 from archiver.store.engine import Tx
 from archiver.store.schema import WITHHELD_ERASED, attachments, callback_signatures, events, messages
 
@@ -43,9 +44,14 @@ class EventsStored(NamedTuple):
 
 
 def store(tx: Tx, app_id: int, arrivals: Sequence[Arrival]) -> EventsStored:
-    """Add the events of an app that are new, in the order in which they came."""
+    """Add the events of an app that are new, in the order in which they came.
+
+    What reports of a time that has expired counts as known, and is not stored; nor is what reports of what was erased.
+    """
     there = _known(tx, app_id, arrivals)
-    new = list({one.digest: one for one in reversed(arrivals) if one.digest not in there}.values())[::-1]
+    floor_ms = floors.of_app(tx, app_id)
+    kept = [one for one in arrivals if one.digest not in there and not _has_expired(floor_ms, one)]
+    new = list({one.digest: one for one in reversed(kept)}.values())[::-1]
     gone = _erased(tx, app_id, new)
     erased = [one for one in new if gone & {one.event.msg_id, one.event.target_msg_id}]
     new = [one for one in new if not gone & {one.event.msg_id, one.event.target_msg_id}]
@@ -79,6 +85,10 @@ def _erased(tx: Tx, app_id: int, arrivals: Sequence[Arrival]) -> set[str | None]
         m.app_id == app_id, tx.among(m.msg_id, sorted(ids)), m.withheld == WITHHELD_ERASED
     )
     return set(tx.conn.scalars(query)) if ids else set()
+
+
+def _has_expired(floor_ms: int | None, one: Arrival) -> bool:
+    return floor_ms is not None and one.event.at_ms is not None and one.event.at_ms < floor_ms
 
 
 def _row(app_id: int, one: Arrival, signed: str) -> dict[str, Any]:

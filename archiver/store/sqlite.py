@@ -29,7 +29,7 @@ from archiver.errors import ConfigurationError, DatabaseRefused, DatabaseUnavail
 # and what leaves the cache for the log within a transaction and changes again has its checksums made anew. A
 # checkpoint writes most of those indexes, so there are few (a log of 128 MB). Larger pages are faster at first, and
 # slower from half a million messages on.
-_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=32768")
+_PRAGMAS = ("journal_mode=WAL", "foreign_keys=ON", "wal_autocheckpoint=32768", "secure_delete=ON")
 LASTING = (*_PRAGMAS, "synchronous=FULL", "cache_size=-20000")
 HASTY = (*_PRAGMAS, "synchronous=NORMAL", "cache_size=-200")
 _READING = ("query_only=ON", "cache_size=-20000")

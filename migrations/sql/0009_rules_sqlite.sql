@@ -14,10 +14,12 @@ END
 CREATE TRIGGER tombstones_conversations BEFORE INSERT ON tombstones
 WHEN (SELECT at FROM tombstones ORDER BY id DESC LIMIT 1) IS NOT NEW.at
 BEGIN
-    INSERT OR IGNORE INTO hold_conversations (hold_id, app_id, conversation)
+    INSERT INTO hold_conversations (hold_id, app_id, conversation)
     SELECT DISTINCT h.hold_id, m.app_id, m.conversation FROM holds_in_force h
     JOIN messages m ON lower(m.sender) IN (h.participant, h.participant_lower)
-    WHERE h.participant IS NOT NULL AND m.conversation IS NOT NULL AND (h.app_id IS NULL OR h.app_id = m.app_id);
+    WHERE h.participant IS NOT NULL AND m.conversation IS NOT NULL AND (h.app_id IS NULL OR h.app_id = m.app_id)
+      AND NOT EXISTS (SELECT 1 FROM hold_conversations c WHERE c.hold_id = h.hold_id AND c.app_id = m.app_id
+                      AND c.conversation = m.conversation);
 END
 
 CREATE TRIGGER tombstones_expired BEFORE INSERT ON tombstones WHEN NEW.kind = 'expired'

@@ -284,3 +284,20 @@ def test_what_a_callback_holds_never_reaches_the_record(receiving: Receiving) ->
     receiving.ingest()
     assert len(receiving.events("id")) == len(set(bodies))
     assert receiving.archive.database.rows("SELECT msg_id, digest FROM messages ORDER BY msg_id") == before
+
+
+def test_what_reports_of_an_erased_message_or_of_an_expired_time_is_not_stored(receiving: Receiving) -> None:
+    app, database = receiving.app, receiving.archive.database
+    database.run(
+        "INSERT INTO messages (app_id, msg_id, timestamp_ms, raw, digest, lossy, page_id, position, archived_at,"
+        " withheld) SELECT id, 'erased', 5, '', '', false, 1, 0, '2026-11-01T00:00:00.000Z', 2 FROM apps"
+    )
+    database.alter(
+        "INSERT INTO expired_before (app_id, ms, request_id, at)"
+        f" SELECT id, {now_ms() - 3_600_000}, 1, '2026-11-01T00:00:00.000Z' FROM apps"
+    )
+    old = message(app, "old", timestamp=now_ms() - 4_000_000)
+    receiving.segment(message(app, "erased"), edit(app, "erased", "again"), old, message(app, "new"))
+    assert receiving.ingest().known == 1
+    assert receiving.events("msg_id") == [("new",)]
+    database.alter("DELETE FROM messages WHERE msg_id = 'erased'")

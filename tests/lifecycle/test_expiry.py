@@ -290,3 +290,20 @@ def test_a_stop_ends_a_run_between_two_batches(house: House, monkeypatch: pytest
     done = expiry.apply(store, settings, house.request, "bob", server_ms=server_ms, stop=stop)
     assert done.in_all == house.body()["messages"] == before - house.count()
     store.dispose()
+
+
+def test_who_deletes_has_two_roles_and_no_other_login_may(logins: Persons) -> None:
+    """archive_officer asks and approves; archive_writer and archive_eraser together delete."""
+    house = House(logins)
+    house.terms("--at-most", "1d")
+    before, archive, bob = house.count(), house.archive, logins.name("bob")
+    house.plan("--max-share", "1")
+    assert archive("retention", "apply", str(house.request)) == 2, "bob is an officer alone"
+    for role in ("archive_writer", "archive_eraser"):
+        assert house.count() == before
+        assert house.count("tombstones") == 0
+        archive.database.run(f"GRANT {role} TO {bob}")
+        code = archive("retention", "apply", str(house.request))
+        assert code == (0 if role == "archive_eraser" else 2), archive.errors
+    assert house.count() == before - house.body()["messages"]
+    assert archive.database.value("SELECT who FROM approvals WHERE decision = 'begun'") == bob

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from archiver.model import DAY_MS
 from archiver.review import requeue
-from archiver.store import holds, pages, removing, windows
+from archiver.store import expiring, holds, pages, removing, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
 from archiver.store.holds import HoldCriteria, HoldRow
@@ -322,3 +322,15 @@ def test_a_requeued_record_that_the_database_refuses_leaves_what_is_there(
     assert database.rows("SELECT msg_id FROM messages ORDER BY 1") == [("1",), ("2",)]
     with store.read() as tx:
         assert tx.conn.scalar(sa.select(sa.func.count()).select_from(page_rows)) == 1
+
+
+def test_conversations_that_a_hold_knows_are_no_obstacle(stored: Store, database: Database) -> None:
+    """They were noted when it was placed; what goes lies before its range."""
+    place_hold(stored, HoldCriteria(Filter(from_ms=ORIGIN + 100_000), participant="a"))
+    assert database.value("SELECT count(*) FROM hold_conversations") == 1
+    with stored.write(lock="exclusive") as tx:
+        lower(tx, request := expiry(tx))
+    with stored.write(lock="exclusive") as tx:
+        expiring.expire(tx, expiring.TermOver(1, ORIGIN + 9), request, 0)
+    assert database.rows("SELECT msg_id FROM messages") == [("3",)]
+    assert database.value("SELECT count(*) FROM hold_conversations") == 1
