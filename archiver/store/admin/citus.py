@@ -39,7 +39,10 @@ def ensure_role(tx: Tx, role: str) -> None:
     Raises UsageError where a worker refuses.
     """
     lacks = f"SELECT count(*) FROM pg_roles WHERE rolname = '{role}'"  # noqa: S608 - our own names
-    create = f"SELECT worker_create_or_alter_role('{role}', 'CREATE ROLE {role} LOGIN', NULL)"
+    # A worker makes no role on its own account, unless it is told not to pass it on: in one statement, in this order.
+    alone = "set_config('citus.enable_ddl_propagation', 'off', true) = 'off'"
+    made = f"worker_create_or_alter_role('{role}', 'CREATE ROLE {role} LOGIN', NULL)"
+    create = f"SELECT CASE WHEN {alone} THEN {made} END"
     asked = "SELECT 1 FROM run_command_on_workers(%s) WHERE NOT success OR result = '0'"
     if tx.conn.exec_driver_sql(asked, (lacks,)).first() is None:
         return
