@@ -218,6 +218,9 @@ def test_what_a_hold_keeps_stays_and_the_rest_of_its_page_goes(house: House) -> 
     assert report["expired_before_ms"] == floor_ms
     assert archive("statement") in (0, 3)
     assert "have expired" in archive.output
+    (said_in_sql,) = archive.database.rows("SELECT statement FROM coverage_statements")[0]
+    before = time.strftime("%Y-%m-%dT00:00:00.000Z", time.gmtime(floor_ms / 1000))
+    assert f"Messages stamped before {before} have expired." in said_in_sql
 
 
 def test_nothing_that_has_expired_comes_back(house: House) -> None:
