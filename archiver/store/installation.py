@@ -18,12 +18,15 @@ class Installation(NamedTuple):
     decided_in: str
     deletion_since_ms: int | None
     reapply_since_ms: int | None
+    """Since when erasures are known that this database lacks: it was restored from an older one."""
+    wiped_ms: int | None
+    """When deleted bytes were taken out of its files last."""
 
 
 def read(tx: Tx) -> Installation | None:
     """None where `archiver migrate` has not seen a [lifecycle] yet."""
     c = lifecycle.c
-    query = sa.select(c.archive_id, c.decided_in, c.deletion_since, c.reapply_since)
+    query = sa.select(c.archive_id, c.decided_in, c.deletion_since, c.reapply_since, c.wiped_at)
     row = tx.conn.execute(query).first()
     return None if row is None else Installation(*row)
 
@@ -36,3 +39,18 @@ def begin(tx: Tx, *, deletion: bool) -> None:
     if deletion:
         since = lifecycle.update().where(lifecycle.c.deletion_since.is_(None))
         tx.conn.execute(since.values(deletion_since=now_ms))
+
+
+def wiped(tx: Tx) -> None:
+    """Note that deleted bytes are gone from the files."""
+    begin(tx, deletion=False)
+    tx.conn.execute(lifecycle.update().values(wiped_at=tx.now_ms()))
+
+
+def reapply(tx: Tx, *, needed: bool) -> None:
+    """Note that erasures have to be made again, or that they were."""
+    state = lifecycle.c.reapply_since
+    if needed:
+        tx.conn.execute(lifecycle.update().where(state.is_(None)).values(reapply_since=tx.now_ms()))
+    else:
+        tx.conn.execute(lifecycle.update().where(state.is_not(None)).values(reapply_since=None))

@@ -65,6 +65,12 @@ def logins(
         yield _at_work(make_archive(postgres_database, messages=20), monkeypatch, made)
 
 
+@pytest.fixture
+def accounts(sqlite_database: Database, make_archive: MakeArchive, monkeypatch: pytest.MonkeyPatch) -> Persons:
+    """The same on SQLite, for what only a file can show."""
+    return _at_work(make_archive(sqlite_database, messages=20), monkeypatch, {})
+
+
 def _at_work(archive: Archive, patch: pytest.MonkeyPatch, logins: dict[str, str]) -> Persons:
     assert archive("pull") == 0
     file = f'erasures_file = "{archive.config.with_name("erasures.jsonl")}"'

@@ -11,7 +11,8 @@ from tests.fixtures.archive import Archive
 from tests.lifecycle.conftest import Persons
 
 TEXT = "my number is 110101199003070011"
-FILE = "passport of erased-1.jpg"
+PAIR = "\u2603\u2604"
+FILE = f"passport {PAIR} of erased-1.jpg"
 SHA256 = hashlib.sha256(b"the picture").hexdigest()
 PEOPLE = {"from": "Erased-1", "to": "erased-2"}
 IDS = ("900000000001", "900000000002")

@@ -185,6 +185,7 @@ lifecycle = sa.Table(
     sa.Column("decided_in", sa.Text, nullable=False),
     sa.Column("deletion_since", InstantColumn),
     sa.Column("reapply_since", InstantColumn),
+    sa.Column("wiped_at", InstantColumn),
     sa.CheckConstraint("id = 1", name="single"),
     sa.CheckConstraint("decided_in IN ('database', 'page')", name="decided_in"),
     info={"kind": OWN},
