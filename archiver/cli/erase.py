@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 from pathlib import Path
 from threading import Event
@@ -14,15 +16,17 @@ from archiver.cli.context import Case
 from archiver.cli.decision import demand_deletion, listed
 from archiver.cli.transcript import ConversationLines
 from archiver.config import Settings
-from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER, ConfigurationError
-from archiver.lifecycle import erasing, erasure_run
+from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER, ConfigurationError, UsageError
+from archiver.lifecycle import certificate, erasing, erasure_run
 from archiver.lifecycle.erasing import ErasureAsked, ErasureWish
+from archiver.store import installation, wiping
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
 from archiver.view import View
 
 _REQUEST = click.argument("number", metavar="REQUEST", type=click.IntRange(1, 2**63 - 1))
 _MOST_SHOWN = 100
+_READERS_WITHIN_S = 300.0
 
 
 @click.group("erase")
@@ -171,3 +175,51 @@ def _anchored(store: Store, settings: Settings, stop: Event) -> bool:
     from archiver.evidence import sinks
 
     return erasure_run.is_anchored(sinks.publisher(store, settings), stop)
+
+
+@erase_command.command("wipe")
+@click.pass_context
+def wipe_files(ctx: click.Context) -> int:
+    """Take the bytes of what was deleted out of the database's files, in a maintenance window.
+
+    SQLite: merges the search index, rewrites the file and empties the log, with disk for a second copy. PostgreSQL:
+    rewrites the tables, as their owner; nobody can read a table meanwhile. 75: somebody still reads an older state.
+
+    \b
+    Example:
+      archiver erase wipe
+    """
+    with context.archive(ctx, offline=True) as (_, store), context.stop_on_signals() as stop:
+        wiping.wipe(store, stop.wait, _READERS_WITHIN_S)
+        with store.write() as tx:
+            installation.wiped(tx)
+    click.echo(options.default_view(ctx).language.say("the files hold nothing of what was deleted"))
+    return EXIT_DONE
+
+
+@erase_command.command("certificate")
+@_REQUEST
+@click.option("--output", required=True, metavar="FILE", type=click.Path(path_type=Path), help="A new file, in JSON.")
+@click.pass_context
+def certify(ctx: click.Context, number: int, output: Path) -> int:
+    """Write what was erased by whose decision, what stays and why, and who has copies. Exits with 3 while some of it
+    has to stay and is sealed.
+
+    \b
+    Example:
+      archiver erase certificate 7 --output erasure-7.json
+    """
+    with context.readable(ctx) as (_, store):
+        made = certificate.make(store, number)
+    text = json.dumps(made, ensure_ascii=False, indent=2) + "\n"
+    try:
+        descriptor = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_EXCL, host.file_mode())
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise UsageError(f"{output}: {error.strerror}", hint="another --output") from None
+    say = options.default_view(ctx).language.say
+    click.echo(
+        say("{count} messages are erased; {bytes}", count=f"{made['messages']['erased']:,}", bytes=made["bytes"])
+    )
+    return EXIT_DONE if made["complete"] else EXIT_INCOMPLETE

@@ -22,6 +22,7 @@ from archiver.store.schema import (
     messages,
     quarantine,
     request_items,
+    tombstones,
 )
 
 ASKED, RELATED = "asked", "related"
@@ -198,3 +199,48 @@ def in_order(tx: Tx, request_id: int) -> Iterator[tuple[int, str, list[str]]]:
         query = query.where(i.request_id == request_id, m.app_id == app_id, left).order_by(m.timestamp_ms, m.msg_id)
         if msg_ids := list(tx.conn.scalars(query)):
             yield app_id, name, msg_ids
+
+
+class TombstoneOf(NamedTuple):
+    """A tombstone of a request."""
+
+    id: int
+    app_id: int
+    msg_id: str | None
+    page_id: int | None
+    seal_id: int | None
+    position: int | None
+    leaf: bytes | None
+    messages: int
+    bodies: int
+    revisions: int
+    at_ms: int
+
+
+def tombstones_of(tx: Tx, request_id: int) -> list[TombstoneOf]:
+    """The tombstones of a request, in the order of their numbers."""
+    t = tombstones.c
+    columns = [t[name.removesuffix("_ms")] for name in TombstoneOf._fields]
+    rows = tx.conn.execute(sa.select(*columns).where(t.request_id == request_id).order_by(t.id))
+    return [TombstoneOf(*row[:6], None if row[6] is None else bytes(row[6]), *row[7:]) for row in rows]
+
+
+def sealed_records(tx: Tx, request_id: int) -> int:
+    """How many quarantined records of the apps of a request are sealed until they may be erased."""
+    q, i = quarantine.c, request_items.c
+    its = sa.select(i.app_id).where(i.request_id == request_id)
+    query = sa.select(sa.func.count()).where(q.app_id.in_(its), q.withheld == WITHHELD_SEALED)
+    return int(tx.conn.execute(query.select_from(quarantine)).scalar_one())
+
+
+def exports_between(tx: Tx, first_ms: int, last_ms: int) -> list[ExportOf]:
+    """The exports that were begun in a stretch of time, both ends included."""
+    a = audit_log.c
+    rows = tx.conn.execute(sa.select(audit_log).where(a["at"] >= first_ms).order_by(a.id)).all()
+    ends = {row.export_id: row for row in rows if row.outcome != "begun"}
+    return [
+        ExportOf(row.export_id, row.at, row.who, row.format, end.outcome, end.manifest_sha256)
+        for row in rows
+        if row.outcome == "begun" and row.at <= last_ms
+        for end in (ends.get(row.export_id, row),)
+    ]
