@@ -219,7 +219,6 @@ def certify(ctx: click.Context, number: int, output: Path) -> int:
     except OSError as error:
         raise UsageError(f"{output}: {error.strerror}", hint="another --output") from None
     say = options.default_view(ctx).language.say
-    click.echo(
-        say("{count} messages are erased; {bytes}", count=f"{made['messages']['erased']:,}", bytes=made["bytes"])
-    )
+    count = f"{made['messages']['erased']:,}"
+    click.echo(say("{count} messages are erased; {bytes}", count=count, bytes=made["bytes"]))
     return EXIT_DONE if made["complete"] else EXIT_INCOMPLETE

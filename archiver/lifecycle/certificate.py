@@ -17,8 +17,8 @@ from archiver.store.schema import iso
 
 WIPED, PENDING = "wiped", "unreadable by SQL, bytes pending"
 STAYS = (
-    "the id, time and kind of chat of each message, so that the provider's copy is known and not stored again:"
-    " erase at the provider first, or the id is a pseudonym",
+    "id, time and kind of chat of every message, so that the provider's copy is known and not stored again",
+    "the id is a pseudonym until the message is erased at the provider as well",
     "requests, approvals, holds, looks and exports: who did what and why, with the filters by which it was done",
     "late arrivals, and counts by minute and app in pages, windows and the ledger, which are somebody's working hours",
     "ids of erased messages in the erasures file, which says after a restore what has to be erased again",

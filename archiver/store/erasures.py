@@ -222,7 +222,8 @@ def tombstones_of(tx: Tx, request_id: int) -> list[TombstoneOf]:
     t = tombstones.c
     columns = [t[name.removesuffix("_ms")] for name in TombstoneOf._fields]
     rows = tx.conn.execute(sa.select(*columns).where(t.request_id == request_id).order_by(t.id))
-    return [TombstoneOf(*row[:6], None if row[6] is None else bytes(row[6]), *row[7:]) for row in rows]
+    stones = map(TombstoneOf._make, rows)
+    return [stone._replace(leaf=None if stone.leaf is None else bytes(stone.leaf)) for stone in stones]
 
 
 def sealed_records(tx: Tx, request_id: int) -> int:

@@ -1,7 +1,8 @@
 """Takes what was deleted out of the database's files as well: in a maintenance window, for it needs the tables alone.
 
 `secure_delete` overwrites what a transaction deletes, and yet bytes stay behind: in the segments of the search index,
-in pages of an index that were balanced anew, in the log. On PostgreSQL old row versions stay until a table is rewritten.
+in pages of an index that were balanced anew, in the log. On PostgreSQL old versions of rows stay until a table is
+rewritten.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def test_the_certificate_says_what_was_erased_and_what_stays(persons: Persons, t
     assert (said["messages"], said["complete"]) == ({"named": 2, "erased": 2, "sealed": 0}, True)
     assert (said["bytes"], said["note"]) == ("unreadable by SQL, bytes pending", None)
     assert [one["decision"] for one in said["request"]["decisions"]] == ["approved", "begun"]
-    assert [one["who"] for one in said["request"]["decisions"]][0] == persons.name("bob")
+    assert said["request"]["decisions"][0]["who"] == persons.name("bob")
     assert [(one["certain"], one["outcome"]) for one in said["exports"]] == [(True, "done")]
     assert (said["tombstones"]["messages"], said["tombstones"]["revisions"]) == (2, 1)
     assert said["related_left"] == {"count": 0, "ids": []}
