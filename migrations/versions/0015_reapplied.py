@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from alembic.util import load_python_file
 
-revision = "0014"
-down_revision = "0013"
+revision = "0015"
+down_revision = "0014"
 branch_labels = None
 depends_on = None
 
