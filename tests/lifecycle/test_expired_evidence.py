@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from archiver.store.seals import key_text
 from tests.fixtures.archive import Archive
 from tests.lifecycle.halves import expire_half
 
@@ -69,3 +70,37 @@ def test_a_baseline_takes_the_leaves_of_what_had_expired_before(begun: Archive, 
     report = findings(archive)
     assert report["differences"] == 0, report
     assert report["checked"]["expired"] > 0
+
+
+def test_sealed_rows_of_attachments_go_with_their_messages_and_older_exports_stay_whole(
+    begun: Archive, tmp_path: Path
+) -> None:
+    archive, database = begun, begun.database
+    assert archive("pull", page_size=7) == 0
+    files = database.rows("SELECT app_id, msg_id, position, kind FROM attachments ORDER BY msg_id, position, kind")
+    assert files
+    at = "2026-11-29T00:00:00.000Z"
+    for number, key in enumerate(files):
+        app_id, msg_id, position, kind = key
+        database.run(
+            f"UPDATE attachments SET state = 'stored', sha256 = '{number:064x}', size = 1, fetched_at = '{at}'"
+            f" WHERE app_id = {app_id} AND msg_id = '{msg_id}' AND position = {position} AND kind = '{kind}'"
+        )
+        database.run(f"INSERT INTO ledger_queue (table_name, key) VALUES ('attachments', '{key_text(key)}')")
+    assert archive("evidence", "seal") == 0
+    assert findings(archive)["differences"] == 0
+    out = tmp_path / "out"
+    assert archive("export", "--format", "jsonl", "--output", str(out)) == 0
+    expire_half(archive)
+    left = {row[0] for row in database.rows("SELECT sha256 FROM attachments")}
+    wiped = {row[0] for row in database.rows("SELECT sha256 FROM blob_wipes")}
+    assert wiped == {f"{number:064x}" for number in range(len(files))} - left
+    assert wiped
+    of_rows = database.value("SELECT count(*) FROM tombstones WHERE page_id IS NULL AND seal_id IS NOT NULL")
+    assert of_rows == len(wiped)
+    assert archive("evidence", "seal") == 0
+    report = findings(archive)
+    assert report["differences"] == 0, report
+    assert archive("export", "verify", str(out)) == 0, archive.errors
+    database.alter("DELETE FROM tombstones WHERE page_id IS NULL")
+    assert findings(archive)["differences"] > 0
