@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image picture image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search bench-waits bench-holds bench-deletion bench-evidence
+.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image picture image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search bench-waits bench-holds bench-deletion bench-evidence bench-review
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -143,6 +143,9 @@ bench-holds: $(VENV)/dev.installed         ## asking which of a thousand message
 
 bench-deletion: $(VENV)/dev.installed      ## what the triggers of deletion cost a pull, and how fast a retention run is
 	$(BIN)/python -m bench.deletion
+
+bench-review: $(VENV)/dev.installed        ## the review page on a million messages, beside the commands
+	$(BIN)/python -m bench.review
 
 bench-evidence: $(VENV)/dev.installed      ## sealing, verifying, a baseline, a silent app, the way to a sink; an hour
 	$(BIN)/python -m bench --only evidence --rounds $(ROUNDS)

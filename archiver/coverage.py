@@ -54,9 +54,14 @@ def read(tx: Tx) -> list[Coverage]:
     return [Coverage(**facts(tx, source)) for source in status.read(tx)]
 
 
-def facts(tx: Tx, source: SourceStatus) -> Json:
-    """The fields of a Coverage."""
-    weakness, counts = status.weakness(tx, source), status.source_counts(tx, source.key)
+def claimed(tx: Tx) -> list[Coverage]:
+    """The same without figures: what is archived and what is lost, for those who have somebody waiting."""
+    return [Coverage(**claim(tx, source)) for source in status.read(tx)]
+
+
+def claim(tx: Tx, source: SourceStatus) -> Json:
+    """The fields of a Coverage that say what is archived and what is lost."""
+    weakness = status.weakness(tx, source)
     return {
         "app": source.app,
         "source": source.key.source,
@@ -64,18 +69,24 @@ def facts(tx: Tx, source: SourceStatus) -> Json:
         "complete_from_ms": source.complete_from_ms,
         "complete_until_ms": source.complete_until_ms,
         "audited_until_ms": source.audited_until_ms,
-        "audit_lag_ms": status.audit_lag_ms(tx, source),
         "holes": tuple(status.holes(tx, source.key)),
-        "before": status.before_first_contact(tx, source.key),
         "unproven": tuple(weakness.unproven),
         "unaudited": tuple(weakness.unaudited),
+        "expired_before_ms": floors.of_app(tx, source.key.app_id),
+    }
+
+
+def facts(tx: Tx, source: SourceStatus) -> Json:
+    """All fields of a Coverage."""
+    return claim(tx, source) | {
+        "audit_lag_ms": status.audit_lag_ms(tx, source),
+        "before": status.before_first_contact(tx, source.key),
         "presumed_empty": status.states(tx, source.key)["presumed_empty"],
         "hours_confirmed_until_ms": _confirmed_until(tx, source),
         "order_trusted": source.order_trusted,
         "clock_problem": source.clock_problem,
         "zone_problem": source.zone_problem,
-        "expired_before_ms": floors.of_app(tx, source.key.app_id),
-        **counts,
+        **status.source_counts(tx, source.key),
     }
 
 

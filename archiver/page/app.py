@@ -1,4 +1,4 @@
-"""The page as an application: its routes with the right that each of them asks for, its templates, and the guard."""
+"""The page as an application: its routes with the rights that they ask for, its templates, and the guard."""
 
 from __future__ import annotations
 
@@ -78,6 +78,7 @@ ROUTES = (
     Route("/lifecycle/holds", "POST", "place_hold", "decide", decisions.place_hold),
     Route("/lifecycle/holds/<int:number>", "GET", "hold", "decide", decisions.show_hold),
     Route("/lifecycle/holds/<int:number>", "POST", "release_hold", "decide", decisions.release_hold),
+    Route("/lifecycle/erasures", "POST", "ask_erasure", "decide", decisions.ask_erasure),
     Route("/looks", "GET", "looks", "looks", lookbook.show),
     Route("/looks", "POST", "who_looked", "looks", lookbook.find),
 )

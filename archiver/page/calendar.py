@@ -61,7 +61,7 @@ def show_year(app_name: str, source: str, year: int) -> Response:
     first, after = calendar.begins(date(year, 1, 1)), calendar.begins(date(year + 1, 1, 1))
     with page().store.read() as tx:
         known = _source(tx, app_name, source)
-        claim = Coverage(**coverage.facts(tx, known))
+        claim = Coverage(**coverage.claim(tx, known))
         stretches = paint(tx, known, claim, Window(first, after))
         now_ms = tx.now_ms()
     months = [_month(calendar, stretches, year, month) for month in range(1, 13)]
@@ -72,7 +72,6 @@ def show_year(app_name: str, source: str, year: int) -> Response:
         year=year,
         months=months,
         legend=legend(),
-        words=coverage.in_words(claim, view().language, view().calendar),
         gaps=_gaps(claim, Window(first, min(after, max(now_ms, first + 1)))),
         counts={sign: sum(cell.sign == sign for row in months for cell in row) for sign in WORST},
     )
@@ -90,7 +89,7 @@ def show_day(app_name: str, source: str, day: str) -> Response:
     window = Window(calendar.begins(chosen), calendar.begins(chosen + timedelta(days=1)))
     with page().store.read() as tx:
         known = _source(tx, app_name, source)
-        claim = Coverage(**coverage.facts(tx, known))
+        claim = Coverage(**coverage.claim(tx, known))
         stretches = paint(tx, known, claim, window)
         behind = windows.windows_in(tx, known.key, window, MOST_WINDOWS + 1)
     return render(
@@ -136,6 +135,8 @@ def paint(tx: Tx, source: SourceStatus, claim: Coverage, window: Window) -> list
     lost = [(hole.window, "a" if hole.state == "accepted" else "!") for hole in claim.holes]
     for hole, sign in lost:
         painted = _over(painted, [hole], sign)
+    if claim.expired_before_ms is not None:
+        painted = _over(painted, [Window(-(2**63), claim.expired_before_ms)], "x")
     return _over(painted, [Window(-(2**63), min(claim.complete_from_ms, claim.origin_ms))], "·")
 
 

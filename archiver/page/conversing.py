@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 from flask import Response, request
 from werkzeug.datastructures import ImmutableMultiDict
 
-from archiver import conversation, directory, statement
+from archiver import conversation, coverage, directory, statement
 from archiver.conversation import ALL_TIME
 from archiver.errors import UsageError
 from archiver.model import Window
@@ -77,9 +77,11 @@ class ConversationLook:
             messages = readable(tx, thread.app_id, thread.app, ids)
             shown = reading.marked(tx, thread.app_id, messages)
             files = reading.files_of(tx, thread.app_id, messages)
-            made = statement.of(tx, *self._span(chosen), thread.app)
+            claims = coverage.claimed(tx)
+            made = statement.of(tx, *self._span(chosen), thread.app, claims=claims)
+            asked = statement.of(tx, *self.limits(), thread.app, claims=claims)
         pieces = tuple(reading.in_order(shown, reading.gaps(made), day))
-        verdict = reading.verdict(store, *self.limits(), thread.app)
+        verdict = reading.verdict(asked)
         earlier = self._button(chosen.keys[0], "before") if chosen.has_earlier else None
         later = self._button(chosen.keys[-1], "after") if chosen.has_later else None
         content = ConversationPage(thread, pieces, verdict, earlier, later, self.key)

@@ -11,13 +11,15 @@ from werkzeug.exceptions import NotFound
 from archiver.errors import UsageError
 from archiver.export.request import in_words
 from archiver.export.wording import Wording
-from archiver.lifecycle import decisions, holds, retention
+from archiver.lifecycle import decisions, erasing, holds, retention
+from archiver.lifecycle.erasing import ErasureWish
 from archiver.lifecycle.holds import Hold
 from archiver.page import exports, forms
 from archiver.page.context import page, render, say, see, view, visitor
 from archiver.page.searching import choices
 from archiver.store.decisions import Asked
 from archiver.store.holds import HoldCriteria, HoldEvent
+from archiver.store.read.filters import Filter, asked_for
 
 _LIST = 200
 
@@ -51,43 +53,78 @@ def _known(number: int) -> Asked:
 
 
 def facts(asked: Asked) -> list[tuple[str, str]]:
-    """The body of a request in words."""
-    wording = Wording(view().language.name, page().calendar)
+    """The body of a request in words: what is chosen, what it would do, and what is in its way."""
     known: list[tuple[str, str]] = []
     for name, value in asked.body.items():
         if name == "filter" and isinstance(value, Mapping):
-            chosen = in_words(value, wording) or [say("everything")]
-            known += [(say("chosen"), text) for text in chosen]
-        elif value not in (None, False):
-            known.append((_label(name), say("yes") if value is True else _spoken(name, value)))
+            known += [(say("chosen"), text) for text in _chosen(value)]
+        elif value not in (None, False) and name not in _UNSAID:
+            known.append((LABELS[name]() if name in LABELS else name, _spoken(name, value)))
     return known
 
 
-def _label(name: str) -> str:
-    return {
-        "format": say("format"),
-        "case": say("case"),
-        "reason": say("reason"),
-        "attachments": say("attachments"),
-        "language": say("language"),
-        "zone": say("zone"),
-        "hold": say("hold"),
-        "name": say("name"),
-        "app": say("app"),
-        "keep_at_least": say("kept at least"),
-        "keep_at_most": say("kept at most"),
-        "before": say("before"),
-        "from_ms": say("from"),
-        "to_ms": say("to"),
-    }.get(name, name)
+def _chosen(options: Mapping[str, Any]) -> list[str]:
+    wording = Wording(view().language.name, page().calendar)
+    listed = options.get("ids")
+    texts = in_words({name: value for name, value in options.items() if name != "ids"}, wording)
+    texts += [] if listed is None else [say("{count} listed messages", count=listed)]
+    return texts or [say("everything")]
+
+
+_UNSAID = ("app_id", "related_left_ids")
+LABELS: Mapping[str, Callable[[], str]] = {
+    "format": lambda: say("format"),
+    "case": lambda: say("case"),
+    "reason": lambda: say("reason"),
+    "attachments": lambda: say("attachments"),
+    "language": lambda: say("language"),
+    "zone": lambda: say("zone"),
+    "hold": lambda: say("hold"),
+    "name": lambda: say("name"),
+    "app": lambda: say("app"),
+    "apps": lambda: say("app"),
+    "keep_at_least": lambda: say("kept at least"),
+    "keep_at_most": lambda: say("kept at most"),
+    "before": lambda: say("before"),
+    "terms": lambda: say("Terms"),
+    "from_ms": lambda: say("from"),
+    "to_ms": lambda: say("to"),
+    "floor_ms": lambda: say("stamped before"),
+    "messages": lambda: say("messages"),
+    "first_ms": lambda: say("first"),
+    "last_ms": lambda: say("last"),
+    "by_month": lambda: say("by month: messages, bytes"),
+    "held": lambda: say("kept by holds"),
+    "bytes": lambda: say("bytes"),
+    "files": lambda: say("files"),
+    "file_bytes": lambda: say("bytes of files"),
+    "before_2000": lambda: say("stamped before 2000"),
+    "archived": lambda: say("messages of the archive"),
+    "max_share": lambda: say("share that may go"),
+    "today": lambda: say("counted on"),
+    "asked": lambda: say("messages asked for"),
+    "related": lambda: say("messages that quote them and go as well"),
+    "related_left": lambda: say("messages that quote them and stay"),
+    "quarantined": lambda: say("records in quarantine"),
+    "exports": lambda: say("exports that contain them"),
+}
+"""What the keys of bodies are called."""
 
 
 def _spoken(name: str, value: object) -> str:
+    if value is True:
+        return say("yes")
     if name.endswith("_ms") and isinstance(value, int):
         return view().calendar.said(value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{_label(key)}: {one or say('none')}" for key, one in value.items())
-    return str(value)
+        return "; ".join(f"{LABELS[key]() if key in LABELS else key}: {_one(one)}" for key, one in value.items())
+    return _one(value) if not isinstance(value, list) or name == "apps" else f"{len(value):,}"
+
+
+def _one(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(f"{one:,}" if isinstance(one, int) else str(one) for one in value)
+    return say("none") if value is None else f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def decide(number: int) -> Response:
@@ -132,12 +169,19 @@ def _lifecycle_page(status: int, form: Mapping[str, str], problem: str) -> Respo
         form={"case": row.case_id or "", "reason": row.reason or "", **form},
         problem=problem,
         hold_state=_state,
+        deletes=_deletes(),
     )
 
 
 def _demand_lifecycle() -> None:
     if page().settings.lifecycle is None:
         raise NotFound
+
+
+def _deletes() -> bool:
+    """Whether anything may be erased here at all."""
+    section = page().settings.lifecycle
+    return section is not None and section.deletion
 
 
 def place_hold() -> Response:
@@ -160,6 +204,31 @@ def place_hold() -> Response:
 def _demand_criteria(covered: HoldCriteria) -> None:
     if not covered.names_anything():
         raise UsageError(say("This would hold every message. Name a person, a conversation or days."))
+
+
+def ask_erasure() -> Response:
+    """Ask for an erasure; another person approves it, and a command carries it out."""
+    _demand_lifecycle()
+    form = {name: value for name, value in request.form.items() if name != "csrf"}
+    try:
+        criteria = forms.criteria(request.form, page().calendar)
+        _demand_choice(criteria)
+        case_id = forms.demanded(request.form, "case", say("Case id"))
+        reason = forms.demanded(request.form, "reason", say("Reason"))
+        asked = erasing.ask(page().store, ErasureWish(criteria, None, (), case_id, reason), visitor().row.who)
+    except UsageError as error:
+        return _lifecycle_page(400, form, _unfound(error))
+    return see("request", number=asked.request)
+
+
+def _demand_choice(criteria: Filter) -> None:
+    if not asked_for(criteria):
+        raise UsageError(say("This would erase every message. Name a person, a conversation or days."))
+
+
+def _unfound(error: UsageError) -> str:
+    text = forms.said(error)
+    return say("The archive has no such message.") if text == "the archive has no such message" else text
 
 
 def show_hold(number: int) -> Response:

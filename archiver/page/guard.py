@@ -38,7 +38,7 @@ _SHOWS = ("read", "bytes")
 
 
 def add(app: Flask, needs: dict[str, Right]) -> None:
-    """Put the guard before every route; `needs`: the right that each of them asks for, by its name."""
+    """Put the guard before every route; `needs`: the rights that routes ask for, by their names."""
 
     @app.before_request
     def guard() -> Response | None:

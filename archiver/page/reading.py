@@ -12,7 +12,7 @@ from archiver.page.viewings import ShownFile
 from archiver.page.wording import statements
 from archiver.statement import Statement
 from archiver.store import holds
-from archiver.store.engine import Store, Tx
+from archiver.store.engine import Tx
 from archiver.store.read import provenance
 from archiver.timeline import without
 
@@ -55,9 +55,9 @@ class RangeVerdict(NamedTuple):
     gaps: tuple[str, ...]
 
 
-def verdict(store: Store, from_ms: int | None, to_ms: int | None, app: str | None) -> RangeVerdict:
-    """The statement about a range."""
-    made, wording = statement.read(store, from_ms, to_ms, app), statements()
+def verdict(made: Statement) -> RangeVerdict:
+    """The statement about a range, in words."""
+    wording = statements()
     gaps = () if made.verdict == "complete" else tuple(wording.gaps(made))
     return RangeVerdict(made.verdict, wording.first_line(made), gaps)
 

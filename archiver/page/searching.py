@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 
 from flask import Response, request
 
-from archiver import search
+from archiver import coverage, search, statement
 from archiver.errors import UsageError
 from archiver.model import Archived
 from archiver.page import forms, reading
@@ -68,10 +68,11 @@ class SearchLook:
         chosen = places[:HITS]
         with store.read() as tx:
             groups, files = _groups(tx, [one for one in chosen if one.is_shown])
+            range_ms = (criteria.from_ms, criteria.to_ms)
+            made = statement.of(tx, *range_ms, criteria.app, claims=coverage.claimed(tx))
         further = _further(chosen[-1], self.number + 1) if len(places) > HITS else None
-        verdict = reading.verdict(store, criteria.from_ms, criteria.to_ms, criteria.app)
         shown = [message.archived for group in groups for message in group.messages]
-        content = Hits(tuple(groups), verdict, further, self.form)
+        content = Hits(tuple(groups), reading.verdict(made), further, self.form)
         return LookAnswer(content, len(groups), reading.conversations_of(shown), files)
 
     def _places(self, place: ReviewPage) -> list[_Place]:

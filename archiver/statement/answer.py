@@ -103,12 +103,24 @@ def read(store: Store, from_ms: int | None, to_ms: int | None, app: str | None =
         return of(tx, from_ms, to_ms, app)
 
 
-def of(tx: Tx, from_ms: int | None, to_ms: int | None, app: str | None = None) -> Statement:
-    """The same in the caller's snapshot. Without a beginning the archive's counts, without an end its watermark."""
+def of(
+    tx: Tx,
+    from_ms: int | None,
+    to_ms: int | None,
+    app: str | None = None,
+    *,
+    claims: Sequence[Coverage] | None = None,
+) -> Statement:
+    """The same in the caller's snapshot. Without a beginning the archive's counts, without an end its watermark.
+
+    `claims`: those of all sources, where they were read already.
+    """
     if from_ms is not None and to_ms is not None and from_ms >= to_ms:
         raise UsageError("--from must lie before --to")
     names = None if app is None else filters.app_names(tx, app)
-    sources = [source for source in coverage.read(tx) if names is None or source.app in names]
+    sources = [
+        source for source in (coverage.read(tx) if claims is None else claims) if names is None or source.app in names
+    ]
     return Statement(from_ms, to_ms, tuple(of_source(source, from_ms, to_ms) for source in sources))
 
 

@@ -227,6 +227,9 @@ def _begin(conn: sa.Connection) -> None:
     writes = options.get("archiver_begin") in ("IMMEDIATE", "HASTY")
     if (limits := options.get("archiver_answers")) is not None:
         conn.exec_driver_sql(f"PRAGMA busy_timeout = {int(limits.writer_s * 1000)}")
+        conn.exec_driver_sql(
+            "PRAGMA cache_size = -4000"
+        )  # of each thread that answers; the system caches the file as well
         _bound(conn.connection.driver_connection, limits.statement_s)
     conn.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 

@@ -237,6 +237,26 @@ def test_holds_are_placed_by_one_and_released_by_two(pulled: Archive) -> None:
         assert served.visitor("officer", "li").get("/lifecycle").status_code == 404, "where it is not configured"
 
 
+def test_an_erasure_is_asked_for_with_its_effect_in_words(pulled: Archive) -> None:
+    with serving(pulled, proxy=True, more="[lifecycle]\n") as served:
+        li, wang = served.visitor("officer", "li"), served.visitor("officer", "wang")
+        assert li.post("/lifecycle/erasures", case="E 3", reason="letter").status_code == 400, (
+            "it would erase everything"
+        )
+        assert li.post("/lifecycle/erasures", sender="nobody", case="E", reason="r").status_code == 400
+        assert pulled.count("requests") == 0
+        shown = text_of(li.post("/lifecycle/erasures", sender="xingchen", case="E 3", reason="letter"))
+        number = pulled.database.value("SELECT count(*) FROM messages WHERE lower(sender) = 'xingchen'")
+        assert f"messages asked for {number}" in shown
+        assert "sender: xingchen" in shown
+        assert pulled.count("request_items") == number
+        seen = str(pulled.database.value("SELECT body_sha256 FROM requests"))
+        assert "archiver erase run 1" in text_of(wang.post("/requests/1", act="approve", seen=seen))
+    assert pulled.count("tombstones") == 0, "the page erases nothing"
+    with serving(pulled, proxy=True, more="[lifecycle]\ndeletion = false\n") as served:
+        assert "Ask for an erasure" not in text_of(served.visitor("officer", "li").get("/lifecycle"))
+
+
 def not_of(archive: Archive, person: str) -> str:
     """A conversation in which somebody has no part."""
     query = (
@@ -303,7 +323,7 @@ ALLOWED = {
         "text",
         "looks",
     ),
-    *("AppKey", "looks_by_person", "looks_by_officer", "a|b", "or"),
+    *("AppKey", "looks_by_person", "looks_by_officer", "a|b", "or", "erase", "run"),
 }
 
 

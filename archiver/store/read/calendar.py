@@ -10,6 +10,7 @@ from archiver.model import Window
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Tx
 from archiver.store.schema import windows
+from archiver.timeline import without
 
 w = windows.c
 
@@ -21,15 +22,18 @@ def presumed_empty(tx: Tx, key: SourceKey, window: Window) -> list[Window]:
 
 
 def closed(tx: Tx, key: SourceKey, window: Window) -> list[Window]:
-    """What of a range is closed, neighbours drawn together by the database: beyond the claim, there may be much."""
-    before = sa.func.lag(w.hi_ms).over(order_by=w.lo_ms)
-    begins = sa.case((before == w.lo_ms, 0), else_=1).label("begins")
-    is_closed = w.state.in_(("closed", "presumed_empty"))
-    tiles = sa.select(w.lo_ms, w.hi_ms, begins).where(*_within(key, window), is_closed).subquery()
-    island = sa.func.sum(tiles.c.begins).over(order_by=tiles.c.lo_ms).label("island")
-    numbered = sa.select(tiles.c.lo_ms, tiles.c.hi_ms, island).subquery()
-    drawn = sa.select(sa.func.min(numbered.c.lo_ms), sa.func.max(numbered.c.hi_ms)).group_by(numbered.c.island)
-    return sorted(Window(*row) for row in tx.conn.execute(drawn))
+    """What of a range is closed, as far as windows were planned: all but the windows that are not.
+
+    Beyond the claim there may be a year of closed windows, and few that keep it from going on. What no window covers is
+    a hole of the claim, and is not looked for here.
+    """
+    ends_ms = tx.conn.scalar(sa.select(sa.func.max(w.hi_ms)).where(*_within(key, window)))
+    if ends_ms is None:
+        return []
+    is_open = w.state.not_in(("closed", "presumed_empty"))
+    query = sa.select(w.lo_ms, w.hi_ms).where(*_within(key, window), is_open).order_by(w.lo_ms)
+    others = [Window(*row) for row in tx.conn.execute(query)]
+    return list(without(Window(window.lo_ms, min(window.hi_ms, ends_ms)), others))
 
 
 class DayWindow(NamedTuple):

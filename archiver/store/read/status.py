@@ -183,11 +183,24 @@ def holes(tx: Tx, key: SourceKey) -> list[Hole]:
     columns = (w.lo_ms, w.hi_ms, w.state, w.reason, w.accepted_by, w.accepted_at)
     query = sa.select(*columns).where(_first_pass(key), w.state.in_(_HOLES))
     lost = [Hole(Window(lo_ms, hi_ms), *more) for lo_ms, hi_ms, *more in tx.conn.execute(query)]
+    lost += [Hole(window, "uncovered", "no window covers this range") for window in _gaps(tx, key)]
+    return sorted(lost, key=lambda hole: hole.window)
+
+
+def _gaps(tx: Tx, key: SourceKey) -> list[Window]:
+    """What no window covers between the first and the last.
+
+    Windows do not overlap, so there is nothing to look for where they are as long together as from end to end: a year
+    of minutes need not be sorted to know that.
+    """
+    whole = sa.select(sa.func.min(w.lo_ms), sa.func.max(w.hi_ms), sa.func.sum(w.hi_ms - w.lo_ms))
+    lo_ms, hi_ms, covered_ms = tx.conn.execute(whole.where(_first_pass(key))).one()
+    if lo_ms is None or hi_ms - lo_ms == covered_ms:
+        return []
     before = sa.func.lag(w.hi_ms).over(order_by=w.lo_ms).label("before_ms")
     tiles = sa.select(before, w.lo_ms).where(_first_pass(key)).subquery()
-    gaps = tx.conn.execute(sa.select(tiles).where(tiles.c.before_ms < tiles.c.lo_ms))
-    lost += [Hole(Window(row.before_ms, row.lo_ms), "uncovered", "no window covers this range") for row in gaps]
-    return sorted(lost, key=lambda hole: hole.window)
+    between = tx.conn.execute(sa.select(tiles).where(tiles.c.before_ms < tiles.c.lo_ms))
+    return [Window(row.before_ms, row.lo_ms) for row in between]
 
 
 class Weakness(NamedTuple):
