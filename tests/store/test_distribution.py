@@ -172,6 +172,7 @@ def test_a_fresh_archive_is_distributed_once_and_works(clustered: Archive) -> No
         ("hold", "add", "x", "--case", "K7", "--reason", "x"),
         ("hold", "list"),
         ("retention", "show"),
+        ("retention", "plan", "--app", "x"),
         ("retention", "set", "--app", "x", "--at-least", "5y", "--reason", "x"),
     ):
         assert clustered(*command) == 2
