@@ -61,7 +61,8 @@ def cutoff_ms(today: date, term: str) -> int:
         then = today.replace(year=year)
     except ValueError:  # 29 February
         return _midnight_ms(date(year, 3, 1))
-    if (then.month, then.day) == (3, 1) and (then - timedelta(days=1)).day == 29:
+    before, before_today = then - timedelta(days=1), today - timedelta(days=1)
+    if (before.month, before.day) == (2, 29) and before_today.day != 29:
         return _midnight_ms(then - timedelta(days=1))  # the term of 29 February ends in the course of today
     return _midnight_ms(then)
 
@@ -136,6 +137,10 @@ def apply(
         if (floors.of_app(tx, term.app_id) or -(2**63)) < term.floor_ms:
             floors.lower(tx, term.app_id, term.floor_ms, request)
     count = _delete(store, asked, term, stop, progress)
+    last: int | None = 0
+    while last is not None:
+        with store.write() as tx:
+            last = expiring.empty_hashes(tx, term, last)
     with store.write(lock="exclusive") as tx:
         expiring.expire_events(tx, term)
     with store.read() as tx:

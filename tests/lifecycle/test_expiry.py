@@ -6,7 +6,8 @@ import json
 import random
 import re
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from threading import Event
 from typing import Any
 
@@ -15,15 +16,18 @@ import sqlalchemy as sa
 
 from archiver.cli import retention as archive_retention
 from archiver.config import load
-from archiver.errors import Stopped
+from archiver.errors import DeletionStopped, Stopped
 from archiver.lifecycle import expiry
 from archiver.store import expiring
+from archiver.store import retention as terms_in_force
 from archiver.store.engine import Tx
+from archiver.store.retention import RetentionTerms
 from tests.export.samples import said
 from tests.fixtures.archive import Archive
-from tests.fixtures.decided import approved
+from tests.fixtures.decided import approve, approved
 from tests.fixtures.store import open_database
 from tests.lifecycle.conftest import Persons
+from tests.lifecycle.test_retention import ends
 
 DAY = 86_400_000
 
@@ -115,6 +119,12 @@ def test_what_is_over_goes_once_two_persons_agreed(house: House) -> None:
             f"SELECT count(*) FROM {table} t WHERE NOT EXISTS (SELECT 1 FROM messages m WHERE m.msg_id = t.msg_id)"
         )
         assert archive.database.value(missing) == 0
+    hashes = (
+        "SELECT count(*) FROM pages p JOIN windows w ON w.id = p.window_id"
+        f" WHERE p.sha256 <> '' AND w.lo_ms < {body['floor_ms']}"
+    )
+    assert archive.database.value(hashes) == 0
+    assert archive.database.value("SELECT count(*) FROM pages WHERE sha256 <> ''") > 0
     assert house.apply() == 0
     assert "0 messages are deleted" in archive.output
 
@@ -310,3 +320,88 @@ def test_who_deletes_has_two_roles_and_no_other_login_may(logins: Persons) -> No
         assert code == (0 if role == "archive_eraser" else 2), archive.errors
     assert house.count() == before - house.body()["messages"]
     assert archive.database.value("SELECT who FROM approvals WHERE decision = 'begun'") == bob
+
+
+@pytest.mark.parametrize("app", ["", "x"])
+def test_nothing_is_planned_where_nothing_may_go(persons: Persons, app: str) -> None:
+    archive, whole = persons.archive, persons.archive.config.read_text()
+    name = app or archive.server.app
+    assert archive("retention", "plan", "--app", name) == 2
+    assert ("kept for ever" if not app else "there is:") in archive.errors
+    archive.config.write_text(whole.replace("[lifecycle]", "[lifecycle]\ndeletion = false"))
+    for command in (("plan", "--app", name), ("apply", "1")):
+        assert archive("retention", *command) == 2
+        assert "deletion = false" in archive.errors
+    archive.config.write_text(whole)
+    assert archive("retention", "apply", "9") == 2
+    for wrong in ("0", "1.1", "much"):
+        assert archive("retention", "plan", "--app", name, "--max-share", wrong) == 2
+    assert archive("retention", "plan", "--app", name, "--today", "yesterday") == 2
+    assert archive.count("requests") == 0
+
+
+def test_cut_offs_are_no_earlier_than_the_ends_of_terms() -> None:
+    """Nothing before the cut-off is still within its term, and at most a day that is over has to wait."""
+    days = [date(2023, 1, 1) + timedelta(days=number) for number in range(0, 1_500, 7)]
+    days += [date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1), date(2025, 2, 28), date(2025, 3, 1)]
+    for today in days:
+        for term in ("1y", "4y", "5y", "1d", "365d", "1826d"):
+            cutoff = datetime.fromtimestamp(expiry.cutoff_ms(today, term) / 1000, UTC)
+            begins = datetime(today.year, today.month, today.day, tzinfo=UTC)
+            last = cutoff - timedelta(milliseconds=1)
+            assert ends(last, term) <= begins, (today, term)
+            assert ends(cutoff + timedelta(days=1), term) >= begins, (today, term)
+    assert expiry.cutoff_ms(date(2026, 11, 29), "1000y") < 0
+    assert expiry.cutoff_ms(date(2026, 11, 29), "365250d") < 0
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "floor"),
+    [
+        (None, None, None),
+        ("5y", None, None),
+        (None, "1y", "2025-11-29"),
+        ("1y", "2y", "2024-11-29"),
+        ("2y", "1y", "2024-11-29"),
+    ],
+)
+def test_what_has_to_stay_goes_before_what_may(least: str | None, most: str | None, floor: str | None) -> None:
+    """The rows of the table of precedence that know neither hold nor erasure; the last pair cannot be set."""
+    found = expiry.floor_ms(RetentionTerms(least, most), date(2026, 11, 29))
+    assert found == (None if floor is None else int(datetime.fromisoformat(floor + "T00:00Z").timestamp() * 1000))
+
+
+def test_with_evidence_a_run_waits_for_a_verification_that_found_nothing(begun: Archive) -> None:
+    archive, database = begun, begun.database
+    assert archive("pull") == 0
+    store, settings = open_database(database), load(archive.config, {})
+    with store.write() as tx:
+        terms_in_force.add(tx, 1, RetentionTerms("1d"), reason="law", who="a")
+        shorter = {"app_id": 1, "keep_at_least": None, "keep_at_most": "1d"}
+        before = {"before": {"keep_at_least": "1d", "keep_at_most": None}}
+        number = approved(tx, "shorten", shorter | before)
+        terms_in_force.add(tx, 1, RetentionTerms(None, "1d"), reason="law", who="a", request_id=number)
+    planned = expiry.plan(store, archive.server.app, "alice", max_share=Decimal(1))
+    with store.write() as tx:
+        approve(tx, planned.request)
+
+    def run() -> int:
+        server_ms = int(time.time() * 1000)
+        return expiry.apply(store, settings, planned.request, "bob", server_ms=lambda: server_ms, stop=Event()).in_all
+
+    with pytest.raises(DeletionStopped, match="was not verified lately"):
+        run()
+    old = datetime.now(UTC) - timedelta(days=40)
+    columns = "INSERT INTO scrubs (began_at, position, ended_at, differences, program)"
+    for at, differences, says in ((old, 0, "not verified lately"), (datetime.now(UTC), 1, "found differences")):
+        text = at.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        database.run(f"{columns} VALUES ('{text}', 0, '{text}', {differences}, 'x')")
+        with pytest.raises(DeletionStopped, match=says):
+            run()
+    assert archive.count("tombstones") == 0
+    database.run("DELETE FROM scrubs WHERE program = 'x'")
+    assert archive("evidence", "verify") == 0
+    assert run() == planned.would.messages > 0
+    assert archive("evidence", "seal") == 0
+    assert archive("evidence", "verify") == 0, archive.output
+    store.dispose()
