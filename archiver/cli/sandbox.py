@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same messages.")
 @click.option("--fault", "faults", metavar="NAME=RATE", multiple=True, help="Switch on a fault; see --list-faults.")
 @click.option("--callbacks", metavar="URL", help="Send the callbacks of all messages to this receiver.")
-@click.option("--callback-secret", default="sandbox", show_default=True, help="Secret of the rule that sends them.")
+@click.option(
+    "--signed-by",
+    "signed_by",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    metavar="FILE",
+    help="File with the rule's secret on its first line; without it, callbacks are signed with: sandbox.",
+)
 @click.option("--list-faults", is_flag=True, help="List the faults and exit.")
 @click.pass_context
 def sandbox(
@@ -32,7 +39,7 @@ def sandbox(
     seed: int,
     faults: tuple[str, ...],
     callbacks: str | None,
-    callback_secret: str,
+    signed_by: Path | None,
     *,
     list_faults: bool,
 ) -> int:
@@ -62,9 +69,13 @@ def sandbox(
     ):
         click.echo(json.dumps(server.announcement()))
         if callbacks is not None:
-            _send_callbacks(server, callbacks, callback_secret, stop)
+            _send_callbacks(server, callbacks, _secret(signed_by), stop)
         stop.wait()
     return EXIT_DONE
+
+
+def _secret(path: Path | None) -> str:
+    return "sandbox" if path is None else path.read_text(encoding="utf-8").partition("\n")[0].strip()
 
 
 def _send_callbacks(server: Sandbox, url: str, secret: str, stop: Event) -> None:

@@ -292,9 +292,10 @@ def test_the_demo_leaves_an_archive_and_a_config_behind(tmp_path: Path, capsys: 
     assert "sender is not the record's" in told
     assert ": 1 difference\n" in told
     assert not (place / "forged.db").exists()
-    *_, schema, status, _, _ = told.splitlines()
+    *_, schema, status, review, _, _ = told.splitlines()
     assert shlex.split(schema) == ["sqlite3", str(place / "archive.db"), ".schema"]
     assert shlex.split(status)[-3:] == ["--config", str(place / "config.toml"), "status"]
+    assert shlex.split(review, comments=True)[-3:] == ["--config", str(place / "config.toml"), "review"]
     assert told.count("SELECT") == 6
     assert "recalls a message" in told
     assert re.search(r"\nNext, with an account of the provider: .* init, .* doctor tests them\.\n$", told)

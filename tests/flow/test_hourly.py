@@ -11,7 +11,7 @@ from functools import partial
 import pytest
 import requests
 
-from archiver import connect, coverage, review
+from archiver import coverage, review, sessions
 from archiver.http import DownloadLimits, download
 from archiver.model import Window
 from archiver.pull import commands, walk
@@ -347,7 +347,7 @@ def test_a_long_download_renews_the_lease_by_what_comes_in(make_simulated: MakeS
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(walk, "_RENEWAL_BYTES", 1)
-        patch.setattr(connect, "download", partial(download, limits=DownloadLimits(progress_bytes=1)))
+        patch.setattr(sessions, "download", partial(download, limits=DownloadLimits(progress_bytes=1)))
         patch.setattr(windows, "renew", noted)
         assert archive.pull().exit_code == 0
     assert leases

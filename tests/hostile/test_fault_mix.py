@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from archiver import connect
+from archiver import sessions
 from archiver.http import Limits
 from archiver.sandbox import Faults
 from tests.fixtures.archive import Archive, MakeArchive
@@ -45,7 +45,7 @@ def mixed(source: str) -> Faults:
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     """Waits between attempts are short, so that many runs fit into a test."""
-    monkeypatch.setattr(connect, "Limits", partial(Limits, first_wait_s=0.001))
+    monkeypatch.setattr(sessions, "Limits", partial(Limits, first_wait_s=0.001))
 
 
 def begin(database: Database, make: MakeArchive, source: str) -> tuple[Archive, int]:

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from archiver import connect
+from archiver import sessions
 from archiver.errors import AnswerTooLarge
 from archiver.http import Limits
 from archiver.sources.easemob.portions import in_portions
@@ -57,7 +57,7 @@ def test_texts_of_20_mb_are_archived_from_a_page_of_60(database: Database, make_
 def test_a_record_larger_than_any_answer_is_a_hole_that_is_told(
     database: Database, make_archive: MakeArchive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connect, "Limits", partial(Limits, byte_limit=20_000))
+    monkeypatch.setattr(sessions, "Limits", partial(Limits, byte_limit=20_000))
     archive: Archive = make_archive(database, messages=30)
     record = {"msg_id": "huge", "timestamp": archive.server.start_ms + 1000, "payload": {"ext": "x" * 30_000}}
     archive.server.add(record, visible_ms=0)
