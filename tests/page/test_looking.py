@@ -103,6 +103,39 @@ def test_pages_of_hits_are_those_of_the_command_once_and_noted_with_what_they_sh
         assert set(pulled.database.rows(query, number)) == set(conversations), "of this page, and of no other"
 
 
+def test_the_row_is_committed_before_the_first_byte_leaves(pulled: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a trace of a hundred answers: what the database of somebody else holds when an answer begins."""
+    from archiver.page import app, commands
+
+    traced: list[tuple[str, int]] = []
+    create = app.create
+
+    def tracing(review: Any) -> Any:
+        made = create(review)
+        answer = made.wsgi_app
+
+        def wrapped(environ: Any, start_response: Any) -> Any:
+            def start(*arguments: Any) -> Any:
+                if environ["PATH_INFO"].startswith("/look/"):
+                    traced.append((environ["PATH_INFO"], pulled.count("looks")))
+                return start_response(*arguments)
+
+            return answer(environ, start)
+
+        monkeypatch.setattr(made, "wsgi_app", wrapped)
+        return made
+
+    monkeypatch.setattr(commands, "create", tracing)
+    with serving(pulled) as served:
+        li = served.visitor()
+        for number in range(20):
+            where = li.look("/search", words="a") if number % 2 else li.look("/participants", like="")
+            for _ in range(5):
+                assert li.get(where).status_code == 200
+    assert len(traced) == 100
+    assert [rows for _, rows in traced] == list(range(1, 101)), "one more row before each of them"
+
+
 FORMS = {
     "/search": {"words": "a"},
     "/conversation": {"conversation": "iris", "with": "xingchen"},
