@@ -32,6 +32,7 @@ def small(database: Database, make_archive: MakeArchive) -> Archive:
     return archive
 
 
+@pytest.mark.full
 @ON_SQLITE
 def test_the_link_goes_to_a_terminal_and_nowhere_else(small: Archive) -> None:
     assert small("review") == 2

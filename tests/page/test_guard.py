@@ -136,6 +136,7 @@ def test_a_foreign_host_is_refused(pulled: Archive) -> None:
                 assert li.session.get(served.address, headers={"Host": host}, timeout=30).status_code == 400
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_large_forms_are_refused_in_words(pulled: Archive) -> None:
     with serving(pulled) as served:
@@ -185,6 +186,7 @@ def test_an_error_of_ours_says_nothing_of_records_and_has_the_headers(
     assert not [record for record in caplog.records if record.exc_info]
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_log_lines_hold_no_address_and_no_word(pulled: Archive, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "archiver.page")

@@ -73,6 +73,7 @@ def test_a_look_is_nobody_elses(pulled: Archive) -> None:
         assert len(looks(pulled)) == 3
 
 
+@pytest.mark.full
 def test_pages_of_hits_are_those_of_the_command_once_and_noted_with_what_they_show(
     pulled: Archive, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -103,6 +104,7 @@ def test_pages_of_hits_are_those_of_the_command_once_and_noted_with_what_they_sh
         assert set(pulled.database.rows(query, number)) == set(conversations), "of this page, and of no other"
 
 
+@pytest.mark.full
 def test_the_row_is_committed_before_the_first_byte_leaves(pulled: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a trace of a hundred answers: what the database of somebody else holds when an answer begins."""
     from archiver.page import app, commands
@@ -191,6 +193,7 @@ def test_a_case_is_demanded_once_a_session(pulled: Archive) -> None:
     assert looks(pulled)[0][6] == "K 7"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_beside_a_writer_that_holds_on_the_page_is_busy_and_shows_nothing(
     pulled: Archive, monkeypatch: pytest.MonkeyPatch
@@ -225,6 +228,7 @@ def test_beside_a_writer_that_holds_on_the_page_is_busy_and_shows_nothing(
         assert li.look("/search", words="a")
 
 
+@pytest.mark.full
 def test_a_query_that_takes_too_long_is_ended_and_says_how_to_narrow_it(pulled: Archive) -> None:
     from archiver.errors import QueryTooLong
     from archiver.store.engine import AnswerLimits
@@ -249,6 +253,7 @@ def test_a_query_that_takes_too_long_is_ended_and_says_how_to_narrow_it(pulled: 
     assert "shorter range" in text_of(answer)
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_many_at_once_are_answered(pulled: Archive) -> None:
     with serving(pulled, proxy=True) as served:

@@ -24,6 +24,7 @@ def governed(postgres_database: Database) -> Database:
     return postgres_database
 
 
+@pytest.mark.full
 def test_the_page_reads_everything_and_adds_what_officers_may(governed: Database) -> None:
     for table in (*metadata.tables, *ALL_VIEWS):
         assert may(governed, "archive_page", f"SELECT * FROM {table}")
@@ -35,6 +36,7 @@ def test_the_page_reads_everything_and_adds_what_officers_may(governed: Database
             assert may(governed, "archive_page", statement) == (table == "review_sessions"), statement
 
 
+@pytest.mark.full
 def test_nobody_else_touches_its_sessions(governed: Database) -> None:
     for role in ("archive_writer", "archive_officer", "archive_reader", "archive_auditor"):
         for statement in (

@@ -35,6 +35,7 @@ def turn(page: str, label: str) -> dict[str, str] | None:
     return None
 
 
+@pytest.mark.full
 def test_a_conversation_is_whole_whichever_way_it_is_read(pulled: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     from archiver.page import conversing
 
@@ -237,6 +238,7 @@ def test_holds_are_placed_by_one_and_released_by_two(pulled: Archive) -> None:
         assert served.visitor("officer", "li").get("/lifecycle").status_code == 404, "where it is not configured"
 
 
+@pytest.mark.full
 def test_an_erasure_is_asked_for_with_its_effect_in_words(pulled: Archive) -> None:
     with serving(pulled, proxy=True, more="[lifecycle]\n") as served:
         li, wang = served.visitor("officer", "li"), served.visitor("officer", "wang")
@@ -266,6 +268,7 @@ def not_of(archive: Archive, person: str) -> str:
     return str(archive.database.value(query))
 
 
+@pytest.mark.full
 def test_an_auditor_answers_who_looked_at_whom(pulled: Archive) -> None:
     name = a_conversation(pulled)
     first, _ = name.split("|")
@@ -285,6 +288,7 @@ def test_an_auditor_answers_who_looked_at_whom(pulled: Archive) -> None:
         assert "conversation" in text_of(audit.get("/looks"))
 
 
+@pytest.mark.full
 def test_the_other_language_is_the_whole_page(pulled: Archive) -> None:
     with serving(pulled, role="officer+auditor", language="zh", more="[lifecycle]\n") as served:
         li = served.visitor()

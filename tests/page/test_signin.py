@@ -53,6 +53,7 @@ def test_a_link_is_too_old_after_two_minutes(pulled: Archive) -> None:
         assert Visitor(served.address).post(link_of(served)).status_code == 200
 
 
+@pytest.mark.full
 def test_a_link_used_at_once_by_many_signs_one_in(pulled: Archive) -> None:
     with serving(pulled) as served, ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: Visitor(served.address).post(link_of(served)).status_code, range(16)))
@@ -125,6 +126,7 @@ def test_a_session_is_that_of_the_person_whom_the_proxy_names_now(pulled: Archiv
         assert li.get("/search").status_code == 200
 
 
+@pytest.mark.full
 def test_groups_add_up(pulled: Archive) -> None:
     with serving(pulled, proxy=True) as served:
         both = served.visitor("officer+auditor")
