@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +68,11 @@ def read(path: Path) -> Iterator[ErasureLine]:
         return
     except OSError as error:
         raise TryAgainLater(f"[lifecycle] erasures_file: {path} cannot be read: {error.strerror}") from None
+
+
+def last(path: Path, most: int) -> list[ErasureLine]:
+    """The last lines: a database that was set back lacks the latest."""
+    return list(deque(read(path), most))
 
 
 def parsed(text: str) -> ErasureLine | None:

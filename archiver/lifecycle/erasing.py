@@ -14,7 +14,7 @@ from archiver.model import Archived
 from archiver.store import decisions, erasures
 from archiver.store.decisions import Asked
 from archiver.store.engine import Store, Tx
-from archiver.store.erasures import ASKED, ERASE, RELATED, ErasureCounts, ExportOf, RequestItem
+from archiver.store.erasures import ASKED, ERASE, REAPPLIED, RELATED, ErasureCounts, ExportOf, RequestItem
 from archiver.store.read import filters, messages
 from archiver.store.read.filters import Filter
 from archiver.store.search import mentions
@@ -146,7 +146,7 @@ def find(store: Store, request: int) -> Asked:
 def known(tx: Tx, request: int) -> Asked:
     """The same within a transaction."""
     rows = decisions.read(tx, request)
-    if not rows or rows[0].kind != ERASE:
+    if not rows or rows[0].kind not in (ERASE, REAPPLIED):
         raise UsageError(f"there is no request {request} to erase", hint="archiver requests list --all")
     (asked,) = rows
     same = erasures.digest_of(erasures.items(tx, request)) == asked.body.get("items_sha256")

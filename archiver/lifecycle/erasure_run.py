@@ -8,17 +8,19 @@ from pathlib import Path
 from threading import Event
 from typing import NamedTuple
 
+from archiver import erasures_file
+from archiver.erasures_file import ErasureLine
 from archiver.errors import Stopped, UsageError
 from archiver.evidence.publish import Published
 from archiver.lifecycle import decisions as deciding
-from archiver.lifecycle import erasing, erasures_file, expiry
-from archiver.lifecycle.erasures_file import ErasureLine
+from archiver.lifecycle import erasing, expiry
 from archiver.lifecycle.holds import demand_whole
 from archiver.store import decisions, erasing_records, erasure, erasures, retention, seals
 from archiver.store.burying import Burial
 from archiver.store.decisions import Asked
 from archiver.store.engine import Store, Tx
 from archiver.store.erasure import MESSAGES_AT_ONCE, PAGES_AT_ONCE, LeftMessage
+from archiver.store.erasures import REAPPLIED
 from archiver.store.schema import iso
 
 
@@ -70,8 +72,17 @@ def run(
             done = erasure.erase(tx, Burial(app_id, request), ids, _over_ms(tx, app_id), note)
         erased, sealed = erased + len(done.erased), sealed + done.sealed
         progress(erased)
+    if asked.kind == REAPPLIED:
+        _stand_in(store, request)
     records, sealed_records = _erase_records(store, asked.id, stop)
     return ErasureDone(erased, records, sealed, sealed_records)
+
+
+def _stand_in(store: Store, request: int) -> None:
+    """Tombstones alone stand for what is erased again and is not there: so it is not stored when it comes."""
+    with store.patient.write(lock="exclusive") as tx:
+        for app_id, msg_ids in erasures.absent(tx, request).items():
+            erasure.stand_in(tx, Burial(app_id, request), msg_ids)
 
 
 _ANCHORED_WITHIN_S, _AGAIN_S = 300.0, 5.0

@@ -21,6 +21,7 @@ from archiver.store.burying_rows import SealedRow, Stone
 from archiver.store.engine import Tx
 from archiver.store.expiring import begins
 from archiver.store.holds import HELD, ROOM
+from archiver.store.quarantine import NO_PAGE
 from archiver.store.schema import (
     WITHHELD_ERASED,
     WITHHELD_SEALED,
@@ -134,6 +135,13 @@ def _bury(tx: Tx, burial: Burial, msg_ids: Sequence[str]) -> None:
 def add(tx: Tx, burial: Burial, stones: Sequence[Stone]) -> None:
     """Store tombstones of an erasure; the database refuses them without an approved request."""
     burying.add(tx, "erased", burial, stones)
+
+
+def stand_in(tx: Tx, burial: Burial, msg_ids: Sequence[str]) -> None:
+    """Tombstones for messages that are not there, by which they are known when they come."""
+    nothing = dict.fromkeys(("messages", "bodies", "revisions"), 0)
+    place = {"page_id": NO_PAGE, "seal_id": None, "position": None, "leaf": None}
+    add(tx, burial, [{"msg_id": msg_id, **place, **nothing} for msg_id in msg_ids])
 
 
 def _places(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> list[tuple[str, GoingRecord]]:

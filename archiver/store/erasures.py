@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from archiver.erasures_file import ErasureLine
 from archiver.errors import UsageError
 from archiver.store.engine import Tx
 from archiver.store.read import filters
@@ -22,11 +23,12 @@ from archiver.store.schema import (
     messages,
     quarantine,
     request_items,
+    requests,
     tombstones,
 )
 
 ASKED, RELATED = "asked", "related"
-ERASE = "erase"
+ERASE, REAPPLIED = "erase", "reapplied"
 _AT_ONCE = 5_000
 
 
@@ -245,3 +247,53 @@ def exports_between(tx: Tx, first_ms: int, last_ms: int) -> list[ExportOf]:
         if row.outcome == "begun" and row.at <= last_ms
         for end in (ends.get(row.export_id, row),)
     ]
+
+
+def absent(tx: Tx, request_id: int) -> dict[int, list[str]]:
+    """By app what a request names that is not in the archive, and for which no tombstone stands."""
+    i, m, t = request_items.c, messages.c, tombstones.c
+    there = sa.exists().where(m.app_id == i.app_id, m.msg_id == i.msg_id)
+    buried = sa.exists().where(t.app_id == i.app_id, t.msg_id == i.msg_id)
+    by_app: dict[int, list[str]] = {}
+    for app_id, msg_id in tx.conn.execute(
+        sa.select(i.app_id, i.msg_id).where(i.request_id == request_id, ~there, ~buried)
+    ):
+        by_app.setdefault(app_id, []).append(msg_id)
+    return by_app
+
+
+def lacking(tx: Tx, lines: Sequence[ErasureLine]) -> list[RequestItem]:
+    """Of erasures that are known, those that this database has not made: no tombstone, and not sealed either.
+
+    Those of apps that it does not have are left out.
+    """
+    numbers = {name: app_id for app_id, name in app_names(tx).items()}
+    ids: dict[int, set[str]] = {}
+    for line in lines:
+        if line.app in numbers:
+            ids.setdefault(numbers[line.app], set()).add(line.msg_id)
+    t, m = tombstones.c, messages.c
+    left: list[RequestItem] = []
+    for app_id, named in sorted(ids.items()):
+        some = sorted(named)
+        for first in range(0, len(some), _AT_ONCE):
+            part = some[first : first + _AT_ONCE]
+            buried = sa.select(t.msg_id).where(t.app_id == app_id, t.kind == "erased", tx.among(t.msg_id, part))
+            sealed = sa.select(m.msg_id).where(m.app_id == app_id, m.withheld.is_not(None), tx.among(m.msg_id, part))
+            known = set(tx.conn.scalars(buried)) | set(tx.conn.scalars(sealed))
+            left += [RequestItem(app_id, msg_id) for msg_id in part if msg_id not in known]
+    return left
+
+
+def sees_tombstones(tx: Tx) -> bool:
+    """Whether this login may ask which messages were erased."""
+    sees = sa.select(sa.func.has_column_privilege("tombstones", "msg_id", "SELECT"))
+    return not tx.postgres or bool(tx.conn.execute(sees).scalar())
+
+
+def by_items(tx: Tx, kind: str, digest: str) -> list[int]:
+    """The requests of a kind that name exactly these items, the latest first."""
+    query = sa.select(requests.c.id).where(
+        requests.c.kind == kind, requests.c.body.contains(f'"items_sha256":"{digest}"')
+    )
+    return list(tx.conn.scalars(query.order_by(requests.c.id.desc())))

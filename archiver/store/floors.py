@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 
 from archiver.store.engine import Tx
-from archiver.store.schema import expired_before
+from archiver.store.schema import expired_before, tombstones
 
 _FLOOR = sa.select(sa.func.max(expired_before.c.ms)).where(expired_before.c.app_id == sa.bindparam("of_app"))
 
@@ -20,3 +22,15 @@ def lower(tx: Tx, app_id: int, floor_ms: int, request_id: int) -> None:
     """Let everything of an app expire that is stamped before an instant, as an approved request says."""
     row = {"app_id": app_id, "ms": floor_ms, "request_id": request_id, "at": tx.now_ms()}
     tx.conn.execute(expired_before.insert().inline().values(row))
+
+
+_STANDS_IN = sa.select(tombstones.c.id).where(tombstones.c.page_id == 0, tombstones.c.msg_id.is_not(None)).limit(1)
+
+
+def erased_again(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> set[str]:
+    """Those of these messages that were erased before a restore, and that the restored database never had."""
+    if tx.conn.execute(_STANDS_IN).first() is None:
+        return set()
+    t = tombstones.c
+    query = sa.select(t.msg_id).where(t.page_id == 0, t.app_id == app_id, tx.among(t.msg_id, msg_ids))
+    return set(tx.conn.scalars(query))
