@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from archiver import logs, signing
+from archiver import erasures_file, logs, signing
 from archiver.config import App, Settings
-from archiver.errors import ConfigurationError
-from archiver.store import seals
+from archiver.errors import ConfigurationError, UsageError
+from archiver.store import erasures, installation, seals
 from archiver.store.admin import migrate
 from archiver.store.engine import Store, may_write, open_for_reading, open_store
 from archiver.store.seals import Signer
@@ -33,6 +33,8 @@ def opened(settings: Settings, *, at_head: bool = True, reading: bool = False, w
             seal(store, settings)
         if at_head:
             migrate.check(store)
+            if not reading:
+                note_restore(store, settings)
         yield store
     finally:
         store.dispose()
@@ -64,3 +66,39 @@ def chosen(settings: Settings, name: str | None) -> list[App]:
         known = ", ".join(sorted({app.name for app in settings.apps})) or "none"
         raise ConfigurationError(f"no app named {name!r} is configured; there is: {known}")
     return matching
+
+
+_LOOKED_AT = 1_000
+
+
+def note_restore(store: Store, settings: Settings) -> bool:
+    """Whether erasures are known here that the database lacks: it was restored from an older one; notes that in it."""
+    file = settings.erasures_file
+    lines = [] if file is None else erasures_file.last(file, _LOOKED_AT)
+    with store.read() as tx:
+        known = installation.read(tx)
+        noted = known is not None and known.reapply_since_ms is not None
+        if file is None or not lines or not erasures.sees_tombstones(tx):
+            return noted
+        lacks = bool(erasures.lacking(tx, lines))
+        if noted and not lacks:  # as where an erasure was cut off, and carried on
+            lacks = bool(erasures.lacking(tx, list(erasures_file.read(file))))
+    if lacks != noted and not store.is_read_only:
+        _note(store, lacks=lacks)
+    return lacks
+
+
+def _note(store: Store, *, lacks: bool) -> None:
+    if lacks:
+        log.critical("the database was restored: erased messages are in it again (try: archiver erase reapply)")
+    with store.write() as tx:
+        if installation.read(tx) is None:
+            installation.begin(tx, deletion=True)
+        installation.reapply(tx, needed=lacks)
+
+
+def demand_erased(store: Store, settings: Settings) -> None:
+    """Raises UsageError where erased messages may be in the database again: nothing is shown then."""
+    if note_restore(store, settings):
+        problem = "this database was restored, and holds messages that were erased: nothing of it is shown"
+        raise UsageError(problem, hint="archiver erase reapply")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from archiver.errors import UsageError
-from archiver.store import looks
+from archiver.store import installation, looks
 from archiver.store.engine import Store
 from archiver.store.read import events
 from archiver.store.read.events import EventHit
@@ -27,6 +27,10 @@ def apps(store: Store, name: str | None) -> list[str]:
 def index(store: Store, enough: Callable[[], bool] = lambda: False) -> int:
     """Bring the index up to what is archived, a few pages a transaction; gives how many texts were added."""
     added = 0
+    with store.read() as tx:
+        known = installation.read(tx)
+    if known is not None and known.reapply_since_ms is not None:  # erased messages may be in what waits
+        return 0
     while not enough():
         with store.patient.write() as tx:
             batch = add_pages(tx)

@@ -127,6 +127,7 @@ def lookable(ctx: click.Context, case: Case) -> Iterator[tuple[Settings, Store, 
     with connect.opened(chosen, reading=not keeps or not connect.is_writable(chosen)) as store:
         if store.note:
             click.echo(f"note: {logs.visible(store.note)}", err=True)
+        connect.demand_erased(store, chosen)
         yield chosen, store, Looks(store.patient if keeps else None, host.account(), case.id, case.reason)
 
 
@@ -150,6 +151,7 @@ def exportable(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
         if reading:
             note = "the archive cannot be written here: this export is not recorded in its audit_log"
             click.echo(f"note: {note}, and the manifest says so", err=True)
+        connect.demand_erased(store, chosen)
         yield chosen, store
 
 

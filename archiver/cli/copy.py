@@ -8,7 +8,7 @@ import time
 import click
 from pydantic import SecretStr, ValidationError
 
-from archiver import logs
+from archiver import connect, logs
 from archiver.cli import console, context, options
 from archiver.cli.context import Case
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, UsageError
@@ -41,6 +41,7 @@ def copy(ctx: click.Context, url: str, *, compare_only: bool, case: Case) -> int
     to = _address(url)
     with context.archive(ctx, offline=True) as (settings, source), context.stop_on_signals() as stop:
         context.demand_case(settings, case.id, case.reason)
+        connect.demand_erased(source, settings)
         record = copying.CopyRecord(source, case.id, case.reason) if context.keeps_looks(settings) else None
         target = open_store(to.get_secret_value())
         try:

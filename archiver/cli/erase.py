@@ -17,7 +17,7 @@ from archiver.cli.decision import demand_deletion, listed
 from archiver.cli.transcript import ConversationLines
 from archiver.config import Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER, ConfigurationError, UsageError
-from archiver.lifecycle import certificate, erasing, erasure_run
+from archiver.lifecycle import certificate, erasing, erasure_run, reapplying
 from archiver.lifecycle.erasing import ErasureAsked, ErasureWish
 from archiver.store import installation, wiping
 from archiver.store.engine import Store
@@ -222,3 +222,24 @@ def certify(ctx: click.Context, number: int, output: Path) -> int:
     count = f"{made['messages']['erased']:,}"
     click.echo(say("{count} messages are erased; {bytes}", count=count, bytes=made["bytes"]))
     return EXIT_DONE if made["complete"] else EXIT_INCOMPLETE
+
+
+@erase_command.command("reapply")
+@click.pass_context
+def reapply_erasures(ctx: click.Context) -> int:
+    """After a restore, erase again what the restored database brought back, by the file of erasures.
+
+    Until then every program pulls, and shows, indexes and exports nothing. What an approved request of then still names
+    is erased at once; else this makes a request, which another person approves, and is run again.
+
+    \b
+    Example:
+      archiver erase reapply
+    """
+    with context.archive(ctx, offline=True, writes=True) as (settings, store), context.stop_on_signals() as stop:
+        done = reapplying.reapply(store, host.account(), _file(settings), stop=stop)
+        anchored = _anchored(store, settings, stop)
+    say = options.default_view(ctx).language.say
+    click.echo(say("{count} messages and {records} records in quarantine are erased",
+                   count=f"{done.messages:,}", records=f"{done.records:,}"))  # fmt: skip
+    return EXIT_DONE if anchored else EXIT_LATER

@@ -29,6 +29,7 @@ from archiver.page.headers import HEADERS, LARGEST_FORM
 from archiver.page.reading import NoMessage
 from archiver.page.sessions import PageSession
 from archiver.page.signin import Forbidden, OneTimeLink, Person
+from archiver.store import installation
 
 log = logging.getLogger("archiver.page")
 
@@ -80,7 +81,17 @@ def _enter(right: Right) -> Response | None:
         raise Forbidden(hint="your role does not include this; the operator of the page gives roles")
     if right in _SHOWS and page().needs_case and not visit.has_case:
         return see("case")
+    if right in _SHOWS:
+        _demand_erased()
     return None
+
+
+def _demand_erased() -> None:
+    """Nothing is shown of a restored database that holds erased messages again."""
+    with page().store.read() as tx:
+        known = installation.read(tx)
+    if known is not None and known.reapply_since_ms is not None:
+        raise DatabaseUnavailable("erased messages are in this restored database again", hint="archiver erase reapply")
 
 
 def remedy(person: Person | None) -> str:

@@ -1,0 +1,120 @@
+"""After a restore nothing is shown, indexed or exported until what was erased is erased again, by two persons again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.fixtures.archive import Archive, check_sums
+from tests.lifecycle.conftest import Persons
+from tests.lifecycle.erasing import FILE, IDS, TEXT, again, left_of, requested, speaking
+
+SHOWING = (
+    ("search", TEXT),
+    ("conversation", "erased-1", "erased-2"),
+    ("conversations",),
+    ("evidence", "proof", IDS[0], "--output", "proof"),
+)
+
+
+def backup(archive: Archive, place: Path) -> Callable[[], None]:
+    """A backup of an SQLite archive; gives what restores it."""
+    path = archive.database.url.removeprefix("sqlite:///")
+    with contextlib.closing(sqlite3.connect(path)) as source, contextlib.closing(sqlite3.connect(place)) as target:
+        source.backup(target)
+
+    def restore() -> None:
+        with contextlib.closing(sqlite3.connect(place)) as source, contextlib.closing(sqlite3.connect(path)) as target:
+            source.backup(target)
+
+    return restore
+
+
+def shows_nothing(archive: Archive, tmp_path: Path) -> None:
+    out = ("--output", str(tmp_path / "copy"))
+    for command in (*SHOWING, ("export", "--format", "csv", *out), ("copy", "--to", f"sqlite:///{tmp_path}/b.db")):
+        assert archive(*command) == 2, command
+        assert "erase reapply" in archive.errors
+        assert TEXT not in archive.output
+    assert not (tmp_path / "copy").exists()
+
+
+@pytest.mark.parametrize("since", ["before the request", pytest.param("begun", marks=pytest.mark.full)])
+def test_a_restored_archive_shows_nothing_until_it_is_erased_again(
+    accounts: Persons, tmp_path: Path, since: str
+) -> None:
+    archive = accounts.archive
+    speaking(archive)
+    if since == "before the request":
+        restore = backup(archive, tmp_path / "backup.db")
+        number = requested(accounts)
+    else:
+        number = requested(accounts)
+        archive.database.run("INSERT INTO approvals (request_id, decision, body_sha256, who, at)"
+                             " SELECT request_id, 'begun', body_sha256, 'x', at FROM approvals")  # fmt: skip
+        restore = backup(archive, tmp_path / "backup.db")
+    assert archive("erase", "run", number) == 0
+    assert archive("search", "order") == 0
+    restore()
+    assert "messages" in left_of(archive, TEXT)
+    shows_nothing(archive, tmp_path)
+    assert archive("pull") == 0
+    assert archive("index") == 0
+    assert archive.database.value("SELECT reapply_since FROM lifecycle") is not None
+    if since == "before the request":
+        for _ in range(2):
+            assert archive("erase", "reapply") == 2
+            assert "another person has to approve" in archive.errors
+        (waiting,) = archive.database.rows("SELECT id, kind FROM requests")
+        assert waiting[1] == "reapplied"
+        accounts.now("bob")
+        assert archive("requests", "approve", str(waiting[0])) == 0
+        accounts.operate()
+    assert archive("erase", "reapply") == 0, archive.errors
+    assert left_of(archive, TEXT, FILE, "erased-1") == []
+    assert archive.database.value("SELECT reapply_since FROM lifecycle") is None
+    assert archive("search", "order") == 0
+    assert archive("erase", "reapply") == 0
+    check_sums(archive.database)
+
+
+@pytest.mark.full
+def test_what_the_restored_archive_never_had_is_not_stored_either(accounts: Persons, tmp_path: Path) -> None:
+    archive = accounts.archive
+    restore = backup(archive, tmp_path / "backup.db")
+    start = speaking(archive)
+    number = requested(accounts)
+    assert archive("erase", "run", number) == 0
+    restore()
+    assert archive("erase", "reapply") == 2
+    (waiting,) = archive.database.rows("SELECT id FROM requests")
+    accounts.now("bob")
+    assert archive("requests", "approve", str(waiting[0])) == 0
+    accounts.operate()
+    assert archive("erase", "reapply") == 0, archive.errors
+    assert start
+    again(archive)
+    assert archive("pull") == 0
+    assert archive.database.value(f"SELECT count(*) FROM messages WHERE msg_id IN {IDS}") == 0
+    assert archive.count("message_revisions") == 0
+    check_sums(archive.database)
+
+
+@pytest.mark.full
+def test_the_file_of_erasures_alone_erases_nothing(persons: Persons) -> None:
+    archive = persons.archive
+    speaking(archive)
+    requested(persons, approve=False)
+    app = archive.database.value("SELECT name FROM apps")
+    line = {"app": app, "msg_id": IDS[0], "request": 1, "at": "2026-11-01T00:00:00.000Z"}
+    archive.config.with_name("erasures.jsonl").write_text(f"no line\n{json.dumps(line)}\n{json.dumps(line)[:20]}")
+    assert archive("erase", "reapply") == 2
+    assert archive("erase", "reapply") == 2
+    assert archive.count("tombstones") == 0
+    assert "messages" in left_of(archive, TEXT)
+    archive.config.with_name("erasures.jsonl").unlink()
