@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from archiver.errors import TryAgainLater
 from archiver.page.access import Right, rights
 from archiver.store import review_sessions
-from archiver.store.engine import Store
+from archiver.store.engine import AnswerLimits, Store
 from archiver.store.review_sessions import SEEN_EVERY_MS, SessionRow
+
+_AT_ONCE = AnswerLimits(writer_s=0.1)
+"""Or not at all: the look that follows waits for the writer as well, and there is somebody waiting for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def find(store: Store, token: str) -> PageSession | None:
 def _note_seen(store: Store, digest: str) -> None:
     """Who reads beside a pull that holds the writer is not kept waiting for this alone."""
     try:
-        with store.write() as tx:
+        with store.answering(_AT_ONCE).write() as tx:
             review_sessions.note_seen(tx, digest)
     except TryAgainLater:
         pass
