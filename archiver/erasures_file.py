@@ -31,13 +31,13 @@ def append(path: Path, lines: Sequence[ErasureLine]) -> None:
 
     Raises UsageError or TryAgainLater where that cannot be, and then nothing may be erased.
     """
-    text = "".join(json.dumps(line._asdict(), ensure_ascii=True, sort_keys=True) + "\n" for line in lines)
+    text = encoded(lines)
     try:
         host.make_folder(path.parent, parents=True, exist_ok=True)
         is_new = not path.exists()
         descriptor = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, host.file_mode())
         try:
-            _write(descriptor, text.encode("ascii"))
+            _write(descriptor, text)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -47,6 +47,12 @@ def append(path: Path, lines: Sequence[ErasureLine]) -> None:
         problem = f"[lifecycle] erasures_file: {path} cannot be written: {error.strerror}"
         kind = TryAgainLater if host.passes(error.errno) else UsageError
         raise kind(problem, hint="a file in a folder that this account may write") from None
+
+
+def encoded(lines: Sequence[ErasureLine]) -> bytes:
+    """Lines as the file and sinks have them."""
+    texts = (json.dumps(line._asdict(), ensure_ascii=True, sort_keys=True) for line in lines)
+    return "".join(f"{text}\n" for text in texts).encode("ascii")
 
 
 def _write(descriptor: int, text: bytes) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from threading import Event
 
 import click
 
-from archiver import host
+from archiver import erasures_file, host
 from archiver.cli import console, context, options
 from archiver.cli.context import Case
 from archiver.cli.decision import demand_deletion, listed
@@ -148,7 +149,7 @@ def run_erasure(ctx: click.Context, number: int) -> int:
     with context.archive(ctx, offline=True, writes=True) as (settings, store), context.stop_on_signals() as stop:
         demand_deletion(settings)
         done = erasure_run.run(store, number, host.account(), _file(settings), stop=stop)
-        anchored = _anchored(store, settings, stop)
+        anchored = _noted(settings, number) & _anchored(store, settings, stop)
     say = options.default_view(ctx).language.say
     click.echo(say("{count} messages and {records} records in quarantine are erased",
                    count=f"{done.messages:,}", records=f"{done.records:,}"))  # fmt: skip
@@ -167,6 +168,16 @@ def _file(settings: Settings) -> Path:
         problem = "[lifecycle] erasures_file is missing; neither STATE_DIRECTORY nor HOME says where state belongs"
         raise ConfigurationError(problem)
     return settings.erasures_file
+
+
+def _noted(settings: Settings, number: int) -> bool:
+    """Whether the sinks that can be read again have the lines on this erasure: a restore may take the file along."""
+    if settings.evidence is None:
+        return True
+    from archiver.evidence import sinks
+
+    mine = [line for line in erasures_file.read(_file(settings)) if line.request == number]
+    return sinks.note_erasures(settings, erasures_file.encoded(mine))
 
 
 def _anchored(store: Store, settings: Settings, stop: Event) -> bool:
@@ -237,9 +248,13 @@ def reapply_erasures(ctx: click.Context) -> int:
       archiver erase reapply
     """
     with context.archive(ctx, offline=True, writes=True) as (settings, store), context.stop_on_signals() as stop:
-        done = reapplying.reapply(store, host.account(), _file(settings), stop=stop)
-        anchored = _anchored(store, settings, stop)
+        more: Iterable[str] = ()
+        if settings.evidence is not None:
+            from archiver.evidence import sinks
+
+            more = sinks.noted_erasures(settings)
+        done = reapplying.reapply(store, host.account(), _file(settings), more=more, stop=stop)
     say = options.default_view(ctx).language.say
     click.echo(say("{count} messages and {records} records in quarantine are erased",
                    count=f"{done.messages:,}", records=f"{done.records:,}"))  # fmt: skip
-    return EXIT_DONE if anchored else EXIT_LATER
+    return EXIT_DONE

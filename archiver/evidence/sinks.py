@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from archiver import signing
 from archiver.config import Settings
 from archiver.config.evidence import Sink, WebhookSink
+from archiver.errors import ArchiverError
 from archiver.evidence import beginning
 from archiver.evidence.anchors import calls
 from archiver.evidence.publish import Publisher
@@ -59,3 +60,22 @@ def publisher(store: Store, settings: Settings) -> Publisher:
 def anchored(sink: Reached) -> Iterator[bytes]:
     """All notes that a readable sink has. Raises ArchiverError where it cannot be read."""
     return calls.newer(sink.configured, 0, calls.LIMIT_S)
+
+
+def note_erasures(settings: Settings, lines: bytes) -> bool:
+    """Give lines on erasures to every sink that can be read again; whether all of them have these."""
+    well = True
+    for sink in (one for one in reached(settings) if one.readable and lines):
+        try:
+            calls.note(sink.configured, lines)
+        except ArchiverError as error:
+            log.error("%s has not taken the lines on erasures: %s", sink.name, error)
+            well = False
+    return well
+
+
+def noted_erasures(settings: Settings) -> Iterator[str]:
+    """The lines on erasures that the readable sinks have. Raises ArchiverError where one of them cannot be read."""
+    for sink in (one for one in reached(settings) if one.readable):
+        for some in calls.noted(sink.configured):
+            yield from some.decode("ascii", "replace").splitlines()

@@ -6,7 +6,7 @@ with the database, it is carried on; else what it named becomes a request of kin
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -20,9 +20,13 @@ from archiver.store.engine import Store, Tx
 from archiver.store.erasures import ERASE, REAPPLIED, RequestItem
 
 
-def reapply(store: Store, who: str, file: Path, *, stop: Event) -> ErasureDone:
-    """Make the erasures again that the database lacks. Raises UsageError where another person has to approve first."""
-    lines = list(erasures_file.read(file))
+def reapply(store: Store, who: str, file: Path, *, more: Iterable[str] = (), stop: Event) -> ErasureDone:
+    """Make the erasures again that the database lacks; `more`: lines of other places than the file.
+
+    Raises UsageError where another person has to approve first.
+    """
+    others = (line for line in map(erasures_file.parsed, more) if line is not None)
+    lines = list(dict.fromkeys([*erasures_file.read(file), *others]))
     done = ErasureDone(0, 0, 0, 0)
     with store.patient.read() as tx:
         lacking = erasures.lacking(tx, lines)

@@ -79,6 +79,21 @@ def test_notes_come_back_from_a_readable_sink_in_order(
     assert list(calls.newer(sink, 800)) == []
 
 
+@pytest.mark.full
+@pytest.mark.parametrize("kind", ["file", "s3"])
+def test_lines_on_erasures_come_back_from_a_readable_sink(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    sink = readable(kind, request, tmp_path)
+    assert list(calls.noted(sink)) == []
+    for lines in (b'{"msg_id":"1"}\n', b'{"msg_id":"2"}\n{"msg_id":"3"}\n'):
+        calls.note(sink, lines)
+    noted = b"".join(calls.noted(sink)).splitlines()
+    assert sorted(noted) == [b'{"msg_id":"1"}', b'{"msg_id":"2"}', b'{"msg_id":"3"}']
+    assert calls.put(sink, note(5)).state == "anchored"
+    assert list(calls.newer(sink, 0)) == [note(5)]
+
+
 def test_a_file_that_a_writer_left_unfinished_is_gone_on_with(tmp_path: Path) -> None:
     sink = file_sink(tmp_path / "notes")
     calls.put(sink, note(5))

@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.fixtures.archive import Archive, check_sums
+from archiver.store.erasures import RequestItem, digest_of
+from tests.fixtures.archive import Archive, MakeArchive, check_sums
+from tests.fixtures.databases import Database
+from tests.fixtures.decided import approved
+from tests.fixtures.evidence import NAME
+from tests.fixtures.store import open_database
 from tests.lifecycle.conftest import Persons
 from tests.lifecycle.erasing import FILE, IDS, TEXT, again, left_of, requested, speaking
 
@@ -118,3 +123,34 @@ def test_the_file_of_erasures_alone_erases_nothing(persons: Persons) -> None:
     assert archive.count("tombstones") == 0
     assert "messages" in left_of(archive, TEXT)
     archive.config.with_name("erasures.jsonl").unlink()
+
+
+@pytest.mark.full
+def test_sinks_know_of_erasures_when_the_file_is_gone_as_well(
+    sqlite_database: Database, make_archive: MakeArchive, place: Path, tmp_path: Path
+) -> None:
+    archive = make_archive(sqlite_database, messages=20)
+    file = archive.config.with_name("erasures.jsonl")
+    sink = f'[[evidence.anchors]]\nsink = "file"\npath = "{place}/notes"\n'
+    archive.sections = (
+        f'[lifecycle]\nerasures_file = "{file}"\n'
+        f'[evidence]\nname = "{NAME}"\nkey_file = "{place}/key"\nstate_file = "{place}/state"\n{sink}'
+    )
+    assert archive("evidence", "init", "--keeper", "internal audit", "--output", str(place / "vkey")) == 0
+    assert archive("pull") == 0
+    speaking(archive)
+    store = open_database(sqlite_database)
+    with store.write() as tx:
+        body = {"items_sha256": digest_of([RequestItem(1, one) for one in IDS]), "apps": [], "exports": []}
+        number = str(approved(tx, "erase", body, items=IDS))
+    store.dispose()
+    restore = backup(archive, tmp_path / "backup.db")
+    assert archive("erase", "run", number) == 0, archive.errors
+    noted = (place / "erasures.jsonl").read_text()
+    assert noted == file.read_text()
+    assert all(one in noted for one in IDS)
+    restore()
+    file.unlink()
+    assert TEXT in str(sqlite_database.rows("SELECT * FROM message_bodies"))
+    assert archive("erase", "reapply") == 0, archive.errors
+    assert left_of(archive, TEXT, FILE, "erased-1") == []

@@ -64,6 +64,18 @@ def newer(sink: Sink, size: int, limit_s: float = LIMIT_S) -> Iterator[bytes]:
         yield answer["note"].encode()
 
 
+def note(sink: Sink, lines: bytes, limit_s: float = LIMIT_S) -> None:
+    """Keep lines on erasures in a readable sink; errors as of `newer`."""
+    for _ in _call(sink, "note", {**_arguments(sink, None), "lines": base64.b64encode(lines).decode()}, limit_s):
+        pass
+
+
+def noted(sink: Sink, limit_s: float = LIMIT_S) -> Iterator[bytes]:
+    """The lines on erasures that a readable sink has, some at a time; errors as of `newer`."""
+    for answer in _call(sink, "noted", _arguments(sink, None), limit_s):
+        yield answer["lines"].encode("ascii", "replace")
+
+
 def probe(sink: Sink, limit_s: float = LIMIT_S) -> list[str]:
     """In what way notes in a readable sink could be lost by this account's own hand; errors as of `newer`."""
     if not sink.readable:

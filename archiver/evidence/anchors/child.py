@@ -31,8 +31,9 @@ def main() -> None:
 def _answers(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     sink = import_module(f"archiver.evidence.anchors.{request['sink']}")
     arguments = dict(request["arguments"])
-    if "note" in arguments:
-        arguments["note"] = base64.b64decode(arguments["note"])
+    for name in ("note", "lines"):
+        if name in arguments:
+            arguments[name] = base64.b64decode(arguments[name])
     if "way" in arguments:
         from archiver.http import Way
 
@@ -40,6 +41,10 @@ def _answers(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if request["action"] == "put":
         proof, problem = sink.put(**arguments) or (None, None)
         yield {"proof": None if proof is None else base64.b64encode(proof).decode(), "unverified": problem}
+    elif request["action"] == "note":
+        sink.note(**arguments)
+    elif request["action"] == "noted":
+        yield from ({"lines": lines.decode("ascii", "replace")} for lines in sink.noted(**arguments))
     elif request["action"] == "newer":
         yield from ({"note": note.decode()} for note in sink.newer(**arguments))
     else:

@@ -36,6 +36,36 @@ def put(path: str, note: bytes) -> None:
         raise TryAgainLater("the file does not give back what was written")
 
 
+def note(path: str, lines: bytes) -> None:
+    """Append lines on erasures to a file beside the notes, safe from a power cut when this returns."""
+    try:
+        descriptor = os.open(_erasures(path), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        try:
+            if os.write(descriptor, lines) != len(lines):
+                raise TryAgainLater("the file took a part of the lines only: its disk is full")
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise _translated(error) from None
+
+
+def noted(path: str) -> Iterator[bytes]:
+    """All lines on erasures, some at a time; none where there is no such file."""
+    try:
+        with _erasures(path).open("rb") as file:
+            while some := b"".join(file.readlines(_PIECE)):
+                yield some
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _translated(error) from None
+
+
+def _erasures(path: str) -> Path:
+    return Path(path).with_name("erasures.jsonl")
+
+
 def newer(path: str, size: int) -> Iterator[bytes]:
     """The notes after the last one of this size or a smaller one, oldest first; all where there is no such one."""
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Iterator
+from hashlib import sha256
 
 from archiver import notes
 from archiver.blobs import Objects
@@ -20,6 +21,25 @@ def put(url: str, endpoint: str | None, note: bytes) -> None:
         raise TryAgainLater("the bucket does not give back what was written")
     if _text(stored) != _text(note):
         raise ArchiveIncomplete(f"the bucket holds another note of this size: {name}")
+
+
+_ERASURES = "erasures.jsonl."
+
+
+def note(url: str, endpoint: str | None, lines: bytes) -> None:
+    """Create an object with lines on erasures; the same lines are one object, however often they come."""
+    objects, name = Objects(url, endpoint), f"{_ERASURES}{sha256(lines).hexdigest()[:32]}"
+    objects.create(name, lines)
+    if objects.get(name) != lines:
+        raise TryAgainLater("the bucket does not give back what was written")
+
+
+def noted(url: str, endpoint: str | None) -> Iterator[bytes]:
+    """All lines on erasures, an object at a time."""
+    objects = Objects(url, endpoint)
+    for name in objects.names_after(_ERASURES):
+        if name.startswith(_ERASURES) and (lines := objects.get(name)):
+            yield lines
 
 
 def newer(url: str, endpoint: str | None, size: int) -> Iterator[bytes]:
