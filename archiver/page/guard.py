@@ -86,12 +86,16 @@ def _enter(right: Right) -> Response | None:
     return None
 
 
+class RestoredArchive(ArchiveIncomplete):
+    """Erased messages are in this restored database again."""
+
+
 def _demand_erased() -> None:
     """Nothing is shown of a restored database that holds erased messages again."""
     with page().store.read() as tx:
         known = installation.read(tx)
     if known is not None and known.reapply_since_ms is not None:
-        raise DatabaseUnavailable("erased messages are in this restored database again", hint="archiver erase reapply")
+        raise RestoredArchive(hint="archiver erase reapply")
 
 
 def remedy(person: Person | None) -> str:
@@ -162,6 +166,10 @@ def _our_error(error: ArchiverError) -> Response:
     advice = view().language.remedy(error.hint) if error.hint else ""
     if isinstance(error, Forbidden):
         return problem(403, say("You may not do this"), advice)
+    if isinstance(error, RestoredArchive):
+        log.error("%s", error)
+        text = say("The database was restored, and erased messages are in it again. Nothing is shown.")
+        return problem(503, say("This cannot be shown now"), f"{text}\n{advice}")
     if isinstance(error, QueryTooLong):
         return problem(503, say("This takes longer than 10 seconds"), advice)
     if isinstance(error, DatabaseUnavailable):

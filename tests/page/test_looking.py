@@ -273,3 +273,18 @@ def test_many_at_once_are_answered(pulled: Archive) -> None:
     assert wrong == []
     by_who = pulled.database.rows("SELECT who, count(*) FROM looks GROUP BY who")
     assert sorted(by_who) == [(f"p{number}", 4) for number in range(6)]
+
+
+def test_nothing_of_a_restored_archive_is_shown(pulled: Archive) -> None:
+    with serving(pulled) as served:
+        li = served.visitor()
+        li.post("/case", case="K 7", reason="complaint")
+        where = li.look("/search", words="a")
+        assert li.get(where).status_code == 200
+        columns = "INSERT INTO lifecycle (id, archive_id, decided_in, reapply_since)"
+        pulled.database.run(f"{columns} VALUES (1, 'x', 'database', '2026-11-01T00:00:00.000Z')")
+        answer = li.get(where)
+        assert answer.status_code == 503
+        assert "erase reapply" in text_of(answer)
+        assert li.post("/search", words="a").status_code == 503
+        assert len(looks(pulled)) == 1
