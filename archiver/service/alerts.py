@@ -86,6 +86,14 @@ def of_callbacks(callbacks: CallbackReport | None) -> list[Condition]:
     ]
 
 
+def of_restore(since_ms: int | None, language: Language = ENGLISH) -> list[Condition]:
+    """What is wrong with an archive that was restored from before an erasure."""
+    if since_ms is None:
+        return []
+    text = language.say("erased messages are back since {when}: archiver erase reapply", when=iso(since_ms))
+    return [Condition("ArchiverReapply", "", "", "critical", text)]
+
+
 Severity = Literal["critical", "warning"]
 _Wrong = tuple[str, Severity, str, int | None]
 

@@ -61,6 +61,7 @@ def render(
     overdue_ms: int,
     evidence: Report | None = None,
     callbacks: CallbackReport | None = None,
+    reapply_since_ms: int | None = None,
 ) -> bytes:
     """The text of an exposition. Raises UsageError where prometheus-client is not installed."""
     registry = _registry()
@@ -73,6 +74,7 @@ def render(
             yield from _sources(entries)
             yield from _evidence(evidence)
             yield from _callbacks(callbacks)
+            yield from _restore(reapply_since_ms)
 
     registry.register(Standing())
     return generate_latest(registry)
@@ -165,6 +167,13 @@ def _callbacks(callbacks: CallbackReport | None) -> Iterator[Metric]:
     for one in callbacks.problems:
         problem.add_metric((one.name, one.app), 1)
     yield problem
+
+
+def _restore(since_ms: int | None) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    about = "1 while erasures wait for archiver erase reapply, after a restore."
+    yield GaugeMetricFamily("archiver_reapply_pending", about, int(since_ms is not None))
 
 
 Values = Iterator[tuple[tuple[str, ...], float]]

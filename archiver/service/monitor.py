@@ -23,6 +23,7 @@ from archiver.service import alerts, metrics, outlet
 from archiver.service.endpoint import EXPOSITION, Reply
 from archiver.service.systemd import Notifier
 from archiver.sessions import way_out
+from archiver.store import installation
 from archiver.store.admin import health
 from archiver.store.engine import Store
 from archiver.store.schema import iso
@@ -48,6 +49,8 @@ class Look(NamedTuple):
     error: str | None = None
     evidence: report.Report | None = None
     callbacks: CallbackReport | None = None
+    reapply_since_ms: int | None = None
+    """Since when erasures wait for `archiver erase reapply`, after a restore."""
 
 
 @dataclass(slots=True)
@@ -188,10 +191,12 @@ def look(settings: Settings, store: Store) -> Look:
         reports = status.report(store, configured, every_ms=settings.schedule.every_ms)
         with store.read() as tx:
             closed = health.read_only(tx)  # reports work all the same, and nothing that is wrong could be noted
+            known = installation.read(tx)
         if closed is not None:
             return Look([], {}, f"{closed.text} (try: {closed.remedy})")
         evidence, callbacks = report.report(store, settings.evidence), callback_report.report(store, settings)
-        return Look(reports, store.disk(), evidence=evidence, callbacks=callbacks)
+        since_ms = None if known is None else known.reapply_since_ms
+        return Look(reports, store.disk(), evidence=evidence, callbacks=callbacks, reapply_since_ms=since_ms)
     except (TryAgainLater, DatabaseRefused) as error:
         return Look([], {}, outlet.with_hint(error))
 
@@ -234,6 +239,7 @@ def exposition(settings: Settings, look: Look) -> bytes:
         overdue_ms=schedule.overdue_ms,
         evidence=look.evidence,
         callbacks=look.callbacks,
+        reapply_since_ms=look.reapply_since_ms,
     )
 
 
@@ -253,6 +259,7 @@ def raise_alerts(
     known = alerts.findings(look.entries, look.disk, overdue_ms=overdue_ms, files=files, language=chosen)
     wrong = [*known, *more]
     wrong += [*alerts.of_evidence(look.evidence), *alerts.of_callbacks(look.callbacks)]
+    wrong += alerts.of_restore(look.reapply_since_ms, chosen)
     if configured.webhook is not None and now >= pace.webhook_rests_until:
         was_sent = alerts.tell(
             *(store, wrong, partial(outlet.post, settings)),

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from archiver.config import load
+from archiver.service import alerts, monitor
 from archiver.store.erasures import RequestItem, digest_of
 from tests.fixtures.archive import Archive, MakeArchive, check_sums
 from tests.fixtures.databases import Database
@@ -25,6 +27,15 @@ SHOWING = (
     ("conversations",),
     ("evidence", "proof", IDS[0], "--output", "proof"),
 )
+
+
+def metrics_of(archive: Archive) -> bytes:
+    """What Prometheus reads, and the alert that stands for the same."""
+    settings, store = load(archive.config, {}), open_database(archive.database)
+    look = monitor.look(settings, store)
+    store.dispose()
+    assert (look.reapply_since_ms is None) == (alerts.of_restore(look.reapply_since_ms) == [])
+    return monitor.exposition(settings, look)
 
 
 def backup(archive: Archive, place: Path) -> Callable[[], None]:
@@ -71,6 +82,7 @@ def test_a_restored_archive_shows_nothing_until_it_is_erased_again(
     assert archive("pull") == 0
     assert archive("index") == 0
     assert archive.database.value("SELECT reapply_since FROM lifecycle") is not None
+    assert b"archiver_reapply_pending 1.0" in metrics_of(archive)
     if since == "before the request":
         for _ in range(2):
             assert archive("erase", "reapply") == 2
@@ -83,6 +95,7 @@ def test_a_restored_archive_shows_nothing_until_it_is_erased_again(
     assert archive("erase", "reapply") == 0, archive.errors
     assert left_of(archive, TEXT, FILE, "erased-1") == []
     assert archive.database.value("SELECT reapply_since FROM lifecycle") is None
+    assert b"archiver_reapply_pending 0.0" in metrics_of(archive)
     assert archive("search", "order") == 0
     assert archive("erase", "reapply") == 0
     check_sums(archive.database)

@@ -515,6 +515,9 @@ def test_an_alert_is_raised_by_what_it_stands_for_and_is_in_both_manuals(archive
     problems = [Problem(f"Archiver{name}", "x") for name in EVIDENCE]
     assert {found.name for found in alerts.of_evidence(evidence_with(problems))} == {one.name for one in problems}
     wrong |= {one.name: {} for one in problems}
+    (restored,) = alerts.of_restore(1)
+    assert (restored.name, restored.severity, alerts.of_restore(None)) == ("ArchiverReapply", "critical", [])
+    wrong[restored.name] = {}
     docs = Path(__file__).parents[2] / "docs"
     for page in ("operations.md", "operations.zh-CN.md"):
         explained = set(re.findall(r"\*\*(Archiver\w+)", (docs / page).read_text(encoding="utf-8")))
