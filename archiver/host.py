@@ -66,6 +66,11 @@ def share_with_group() -> None:
     os.umask(0o007)
 
 
+def is_shared() -> bool:
+    """Whether what is made is for the group as well."""
+    return _Modes.shared
+
+
 def file_mode() -> int:
     """The rights of a file that is made."""
     return 0o660 if _Modes.shared else 0o600

@@ -134,7 +134,7 @@ class ExportFiles:
         """A folder that nobody else may read, and those above it as well."""
         if folder != self.path and not folder.is_dir():
             self._make(folder.parent)
-            host.make_folder(folder)
+            host.make_folder(folder, exist_ok=True)  # another process of the export may be faster
 
     @contextmanager
     def create(self, relative: str) -> Iterator[ExportSink]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, NamedTuple, Protocol
 
-from archiver import __version__, export, statement
+from archiver import __version__, export, host, statement
 from archiver.blobs import Blobs
 from archiver.errors import ArchiveIncomplete, ArchiverError, DatabaseRefused, DatabaseUnavailable, Stopped
 from archiver.export import days, folder, manifest, units, workers
@@ -191,7 +191,9 @@ class Export:
         self, tx: Tx, place: Folder, pending: Sequence[Unit], conditions: Conditions
     ) -> Iterator[tuple[Unit, dict[str, Any]]]:
         if self._request.workers > 1 and len(pending) > 1:
-            orders = workers.Orders(snapshots.hand_on(self._store, tx), self._request, self._decode, self._head)
+            orders = workers.Orders(
+                snapshots.hand_on(self._store, tx), self._request, self._decode, self._head, host.is_shared()
+            )
             count = self._request.workers
             yield from workers.write(orders, pending, count, look_up=self._look_up, wrote=self._watcher.wrote)
             return

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any, NamedTuple
 
-from archiver import export
+from archiver import export, host
 from archiver.errors import ArchiverError, Stopped
 from archiver.export import units
 from archiver.export.days import Unit
@@ -38,6 +38,8 @@ class Orders(NamedTuple):
     request: Request
     decode: export.Decode
     head: Mapping[str, Any]
+    for_group: bool = False
+    """Whether files are for the group of the account as well."""
 
 
 def write(
@@ -115,6 +117,8 @@ def _work(pipe: Connection, orders: Orders, threshold: tuple[int, int, int]) -> 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     gc.set_threshold(*threshold)
+    if orders.for_group:
+        host.share_with_group()
     with suppress(EOFError, OSError):
         try:
             _write_units(pipe, orders)

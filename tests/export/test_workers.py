@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from archiver import coverage
+from archiver import coverage, host
 from archiver.errors import ArchiverError, Stopped, UsageError
 from archiver.export import run as exports
 from archiver.export import workers
+from archiver.export.folder import ExportFiles
 from archiver.export.request import Request
 from archiver.model import DAY_MS
 from archiver.sources import decode
@@ -84,6 +85,17 @@ def test_several_processes_write_what_one_writes(store: Store, key: SourceKey, t
     watcher = export(store, tmp_path / "two", 2, Watcher(begun=lambda: add(store, key, "later")), form)
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
     assert watcher.written == DAYS * 40
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "two").rglob("part-*")} == {0o600}
+
+
+@pytest.mark.full
+def test_several_processes_write_for_the_group_where_one_would(
+    store: Store, key: SourceKey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(store, key, "first")
+    monkeypatch.setattr(host._Modes, "shared", True)
+    export(store, tmp_path / "two", 2)
+    assert {path.stat().st_mode & 0o777 for path in (tmp_path / "two").rglob("part-*")} == {0o660}
 
 
 def children() -> list[int]:
@@ -136,6 +148,21 @@ def test_an_error_of_a_process_is_raised_with_its_remedy(store: Store, key: Sour
         export(store, tmp_path / "out", 2, Watcher(begun=lose))
     assert raised.value.exit_code == 2
     assert not (tmp_path / "out" / "manifest.json").exists()
+
+
+def test_two_processes_that_make_the_same_folder_both_write_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = host.make_folder
+
+    def second(path: Path, **options: bool) -> None:
+        path.mkdir(mode=0o700)  # by the other process, between the look and the making
+        make(path, **options)
+
+    monkeypatch.setattr(host, "make_folder", second)
+    with ExportFiles(tmp_path).create("messages/app=a/day=b/part-0001.jsonl") as sink:
+        sink.write(b"a line")
+    assert (tmp_path / "messages/app=a/day=b/part-0001.jsonl").read_bytes() == b"a line"
 
 
 def test_sqlite_has_no_snapshot_for_others(sqlite_database: Database, tmp_path: Path) -> None:
