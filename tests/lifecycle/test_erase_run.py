@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.export.samples import said
 from tests.fixtures.archive import check_sums
 from tests.lifecycle.conftest import Persons
-from tests.lifecycle.erasing import FILE, IDS, SHA256, TEXT, again, left_of, requested, speaking
+from tests.lifecycle.erasing import FILE, IDS, PEOPLE, SHA256, TEXT, again, left_of, requested, speaking
 
 WORDS = (TEXT, FILE, "erased-1", "erased-2", SHA256)
 
@@ -73,6 +74,28 @@ def test_what_is_erased_is_not_stored_again(persons: Persons) -> None:
     check_sums(database)
     assert archive("erase", "run", number) == 0
     assert left_of(archive, *WORDS) == ["blob_wipes"]
+
+
+@pytest.mark.full
+def test_hourly_files_and_reopened_windows_bring_nothing_erased_back(persons: Persons) -> None:
+    """By a second source of the app; with other content, and as a record that cannot be read."""
+    archive, database = persons.archive, persons.archive.database
+    start = speaking(archive)
+    number = requested(persons)
+    assert archive("erase", "run", number) == 0
+    tables = ("messages", "message_revisions", "message_bodies", "events")
+    rows = {table: archive.count(table) for table in tables}
+    archive.server.add(said(IDS[0], "in other words", start, **PEOPLE), timestamp_ms=start, visible_ms=0)
+    unreadable = said(IDS[1], TEXT, start, **PEOPLE) | {"timestamp": "never"}
+    archive.server.add(unreadable, timestamp_ms=start + 2, visible_ms=0)
+    database.run("UPDATE windows SET state = 'pending', progress_ms = NULL, fence = fence + 1 WHERE state = 'closed'")
+    assert archive("pull") == 0, archive.errors
+    assert archive("pull", source="hourly", audits=None) in (0, 75), archive.errors
+    assert database.value("SELECT count(*) FROM pages WHERE source = 'hourly' AND known > 0") > 0
+    assert {table: archive.count(table) for table in tables} == rows
+    assert husks(persons) == [(IDS[0], 2), (IDS[1], 2)]
+    assert left_of(archive, "in other words", FILE) == []
+    check_sums(database)
 
 
 def test_nobody_erases_alone(persons: Persons) -> None:
