@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from archiver import erasures_file, logs, signing
 from archiver.config import App, Settings
+from archiver.erasures_file import ErasureLine
 from archiver.errors import ConfigurationError, UsageError
 from archiver.store import erasures, installation, seals
 from archiver.store.admin import migrate
@@ -74,7 +76,7 @@ _LOOKED_AT = 1_000
 def note_restore(store: Store, settings: Settings) -> bool:
     """Whether erasures are known here that the database lacks: it was restored from an older one; notes that in it."""
     file = settings.erasures_file
-    lines = [] if file is None else erasures_file.last(file, _LOOKED_AT)
+    lines = [] if file is None else _last_lines(file, settings)
     with store.read() as tx:
         known = installation.read(tx)
         noted = known is not None and known.reapply_since_ms is not None
@@ -86,6 +88,15 @@ def note_restore(store: Store, settings: Settings) -> bool:
     if lacks != noted and not store.is_read_only:
         _note(store, lacks=lacks)
     return lacks
+
+
+def _last_lines(file: Path, settings: Settings) -> list[ErasureLine]:
+    try:
+        return erasures_file.last(file, _LOOKED_AT)
+    except ConfigurationError:
+        if settings.lifecycle is not None and settings.lifecycle.erasures_file is not None:
+            raise
+        return []  # nobody named it: the state directory is another account's, and what it noted is in the database
 
 
 def _note(store: Store, *, lacks: bool) -> None:

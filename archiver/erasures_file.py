@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from archiver import host
-from archiver.errors import TryAgainLater, UsageError
+from archiver.errors import ConfigurationError, TryAgainLater, UsageError
 
 
 class ErasureLine(NamedTuple):
@@ -64,7 +64,10 @@ def _write(descriptor: int, text: bytes) -> None:
 
 
 def read(path: Path) -> Iterator[ErasureLine]:
-    """All lines that are whole; none where there is no file. Raises TryAgainLater where it cannot be read."""
+    """All lines that are whole; none where there is no file.
+
+    Raises ConfigurationError without the right to read it, and TryAgainLater for what passes.
+    """
     try:
         with path.open(encoding="ascii", errors="replace") as file:
             for text in file:
@@ -72,6 +75,9 @@ def read(path: Path) -> Iterator[ErasureLine]:
                     yield line
     except FileNotFoundError:
         return
+    except PermissionError:
+        problem = f"[lifecycle] erasures_file: {path} cannot be read by this account"
+        raise ConfigurationError(problem, hint="the right to read it: it says what a restored database lacks") from None
     except OSError as error:
         raise TryAgainLater(f"[lifecycle] erasures_file: {path} cannot be read: {error.strerror}") from None
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -167,3 +169,25 @@ def test_sinks_know_of_erasures_when_the_file_is_gone_as_well(
     assert TEXT in str(sqlite_database.rows("SELECT * FROM message_bodies"))
     assert archive("erase", "reapply") == 0, archive.errors
     assert left_of(archive, TEXT, FILE, "erased-1") == []
+
+
+def test_a_named_file_that_cannot_be_read_does_not_get_better_by_itself(
+    accounts: Persons, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The default place may be another account's: tests/flow/test_readers.py has readers who cannot enter it."""
+    archive = accounts.archive
+    assert archive("pull") == 0
+    named = tmp_path / "erasures.jsonl"
+    named.touch()
+    opened = Path.open
+
+    def refused(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path == named:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return opened(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refused)
+    archive.sections += f"\n[lifecycle]\nerasures_file = '{named}'\n"
+    archive.write_config()
+    assert archive("search", "order") == 2
+    assert f"{named} cannot be read by this account" in archive.errors
