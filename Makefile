@@ -22,7 +22,7 @@ deploy-test: $(VENV)/deploy.installed      ## deploy/ by systemd, Prometheus, ha
 LOWEST := $(VENV)-lowest
 # click words its usage lines, so the manual page is that of the version in the lock.
 BY_LOCK := --deselect tests/unit/test_docs.py::test_the_manual_page_is_that_of_the_help
-IN_PROCESS := unit store http sources claim export search statement evidence looks lifecycle
+IN_PROCESS := unit store http sources claim export search statement evidence looks lifecycle callbacks page
 COVERED := -q -m "not full and not deploy" --cov --cov-report=term $(IN_PROCESS:%=tests/%)
 test-lowest: $(LOWEST)/installed           ## the lowest versions that pyproject.toml allows, in an environment of their own; with coverage
 	$(LOWEST)/bin/python -m pytest -n 2 $(BY_LOCK) $(COVERED)
