@@ -109,6 +109,6 @@ def read_secret(path: Path | None) -> str | None:
         reason = error.strerror if isinstance(error, OSError) else "it is not ASCII"
         raise ConfigurationError(f"review.secret_file: {path} cannot be read: {reason}") from None
     if len(text) < 16 or not text.isprintable():
-        problem = f"review.secret_file: {path} is no secret of 16 characters and more"
+        problem = f"review.secret_file: {path} is not a secret of at least 16 characters"
         raise ConfigurationError(problem, hint="openssl rand -hex 32, without anything beside it")
     return text
