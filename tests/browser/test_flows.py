@@ -135,14 +135,15 @@ def test_forms_work_with_the_keyboard_alone_and_at_320_pixels(archive_of_october
             tab.goto(served.opened.address + path)
             assert tab.locator("main").bounding_box()["width"] <= 320
         tab.goto(f"{served.opened.address}/search")
+        tab.locator("input:focus").wait_for()
         tab.keyboard.type("a")
-        tab.keyboard.press("Enter")
-        tab.wait_for_url("**/look/**")
+        with tab.expect_navigation(url="**/look/**"):
+            tab.keyboard.press("Enter")
         assert tab.locator("article.message").count() > 10
         for _ in range(40):
             tab.keyboard.press("Tab")
             if tab.locator("button.link:focus").count():
                 break
-        tab.keyboard.press("Enter")
-        tab.wait_for_load_state()
+        with tab.expect_navigation(url="**/look/**"):
+            tab.keyboard.press("Enter")
         assert "Where it came from" in said(tab)
