@@ -17,6 +17,7 @@ from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
+from archiver import serving
 from archiver.callbacks.spool import Received
 from archiver.callbacks.spooling import SpoolRefused, SpoolWriter
 from archiver.errors import ArchiverError, UsageError
@@ -142,17 +143,12 @@ def serve(bound: socket.socket, receiver: Receiver, writer: SpoolWriter, stop: E
     slow = _SlowRequests()
     try:
         while not stop.is_set():
-            server.asyncore.loop(timeout=_TICK_S, use_poll=True, map=server._map, count=1)
+            serving.turn(server)
             slow.cut(list(server.active_channels.values()))
     finally:
         stop.set()
         ticker.join()
-        server.accepting = False
-        ends_at = time.monotonic() + 5
-        while any(channel.requests for channel in server.active_channels.values()) and time.monotonic() < ends_at:
-            server.asyncore.loop(timeout=0.05, use_poll=True, map=server._map, count=1)
-        server.task_dispatcher.shutdown(cancel_pending=True, timeout=5)
-        server.asyncore.close_all(server._map, ignore_all=True)
+        serving.finish(server)
 
 
 class _SlowRequests:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import secrets
 import socket
-import time
 from collections.abc import Callable
 from threading import Event
 from typing import Any
@@ -15,13 +14,14 @@ from waitress.channel import HTTPChannel
 from waitress.server import create_server
 from waitress.task import ErrorTask
 
+from archiver import serving
 from archiver.errors import ArchiverError
 from archiver.page.headers import HEADERS
 
 log = logging.getLogger("archiver.page.server")
 
 THREADS = 4
-_TICK_S, _LARGEST_BODY = 0.5, 1 << 20
+_LARGEST_BODY = 1 << 20
 """The application refuses from 64 KiB on, in words; what is larger than this is not even read."""
 
 
@@ -70,14 +70,9 @@ def serve(bound: socket.socket, app: Flask, stop: Event) -> None:
     server = _server(bound, app)
     try:
         while not stop.is_set():
-            server.asyncore.loop(timeout=_TICK_S, use_poll=True, map=server._map, count=1)
+            serving.turn(server)
     finally:
-        server.accepting = False
-        ends_at = time.monotonic() + 5
-        while any(channel.requests for channel in server.active_channels.values()) and time.monotonic() < ends_at:
-            server.asyncore.loop(timeout=0.05, use_poll=True, map=server._map, count=1)
-        server.task_dispatcher.shutdown(cancel_pending=True, timeout=5)
-        server.asyncore.close_all(server._map, ignore_all=True)
+        serving.finish(server)
 
 
 def _server(bound: socket.socket, app: Flask) -> Any:

@@ -6,7 +6,8 @@ import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,28 @@ from tests.deploy.conftest import DEPLOY, Tool
 from tests.fixtures.service import wait_until
 
 
+@contextmanager
+def running(nginx: str, snippet: str, changes: Mapping[str, str], folder: Path, port: int) -> Iterator[None]:
+    """nginx with a snippet of ours, in which only these places are other ones, until the end of the block."""
+    text = (DEPLOY / "nginx" / snippet).read_text()
+    for there, here in changes.items():
+        assert there in text
+        text = text.replace(there, here)
+    folders = "".join(
+        f"{name}_temp_path {folder}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    )
+    http = f"http {{\n{folders}access_log {folder}/access.log;\n{text}\n}}\n"
+    top = f"daemon off;\nuser root;\npid {folder}/nginx.pid;\nerror_log {folder}/error.log;\nevents {{}}\n"
+    (folder / "nginx.conf").write_text(top + http)
+    process = subprocess.Popen([nginx, "-p", str(folder), "-c", str(folder / "nginx.conf")])
+    try:
+        wait_until(lambda: is_open(port) or process.poll() is not None)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+
+
 @pytest.fixture
 def proxied(tool: Tool, tmp_path: Path) -> Iterator[tuple[int, Serving]]:
     """The port of nginx with the snippet, and the receiver behind it."""
@@ -23,29 +46,15 @@ def proxied(tool: Tool, tmp_path: Path) -> Iterator[tuple[int, Serving]]:
     port = free_port()
     certificate(tool("openssl"), tmp_path)
     with serving(tmp_path / "spool") as served:
-        snippet = (DEPLOY / "nginx/callbacks.conf").read_text()
-        for there, here in {
+        changes = {
             "127.0.0.1:9490": f"127.0.0.1:{served.port}",
             "listen 443": f"listen 127.0.0.1:{port}",
             "/etc/ssl/callbacks.example.com.pem": str(tmp_path / "cert.pem"),
             "/etc/ssl/private/callbacks.example.com.key": str(tmp_path / "key.pem"),
             "/var/log/nginx/callbacks.error.log": str(tmp_path / "callbacks.log"),
-        }.items():
-            assert there in snippet
-            snippet = snippet.replace(there, here)
-        folders = "".join(
-            f"{name}_temp_path {tmp_path}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        http = f"http {{\n{folders}access_log {tmp_path}/access.log;\n{snippet}\n}}\n"
-        top = f"daemon off;\nuser root;\npid {tmp_path}/nginx.pid;\nerror_log {tmp_path}/error.log;\nevents {{}}\n"
-        (tmp_path / "nginx.conf").write_text(top + http)
-        process = subprocess.Popen([nginx, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")])
-        try:
-            wait_until(lambda: is_open(port) or process.poll() is not None)
+        }
+        with running(nginx, "callbacks.conf", changes, tmp_path, port):
             yield port, served
-        finally:
-            process.terminate()
-            process.wait()
 
 
 def free_port() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,11 +12,10 @@ import pytest
 import requests
 import urllib3
 
-from tests.deploy.conftest import DEPLOY, Tool
-from tests.deploy.test_nginx import certificate, free_port, is_open
+from tests.deploy.conftest import Tool
+from tests.deploy.test_nginx import certificate, free_port, running
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database
-from tests.fixtures.service import wait_until
 from tests.page.browsing import GROUPS, SECRET, Serving, serving
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -57,30 +55,18 @@ def proxied(tool: Tool, archive: Archive, tmp_path: Path) -> Iterator[tuple[str,
     thread = threading.Thread(target=signing.serve_forever, args=(0.05,))
     thread.start()
     with serving(archive, proxy=True, more="") as served:
-        snippet = (DEPLOY / "nginx/review.conf").read_text()
-        for there, here in {
+        changes = {
             "127.0.0.1:9480": served.address.removeprefix("http://"),
             "127.0.0.1:4180": f"127.0.0.1:{signing.server_address[1]}",
             "listen 443": f"listen 127.0.0.1:{port}",
             "/etc/ssl/review.example.com.pem": str(tmp_path / "cert.pem"),
             "/etc/ssl/private/review.example.com.key": str(tmp_path / "key.pem"),
             "the content of secret_file": SECRET,
-        }.items():
-            assert there in snippet
-            snippet = snippet.replace(there, here)
-        folders = "".join(
-            f"{name}_temp_path {tmp_path}/{name};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        )
-        http = f"http {{\n{folders}access_log {tmp_path}/access.log;\n{snippet}\n}}\n"
-        top = f"daemon off;\nuser root;\npid {tmp_path}/nginx.pid;\nerror_log {tmp_path}/error.log;\nevents {{}}\n"
-        (tmp_path / "nginx.conf").write_text(top + http)
-        process = subprocess.Popen([nginx, "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf")])
+        }
         try:
-            wait_until(lambda: is_open(port) or process.poll() is not None)
-            yield f"https://127.0.0.1:{port}", served
+            with running(nginx, "review.conf", changes, tmp_path, port):
+                yield f"https://127.0.0.1:{port}", served
         finally:
-            process.terminate()
-            process.wait()
             signing.shutdown()
             signing.server_close()
             thread.join()
