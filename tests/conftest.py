@@ -10,6 +10,7 @@ from zlib import crc32
 import hypothesis
 import pytest
 
+from archiver import logs
 from tests import canaries
 from tests.postgres import scratch
 
@@ -109,6 +110,17 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 def _listening() -> Iterator[None]:
     with canaries.listening():
         yield
+
+
+@pytest.fixture(autouse=True)
+def _secrets_end_with_their_test() -> Iterator[None]:
+    """A process hides every secret it has met, and a test's words must not be another test's secrets."""
+    before, renewed = dict(logs._secrets), list(logs._renewed)
+    yield
+    logs._secrets.clear()
+    logs._secrets.update(before)
+    logs._renewed.clear()
+    logs._renewed.extend(renewed)
 
 
 @pytest.fixture(autouse=True)

@@ -28,8 +28,6 @@ def _as_before() -> Iterator[None]:
     root.handlers[:], level, ours = before
     root.setLevel(level)
     logging.getLogger("archiver").setLevel(ours)
-    logs._secrets.clear()
-    logs._renewed.clear()
 
 
 def stream(format_: Literal["text", "json"] = "text", verbosity: int = 0) -> io.StringIO:
