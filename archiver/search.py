@@ -8,7 +8,7 @@ from archiver.errors import UsageError
 from archiver.store import installation, looks
 from archiver.store.engine import Store
 from archiver.store.read import events
-from archiver.store.read.events import EventHit
+from archiver.store.read.events import EventHit, EventKey
 from archiver.store.read.filters import Filter
 from archiver.store.search.index import Lag, add_pages, measure_lag
 from archiver.store.search.query import Hit, find_any, find_further, find_places, hits_at, placed_hits
@@ -47,10 +47,23 @@ def find_events(
 
     Raises UsageError as `find`, for what no event has, and where more would be read than can be.
     """
+    return [hit for _, hit in find_events_page(store, texts, criteria, None, most, any_of=any_of)]
+
+
+def find_events_page(
+    store: Store,
+    texts: Sequence[str],
+    criteria: Filter,
+    after: EventKey | None,
+    most: int | None,
+    *,
+    any_of: bool = False,
+) -> list[tuple[EventKey, EventHit]]:
+    """The same with their places, from behind one of them on."""
     if criteria.recipient is not None or criteria.types:
         raise UsageError("events have neither recipients nor types of bodies", hint="--events without them")
     with store.patient.read() as tx:
-        return events.find_events(tx, queries_for(texts), criteria, most, any_of=any_of)
+        return events.find_events(tx, queries_for(texts), criteria, most, any_of=any_of, after=after)
 
 
 def lag(store: Store) -> Lag:

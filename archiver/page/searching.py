@@ -11,15 +11,16 @@ from flask import Response, request
 from archiver import coverage, search, statement
 from archiver.errors import UsageError
 from archiver.model import Archived
-from archiver.page import forms, reading
+from archiver.page import forms, reading, reported
 from archiver.page.context import ReviewPage, open_look, page, render, say
 from archiver.page.forms import TYPES, SearchTerms
 from archiver.page.reading import RangeVerdict, ShownMessage
+from archiver.page.reported import EventsLook
 from archiver.page.viewings import LookAnswer, ShownFile
 from archiver.page.wording import options
 from archiver.store import looks
 from archiver.store.engine import Tx
-from archiver.store.read import listing
+from archiver.store.read import events, listing
 from archiver.store.read.filters import asked_for
 from archiver.store.read.listing import ListKey
 from archiver.store.search.statements import Place
@@ -141,8 +142,8 @@ def show() -> Response:
 def choices() -> dict[str, Any]:
     """What a search form lets one choose."""
     with page().store.read() as tx:
-        apps = looks.apps_named(tx, None)
-    return {"apps": apps, "types": options(TYPES)}
+        apps, has_events = looks.apps_named(tx, None), events.has_any(tx)
+    return {"apps": apps, "types": options(TYPES), "has_events": has_events}
 
 
 def find() -> Response:
@@ -150,9 +151,11 @@ def find() -> Response:
     form = {name: value for name, value in request.form.items() if name != "csrf" and not name.startswith("after_")}
     try:
         terms = forms.terms(request.form, page().calendar)
-        number = forms.number(request.form, "number") or 1
+        number = max(1, min(forms.number(request.form, "number") or 1, 1_000_000))
         form.pop("number", None)
-        return open_look(SearchLook(terms, form, _after(request.form), max(1, min(number, 1_000_000))))
+        if form.get("in") == "events":
+            return open_look(EventsLook(terms, form, reported.place_of(request.form), number))
+        return open_look(SearchLook(terms, form, _after(request.form), number))
     except UsageError as error:
         return render("search.html", 400, **choices(), form=form, problem=forms.said(error))
 

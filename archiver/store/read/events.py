@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from itertools import islice
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -64,15 +66,46 @@ class EventHit(NamedTuple):
     received_at: str | None
 
 
-def find_events(tx: Tx, queries: Sequence[str], criteria: Filter, most: int | None, *, any_of: bool) -> list[EventHit]:
-    """Events that hold these normalised texts, the latest first. Raises UsageError where too many would be read."""
+class EventKey(NamedTuple):
+    """An event's place in a list, the latest first; without a time at the end."""
+
+    at_ms: int | None
+    id: int
+
+
+def find_events(
+    tx: Tx,
+    queries: Sequence[str],
+    criteria: Filter,
+    most: int | None,
+    *,
+    any_of: bool,
+    after: EventKey | None = None,
+) -> list[tuple[EventKey, EventHit]]:
+    """Events that hold these normalised texts, the latest first, with their places; `after`: behind one of them.
+
+    Raises UsageError where too many would be read.
+    """
     conditions = [*_chosen(tx, criteria), e.text.is_not(None)]
     first = sa.select(e.id).where(*conditions).limit(MOST_READ + 1).subquery()
     if int(tx.conn.scalar(sa.select(sa.func.count()).select_from(first)) or 0) > MOST_READ:
         problem = f"there are more than {MOST_READ:,} events, and their texts have no index"
         raise UsageError(problem, hint="--from TIME and --to TIME")
-    hits = _read(tx, conditions, queries, any_of=any_of)
-    return [hit for _, hit in zip(range(most), hits, strict=False)] if most else list(hits)
+    conditions += [] if after is None else [_behind(after)]
+    with closing(_read(tx, conditions, queries, any_of=any_of)) as hits:
+        return list(islice(hits, most or None))
+
+
+def has_any(tx: Tx) -> bool:
+    """Whether a callback has ever reported anything."""
+    return tx.conn.execute(sa.select(e.id).limit(1)).first() is not None
+
+
+def _behind(key: EventKey) -> sa.ColumnElement[bool]:
+    if key.at_ms is None:
+        return sa.and_(e.at_ms.is_(None), e.id < key.id)
+    same = sa.and_(e.at_ms == key.at_ms, e.id < key.id)
+    return sa.or_(e.at_ms < key.at_ms, same, e.at_ms.is_(None))
 
 
 def _is_withheld(tx: Tx, row: Any) -> bool:
@@ -97,18 +130,25 @@ def _chosen(tx: Tx, criteria: Filter) -> list[sa.ColumnElement[bool]]:
 
 def _read(
     tx: Tx, conditions: Sequence[sa.ColumnElement[bool]], queries: Sequence[str], *, any_of: bool
-) -> Iterator[EventHit]:
+) -> Generator[tuple[EventKey, EventHit], None, None]:
     columns = (e.kind, e.signed, e.at_ms, e.actor, e.conversation, e.msg_id, e.target_msg_id, e.text, e.received_at)
-    query = sa.select(e.app_id, apps.c.name, *columns).join_from(events, apps, apps.c.id == e.app_id).where(*conditions)
+    query = sa.select(e.id, e.app_id, apps.c.name, *columns).join_from(events, apps, apps.c.id == e.app_id)
+    latest_first = (e.at_ms.desc().nulls_last(), e.id.desc())  # or they stand first on PostgreSQL, last on SQLite
     matches = any if any_of else all
-    for row in tx.conn.execute(query.order_by(e.at_ms.desc(), e.id.desc()).execution_options(yield_per=1_000)):
-        said = normal(row.text)
-        if matches(one in said for one in queries) and not _is_withheld(tx, row):
-            at = None if row.at_ms is None else iso(row.at_ms)
-            yield EventHit(
-                *(row.name, row.kind, row.signed, at, row.actor, row.conversation, row.msg_id, row.target_msg_id),
-                *(row.text, iso(row.received_at)),
-            )
+    rows = query.where(*conditions).order_by(*latest_first).execution_options(yield_per=1_000)
+    with tx.conn.execute(rows) as found:
+        for row in found:
+            said = normal(row.text)
+            if matches(one in said for one in queries) and not _is_withheld(tx, row):
+                yield EventKey(row.at_ms, row.id), _hit(row)
+
+
+def _hit(row: Any) -> EventHit:
+    at = None if row.at_ms is None else iso(row.at_ms)
+    return EventHit(
+        *(row.name, row.kind, row.signed, at, row.actor, row.conversation, row.msg_id, row.target_msg_id),
+        *(row.text, iso(row.received_at)),
+    )
 
 
 class MessageEvent(NamedTuple):
