@@ -28,6 +28,12 @@ PROBLEM = "problem"
 """The context of what verification says of a row, in a catalogue."""
 PROBLEMS = _LOCALE / "problems.json"
 """As REMEDIES, of what a verification can find."""
+ERROR = "error"
+"""The context of what errors say, in a catalogue."""
+ERRORS = _LOCALE / "errors.json"
+"""As REMEDIES, of the errors that the review page may have to show."""
+
+_DECISIONS = ("approved", "begun", "refused", "waiting", "withdrawn")
 
 
 class Language:
@@ -59,6 +65,10 @@ class Language:
         """What a verification reports, by its English, as `remedy`; a problem may name another one."""
         return self._by_template(PROBLEM, text)
 
+    def error(self, text: str) -> str:
+        """What an error says, by its English, as `remedy`; on a terminal and in logs it stays as it is."""
+        return self._by_template(ERROR, text)
+
     def _by_template(self, context: str, text: str) -> str:
         if self.name == "en":
             return text
@@ -67,8 +77,17 @@ class Language:
                 inner = values.groups()
                 if context == PROBLEM:
                     inner = tuple(map(self.problem, inner))
+                elif context == ERROR:
+                    inner = tuple(map(self._code, inner))
                 return self._texts.pgettext(context, template).format(*inner)
         return text
+
+    def _code(self, text: str) -> str:
+        """A value that is a word of ours, and not somebody's text."""
+        if text in _DECISIONS:
+            return self._texts.gettext(text)
+        reasons = {template for _, template in _templates(ERROR) if "{" not in template}
+        return self._texts.pgettext(ERROR, text) if text in reasons else text
 
     def length(self, ms: float) -> str:
         """A stretch of time in one unit, as people say it."""
@@ -87,7 +106,7 @@ class Language:
 @lru_cache
 def _templates(context: str) -> list[tuple[re.Pattern[str], str]]:
     """The most specific first: what has more text of its own."""
-    templates = json.loads({REMEDY: REMEDIES, PROBLEM: PROBLEMS}[context].read_text(encoding="utf-8"))
+    templates = json.loads({REMEDY: REMEDIES, PROBLEM: PROBLEMS, ERROR: ERRORS}[context].read_text(encoding="utf-8"))
     return [(_matching(template), template) for template in sorted(templates, key=len, reverse=True)]
 
 

@@ -17,7 +17,7 @@ from babel.messages.extract import extract_from_dir
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po, write_po
 
-from archiver.language import PROBLEM, PROBLEMS, REMEDIES, REMEDY
+from archiver.language import ERROR, ERRORS, PROBLEM, PROBLEMS, REMEDIES, REMEDY
 
 PACKAGE = Path(__file__).parents[1] / "archiver"
 CATALOGUE = PACKAGE / "locale" / "zh_CN" / "LC_MESSAGES" / "archiver.po"
@@ -37,6 +37,8 @@ def template() -> Catalog:
         catalogue.add(remedy, context=REMEDY)
     for problem in problems():
         catalogue.add(problem, context=PROBLEM)
+    for error in errors():
+        catalogue.add(error, context=ERROR)
     return catalogue
 
 
@@ -77,6 +79,45 @@ def _problems(node: ast.AST) -> Iterator[ast.expr]:
             yield node.args[2]
         elif (node.func.attr, ast.unparse(node.func.value)) == ("append", "self._findings.lost"):
             yield node.args[0]
+
+
+_SHOWN = ("ArchiveIncomplete", "TryAgainLater", "UsageError")
+"""Errors whose words the review page shows."""
+_BELOW = ("store/ledger.py", "store/seals.py", "store/read/*.py", "store/search/*.py")
+
+
+def errors() -> set[str]:
+    """What the review page may have to say of errors from other rooms, and of a proof that is not there."""
+    paths = {path for page in (PACKAGE / "page").glob("*.py") for path in _imported(page)}
+    paths |= {path for pattern in _BELOW for path in PACKAGE.glob(pattern)}
+    texts = (text for path in paths if path.parent.name != "page" for text in _raised(path))
+    return {text for text in texts if re.search("[a-z]{3}", re.sub(r"\{\d+\}", "", text))}
+
+
+def _imported(path: Path) -> Iterator[Path]:
+    """The modules of ours that a module imports by their names."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("archiver"):
+            place = PACKAGE.parent.joinpath(*str(node.module).split("."))
+            known = [place.with_suffix(".py"), place / "__init__.py", *(place / f"{one.name}.py" for one in node.names)]
+            yield from (one for one in known if one.exists())
+
+
+def _raised(path: Path) -> Iterator[str]:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    values = _named(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _SHOWN:
+            for message in node.args[:1]:
+                yield from _templates(message, values)
+        elif isinstance(node, ast.Dict):
+            pairs = zip(node.keys, node.values, strict=True)
+            for missing in (value for key, value in pairs if isinstance(key, ast.Constant) and key.value == "missing"):
+                yield from _templates(missing, values)
+        elif path.name == "proofs.py" and path.parent.name == "evidence" and isinstance(node, ast.Assign):
+            named = node.value.elts if isinstance(node.value, ast.Tuple) else [node.value]
+            for reason in (one for one in named if isinstance(one, ast.Constant)):
+                yield from _templates(reason, values)
 
 
 def _named(tree: ast.AST) -> dict[str, list[ast.expr]]:
@@ -178,6 +219,7 @@ def main() -> int:
         write_po(file, catalogue, width=110, no_location=True, sort_output=True, omit_header=False)
     CATALOGUE.with_suffix(".mo").write_bytes(compiled(catalogue))
     PROBLEMS.write_text(json.dumps(sorted(problems()), indent=0) + "\n", encoding="utf-8")
+    ERRORS.write_text(json.dumps(sorted(errors()), indent=0) + "\n", encoding="utf-8")
     REMEDIES.write_text(json.dumps(sorted(remedies()), indent=0) + "\n", encoding="utf-8")
     missing = [message.id for message in catalogue if message.id and not _translated(message.string)]
     for text in missing:

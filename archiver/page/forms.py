@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from archiver.errors import UsageError
-from archiver.page.context import say
+from archiver.page.context import say, view
 from archiver.store.read.filters import Filter
 from archiver.zones import Calendar
 
@@ -89,7 +89,7 @@ def said(error: UsageError) -> str:
     """What is wrong with what somebody typed. Raises an error of any other kind again, as a database's is."""
     if type(error) is not UsageError:
         raise error
-    return str(error)
+    return view().language.error(str(error))
 
 
 class MessageName(NamedTuple):

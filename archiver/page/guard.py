@@ -20,6 +20,7 @@ from archiver.errors import (
     DatabaseUnavailable,
     LookRefused,
     QueryTooLong,
+    TryAgainLater,
     UsageError,
 )
 from archiver.page import sessions
@@ -180,8 +181,13 @@ def _our_error(error: ArchiverError) -> Response:
         log.error("%s", error)
         text = say("Nothing is shown without a row that says who looked at it, and that row could not be written.")
         return problem(503, say("This look could not be noted"), text)
-    if type(error) is UsageError or isinstance(error, ArchiveIncomplete | NoMessage):
-        return problem(400, say("That cannot be done"), f"{error}\n{advice}".strip())
+    if isinstance(error, NoMessage):
+        return problem(400, say("That cannot be done"), say("The archive has no message of this id."))
+    text = f"{view().language.error(str(error))}\n{advice}".strip()
+    if type(error) is UsageError or isinstance(error, ArchiveIncomplete):
+        return problem(400, say("That cannot be done"), text)
+    if type(error) is TryAgainLater:
+        return problem(503, say("That cannot be done yet"), text)
     log.error("%s", error)
     return problem(500, *_in_words(500))
 

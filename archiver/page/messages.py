@@ -14,7 +14,7 @@ from archiver.errors import ArchiverError
 from archiver.evidence import single
 from archiver.evidence.proofs import Prover
 from archiver.page import forms, reading
-from archiver.page.context import ReviewPage, note, open_look, page
+from archiver.page.context import ReviewPage, note, open_look, page, view
 from archiver.page.forms import MessageName
 from archiver.page.reading import NoMessage, ShownMessage
 from archiver.page.viewings import LookAnswer
@@ -95,7 +95,7 @@ def _proved(tx: Tx, app_id: int, name: MessageName) -> tuple[MessageProof | None
     try:
         prover = Prover(tx)
     except ArchiverError as error:
-        return None, str(error)
+        return None, view().language.error(str(error))
     records = []
     for place in proofs.of_messages(tx, app_id, name.app, [name.msg_id]):
         proof = prover.proof(place, proofs.raw(tx, app_id, place))
