@@ -13,11 +13,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from archiver.cli import main
+from archiver.store import owner
 from tests import canaries
-from tests.fixtures.archive import Archive
 
 _LOADED = (
     "archiver.cli.pull",
@@ -26,6 +26,13 @@ _LOADED = (
     "archiver.evidence.publish",
 )
 _DIALECTS = ("sqlalchemy.dialects.sqlite.pysqlite", "sqlalchemy.dialects.postgresql.psycopg")
+
+
+class Configured(Protocol):
+    """What has a configuration."""
+
+    @property
+    def config(self) -> Path: ...
 
 
 class Child:
@@ -57,8 +64,15 @@ class Nursery:
         self._process, self._said = process, place / "said"
         self._children: list[Child] = []
 
-    def __call__(self, archive: Archive, *arguments: str) -> Child:
-        order = {"arguments": ["--config", str(archive.config), *arguments], "said": str(self._said)}
+    def __call__(
+        self, archive: Configured, *arguments: str, output: Path | None = None, boot: str | None = None
+    ) -> Child:
+        """`output`: a file, or a pipe that somebody reads, for what the command prints; its log is elsewhere.
+
+        `boot`: which of its starts the machine says that this is, as a clone of it says another one.
+        """
+        order: dict[str, Any] = {"arguments": ["--config", str(archive.config), *arguments], "said": str(self._said)}
+        order |= {"output": None if output is None else str(output), "boot": boot}
         self._children.append(Child(self, int(self.ask(order | {"environment": dict(os.environ)}))))
         return self._children[-1]
 
@@ -82,8 +96,9 @@ class Nursery:
 
 
 @contextmanager
-def opened(place: Path) -> Iterator[Nursery]:
-    command = [sys.executable, "-m", "tests.flow.nursery"]
+def opened(place: Path, *more: str) -> Iterator[Nursery]:
+    """`more`: modules that are loaded beside those of a pull."""
+    command = [sys.executable, "-m", "tests.flow.nursery", *more]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         nursery = Nursery(process, place)
         try:
@@ -93,7 +108,7 @@ def opened(place: Path) -> Iterator[Nursery]:
 
 
 def _serve() -> None:
-    for name in _LOADED:
+    for name in (*_LOADED, *sys.argv[1:]):
         importlib.import_module(name)
     for line in sys.stdin:
         order = json.loads(line)
@@ -105,12 +120,15 @@ def _serve() -> None:
         print(json.dumps(answer), flush=True)  # noqa: T201 - what the test reads
 
 
-def _become(arguments: list[str], said: str, environment: dict[str, str]) -> None:
+def _become(arguments: list[str], said: str, output: str | None, boot: str | None, environment: dict[str, str]) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    output = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    for descriptor in (1, 2):
-        os.dup2(output, descriptor)
+    if boot is not None:
+        _boot_as(boot)
+    for descriptor, name in ((1, output or said), (2, said)):
+        opened = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        os.dup2(opened, descriptor)
+        os.close(opened)
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     code: Any = 1
     try:
@@ -121,6 +139,12 @@ def _become(arguments: list[str], said: str, environment: dict[str, str]) -> Non
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else 0)
+
+
+def _boot_as(boot: str) -> None:
+    read = owner._read
+    owner._read = lambda path: boot if path.endswith("boot_id") else read(path)
+    owner.place.cache_clear()
 
 
 if __name__ == "__main__":

@@ -115,7 +115,10 @@ def _tell(number: int, began: float, totals: Counter[str]) -> None:
 _TESTS = {
     "kills": (
         "ARCHIVER_PROVE_KILLS",
-        ("tests/flow/test_kill.py", "tests/flow/test_processes.py", "tests/callbacks/test_receiver.py"),
+        (
+            *("tests/flow/test_kill.py", "tests/flow/test_processes.py", "tests/callbacks/test_receiver.py"),
+            *("tests/page/test_kill.py", "tests/evidence/test_workers.py"),
+        ),
     ),
     "points": ("ARCHIVER_PROVE_POINTS", ("tests/proof/test_crashes.py",)),
     "examples": ("ARCHIVER_HOSTILE_EXAMPLES", ("tests/hostile", "-k", "examples_on_each")),
