@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from archiver import host
+from archiver.config import Settings
 from archiver.errors import ConfigurationError, TryAgainLater, UsageError
 
 
@@ -80,6 +81,31 @@ def read(path: Path) -> Iterator[ErasureLine]:
         raise ConfigurationError(problem, hint="the right to read it: it says what a restored database lacks") from None
     except OSError as error:
         raise TryAgainLater(f"[lifecycle] erasures_file: {path} cannot be read: {error.strerror}") from None
+
+
+def lost(settings: Settings) -> Path | None:
+    """Where the file belongs, if there is none although deletion is configured, and this account could make it."""
+    section, path = settings.lifecycle, settings.erasures_file
+    if section is None or not section.deletion or path is None:
+        return None
+    try:
+        return path if not path.exists() and _could_be_made(path.parent) else None
+    except OSError:
+        return None
+
+
+def _could_be_made(folder: Path) -> bool:
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    return os.access(there, os.W_OK | os.X_OK)
+
+
+def begin(path: Path, texts: Iterable[str]) -> None:
+    """Make the file of what other places have; without any lines it is empty, so that nobody is asked again.
+
+    Raises as `append`.
+    """
+    lines = [line for line in map(parsed, texts) if line is not None]
+    append(path, list(dict.fromkeys(lines)))
 
 
 def last(path: Path, most: int) -> list[ErasureLine]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from types import FrameType
@@ -14,14 +15,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from archiver import connect, host, logs
+from archiver import connect, erasures_file, host, logs
 from archiver.config import Settings, load
-from archiver.errors import UsageError
+from archiver.errors import ArchiverError, UsageError
 from archiver.looks import Looks
 from archiver.store.engine import Store
 
 if TYPE_CHECKING:
     from archiver.sessions import AppSession
+
+
+log = logging.getLogger("archiver.cli")
 
 
 def settings(ctx: click.Context, *, offline: bool = False) -> Settings:
@@ -73,6 +77,19 @@ def plain(ctx: click.Context) -> bool:
     return bool(ctx.find_root().obj["log_format"] == "text")
 
 
+def opened(settings: Settings, *, reading: bool = False, **how: bool) -> AbstractContextManager[Store]:
+    """As `connect.opened`, which compares the database with the file of erasures; a lost one is made anew before."""
+    if settings.evidence is not None and (path := erasures_file.lost(settings)) is not None:
+        from archiver.evidence import sinks
+
+        try:
+            if any(sink.readable for sink in sinks.reached(settings)):
+                erasures_file.begin(path, sinks.noted_erasures(settings))
+        except ArchiverError as error:
+            log.warning("a restored database cannot be told from another one: %s", error)
+    return connect.opened(settings, reading=reading, **how)
+
+
 @contextmanager
 def archive(
     ctx: click.Context, *, at_head: bool = True, offline: bool = False, writes: bool = False
@@ -82,7 +99,7 @@ def archive(
     `writes`: see `connect.opened`.
     """
     chosen = settings(ctx, offline=offline)
-    with connect.opened(chosen, at_head=at_head, writes=writes) as store:
+    with opened(chosen, at_head=at_head, writes=writes) as store:
         yield chosen, store
         if writes:
             publish(chosen, store)
@@ -100,7 +117,7 @@ def publish(settings: Settings, store: Store) -> None:
 def readable(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
     """As `archive`, for a command that changes nothing in it: an account that may only read is enough."""
     chosen = settings(ctx, offline=True)
-    with connect.opened(chosen, reading=True) as store:
+    with opened(chosen, reading=True) as store:
         if store.note:
             click.echo(f"note: {logs.visible(store.note)}", err=True)
         yield chosen, store
@@ -124,7 +141,7 @@ def lookable(ctx: click.Context, case: Case) -> Iterator[tuple[Settings, Store, 
     keeps = keeps_looks(chosen)
     if not keeps and (case.id or case.reason):
         click.echo("note: looks are off ([review] looks), so case and reason are noted nowhere", err=True)
-    with connect.opened(chosen, reading=not keeps or not connect.is_writable(chosen)) as store:
+    with opened(chosen, reading=not keeps or not connect.is_writable(chosen)) as store:
         if store.note:
             click.echo(f"note: {logs.visible(store.note)}", err=True)
         connect.demand_erased(store, chosen)
@@ -147,7 +164,7 @@ def exportable(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
     """As `archive`, to hand out what it has; as `readable` where this account cannot write, as on a read-only disk."""
     chosen = settings(ctx, offline=True)
     reading = not connect.is_writable(chosen)
-    with connect.opened(chosen, reading=reading) as store:
+    with opened(chosen, reading=reading) as store:
         if reading:
             note = "the archive cannot be written here: this export is not recorded in its audit_log"
             click.echo(f"note: {note}, and the manifest says so", err=True)
@@ -159,7 +176,7 @@ def exportable(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
 def verifiable(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
     """As `readable`, for what is noted in the archive where this account may write it, and works without that."""
     chosen = settings(ctx, offline=True)
-    with connect.opened(chosen, reading=not connect.is_writable(chosen)) as store:
+    with opened(chosen, reading=not connect.is_writable(chosen)) as store:
         yield chosen, store
 
 

@@ -35,7 +35,7 @@ def pull(ctx: click.Context, app: str | None, *, retry_stuck: bool) -> int:
     with ExitStack() as open_things:
         settings = context.settings(ctx)
         try:
-            store = open_things.enter_context(connect.opened(settings, writes=True))
+            store = open_things.enter_context(context.opened(settings, writes=True))
         except ArchiverError as error:
             tell_unopened(settings, error)
             raise
@@ -48,6 +48,7 @@ def pull(ctx: click.Context, app: str | None, *, retry_stuck: bool) -> int:
             tell_unopened(settings, error)
             raise
         _read_callbacks(settings, store, stop)
+        _empty_hashes(settings, store, stop)
         context.publish(settings, store)
         if settings.alerts and not stop.is_set():
             from archiver.service import monitor
@@ -62,6 +63,14 @@ def _read_callbacks(settings: Settings, store: Store, stop: Event) -> None:
         from archiver.callbacks.job import CallbackJob
 
         CallbackJob(settings, store, stop)()
+
+
+def _empty_hashes(settings: Settings, store: Store, stop: Event) -> None:
+    """Where no daemon runs, pulls do its hourly work, a part each."""
+    if settings.lifecycle is not None and not stop.is_set():
+        from archiver.lifecycle import unsalted
+
+        unsalted.HashJob(settings, store, stop, most=unsalted.BATCHES)()
 
 
 def tell_unopened(settings: Settings, error: ArchiverError) -> None:

@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from archiver import connect, host
+from archiver import host
 from archiver.cli import context, options
 from archiver.errors import EXIT_DONE, UsageError
 
@@ -56,7 +56,7 @@ def review_command(ctx: click.Context, role: str) -> int:
             "the link of `archiver review` signs in whoever reads it, so it is printed to a terminal alone",
             hint="run it in a terminal; a service needs [review] listen",
         )
-    with context.stop_on_signals() as stop, connect.opened(settings) as store:
+    with context.stop_on_signals() as stop, context.opened(settings) as store:
         look = commands.PageView(view.calendar, view.language.name)
         if section is None or section.listen is None:
             person = Person(host.account(), frozenset({role}))

@@ -6,7 +6,6 @@ import os
 
 import click
 
-from archiver import connect
 from archiver.cli import context, pull
 from archiver.errors import UsageError
 
@@ -30,7 +29,7 @@ def run(ctx: click.Context) -> int:
         settings = context.settings(ctx)
         context.begin_log(ctx, 0)
         try:
-            with connect.opened(settings, at_head=False) as store:
+            with context.opened(settings, at_head=False) as store:
                 daemon = Daemon(
                     store,
                     stop,

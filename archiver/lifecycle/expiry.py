@@ -19,7 +19,7 @@ from archiver.lifecycle.holds import demand_whole
 from archiver.lifecycle.retention import of_app
 from archiver.model import DAY_MS
 from archiver.store import decisions as asking
-from archiver.store import expiring, floors, ledger, scrubs
+from archiver.store import expiring, floors, ledger, scrubs, unsalted
 from archiver.store.decisions import Asked
 from archiver.store.engine import Store, Tx
 from archiver.store.expiring import Expiring, TermOver
@@ -137,14 +137,20 @@ def apply(
         if (floors.of_app(tx, term.app_id) or -(2**63)) < term.floor_ms:
             floors.lower(tx, term.app_id, term.floor_ms, request)
     count = _delete(store, asked, term, stop, progress)
-    last: int | None = 0
-    while last is not None:
-        with store.write() as tx:
-            last = expiring.empty_hashes(tx, term, last)
+    _empty_hashes(store, term)
     with store.write(lock="exclusive") as tx:
         expiring.expire_events(tx, term)
     with store.read() as tx:
         return Expired(count, expiring.gone(tx, request))
+
+
+def _empty_hashes(store: Store, term: TermOver) -> None:
+    """They lie over all that a page or a file brought, what was known included: with the neighbours that stay, guesses
+    of what has expired could be tested."""
+    emptied = 1
+    while emptied:
+        with store.write(lock="shared") as tx:
+            emptied = unsalted.empty_below(tx, *term)
 
 
 def _delete(store: Store, asked: Asked, term: TermOver, stop: Event, progress: Callable[[int], None]) -> int:

@@ -221,7 +221,8 @@ class WindowWalker:
             raise TryAgainLater("the clocks disagree on whether the provider still keeps this hour")
         self.ended = True
         now_ms = tx.now_ms()
-        seen: dict[str, Any] = {"naming_ms": source.hour_offset_ms, "file_sha256": step.file_sha256}
+        digest = "" if step.file_sha256 is not None and pages.has_emptied(tx, claim) else step.file_sha256
+        seen: dict[str, Any] = {"naming_ms": source.hour_offset_ms, "file_sha256": digest}
         seen["zone_evidence"] = json.dumps(self._evidence) if self._evidence else None
         seen["shift_hours"] = shift_hours(self._evidence)
         seen["file_seen_at"] = None if step.file_sha256 is None else now_ms

@@ -32,6 +32,7 @@ from archiver.errors import (
 )
 from archiver.evidence.scrub import ScrubJob
 from archiver.evidence.sinks import publisher
+from archiver.lifecycle.unsalted import HashJob
 from archiver.lifecycle.wipes import WipeJob
 from archiver.model import SECOND_MS
 from archiver.pull.commands import is_known, pull, tell
@@ -53,6 +54,7 @@ _REST_S = 15 * 60
 """Credentials that were refused are tried again no sooner: the provider bans who asks too often. So is what an operator
 has to mend; a reload tries it at once."""
 _LOOK_S, _CANARY_S, _DATABASE_S, _SCRUB_S, _CALLBACKS_S, _DAY_S = 10.0, 30.0, 5.0, 300.0, 30.0, 86_400.0
+_HOUR_S = 3_600.0
 _JUMP_S = 5.0
 """A clock that is slewed never strays so far within a second."""
 
@@ -203,6 +205,8 @@ class Daemon:
         with ExitStack() as open_things:
             watch = self._watch(settings, open_things)
             connect.seal(self._store, settings)
+            with suppress(DatabaseUnavailable):  # or another command says so
+                connect.note_restore(self._store, settings)
             sessions = [
                 open_things.enter_context(open_session(app, settings, self._store, halt)) for app in settings.apps
             ]
@@ -247,6 +251,8 @@ class Daemon:
             again(ScrubJob(self._store, settings, decode, halt), _SCRUB_S, "scrub")
         if settings.attachments is not None and settings.lifecycle is not None and settings.lifecycle.deletion:
             again(WipeJob(settings, self._store, halt), _DAY_S, "wipes")
+        if settings.lifecycle is not None and settings.lifecycle.deletion:
+            again(HashJob(settings, self._store, halt), _HOUR_S, "hashes")
         if settings.callbacks is not None:
             again(CallbackJob(settings, self._store, halt), _CALLBACKS_S, "callbacks")
         if settings.canary and settings.canary.every_ms:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver.errors import DatabaseRefused
-from archiver.store import burying, burying_rows, removing
+from archiver.store import burying, burying_rows, removing, unsalted
 from archiver.store.burying import Burial, GoingRecord
 from archiver.store.burying_rows import SealedRow, Stone
 from archiver.store.engine import Tx
@@ -35,7 +35,6 @@ from archiver.store.schema import (
     quarantine,
     request_items,
     revision_bodies,
-    windows,
 )
 from archiver.store.seals import key_text
 
@@ -227,7 +226,8 @@ def _empty(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> None:
         husk = {"raw": b"", "digest": sa.func.randomblob(32), "ext": sa.null(), "withheld": WITHHELD_ERASED}
         those = removing.of_these(tx, messages, app_id, msg_ids)
         tx.conn.execute(messages.update().where(those).values(blank | husk))
-    _empty_hashes(tx, app_id, hashes_since)
+    # No hash without salt stays over a page that can have had one of them, also where it was known there.
+    unsalted.empty_since(tx, app_id, hashes_since)
 
 
 def _since_ms(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> int:
@@ -237,13 +237,3 @@ def _since_ms(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> int:
     query = query.select_from(messages.outerjoin(pages, pages.c.id == m.page_id))
     stamp_ms, fetched_ms = tx.conn.execute(query.where(removing.of_these(tx, messages, app_id, msg_ids))).one()
     return min(int(one) for one in (stamp_ms, fetched_ms) if one is not None)
-
-
-def _empty_hashes(tx: Tx, app_id: int, since_ms: int) -> None:
-    """No hash without salt stays over a page that can have had one of the messages, also where it was known there."""
-    p, w = pages.c, windows.c
-    # Instants before 1970 have no text in SQLite.
-    later = sa.and_(p.app_id == app_id, p.fetched_at >= max(0, since_ms))
-    mine = sa.select(p.window_id).where(later)
-    tx.conn.execute(windows.update().where(w.id.in_(mine), w.file_sha256 != "").values(file_sha256=""))
-    tx.conn.execute(pages.update().where(later, p.sha256 != "").values(sha256=""))

@@ -23,13 +23,11 @@ from archiver.store.schema import (
     message_bodies,
     message_revisions,
     messages,
-    pages,
     revision_bodies,
     tombstones,
-    windows,
 )
 
-MESSAGES_AT_ONCE, _PAGES_AT_ONCE, _WINDOWS_AT_ONCE = 1_000, 50, 200
+MESSAGES_AT_ONCE, _PAGES_AT_ONCE = 1_000, 50
 MEANT_MS = 1_262_304_000_000
 """2010: no message of this provider is older."""
 _Y2K_MS = 946_684_800_000
@@ -214,20 +212,6 @@ def _places(tx: Tx, app_id: int, firsts: Sequence[_First]) -> Iterator[GoingReco
     )
     for page_id, position, count in tx.conn.execute(query.where(of_these).group_by(r.page_id, r.position)):
         yield GoingRecord(page_id, position, 0, count, 1)
-
-
-def empty_hashes(tx: Tx, term: TermOver, after: int) -> int | None:
-    """Empty the hashes of some windows that reach below the floor, and of their pages; gives the last, None at the end.
-
-    They are not salted, and lie over all that a page or a file brought, what was known included: with the neighbours
-    that stay, guesses of what has expired could be tested.
-    """
-    w, p = windows.c, pages.c
-    below = sa.select(w.id).where(w.app_id == term.app_id, w.lo_ms < term.floor_ms, w.id > after)
-    ids = list(tx.conn.scalars(below.order_by(w.id).limit(_WINDOWS_AT_ONCE)))
-    tx.conn.execute(windows.update().where(w.id.in_(ids), w.file_sha256 != "").values(file_sha256=""))
-    tx.conn.execute(pages.update().where(p.window_id.in_(ids), p.sha256 != "").values(sha256=""))
-    return ids[-1] if ids else None
 
 
 def expire_events(tx: Tx, term: TermOver) -> int:

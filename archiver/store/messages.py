@@ -45,6 +45,8 @@ class InsertResult(NamedTuple):
     refused: list[Reject]
     expired: int = 0
     """Of the known those that are stamped below the floor of their app, and not there."""
+    deleted: int = 0
+    """Of the known those that have expired or were erased: no hash without salt may speak of them."""
 
     @property
     def bodies(self) -> int:
@@ -61,7 +63,11 @@ def insert(tx: Tx, origin: Provenance, batches: Sequence[Batch]) -> list[InsertR
     if not expired:
         return _insert(tx, origin, batches)
     return [
-        result._replace(known=result.known + expired[batch.page_id], expired=expired[batch.page_id])
+        result._replace(
+            known=result.known + expired[batch.page_id],
+            expired=expired[batch.page_id],
+            deleted=result.deleted + expired[batch.page_id],
+        )
         for batch, result in zip(kept, _insert(tx, origin, kept), strict=True)
     ]
 
@@ -113,8 +119,13 @@ def _insert(tx: Tx, origin: Provenance, batches: Sequence[Batch]) -> list[Insert
                 (refused if known is None else differing).append((message.msg_id, batch.page_id, message))
     changed, unstorable = revisions.insert(tx, origin, differing)
     return [
-        _stored(batch, mine, changed, refused + unstorable) for batch, (mine, _) in zip(batches, parts, strict=True)
+        _stored(batch, mine, changed, refused + unstorable)._replace(deleted=_erased(again, digests))
+        for batch, (mine, again) in zip(batches, parts, strict=True)
     ]
+
+
+def _erased(again: Sequence[Message], digests: dict[str, bytes]) -> int:
+    return sum(digests.get(message.msg_id) == ERASED for message in again) if ERASED in digests.values() else 0
 
 
 def _part(batch: Batch, left: set[str]) -> tuple[Sequence[Message], Sequence[Message]]:

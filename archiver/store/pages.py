@@ -40,7 +40,8 @@ def insert(held: Held, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
         tally = _tally(claim, page, result, late.get(page_id, []))
         tallies.append(tally)
         fates = (tally.received, tally.new, tally.known, tally.changed, tally.quarantined)
-        answer = (tx.given.instant(now_ms), page.server_ms, page.sha256)
+        # With a neighbour's bytes, a hash over what was deleted and is offered still would tell guesses apart.
+        answer = (tx.given.instant(now_ms), page.server_ms, "" if result.deleted else page.sha256)
         place = (page_id, claim.key.app_id, claim.id, claim.key.source, claim.fence)
         rows.append((*place, *answer, *fates, tally.outside))
     tx.append(pages, _PAGE_COLUMNS, rows)
@@ -59,6 +60,12 @@ def insert(held: Held, arrived: Sequence[Page], walk0_ms: int) -> list[Tally]:
                 seal = seal._replace(leaves=_leaves(result, fresh.get(page_id, [])))
             tx.journal.add_page(seal)
     return tallies
+
+
+def has_emptied(tx: Tx, claim: Claim) -> bool:
+    """Whether a page of a window has no hash: then the file that it came from keeps none either."""
+    query = sa.select(pages.c.id).where(pages.c.window_id == claim.id, pages.c.sha256 == "").limit(1)
+    return tx.conn.execute(query).first() is not None
 
 
 def _leaves(stored: messages.InsertResult, quarantined: Sequence[Reject]) -> list[Leaf]:

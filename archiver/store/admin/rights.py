@@ -101,7 +101,7 @@ def _erasers(tables: set[str]) -> Iterator[Grant]:
     if "tombstones" not in tables:
         return
     yield "pages", "UPDATE (sha256)", "archive_writer"
-    yield "lifecycle", "UPDATE (reapply_since)", "archive_writer"
+    yield "lifecycle", "UPDATE (reapply_since, hashes_after)", "archive_writer"
     yield "blob_wipes", "DELETE", "archive_writer"
     yield from ((name, "INSERT", ERASER) for name in ("approvals", *names(tables, DELETED), "blob_wipes"))
     yield from ((name, f"UPDATE ({', '.join(columns)})", ERASER) for name, columns in _HUSK.items())

@@ -186,6 +186,7 @@ lifecycle = sa.Table(
     sa.Column("deletion_since", InstantColumn),
     sa.Column("reapply_since", InstantColumn),
     sa.Column("wiped_at", InstantColumn),
+    sa.Column("hashes_after", sa.BigInteger),
     sa.CheckConstraint("id = 1", name="single"),
     sa.CheckConstraint("decided_in IN ('database', 'page')", name="decided_in"),
     info={"kind": OWN},

@@ -134,6 +134,12 @@ windows = sa.Table(
         sqlite_where=sa.text(f"state IN ({quoted(OPEN_STATES)})"),
         postgresql_where=sa.text(f"state IN ({quoted(OPEN_STATES)})"),
     ),
+    sa.Index(
+        "ix_windows_hashed",
+        "id",
+        sqlite_where=sa.text("file_sha256 <> ''"),
+        postgresql_where=sa.text("file_sha256 <> ''"),
+    ),
     info={"kind": STATE},
 )
 
@@ -168,6 +174,7 @@ pages = sa.Table(
     counter("outside"),
     sa.CheckConstraint(SUM_RULE, name="fates"),
     sa.Index("ix_pages_window_id", "window_id"),
+    sa.Index("ix_pages_hashed", "id", sqlite_where=sa.text("sha256 <> ''"), postgresql_where=sa.text("sha256 <> ''")),
     info={"kind": EVIDENCE},
 )
 
