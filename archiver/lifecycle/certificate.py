@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from archiver import __version__, entries, merkle
-from archiver.errors import UsageError
+from archiver.errors import DatabaseRefused, UsageError
 from archiver.lifecycle import erasing
 from archiver.store import checkpoints, erasures, installation
 from archiver.store.decisions import Asked
@@ -27,8 +27,15 @@ STAYS = (
 
 
 def make(store: Store, request: int) -> dict[str, Any]:
-    """The certificate as JSON has it. Raises UsageError for a request that nobody has begun to carry out."""
+    """The certificate as JSON has it.
+
+    Raises UsageError for a request that nobody has begun to carry out, and DatabaseRefused for a login that may not
+    see all that it is about.
+    """
     with store.patient.read() as tx:
+        if not erasures.sees_tombstones(tx):
+            hint = "a login in archive_auditor, or in archive_eraser"
+            raise DatabaseRefused("this login does not see what was erased, and cannot certify it", hint=hint)
         asked = erasing.known(tx, request)
         if asked.state != "begun":
             raise UsageError(f"request {request} was not carried out", hint=f"archiver erase run {request}")

@@ -15,7 +15,7 @@ from archiver import erasures_file
 from archiver.errors import UsageError
 from archiver.lifecycle import erasing, erasure_run
 from archiver.lifecycle.erasure_run import ErasureDone
-from archiver.store import decisions, erasures, installation
+from archiver.store import decisions, erasure, erasures, installation
 from archiver.store.engine import Store, Tx
 from archiver.store.erasures import ERASE, REAPPLIED, RequestItem
 
@@ -23,12 +23,13 @@ from archiver.store.erasures import ERASE, REAPPLIED, RequestItem
 def reapply(store: Store, who: str, file: Path, *, more: Iterable[str] = (), stop: Event) -> ErasureDone:
     """Make the erasures again that the database lacks; `more`: lines of other places than the file.
 
-    Raises UsageError where another person has to approve first.
+    Raises UsageError where another person has to approve first, and DatabaseRefused for a login that may not erase.
     """
     others = (line for line in map(erasures_file.parsed, more) if line is not None)
     lines = list(dict.fromkeys([*erasures_file.read(file), *others]))
     done = ErasureDone(0, 0, 0, 0)
     with store.patient.read() as tx:
+        erasure.demand_rights(tx)
         lacking = erasures.lacking(tx, lines)
         going = _known(tx, sorted({line.request for line in lines}), lacking)
     for request in going:

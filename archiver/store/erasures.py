@@ -253,13 +253,13 @@ def absent(tx: Tx, request_id: int) -> dict[int, list[str]]:
     """By app what a request names that is not in the archive, and for which no tombstone stands."""
     i, m, t = request_items.c, messages.c, tombstones.c
     there = sa.exists().where(m.app_id == i.app_id, m.msg_id == i.msg_id)
-    buried = sa.exists().where(t.app_id == i.app_id, t.msg_id == i.msg_id)
     by_app: dict[int, list[str]] = {}
-    for app_id, msg_id in tx.conn.execute(
-        sa.select(i.app_id, i.msg_id).where(i.request_id == request_id, ~there, ~buried)
-    ):
+    for app_id, msg_id in tx.conn.execute(sa.select(i.app_id, i.msg_id).where(i.request_id == request_id, ~there)):
         by_app.setdefault(app_id, []).append(msg_id)
-    return by_app
+    for app_id, msg_ids in by_app.items():
+        buried = set(tx.conn.scalars(sa.select(t.msg_id).where(t.app_id == app_id, tx.among(t.msg_id, msg_ids))))
+        by_app[app_id] = [msg_id for msg_id in msg_ids if msg_id not in buried]
+    return {app_id: msg_ids for app_id, msg_ids in by_app.items() if msg_ids}
 
 
 def lacking(tx: Tx, lines: Sequence[ErasureLine]) -> list[RequestItem]:

@@ -153,6 +153,7 @@ def test_sinks_know_of_erasures_when_the_file_is_gone_as_well(
     )
     assert archive("evidence", "init", "--keeper", "internal audit", "--output", str(place / "vkey")) == 0
     assert archive("pull") == 0
+    assert file.read_text() == "", "sinks without erasures are asked once"
     speaking(archive)
     store = open_database(sqlite_database)
     with store.write() as tx:
@@ -167,6 +168,9 @@ def test_sinks_know_of_erasures_when_the_file_is_gone_as_well(
     restore()
     file.unlink()
     assert TEXT in str(sqlite_database.rows("SELECT * FROM message_bodies"))
+    shows_nothing(archive, tmp_path)
+    assert file.read_text() == noted, "made anew of what the sink has"
+    assert archive("pull") == 0
     assert archive("erase", "reapply") == 0, archive.errors
     assert left_of(archive, TEXT, FILE, "erased-1") == []
 

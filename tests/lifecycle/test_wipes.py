@@ -14,11 +14,14 @@ import sqlalchemy as sa
 from archiver.blobs import Blobs
 from archiver.errors import LeaseLost
 from archiver.lifecycle.wipes import Swept, sweep
-from archiver.store import attachments, installation, removing, wipes
+from archiver.store import attachments, erasure, installation, removing, wipes
+from archiver.store.apps import SourceKey
 from archiver.store.attachments import FileLook, Result
+from archiver.store.burying import Burial
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import attachments as rows
 from archiver.store.schema import blob_wipes
+from tests.fixtures.decided import approved
 from tests.fixtures.store import ORIGIN
 
 DAY = 86_400_000
@@ -125,6 +128,42 @@ def test_a_worker_that_fetches_the_same_content_again_cancels_the_wipe_or_waits(
             assert there(blobs) == {content}
             with ours.write() as tx:
                 tx.conn.execute(rows.update().values(state="gone", sha256=None))
+
+
+@pytest.mark.parametrize("shared", [False, True], ids=["alone", "another message has the same"])
+def test_what_a_worker_fetched_while_its_message_was_erased_goes_within_two_days(
+    ours: Store, key: SourceKey, blobs: Blobs, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
+    """Beyond its download it has the content in the store, and finds that nothing may name it any more."""
+    assert key.app_id == 1
+    name(ours, "1", None)
+    with ours.write() as tx:
+        claim: Any = attachments.claim(tx, 1, "me", 60_000, look=FileLook(expired=True))
+        assert claim is not None
+    content = put(blobs, b"of a message that goes")
+    if shared:
+        name(ours, "2", content)
+    with ours.write() as tx:
+        request = approved(tx, "erase", {}, items=["1"])
+    with ours.write(lock="exclusive") as tx:
+        erasure.erase(tx, Burial(1, request), ["1"], None, lambda _: None)
+    with pytest.raises(LeaseLost), ours.write() as tx:
+        attachments.settle(tx, claim, Result("stored", sha256=content, size=22))
+    for _ in range(2):
+        swept(ours, blobs)
+        later(monkeypatch, 1.0)
+    swept(ours, blobs)
+    assert there(blobs) == ({content} if shared else set())
+    with ours.read() as tx:
+        named = tx.conn.execute(sa.select(rows.c.msg_id, rows.c.state, rows.c.sha256).order_by(rows.c.msg_id)).all()
+    assert [tuple(row) for row in named] == [("1", "gone", None), *([("2", "stored", content)] if shared else [])]
+    if shared:  # the row goes, and so does the content
+        with ours.write() as tx:
+            tx.conn.execute(rows.update().values(state="gone", sha256=None))
+        for _ in range(2):
+            swept(ours, blobs)
+            later(monkeypatch, 1.0)
+        assert there(blobs) == set()
 
 
 def test_a_store_of_another_archive_is_left_alone(store: Store, blobs: Blobs, monkeypatch: pytest.MonkeyPatch) -> None:
