@@ -8,16 +8,16 @@ To have the text back: where a text begins with an apostrophe, take that one awa
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import re
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import IO, Any
 
 from archiver.export import Writer
 from archiver.export.formats.rows import NAMES, rows
-from archiver.model import Archived
+from archiver.model import Archived, Body
+from archiver.rendering import canonical
 from archiver.zones import Calendar
 
 PREFIX = "'"
@@ -51,44 +51,75 @@ class Sheet(Writer):
 
     def __init__(self, file: IO[bytes], *, bom: bool, calendar: Calendar) -> None:
         self._file, self._calendar = file, calendar
-        self._text = io.StringIO(newline="")
-        self._writer = csv.writer(self._text, quoting=csv.QUOTE_NONNUMERIC)
         if bom:
             file.write(codecs.BOM_UTF8)
-        self._write([COLUMNS])
+        file.write(_row(COLUMNS).encode())
 
     def add(self, batch: Sequence[Archived]) -> None:
-        local = self._calendar.local
-        self._write(
-            _cells((*row[:_LOCAL_AT], local(archived.sent_at), *row[_LOCAL_AT:]))
-            for archived in batch
-            for row in rows(archived)
-        )
-
-    def _write(self, some: Iterable[Sequence[Any]]) -> None:
-        self._writer.writerows(some)
-        self._file.write(self._text.getvalue().encode())
-        self._text.seek(0)
-        self._text.truncate()
+        lines: list[str] = []
+        for archived in batch:
+            local_at = _text(self._calendar.local(archived.sent_at))
+            if _is_plain(archived):
+                lines.append(_plain_row(archived, local_at))
+            else:
+                lines += [_row(row, local_at) for row in rows(archived)]
+        self._file.write("".join(lines).encode())
 
     def close(self) -> dict[str, Any]:
         return {}
 
 
-_NUMBERS = frozenset({int, float, type(None)})
-_HARMLESS = frozenset({"", *string.ascii_letters, *string.digits})
+_HARMLESS = frozenset({*string.ascii_letters, *string.digits})
 """How most texts begin."""
+_NOTHING = '""'
+"""Nothing and an empty text look the same in CSV; JSON Lines and Parquet tell them apart."""
+_END = "\r\n"
 
 
-def _cells(row: Sequence[Any]) -> list[Any]:
-    return [
-        value if (kind := value.__class__) in _NUMBERS or (kind is str and value[:1] in _HARMLESS) else _cell(value)
-        for value in row
-    ]
+def _text(value: str | None) -> str:
+    if not value:
+        return _NOTHING
+    if value[0] not in _HARMLESS:
+        value = disarmed(value)
+    return '"' + value.replace('"', '""') + '"'
 
 
-def _cell(value: Any) -> Any:
-    """Nothing and an empty text look the same in CSV; JSON Lines and Parquet tell them apart."""
+_repeated = lru_cache(maxsize=4096)(_text)
+"""For what many messages have in common."""
+
+
+def _cell(value: Any) -> str:
     if isinstance(value, bool):
-        return "true" if value else "false"
-    return disarmed(value)
+        return '"true"' if value else '"false"'
+    return str(value) if isinstance(value, int | float) else _text(value)
+
+
+def _row(row: Sequence[Any], local_at: str | None = None) -> str:
+    cells = [_cell(value) for value in row]
+    if local_at is not None:
+        cells.insert(_LOCAL_AT, local_at)
+    return ",".join(cells) + _END
+
+
+_TEXT_ALONE = (None,) * (len(Body._fields) - 2)
+_NO_MEDIA = ",".join([_NOTHING] * (NAMES.index("extra") - NAMES.index("text")))
+
+
+def _is_plain(archived: Archived) -> bool:
+    """Whether it is one text and nothing else, as most messages are."""
+    bodies = archived.message.bodies
+    return len(bodies) == 1 and not archived.files and bodies[0][2:] == _TEXT_ALONE
+
+
+def _plain_row(archived: Archived, local_at: str) -> str:
+    """What `_row` makes of such a message, in a third of the time."""
+    app, m, sent_at, archived_at, _, lateness_ms, revisions, _, _ = archived
+    msg_id, timestamp_ms, sender, recipient, conversation, chat_type, direction, (body,), ext, _, digest, lossy, _ = m
+    people = f"{_repeated(sender)},{_repeated(recipient)},{_repeated(conversation)}"
+    kinds = f"{_repeated(chat_type)},{_repeated(direction)},0,{_repeated(body[0])}"
+    tail = f'{_NOTHING if lateness_ms is None else lateness_ms},{len(revisions)},"{"true" if lossy else "false"}"'
+    return (
+        f"{_repeated(app)},{_text(msg_id)},{_text(sent_at)},{local_at},{timestamp_ms},{people},{kinds},"
+        f"{_text(body[1])},{_NO_MEDIA},{_text(canonical(ext))},{_NOTHING},{_NOTHING},"
+        f'{tail},"{digest.hex()}",{_text(archived_at)}{_END}'
+    )
