@@ -7,7 +7,7 @@ lacks, whatever commits late.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -239,11 +239,16 @@ def _numbers(tx: Tx, stamps_ms: Sequence[int]) -> Iterator[int]:
         free[start] += 1
 
 
-def _free_numbers(tx: Tx, starts: Collection[int]) -> dict[int, int]:
+def _free_numbers(tx: Tx, starts: Set[int]) -> dict[int, int]:
     """The first free number of these stamps; stamps are identified by their first numbers, here and in the result."""
-    start = sa.func.json_each(json.dumps(sorted(starts))).table_valued("value").c.value
+    highest = tx.conn.execute(_HIGHEST).scalar_one()
+    free = {start: start for start in starts if start > highest}  # as nearly all are, when texts come in their order
+    sought = sa.func.json_each(json.dumps(sorted(starts - free.keys()))).table_valued("value").c.value
     last = sa.select(sa.func.max(search_texts.c.number)).where(
-        search_texts.c.number.between(start, start + (_A_STAMP - 1))
+        search_texts.c.number.between(sought, sought + (_A_STAMP - 1))
     )
-    free = sa.func.coalesce(last.correlate_except(search_texts).scalar_subquery() + 1, start)
-    return {row[0]: row[1] for row in tx.conn.execute(sa.select(start, free))}
+    first = sa.func.coalesce(last.correlate_except(search_texts).scalar_subquery() + 1, sought)
+    return free | {row[0]: row[1] for row in tx.conn.execute(sa.select(sought, first))}
+
+
+_HIGHEST = sa.select(sa.func.coalesce(sa.func.max(search_texts.c.number), -1))
