@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 SCALE  ?= .venv-scale
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image picture image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search bench-waits bench-holds bench-deletion bench-evidence bench-review
+.PHONY: demo test test-full test-lowest test-matrix coverage deploy-test image picture image-test soak check docs words format lock clean prove mutants test-citus scale-test browser-test clients bench bench-growth bench-peers bench-search bench-waits bench-holds bench-deletion bench-evidence bench-review bench-receiving
 
 demo: $(VENV)/runtime.installed            ## archive a stand-in chat app into SQLite and query it
 	$(BIN)/python -m archiver demo
@@ -146,6 +146,9 @@ bench-deletion: $(VENV)/dev.installed      ## what the triggers of deletion cost
 
 bench-review: $(VENV)/dev.installed        ## the review page on a million messages, beside the commands
 	$(BIN)/python -m bench.review
+
+bench-receiving: $(VENV)/dev.installed     ## callbacks at a steady rate, and how soon the archive has them
+	$(BIN)/python -m bench.receiving
 
 bench-evidence: $(VENV)/dev.installed      ## sealing, verifying, a baseline, a silent app, the way to a sink; an hour
 	$(BIN)/python -m bench --only evidence --rounds $(ROUNDS)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+from typing import Any
 
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from archiver.export.formats import csv as sheets
-from archiver.export.formats.rows import rows
+from archiver.export.formats.rows import NAMES, rows
 from archiver.model import Archived, Body, File, Message, Revision
 from archiver.zones import IN_UTC
 
 _AT = "2026-11-01T08:00:00.000Z"
 _TEXTS = st.none() | st.text(st.sampled_from("ab=+@'\"\t\r\n,;\u200b\u202e聊 "), max_size=6)
-_MORE = [{}, {}, {"filename": "-a.png"}, {"file_length": 0, "duration": 1e22}, {"extra": '{"b": 1, "a": "\\""}'}]
+_NOTHING: dict[str, Any] = {}
+_MORE = [_NOTHING, _NOTHING, {"filename": "-a.png"}, {"file_length": 0, "duration": 1e22}, {"extra": '{"a": "\\""}'}]
 _BODIES = st.tuples(st.sampled_from(["txt", "=cmd"]), _TEXTS, st.sampled_from(_MORE)).map(
     lambda drawn: Body(drawn[0], drawn[1])._replace(**drawn[2])
 )
@@ -38,7 +40,7 @@ def by_python(archived: Archived) -> str:
     """The same rows by the standard library, cell by cell."""
     out = io.StringIO(newline="")
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC)
-    at = sheets.NAMES.index("sent_at") + 1
+    at = NAMES.index("sent_at") + 1
     for row in rows(archived):
         whole = (*row[:at], IN_UTC.local(archived.sent_at), *row[at:])
         writer.writerow([str(cell).lower() if isinstance(cell, bool) else sheets.disarmed(cell) for cell in whole])
