@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import io
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from threading import Event
 
 from archiver import connect, host
-from archiver.blobs import Blobs
 from archiver.config import Settings, shortcomings
-from archiver.doctor import callbacks, database, evidence
+from archiver.doctor import attachments, callbacks, database, evidence
 from archiver.doctor.finding import Finding, Findings, tried
 from archiver.doctor.provider import app_findings
-from archiver.errors import EXIT_FAILED, EXIT_USAGE, ArchiverError, worst_exit_code
+from archiver.errors import EXIT_USAGE, ArchiverError, worst_exit_code
 from archiver.service import alerts, outlet
 from archiver.sessions import way_out
 from archiver.store.engine import Store
@@ -41,7 +38,7 @@ def examine(settings: Settings, *, stop: Event, test_alert: bool = False) -> Ite
     if settings.attachments or any(app.source == "hourly" for app in settings.apps):
         yield from tried("temporary files", _temporary)
     if settings.attachments:
-        yield from tried("attachments", lambda: _attachments(settings))
+        yield from tried("attachments", lambda: attachments.findings(settings))
     if settings.evidence:
         yield from evidence.findings(settings.evidence, way_out(settings))
     if settings.callbacks:
@@ -99,20 +96,6 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
 def _temporary() -> Iterator[Finding]:
     host.check_temporary_folder()
     yield Finding("ok", "temporary files", f"can be made in {tempfile.gettempdir()}")
-
-
-def _attachments(settings: Settings) -> Iterator[Finding]:
-    """An empty content is stored and read back: it is a content like any other, and stays."""
-    section = settings.attachments
-    if section is None:
-        return
-    blobs = Blobs(section.store, section.endpoint)
-    digest = hashlib.sha256(b"").hexdigest()
-    blobs.save(io.BytesIO(), digest, 0)
-    if blobs.digest(digest) != (digest, 0):
-        yield Finding("failed", "attachments", "the store does not give back what was stored", None, EXIT_FAILED)
-    else:
-        yield Finding("ok", "attachments", "the store takes a content and gives it back")
 
 
 def _alert(settings: Settings) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ from archiver.http.public import public_adapter
 from archiver.http.response import Answer, envelope
 from archiver.http.robots import Form, body, signed
 from archiver.http.transfer import Transfer, transfer
-from archiver.http.webhook import call, post
+from archiver.http.webhook import call, get, post
 from archiver.http.wire import Adapter, Way
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "call",
     "download",
     "envelope",
+    "get",
     "haste",
     "post",
     "public_adapter",

@@ -6,6 +6,7 @@ It is not repeated here: who calls looks again soon, and has newer news then. Re
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 from urllib.parse import urlsplit
@@ -35,7 +36,19 @@ def post(url: str, body: bytes, content_type: str, byte_limit: int, way: Way = D
     return _send(requests.Request("POST", url, headers, data=body), byte_limit, way)
 
 
+def get(url: str, headers: Mapping[str, str], way: Way = DIRECT) -> tuple[int, bytes]:
+    """GET `url` with further headers; status and body, whatever they are. Raises ProviderUnavailable."""
+    return _exchange(requests.Request("GET", url, {**_HEADERS, **headers}), _BYTE_LIMIT, way)
+
+
 def _send(unprepared: requests.Request, byte_limit: int, way: Way) -> bytes:
+    status, body = _exchange(unprepared, byte_limit, way)
+    if not 200 <= status < 300:
+        raise ProviderUnavailable(f"{urlsplit(unprepared.url).hostname}: it answered with {status}")
+    return body
+
+
+def _exchange(unprepared: requests.Request, byte_limit: int, way: Way) -> tuple[int, bytes]:
     request, host = unprepared.prepare(), urlsplit(unprepared.url).hostname
     adapter = Adapter(way)
     try:
@@ -49,9 +62,7 @@ def _send(unprepared: requests.Request, byte_limit: int, way: Way) -> bytes:
         raise ProviderUnavailable(f"{host}: {reason(error)}") from None
     finally:
         adapter.close()
-    if not 200 <= status < 300:
-        raise ProviderUnavailable(f"{host}: it answered with {status}")
-    return body
+    return status, body
 
 
 def _refusal(body: bytes) -> int:
