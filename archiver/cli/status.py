@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -11,12 +12,17 @@ from archiver import coverage, status
 from archiver.callbacks.report import CallbackReport
 from archiver.callbacks.report import report as callback_report
 from archiver.cli import console, context, options
+from archiver.config import Schedule
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
 from archiver.evidence.report import Report
 from archiver.evidence.report import report as evidence_report
 from archiver.language import Language
+from archiver.lifecycle import contradictions
+from archiver.lifecycle.contradictions import Contradiction
 from archiver.logs import visible
 from archiver.status import SourceReport
+from archiver.store import installation
+from archiver.store.engine import Store
 from archiver.view import PLAIN, View
 
 
@@ -42,25 +48,15 @@ def status_command(ctx: click.Context, form: str, *, check: bool, view: View) ->
         disk = store.disk()
         evidence = evidence_report(store, settings.evidence)
         callbacks = callback_report(store, settings, totals=form == "prometheus")
+        restored_ms, terms = _of_lifecycle(store) if form == "prometheus" else (None, ())
     language, calendar = view.language, view.calendar
     judged = status.verdict(reports, overdue_ms=settings.schedule.overdue_ms, language=language, calendar=calendar)
     if check:
         click.echo(visible(f"{judged.word}: {judged.why}"))
         return judged.exit_code
     if form == "prometheus":
-        from archiver.service import metrics
-
-        schedule = settings.schedule
-        click.echo(
-            metrics.render(
-                *(reports, disk),
-                every_ms=schedule.every_ms,
-                overdue_ms=schedule.overdue_ms,
-                evidence=evidence,
-                callbacks=callbacks,
-            ),
-            nl=False,
-        )
+        more = {"evidence": evidence, "callbacks": callbacks, "reapply_since_ms": restored_ms, "contradictions": terms}
+        _print_metrics(settings.schedule, reports, disk, more)
     elif form == "json":
         content = status.to_json(reports) | {"evidence": None if evidence is None else evidence.to_json()}
         for entry in content["apps"]:
@@ -76,6 +72,22 @@ def status_command(ctx: click.Context, form: str, *, check: bool, view: View) ->
         if callbacks is not None:
             print_callbacks(callbacks, view)
     return EXIT_INCOMPLETE if coverage.has_hole(reports) else EXIT_DONE
+
+
+def _print_metrics(
+    schedule: Schedule, reports: Sequence[SourceReport], disk: Mapping[str, int | None], more: Mapping[str, Any]
+) -> None:
+    from archiver.service import metrics
+
+    text = metrics.render(reports, disk, every_ms=schedule.every_ms, overdue_ms=schedule.overdue_ms, **more)
+    click.echo(text, nl=False)
+
+
+def _of_lifecycle(store: Store) -> tuple[int | None, Sequence[Contradiction]]:
+    """Since when erasures wait to be made again, and terms that contradict each other, as far as this login sees."""
+    with store.read() as tx:
+        known = installation.read(tx)
+    return None if known is None else known.reapply_since_ms, contradictions.find(store)
 
 
 def _word(language: Language, word: str) -> str:

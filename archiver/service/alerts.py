@@ -16,6 +16,7 @@ from archiver.errors import TryAgainLater
 from archiver.evidence.report import Report
 from archiver.http import Form, body
 from archiver.language import ENGLISH, Language
+from archiver.lifecycle.contradictions import Contradiction
 from archiver.logs import redacted, visible
 from archiver.service.fitting import LIMITS, fitting
 from archiver.status import SourceReport
@@ -92,6 +93,19 @@ def of_restore(since_ms: int | None, language: Language = ENGLISH) -> list[Condi
         return []
     text = language.say("erased messages are back since {when}: archiver erase reapply", when=iso(since_ms))
     return [Condition("ArchiverReapply", "", "", "critical", text)]
+
+
+def of_terms(contradictions: Sequence[Contradiction], language: Language = ENGLISH) -> list[Condition]:
+    """What is wrong with the terms of apps."""
+    wrong = []
+    for one in contradictions:
+        text = language.say(
+            "messages are due for deletion after {most}, and have to stay for {least}: archiver retention set",
+            most=one.most,
+            least=one.least,
+        )
+        wrong.append(Condition("ArchiverTerms", one.app, "", "warning", text))
+    return wrong
 
 
 Severity = Literal["critical", "warning"]

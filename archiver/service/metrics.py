@@ -11,6 +11,7 @@ from archiver import __version__
 from archiver.callbacks.report import CallbackReport
 from archiver.errors import UsageError
 from archiver.evidence.report import Report
+from archiver.lifecycle.contradictions import Contradiction
 from archiver.status import SourceReport
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def render(
     evidence: Report | None = None,
     callbacks: CallbackReport | None = None,
     reapply_since_ms: int | None = None,
+    contradictions: Sequence[Contradiction] = (),
 ) -> bytes:
     """The text of an exposition. Raises UsageError where prometheus-client is not installed."""
     registry = _registry()
@@ -75,6 +77,7 @@ def render(
             yield from _evidence(evidence)
             yield from _callbacks(callbacks)
             yield from _restore(reapply_since_ms)
+            yield _terms(contradictions)
 
     registry.register(Standing())
     return generate_latest(registry)
@@ -174,6 +177,16 @@ def _restore(since_ms: int | None) -> Iterator[Metric]:
 
     about = "1 while erasures wait for archiver erase reapply, after a restore."
     yield GaugeMetricFamily("archiver_reapply_pending", about, int(since_ms is not None))
+
+
+def _terms(contradictions: Sequence[Contradiction]) -> Metric:
+    from prometheus_client.core import GaugeMetricFamily
+
+    about = "1 while messages of the app are due for deletion by one term, and have to stay by the other."
+    contradicted = GaugeMetricFamily("archiver_terms_contradicted", about, labels=("app",))
+    for one in contradictions:
+        contradicted.add_metric((one.app,), 1)
+    return contradicted
 
 
 Values = Iterator[tuple[tuple[str, ...], float]]

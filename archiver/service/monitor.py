@@ -18,6 +18,8 @@ from archiver.config import Settings
 from archiver.errors import DatabaseRefused, TryAgainLater
 from archiver.evidence import report
 from archiver.http import call
+from archiver.lifecycle import contradictions
+from archiver.lifecycle.contradictions import Contradiction
 from archiver.model import SECOND_MS
 from archiver.service import alerts, metrics, outlet
 from archiver.service.endpoint import EXPOSITION, Reply
@@ -51,6 +53,8 @@ class Look(NamedTuple):
     callbacks: CallbackReport | None = None
     reapply_since_ms: int | None = None
     """Since when erasures wait for `archiver erase reapply`, after a restore."""
+    contradictions: Sequence[Contradiction] = ()
+    """Of terms: messages are due, and have to stay."""
 
 
 @dataclass(slots=True)
@@ -196,7 +200,14 @@ def look(settings: Settings, store: Store) -> Look:
             return Look([], {}, f"{closed.text} (try: {closed.remedy})")
         evidence, callbacks = report.report(store, settings.evidence), callback_report.report(store, settings)
         since_ms = None if known is None else known.reapply_since_ms
-        return Look(reports, store.disk(), evidence=evidence, callbacks=callbacks, reapply_since_ms=since_ms)
+        return Look(
+            reports,
+            store.disk(),
+            evidence=evidence,
+            callbacks=callbacks,
+            reapply_since_ms=since_ms,
+            contradictions=contradictions.find(store),
+        )
     except (TryAgainLater, DatabaseRefused) as error:
         return Look([], {}, outlet.with_hint(error))
 
@@ -240,6 +251,7 @@ def exposition(settings: Settings, look: Look) -> bytes:
         evidence=look.evidence,
         callbacks=look.callbacks,
         reapply_since_ms=look.reapply_since_ms,
+        contradictions=look.contradictions,
     )
 
 
@@ -259,7 +271,7 @@ def raise_alerts(
     known = alerts.findings(look.entries, look.disk, overdue_ms=overdue_ms, files=files, language=chosen)
     wrong = [*known, *more]
     wrong += [*alerts.of_evidence(look.evidence), *alerts.of_callbacks(look.callbacks)]
-    wrong += alerts.of_restore(look.reapply_since_ms, chosen)
+    wrong += [*alerts.of_restore(look.reapply_since_ms, chosen), *alerts.of_terms(look.contradictions, chosen)]
     if configured.webhook is not None and now >= pace.webhook_rests_until:
         was_sent = alerts.tell(
             *(store, wrong, partial(outlet.post, settings)),

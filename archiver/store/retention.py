@@ -40,6 +40,12 @@ def read(tx: Tx) -> list[SetTerms]:
     return [SetTerms(row[0], row[1], RetentionTerms(row[2], row[3]), *row[4:]) for row in tx.conn.execute(query)]
 
 
+def may_read(tx: Tx) -> bool:
+    """Whether this login sees terms: readers of messages alone do not."""
+    sees = sa.select(sa.func.has_table_privilege("retention_terms", "SELECT"))
+    return not tx.postgres or bool(tx.conn.scalar(sees))
+
+
 def add(tx: Tx, app_id: int, terms: RetentionTerms, *, reason: str, who: str, request_id: int | None = None) -> None:
     """Set the terms of an app; the database refuses shorter ones without an approved request."""
     row = {"app_id": app_id, **terms._asdict(), "reason": reason, "who": who, "request_id": request_id}

@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 
+from archiver import connect
+from archiver.config import load
 from archiver.errors import ArchiverError
 from archiver.lifecycle import retention
+from archiver.service import alerts, monitor
 from archiver.store import retention as terms_in_force
 from archiver.store.retention import RetentionTerms
 from archiver.store.schema import apps
@@ -155,3 +158,43 @@ def test_what_is_taken_for_longer_is_longer_for_every_message() -> None:
 )
 def test_a_change_shortens_if_either_term_does(old: RetentionTerms, new: RetentionTerms, shorter: bool) -> None:
     assert retention.shortens(old, new) is shorter
+
+
+def test_terms_that_contradict_each_other_are_an_alert_and_a_metric(persons: Persons) -> None:
+    archive = persons.archive
+    persons.operate()
+    columns = "INSERT INTO retention_terms (app_id, keep_at_least, keep_at_most, reason, who, at)"
+
+    def set_past_the_program(least: str, most: str) -> None:
+        without_rules(
+            archive.database, f"{columns} VALUES (1, '{least}', '{most}', 'x', 'x', '2026-11-29T00:00:00.000Z')"
+        )
+
+    def standing() -> list[tuple[str, str, str]]:
+        settings = load(archive.config, {}, offline=True)
+        with connect.opened(settings) as store:
+            look = monitor.look(settings, store)
+        assert look.error is None
+        return [(one.name, one.severity, one.app) for one in alerts.of_terms(look.contradictions)]
+
+    assert archive("retention", "set", "--app", archive.server.app, "--at-least", "5y", "--at-most", "1d",
+                   "--reason", "r") == 2, "the program refuses such a pair"  # fmt: skip
+    assert standing() == []
+    set_past_the_program("5y", "30d")
+    assert standing() == [], "nothing is due yet"
+    set_past_the_program("5y", "1d")
+    app = f"{archive.server.org}#{archive.server.app}"
+    assert standing() == [("ArchiverTerms", "warning", app)]
+    assert archive("status", "--format", "prometheus") == 0
+    assert f'archiver_terms_contradicted{{app="{app}"}} 1.0' in archive.output
+    set_past_the_program("1d", "5y")
+    assert standing() == []
+
+
+def without_rules(database: Database, statement: str) -> None:
+    """As an owner could, or a copy of an archive in which somebody has."""
+    if database.kind == "postgresql":
+        database.run(f"SET session_replication_role = replica; {statement}")
+    else:
+        database.run("DROP TRIGGER IF EXISTS retention_terms_rules")
+        database.run(statement)
