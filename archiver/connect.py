@@ -14,6 +14,7 @@ from archiver.errors import ConfigurationError, UsageError
 from archiver.store import erasures, installation, seals
 from archiver.store.admin import migrate
 from archiver.store.engine import Store, may_write, open_for_reading, open_store
+from archiver.store.installation import DATABASE
 from archiver.store.seals import Signer
 
 log = logging.getLogger("archiver.connect")
@@ -106,6 +107,17 @@ def _note(store: Store, *, lacks: bool) -> None:
         if installation.read(tx) is None:
             installation.begin(tx, deletion=True)
         installation.reapply(tx, needed=lacks)
+
+
+def demand_place(store: Store, settings: Settings) -> None:
+    """Raises ConfigurationError where [lifecycle] names another place for decisions than this archive has."""
+    if settings.lifecycle is None:
+        return
+    with store.read() as tx:
+        place = installation.decided_in(tx) or DATABASE
+    if settings.lifecycle.decided_in != place:
+        problem = f'[lifecycle] decided_in = "{settings.lifecycle.decided_in}", and this archive decides in "{place}"'
+        raise ConfigurationError(problem, hint=f'archiver migrate, to change the archive; or decided_in = "{place}"')
 
 
 def demand_erased(store: Store, settings: Settings) -> None:

@@ -144,8 +144,10 @@ class Display(Section):
 
 
 class Lifecycle(Section):
-    """Who decides: `two_persons` are the acts that one person alone may only propose. And what may be deleted."""
+    """Who decides, and where: `two_persons` are the acts that one person alone may only propose. And what may be
+    deleted."""
 
+    decided_in: Literal["database", "page"] = "database"
     two_persons: tuple[Literal["export", "accept", "rotate"], ...] = ()
     deletion: bool = True
     max_share: Annotated[float, Field(gt=0, le=1)] = 0.1

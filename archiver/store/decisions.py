@@ -65,6 +65,11 @@ def person(tx: Tx, account: str) -> str:
     return account if is_page else str(login)
 
 
+def may_be_page(tx: Tx) -> bool:
+    """Whether this login is the review page's; a file knows none, so there anybody's is."""
+    return not tx.postgres or bool(tx.conn.execute(_LOGIN).one()[1])
+
+
 def add(tx: Tx, kind: str, body: Mapping[str, Any], who: str) -> int:
     """Store a request; gives its number. A random nonce in the body keeps its hash from telling what it is about."""
     text = entries.canonical({**body, _NONCE: secrets.token_hex(16)}).decode("ascii")
@@ -93,6 +98,12 @@ def read(tx: Tx, request_id: int | None = None, *, most: int = 1_000) -> list[As
         Asked(row.id, row.kind, _body(row.body), row.body_sha256, row.who, row.at, tuple(said.get(row.id, ())))
         for row in rows
     ]
+
+
+def waiting(tx: Tx) -> int:
+    """To how many requests nobody has said anything."""
+    nothing = ~sa.exists().where(approvals.c.request_id == requests.c.id)
+    return int(tx.conn.scalar(sa.select(sa.func.count()).select_from(requests).where(nothing)) or 0)
 
 
 def is_as_it_was(tx: Tx, asked: Asked) -> bool:

@@ -16,7 +16,7 @@ from archiver.model import DAY_MS
 from archiver.store import burying, removing
 from archiver.store.burying import GoingRecord
 from archiver.store.engine import Tx
-from archiver.store.holds import HELD, ROOM
+from archiver.store.holds import HELD, ROOM, HeldCount
 from archiver.store.schema import (
     events,
     iso,
@@ -77,8 +77,8 @@ class Expiring(NamedTuple):
     before_2000: int
     by_month: dict[str, list[int]]
     """Of "2020-01" messages and bytes; of stamps outside 1970 to 9999 as "none"."""
-    held: dict[str, int]
-    """By hold: how many are over, and kept by it."""
+    held: list[HeldCount]
+    """How many are over, and kept by holds."""
     ids_sha256: str
     """Over the ids, whatever their order."""
 
@@ -113,15 +113,15 @@ def _files(tx: Tx, term: TermOver) -> tuple[int, int]:
     return int(files), int(size)
 
 
-def _held(tx: Tx, term: TermOver) -> dict[str, int]:
+def _held(tx: Tx, term: TermOver) -> list[HeldCount]:
     h = _VIEW.c
     numbers = tx.conn.execute(sa.select(h.hold_id, sa.func.min(h.name)).group_by(h.hold_id).order_by(h.hold_id)).all()
     query = sa.text(_over(tx, "count(*)", held=f"AND {HELD.replace('{holds}', _OF_HOLD)}"))
-    counts = {
-        f"{number} {name}": int(tx.conn.execute(query, {**term._asdict(), "hold": number}).scalar_one())
+    counts = [
+        HeldCount(number, name, int(tx.conn.execute(query, {**term._asdict(), "hold": number}).scalar_one()))
         for number, name in numbers
-    }
-    return {name: count for name, count in counts.items() if count}
+    ]
+    return [one for one in counts if one.messages]
 
 
 def left(tx: Tx, term: TermOver) -> int:

@@ -234,6 +234,37 @@ def counts(tx: Tx, hold_id: int) -> HoldCounts:
     return HoldCounts(int(tx.conn.execute(held, {"hold": hold_id}).scalar_one()), *noted)
 
 
+class HeldCount(NamedTuple):
+    """How many of some messages one hold keeps."""
+
+    hold: int
+    name: str
+    messages: int
+
+
+_OF_HOLD = "(SELECT * FROM holds_in_force WHERE hold_id = :hold)"
+
+
+def held_by(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> list[HeldCount]:
+    """How many of these messages are kept by holds in force, hold by hold."""
+    if tx.postgres:
+        tx.conn.exec_driver_sql(ROOM)
+    m = messages.alias("m")
+    counted = []
+    for hold_id, name in tx.conn.execute(_IN_FORCE).all():
+        count = 0
+        for first in range(0, len(msg_ids), _ITEMS_AT_ONCE):
+            those = tx.among(m.c.msg_id, list(msg_ids[first : first + _ITEMS_AT_ONCE]))
+            is_held = sa.text(HELD.replace("{holds}", _OF_HOLD)).bindparams(hold=hold_id)
+            query = sa.select(sa.func.count()).select_from(m).where(m.c.app_id == app_id, those, is_held)
+            count += int(tx.conn.scalar(query) or 0)
+        counted += [HeldCount(hold_id, name, count)] if count else []
+    return counted
+
+
+_IN_FORCE = sa.text("SELECT hold_id, min(name) FROM holds_in_force GROUP BY hold_id ORDER BY hold_id")
+
+
 def held(tx: Tx, app_id: int, msg_ids: Sequence[str]) -> set[str]:
     """Which of these messages a hold that is in force keeps."""
     if not msg_ids or tx.conn.execute(_ANY_IN_FORCE).first() is None:

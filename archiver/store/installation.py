@@ -10,6 +10,9 @@ import sqlalchemy as sa
 from archiver.store.engine import Tx
 from archiver.store.schema import lifecycle
 
+DATABASE, PAGE = "database", "page"
+"""Where requests are made and decided on: by commands, or on the review page."""
+
 
 class Installation(NamedTuple):
     """The row of `lifecycle`. Instants in ms."""
@@ -31,10 +34,25 @@ def read(tx: Tx) -> Installation | None:
     return None if row is None else Installation(*row)
 
 
+def decided_in(tx: Tx) -> str | None:
+    """Where this archive decides; None where no [lifecycle] has said so: then anywhere."""
+    place: str | None = tx.conn.scalar(sa.select(lifecycle.c.decided_in))
+    return place
+
+
+def decide_in(tx: Tx, place: str) -> str | None:
+    """Note where this archive decides from now on; gives where it did before, None where nobody had said so."""
+    before = decided_in(tx)
+    begin(tx, deletion=False)
+    if before != place:
+        tx.conn.execute(lifecycle.update().values(decided_in=place))
+    return before
+
+
 def begin(tx: Tx, *, deletion: bool) -> None:
     """Note which archive this is, if nobody has; and that it deletes from now on, if it does."""
     now_ms = tx.now_ms()
-    row = {"id": 1, "archive_id": secrets.token_hex(16), "decided_in": "database"}
+    row = {"id": 1, "archive_id": secrets.token_hex(16), "decided_in": DATABASE}
     tx.conn.execute(tx.insert(lifecycle).values(row).on_conflict_do_nothing())
     if deletion:
         since = lifecycle.update().where(lifecycle.c.deletion_since.is_(None))

@@ -20,7 +20,7 @@ from tests.postgres import Postgres
 
 DECISIONS = (
     *("requests", "request_items", "approvals", "retention_terms"),
-    *("hold_events", "hold_conversations", "hold_items"),
+    *("hold_events", "hold_conversations", "hold_items", "request_drafts"),
 )
 """What persons decide: nobody who pulls adds to it."""
 DELETED = ("tombstones", "expired_before")

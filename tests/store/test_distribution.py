@@ -69,6 +69,7 @@ def test_what_a_pull_adds_to_the_big_tables_sets_off_no_trigger(postgres_databas
         "approvals",
         "look_conversations",
         "request_items",
+        "request_drafts",
         "hold_events",
         "hold_conversations",
         "hold_items",

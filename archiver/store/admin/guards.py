@@ -11,7 +11,7 @@ _RECORDS = ("messages", "message_bodies", "message_revisions", "revision_bodies"
 _RULES = {
     "sqlite": (
         *("audit_log_no_UPDATE", "audit_log_no_DELETE", "audit_log_to_ledger", "evidence_log_to_ledger"),
-        *("approvals_rules", "hold_events_rules"),
+        *("approvals_rules", "hold_events_rules", "request_drafts_rules", "request_drafts_no_update"),
         *("retention_terms_form", "retention_terms_end", "retention_terms_rules"),
         *("events_kept", "events_no_update", "expired_before_rules", "pages_kept"),
         *("tombstones_conversations", "tombstones_expired", "tombstones_erased"),
@@ -19,6 +19,8 @@ _RULES = {
     "postgresql": (
         *("audit_log_append_only", "audit_log_to_ledger", "evidence_log_to_ledger"),
         *("looks_login", "requests_a_person", "approvals_a_person", "approvals_b_rules"),
+        *("requests_c_place", "approvals_c_place", "request_drafts_a_person", "request_drafts_b_rules"),
+        "request_drafts_no_update",
         *("hold_events_a_person", "hold_events_b_rules", "retention_terms_a_person", "retention_terms_b_rules"),
         *("events_kept", "events_append_only", "expired_before_rules", "pages_kept"),
         *("tombstones_lock", "tombstones_rules"),

@@ -11,6 +11,7 @@ from archiver.store.schema import (
     DECIDED,
     DELETED,
     DERIVED,
+    DRAFTED,
     EVIDENCE,
     JUDGED,
     JUDGEMENT,
@@ -37,7 +38,7 @@ _SECRETS = {
     "tombstones": {"msg_id", "leaf"},  # what is gone is counted, and no more
 }
 """What a reader may not see: the views show `extra` without secrets."""
-_NOTED = ("audit_log", "looks", "look_conversations", *(table.name for table in of_kind(DECIDED)))
+_NOTED = ("audit_log", "looks", "look_conversations", *(table.name for table in of_kind(DECIDED, DRAFTED)))
 """What officers add to."""
 _LOGS = {"evidence_log", *_NOTED, *(table.name for table in of_kind(SIGNED_IN))}
 """Who did what, and why: not for readers."""
@@ -82,6 +83,7 @@ def granted(tables: set[str], views: Sequence[str]) -> Iterator[Grant]:
     yield from ((name, "SELECT", OFFICER) for name in (*_EXPORTED, *OFFICERS_VIEWS))
     yield from ((name, "SELECT, INSERT", f"{OFFICER}, {PAGE}") for name in noted(tables))
     yield from ((name, "INSERT, UPDATE, DELETE", PAGE) for name in names(tables, SIGNED_IN))
+    yield from ((name, "DELETE", PAGE) for name in names(tables, DRAFTED))
 
 
 def numbered(tables: set[str]) -> dict[str, list[str]]:

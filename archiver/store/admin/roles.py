@@ -48,6 +48,9 @@ _FUNCTIONS = {
     "archive_part_kept": "",
     "archive_page_kept": "",
     "archive_item_rules": "",
+    "archive_place": "",
+    "archive_draft_rules": "",
+    "archive_is_page": "name",
 }
 
 

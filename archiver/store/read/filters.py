@@ -53,6 +53,26 @@ def asked_for(criteria: Filter, **more: Any) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value not in (None, ())}
 
 
+def parsed(options: object) -> Filter:
+    """A filter from what `asked_for` says of one, as JSON has it. Raises UsageError for anything else."""
+    if not isinstance(options, dict) or not options.keys() <= {field.name for field in fields(Filter)}:
+        raise UsageError("this is no filter of messages")
+    for name, value in options.items():
+        is_stamp = type(value) is int and abs(value) < 2**63
+        is_right = is_stamp if name.endswith("_ms") else is_word(value)
+        if name == "types":
+            is_right = isinstance(value, list) and all(map(is_word, value))
+        if not is_right:
+            raise UsageError("this is no filter of messages")
+    return Filter(**{**options, "types": tuple(options.get("types", ()))})
+
+
+def is_word(value: object) -> bool:
+    """A text that every database takes."""
+    is_text = isinstance(value, str) and "\0" not in value and not any("\ud800" <= sign <= "\udfff" for sign in value)
+    return is_text and value != ""
+
+
 def of_messages(tx: Tx, criteria: Filter) -> list[sa.ColumnElement[bool]]:
     """The conditions on `messages` for this filter. Raises UsageError for an app that is not in the archive."""
     conditions = of_envelopes(tx, criteria)

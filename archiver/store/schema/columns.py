@@ -77,13 +77,14 @@ def as_given(content: sa.Column[Any]) -> sa.ColumnElement[Any]:
 
 
 EVIDENCE, DECIDED, DELETED, JUDGED = "evidence", "decided", "deleted", "judged"
-STATE, DERIVED, OWN, SIGNED_IN = "state", "derived", "own", "signed in"
+STATE, DERIVED, OWN, SIGNED_IN, DRAFTED = "state", "derived", "own", "signed in", "drafted"
 """What a table holds, said once, as its `info["kind"]`: who may write it, and what is copied and guarded, follows.
 
 EVIDENCE is only ever added to. DECIDED is as well, by persons: who pulls has no right to. DELETED says what is gone;
 who deletes adds to it. JUDGED is evidence of which some columns say what became of it (`JUDGEMENT`). STATE is what the
 program goes by, and changes. DERIVED is made of the evidence, and could be made anew. OWN is of this database alone,
 and no part of a copy. SIGNED_IN is who has the review page open: written by that page alone, and no part of a copy.
+DRAFTED waits for somebody who signs in there: officers add to it, the page takes it away, and it is no part of a copy.
 """
 
 SHARDED, COPIED, CENTRAL = "sharded", "copied", "central"

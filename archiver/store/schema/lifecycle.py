@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from archiver.store.schema.columns import DECIDED, DELETED, OWN, SHARDED, STATE, Id, InstantColumn, Ms, metadata, quoted
+from archiver.store.schema.columns import (
+    DECIDED,
+    DELETED,
+    DRAFTED,
+    OWN,
+    SHARDED,
+    STATE,
+    Id,
+    InstantColumn,
+    Ms,
+    metadata,
+    quoted,
+)
 
 REQUEST_KINDS = ("export", "accept", "rotate", "erase", "retention", "hold-release", "shorten", "reapplied")
 DECISIONS = ("approved", "refused", "withdrawn", "begun")
@@ -53,6 +65,21 @@ request_items = sa.Table(
     info={"kind": DECIDED, "placement": SHARDED},
 )
 """As hold_items it may lie on many machines with the messages, so no key leads from it to what does not."""
+
+
+request_drafts = sa.Table(
+    "request_drafts",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("body", sa.Text, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("login", sa.Text),
+    sa.Column("at", InstantColumn, nullable=False),
+    sa.CheckConstraint(f"kind IN ({quoted(REQUEST_KINDS)})", name="kind"),
+    info={"kind": DRAFTED},
+)
+"""What commands propose where requests are made on the review page: gone when it is adopted there, or dropped."""
 
 
 hold_events = sa.Table(
