@@ -114,6 +114,14 @@ def publish(settings: Settings, store: Store) -> None:
 
 
 @contextmanager
+def deciding(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
+    """As `archive`, for a command that asks for something or decides on it, where the archive says that is done."""
+    with archive(ctx, offline=True) as (chosen, store):
+        connect.demand_place(store, chosen)
+        yield chosen, store
+
+
+@contextmanager
 def readable(ctx: click.Context) -> Iterator[tuple[Settings, Store]]:
     """As `archive`, for a command that changes nothing in it: an account that may only read is enough."""
     chosen = settings(ctx, offline=True)

@@ -9,10 +9,14 @@ from typing import Any, NamedTuple
 
 import click
 
-from archiver import host
+from archiver import connect, host
+from archiver.cli import options as shared
 from archiver.config import Settings
 from archiver.errors import UsageError
-from archiver.lifecycle import decisions
+from archiver.language import Language
+from archiver.lifecycle import decisions, proposals
+from archiver.lifecycle.proposals import Asker, Made, Proposal
+from archiver.store import installation
 from archiver.store.engine import Store
 
 
@@ -39,23 +43,49 @@ def DECISION(command: Callable[..., Any]) -> Callable[..., Any]:  # noqa: N802 -
     )
 
 
+def asker() -> Asker:
+    """Who runs this command."""
+    return Asker(host.account())
+
+
+def say_made(language: Language, made: Made) -> None:
+    """Say what came of asking, and who has to do what now."""
+    say, number = language.say, made.number
+    if made.is_draft:
+        click.echo(say("draft {number} is stored; on the review page somebody adopts it, and another person approves",
+                       number=number))  # fmt: skip
+    else:
+        click.echo(say("request {number} is made; another person: archiver requests approve {number}", number=number))
+
+
 def may_go_on(store: Store, settings: Settings, decision: Decision, kind: str, body: Mapping[str, Any]) -> bool:
     """Whether the act is to be carried out now; False where it was only asked for.
 
     Raises UsageError where it needs two persons and has no request, and where the request does not allow it.
     """
+    if decision.propose or decision.request is not None:
+        connect.demand_place(store, settings)
     if decision.propose:
-        number = decisions.propose(store, kind, body, host.account())
-        click.echo(f"request {number} is made; another person: archiver requests approve {number}")
+        made = proposals.make(store, Proposal(kind, body, body), asker())
+        say_made(shared.default_view(click.get_current_context()).language, made)
         return False
     if decision.request is not None:
         decisions.begin(store, decision.request, kind, body, host.account())
     elif settings.lifecycle is not None and kind in settings.lifecycle.two_persons:
         raise UsageError(
             "two persons decide on this here ([lifecycle] two_persons)",
-            hint="the same command with --propose; archiver requests approve ID, by somebody else; then --request ID",
+            hint=_by_page if _is_on_page(store) else _by_command,
         )
     return True
+
+
+_by_command = "the same command with --propose; archiver requests approve ID, by somebody else; then --request ID"
+_by_page = "the same command with --propose; two persons adopt and approve it on the review page; then --request ID"
+
+
+def _is_on_page(store: Store) -> bool:
+    with store.read() as tx:
+        return installation.decided_in(tx) == installation.PAGE
 
 
 _MOST_IDS, _LONGEST_ID = 1_000_000, 1_000

@@ -11,10 +11,10 @@ from threading import Event
 
 import click
 
-from archiver import erasures_file, host
+from archiver import connect, erasures_file, host
 from archiver.cli import console, context, options
 from archiver.cli.context import Case
-from archiver.cli.decision import demand_deletion, listed
+from archiver.cli.decision import asker, demand_deletion, listed, say_made
 from archiver.cli.transcript import ConversationLines
 from archiver.config import Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER, ConfigurationError, UsageError
@@ -76,9 +76,9 @@ def request_erasure(
         () if include is None else listed(include, "--include"),
         *(case_id, reason),
     )
-    with context.archive(ctx, offline=True) as (settings, store):
+    with context.deciding(ctx) as (settings, store):
         demand_deletion(settings)
-        asked = erasing.ask(store, wish, host.account())
+        asked = erasing.ask(store, wish, asker())
     _tell(asked, view)
     return EXIT_DONE
 
@@ -98,9 +98,7 @@ def _tell(asked: ErasureAsked, view: View) -> None:
         number = f"{len(asked.left):,}"
         click.echo(say("{count} messages quote these and stay; to erase some: --include FILE, and ask again",
                        count=number))  # fmt: skip
-    click.echo(
-        say("request {number} is made; another person: archiver requests approve {number}", number=asked.request)
-    )
+    say_made(view.language, asked.request)
 
 
 @erase_command.command("show")
@@ -253,7 +251,8 @@ def reapply_erasures(ctx: click.Context) -> int:
             from archiver.evidence import sinks
 
             more = sinks.noted_erasures(settings)
-        done = reapplying.reapply(store, host.account(), _file(settings), more=more, stop=stop)
+        connect.demand_place(store, settings)
+        done = reapplying.reapply(store, asker(), _file(settings), more=more, stop=stop)
     say = options.default_view(ctx).language.say
     click.echo(say("{count} messages and {records} records in quarantine are erased",
                    count=f"{done.messages:,}", records=f"{done.records:,}"))  # fmt: skip

@@ -124,10 +124,9 @@ def release_hold(ctx: click.Context, number: int, reason: str) -> int:
     Example:
       archiver hold release 3 --reason "settled on 2026-11-20"
     """
-    with context.archive(ctx, offline=True) as (_, store):
-        request = holds.ask_release(store, number, reason, host.account())
-    say = options.default_view(ctx).language.say
-    click.echo(say("request {number} is made; another person: archiver requests approve {number}", number=request))
+    with context.deciding(ctx) as (_, store):
+        made = holds.ask_release(store, number, reason, decision.asker())
+    decision.say_made(options.default_view(ctx).language, made)
     return EXIT_DONE
 
 

@@ -12,9 +12,11 @@ import click
 
 from archiver import host, http
 from archiver.cli import console, context, options
+from archiver.cli.decision import asker, say_made
 from archiver.config import Settings
 from archiver.errors import EXIT_DONE, ArchiverError, DatabaseRefused, UsageError
 from archiver.lifecycle import expiry, retention
+from archiver.lifecycle.expiry import RunWish
 from archiver.sessions import open_session
 from archiver.store.engine import Store
 from archiver.store.schema import iso
@@ -103,17 +105,16 @@ def set_terms(ctx: click.Context, app: str, at_least: str | None, at_most: str |
     wanted = {name: None if term == "none" else term for name, term in given.items() if term is not None}
     if not wanted:
         raise click.UsageError("give --at-least, --at-most or both")
-    with context.archive(ctx, offline=True) as (_, store):
-        outcome = retention.change(store, app, wanted, reason=reason, who=host.account())
+    with context.deciding(ctx) as (_, store):
+        outcome = retention.change(store, app, wanted, reason=reason, asker=asker())
     say = options.default_view(ctx).language.say
     if outcome.request is None:
         nothing = say("none")
         least, most = (term or nothing for term in outcome.terms)
         click.echo(say("in force: at least {least}, at most {most}", least=least, most=most))
     else:
-        number = outcome.request
         click.echo(say("something becomes shorter, so two persons decide"))
-        click.echo(say("request {number} is made; another person: archiver requests approve {number}", number=number))
+        say_made(options.default_view(ctx).language, outcome.request)
     return EXIT_DONE
 
 
@@ -158,9 +159,9 @@ def plan_run(ctx: click.Context, app: str, max_share: Decimal | None, today: dat
     Example:
       archiver retention plan --app acme#shop
     """
-    with context.archive(ctx, offline=True) as (settings, store):
+    with context.deciding(ctx) as (settings, store):
         _demand_deletion(settings)
-        planned = expiry.plan(store, app, host.account(), max_share=max_share, today=today)
+        planned = expiry.plan(store, RunWish(app, max_share, today), asker())
     view, would = options.default_view(ctx), planned.would
     say = view.language.say
     rows = [
@@ -172,12 +173,12 @@ def plan_run(ctx: click.Context, app: str, max_share: Decimal | None, today: dat
         (say("stamped before 2000"), f"{would.before_2000:,}"),
         (view.at(say("everything before")), view.instant(planned.floor_ms)),
         *((month, f"{count:,} ({size:,})") for month, (count, size) in would.by_month.items()),
-        *((say("kept by hold {name}", name=name), f"{count:,}") for name, count in would.held.items()),
+        *((say("kept by hold {name}", name=f"{one.hold} {one.name}"), f"{one.messages:,}") for one in would.held),
     ]
     console.table("", ("", ""), rows)
-    number = planned.request
-    click.echo(say("request {number} is made; another person: archiver requests approve {number}", number=number))
-    click.echo(say("then: archiver retention apply {number}", number=number))
+    say_made(view.language, planned.request)
+    if not planned.request.is_draft:
+        click.echo(say("then: archiver retention apply {number}", number=planned.request.number))
     return EXIT_DONE
 
 

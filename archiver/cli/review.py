@@ -57,6 +57,8 @@ def review_command(ctx: click.Context, role: str) -> int:
             hint="run it in a terminal; a service needs [review] listen",
         )
     with context.stop_on_signals() as stop, context.opened(settings) as store:
+        connect.demand_place(store, settings)
+        commands.demand_login(store)
         look = commands.PageView(view.calendar, view.language.name)
         if section is None or section.listen is None:
             person = Person(host.account(), frozenset({role}))

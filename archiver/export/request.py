@@ -9,9 +9,11 @@ from datetime import UTC
 from pathlib import Path
 from typing import Any
 
+from archiver.errors import UsageError
 from archiver.export.wording import Wording
+from archiver.store.read import filters
 from archiver.store.read.filters import Filter, asked_for
-from archiver.zones import Calendar
+from archiver.zones import Calendar, parse_zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,29 @@ class Request:
     def filter_in_words(self) -> list[str]:
         """The filter for people, a sentence per option: instants in UTC and in the zone."""
         return in_words(self.filter(), Wording(self.language, self.calendar))
+
+
+def parsed(subject: Mapping[str, Any]) -> Request:
+    """The request whose subject this is. Raises UsageError for what is none, down to its last key."""
+    try:
+        chosen = dict(subject["filter"])
+        text = chosen.pop("text", None)
+        request = Request(
+            *(str(subject["format"]), Path(), filters.parsed(chosen), ""),
+            *(subject["case"], subject["reason"], text, subject["attachments"], subject["bom"]),
+            Calendar(parse_zone(str(subject.get("zone", "UTC")).removeprefix("UTC") or "UTC")),
+            single_file="single_file" in subject,
+            language=subject.get("language", "en"),
+            proofs="proofs" in subject,
+            compress=subject.get("compress"),
+        )
+        words = (request.case, request.reason, request.text, request.language, request.compress)
+        is_right = all(word is None or filters.is_word(word) for word in words) and request.subject() == dict(subject)
+    except (KeyError, ValueError, TypeError, AttributeError):
+        is_right = False
+    if not is_right:
+        raise UsageError("this is no request for an export that a command or the page has made")
+    return request
 
 
 def in_words(options: Mapping[str, Any], wording: Wording) -> list[str]:

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from archiver.errors import UsageError
-from archiver.lifecycle import holds, retention
+from archiver.lifecycle import holds, proposals, retention
+from archiver.lifecycle.proposals import Asker
 from archiver.model import DAY_MS
 from archiver.store import audit_log, decisions
 from archiver.store.decisions import Asked
@@ -22,12 +23,6 @@ CARRIED_OUT: Mapping[str, Callable[[Tx, Asked, str], None]] = {
 _OVER = ("refused", "withdrawn", "begun")
 
 
-def propose(store: Store, kind: str, body: Mapping[str, Any], who: str) -> int:
-    """Ask for an act instead of carrying it out; gives the request's number."""
-    with store.write() as tx:
-        return decisions.add(tx, kind, body, decisions.person(tx, who))
-
-
 def inbox(store: Store, *, everything: bool = False) -> list[Asked]:
     """Requests, the latest first: those that still wait for somebody, or all."""
     with store.read() as tx:
@@ -41,17 +36,21 @@ def find(store: Store, request_id: int) -> Asked:
         return _known(tx, request_id)
 
 
-def approve(store: Store, request_id: int, who: str) -> Asked:
+def approve(store: Store, request_id: int, asker: Asker) -> Asked:
     """Agree to what somebody else asks for; what lets go of a hold or a term is carried out with that.
 
-    Raises UsageError for one's own request, and for one that is over.
+    Raises UsageError for one's own request, for one that is over, and for one that was made in another place.
     """
     with store.write() as tx:
-        asked, who = _open(tx, request_id), decisions.person(tx, who)
+        proposals.demand_place(tx, asker)
+        asked, who = _open(tx, request_id), decisions.person(tx, asker.name)
         if asked.who.lower() == who.lower():
             raise UsageError(f"request {request_id} is your own; another person has to approve it")
         if asked.state == "approved":
             raise UsageError(f"request {request_id} is approved already")
+        if not proposals.is_from_here(tx, asked.body):
+            hint = f"refuse request {request_id}, and ask for it again"
+            raise UsageError(f"request {request_id} was made where this archive does not decide any more", hint=hint)
         decisions.decide(tx, asked, "approved", who)
         if (carry_out := CARRIED_OUT.get(asked.kind)) is not None:
             decisions.decide(tx, asked, "begun", who)
@@ -59,13 +58,14 @@ def approve(store: Store, request_id: int, who: str) -> Asked:
         return _known(tx, request_id)
 
 
-def refuse(store: Store, request_id: int, who: str, *, own: bool = False) -> Asked:
+def refuse(store: Store, request_id: int, asker: Asker, *, own: bool = False) -> Asked:
     """Say no to a request, or take an approval back before it is begun; `own`: withdraw what one has asked for.
 
     Raises UsageError where a request that is withdrawn is somebody else's.
     """
     with store.write() as tx:
-        asked, who = _open(tx, request_id), decisions.person(tx, who)
+        proposals.demand_place(tx, asker)
+        asked, who = _open(tx, request_id), decisions.person(tx, asker.name)
         if own and asked.who.lower() != who.lower():
             raise UsageError(f"request {request_id} is not yours", hint=f"archiver requests refuse {request_id}")
         decisions.decide(tx, asked, "withdrawn" if own else "refused", who)
@@ -82,7 +82,7 @@ def begin(store: Store, request_id: int, kind: str, body: Mapping[str, Any], who
         goes_on = kind == asked.kind == "export" and asked.state == "begun" and not audit_log.is_done(tx, request_id)
         if not goes_on:
             _demand_open(asked)
-        if asked.kind != kind or dict(asked.body) != dict(body):
+        if asked.kind != kind or proposals.subject(asked.body) != dict(body):
             hint = f"archiver requests show {request_id}"
             raise UsageError(f"request {request_id} is about something else", hint=hint)
         if goes_on:

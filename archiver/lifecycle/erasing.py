@@ -9,13 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from archiver.errors import UsageError
+from archiver.lifecycle import proposals
 from archiver.lifecycle.holds import demand_whole
+from archiver.lifecycle.proposals import Asker, Made, Proposal
 from archiver.model import Archived
-from archiver.store import decisions, erasures
+from archiver.store import decisions, erasures, holds
 from archiver.store.decisions import Asked
 from archiver.store.engine import Store, Tx
 from archiver.store.erasures import ASKED, ERASE, REAPPLIED, RELATED, ErasureCounts, ExportOf, RequestItem
-from archiver.store.read import filters, messages
+from archiver.store.read import counting, filters, messages
 from archiver.store.read.filters import Filter
 from archiver.store.search import mentions
 from archiver.store.search.mentions import Mention
@@ -40,7 +42,7 @@ class ErasureAsked(NamedTuple):
     """A request that was made. `left`: what quotes these messages, and stays; `quarantined`: records that have an id
     of them, None where this login cannot see; `unarchived`: ids that the archive does not have."""
 
-    request: int
+    request: Made
     messages: int
     included: int
     unarchived: int
@@ -49,9 +51,16 @@ class ErasureAsked(NamedTuple):
     exports: Sequence[ExportOf]
 
 
-def ask(store: Store, wish: ErasureWish, who: str) -> ErasureAsked:
+def ask(store: Store, wish: ErasureWish, asker: Asker) -> ErasureAsked:
     """Ask for an erasure. Raises UsageError where nothing is there to be erased, and for what is included without
     quoting anything."""
+    proposal, asked = propose(store, wish)
+    return asked._replace(request=proposals.make(store, proposal, asker))
+
+
+def propose(store: Store, wish: ErasureWish) -> tuple[Proposal, ErasureAsked]:
+    """What an erasure comes to, and what is to be said of it, its request still to be made. Raises UsageError as
+    `ask`."""
     with store.patient.read() as tx:
         demand_whole(tx)
         asked, unarchived = _asked(tx, wish)
@@ -62,14 +71,32 @@ def ask(store: Store, wish: ErasureWish, who: str) -> ErasureAsked:
         exports = erasures.exports_of(tx, items)
         quarantined = _quarantined(tx, by_app)
         names = erasures.app_names(tx)
+        effect = _effect(tx, _by_app(items))
     chosen = {one[:2] for one in included}
     left = [one for one in quoting if one[:2] not in chosen]
-    body = _body(wish, items, left, exports, quarantined)
+    body = _body(wish, items, left, exports, quarantined) | effect
     body["apps"] = [names[app_id] for app_id in by_app]
-    with store.write() as tx:
-        number = decisions.add(tx, ERASE, body, decisions.person(tx, who))
-        erasures.add_items(tx, number, items)
-    return ErasureAsked(number, len(asked), len(included), unarchived, left, quarantined, exports)
+    proposal = Proposal(ERASE, body, _wished(wish), items)
+    return proposal, ErasureAsked(Made(0), len(asked), len(included), unarchived, left, quarantined, exports)
+
+
+def _effect(tx: Tx, by_app: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+    """From when to when the messages are stamped, and which holds keep how many of them now."""
+    stamps = [ms for app_id, ids in by_app.items() for ms in counting.limits(tx, app_id, ids)]
+    held = [one for app_id, ids in by_app.items() for one in holds.held_by(tx, app_id, ids)]
+    counts = [one._asdict() for one in held]
+    return {"first_ms": min(stamps, default=None), "last_ms": max(stamps, default=None), "held": counts}
+
+
+def _wished(wish: ErasureWish) -> dict[str, Any]:
+    listed = None if wish.ids is None else list(wish.ids)
+    more = {"ids": listed, "include": list(wish.include), "case": wish.case_id, "reason": wish.reason}
+    return {"filter": _options(wish.criteria), **more}
+
+
+def _options(criteria: Filter) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value
+            for name, value in filters.asked_for(criteria).items()}  # fmt: skip
 
 
 def _asked(tx: Tx, wish: ErasureWish) -> tuple[list[RequestItem], int]:
@@ -121,8 +148,7 @@ def _body(
 ) -> dict[str, Any]:
     """What is decided on. Of what somebody wrote it has nothing but what the filter says."""
     lines = [one.line for one in items]
-    options = {name: list(value) if isinstance(value, tuple) else value for name, value in
-               filters.asked_for(wish.criteria).items()}  # fmt: skip
+    options = _options(wish.criteria)
     return {
         "case": wish.case_id,
         "reason": wish.reason,

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from archiver.config import Settings
 from archiver.errors import DeletionStopped, Stopped, UsageError
-from archiver.lifecycle import decisions
+from archiver.lifecycle import decisions, proposals
 from archiver.lifecycle.holds import demand_whole
+from archiver.lifecycle.proposals import Asker, Made, Proposal
 from archiver.lifecycle.retention import of_app
 from archiver.model import DAY_MS
 from archiver.store import decisions as asking
@@ -24,6 +25,7 @@ from archiver.store.decisions import Asked
 from archiver.store.engine import Store, Tx
 from archiver.store.expiring import Expiring, TermOver
 from archiver.store.retention import RetentionTerms
+from archiver.store.schema import iso
 
 RETENTION = "retention"
 _EPOCH = date(1970, 1, 1)
@@ -37,7 +39,7 @@ _WARNED_MS = DAY_MS
 class Planned(NamedTuple):
     """A request that was made, and what it would delete."""
 
-    request: int
+    request: Made
     floor_ms: int
     would: Expiring
 
@@ -79,13 +81,33 @@ def floor_ms(terms: RetentionTerms, today: date) -> int | None:
     return min(ends)
 
 
+def meant(ms: int | None) -> int | None:
+    """A stamp, where it lies within the calendar: others say nothing to people, and may be no number of JSON."""
+    return ms if ms is not None and iso(ms) is not None else None
+
+
 def day(ms: int) -> date:
     """The date of an instant in UTC."""
     return datetime.fromtimestamp(ms // 1000, UTC).date()
 
 
-def plan(store: Store, app: str, who: str, *, max_share: Decimal | None = None, today: date | None = None) -> Planned:
+class RunWish(NamedTuple):
+    """Whose messages are due, and what the approver is to confirm."""
+
+    app: str
+    max_share: Decimal | None = None
+    today: date | None = None
+
+
+def plan(store: Store, wish: RunWish, asker: Asker) -> Planned:
     """Rehearse a run, and ask for it. Raises UsageError where nothing of the app is ever due, or nothing is now."""
+    proposal, floor, would = propose(store, wish)
+    return Planned(proposals.make(store, proposal, asker), floor, would)
+
+
+def propose(store: Store, wish: RunWish) -> tuple[Proposal, int, Expiring]:
+    """What a run comes to, with its floor. Raises UsageError as `plan`."""
+    app, max_share, today = wish
     with store.patient.read() as tx:
         demand_whole(tx)
         known = of_app(tx, app)
@@ -104,8 +126,10 @@ def plan(store: Store, app: str, who: str, *, max_share: Decimal | None = None, 
         "max_share": None if max_share is None else str(max_share),
     }
     body["today"] = None if today is None else today.isoformat()
-    with store.write() as tx:
-        return Planned(asking.add(tx, RETENTION, body, asking.person(tx, who)), floor, would)
+    body["held"] = [one._asdict() for one in would.held]
+    body |= {"first_ms": meant(would.first_ms), "last_ms": meant(would.last_ms)}
+    wishes = {"app": known.app, "max_share": body["max_share"], "today": body["today"]}
+    return Proposal(RETENTION, body, wishes), floor, would
 
 
 ServerTime = Callable[[], int | None]

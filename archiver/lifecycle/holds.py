@@ -7,6 +7,8 @@ from itertools import groupby
 from typing import NamedTuple
 
 from archiver.errors import UsageError
+from archiver.lifecycle import proposals
+from archiver.lifecycle.proposals import Asker, Made, Proposal
 from archiver.store import decisions, holds
 from archiver.store.admin import citus
 from archiver.store.decisions import Asked
@@ -81,13 +83,18 @@ def demand_whole(tx: Tx) -> None:
         raise UsageError("holds and terms are not for a distributed archive", hint=hint)
 
 
-def ask_release(store: Store, hold_id: int, reason: str, who: str) -> int:
-    """Ask for the release of a hold; gives the number of the request. Raises UsageError as `widen`."""
+def ask_release(store: Store, hold_id: int, reason: str, asker: Asker) -> Made:
+    """Ask for the release of a hold. Raises UsageError as `widen`."""
     with store.write() as tx:
-        demand_whole(tx)
-        hold = _in_force(tx, hold_id)
-        body = {"hold": hold_id, "name": hold.name, "reason": reason}
-        return decisions.add(tx, RELEASE, body, decisions.person(tx, who))
+        return proposals.made(tx, propose_release(tx, hold_id, reason), asker)
+
+
+def propose_release(tx: Tx, hold_id: int, reason: str) -> Proposal:
+    """What a release comes to. Raises UsageError as `widen`."""
+    demand_whole(tx)
+    hold = _in_force(tx, hold_id)
+    wish = {"hold": hold_id, "reason": reason}
+    return Proposal(RELEASE, {**wish, "name": hold.name}, wish)
 
 
 def release(tx: Tx, asked: Asked, who: str) -> None:

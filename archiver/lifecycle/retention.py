@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from archiver.errors import UsageError
+from archiver.lifecycle import proposals
 from archiver.lifecycle.holds import demand_whole
+from archiver.lifecycle.proposals import Asker, Made, Proposal
 from archiver.store import decisions, retention
 from archiver.store.decisions import Asked
 from archiver.store.engine import Store, Tx
@@ -53,10 +55,10 @@ def shortens(old: RetentionTerms, new: RetentionTerms) -> bool:
 
 
 class TermsSet(NamedTuple):
-    """What came of it: the terms in force now, or the number of the request that another person has to approve."""
+    """What came of it: the terms in force now, and the request that another person has to approve, if it takes one."""
 
     terms: RetentionTerms
-    request: int | None = None
+    request: Made | None = None
 
 
 def show(store: Store) -> list[SetTerms]:
@@ -66,25 +68,42 @@ def show(store: Store) -> list[SetTerms]:
         return retention.read(tx)
 
 
-def change(store: Store, app: str, wanted: Mapping[str, str | None], *, reason: str, who: str) -> TermsSet:
+def change(store: Store, app: str, wanted: Mapping[str, str | None], *, reason: str, asker: Asker) -> TermsSet:
     """Set what is given of `keep_at_least` and `keep_at_most`, or ask for it where something becomes shorter.
 
     Raises UsageError for terms that contradict each other, that are in force already, or of an app that is not there.
     """
     with store.write(lock="exclusive") as tx:
-        demand_whole(tx)
-        before = of_app(tx, app)
-        terms = before.terms._replace(**wanted)
-        _demand_consistent(terms)
-        if terms == before.terms:
-            raise UsageError(f"these are the terms of {before.app} already", hint="archiver retention show")
-        who = decisions.person(tx, who)
+        before, terms = _changed(tx, app, wanted)
         if not shortens(before.terms, terms):
-            retention.add(tx, before.app_id, terms, reason=reason, who=who)
+            retention.add(tx, before.app_id, terms, reason=reason, who=decisions.person(tx, asker.name))
             return TermsSet(terms)
-        body: dict[str, Any] = {"app": before.app, "app_id": before.app_id, **terms._asdict()}
-        body |= {"before": before.terms._asdict(), "reason": reason}
-        return TermsSet(before.terms, decisions.add(tx, SHORTEN, body, who))
+        return TermsSet(before.terms, proposals.made(tx, _shorter(before, terms, wanted, reason), asker))
+
+
+def _changed(tx: Tx, app: str, wanted: Mapping[str, str | None]) -> tuple[SetTerms, RetentionTerms]:
+    """The terms of an app as they are, and as they would be."""
+    demand_whole(tx)
+    before = of_app(tx, app)
+    terms = before.terms._replace(**wanted)
+    _demand_consistent(terms)
+    if terms == before.terms:
+        raise UsageError(f"these are the terms of {before.app} already", hint="archiver retention show")
+    return before, terms
+
+
+def _shorter(before: SetTerms, terms: RetentionTerms, wanted: Mapping[str, str | None], reason: str) -> Proposal:
+    body: dict[str, Any] = {"app": before.app, "app_id": before.app_id, **terms._asdict()}
+    body |= {"before": before.terms._asdict(), "reason": reason}
+    return Proposal(SHORTEN, body, {"app": before.app, "terms": dict(wanted), "reason": reason})
+
+
+def propose_shorter(tx: Tx, app: str, wanted: Mapping[str, str | None], reason: str) -> Proposal:
+    """What shorter terms come to. Raises UsageError as `change`, and where nothing becomes shorter."""
+    before, terms = _changed(tx, app, wanted)
+    if not shortens(before.terms, terms):
+        raise UsageError(f"nothing of {before.app} becomes shorter by this any more", hint="archiver retention set")
+    return _shorter(before, terms, wanted, reason)
 
 
 def shorten(tx: Tx, asked: Asked, who: str) -> None:

@@ -19,17 +19,17 @@ class Persons:
 
     def __init__(self, archive: Archive, patch: pytest.MonkeyPatch, logins: dict[str, str]) -> None:
         self.archive, self._patch, self._logins = archive, patch, logins
-        self._whole = archive.config.read_text()
+        self.whole = archive.config.read_text()
 
     def now(self, name: str) -> None:
         self._patch.setattr(host, "account", lambda: name)
         if self._logins:
-            self.archive.config.write_text(self._whole.replace("postgres@", f"{self._logins[name]}@"))
+            self.archive.config.write_text(self.whole.replace("postgres@", f"{self._logins[name]}@"))
 
     def operate(self) -> None:
         """As who runs the archive, and owns its database."""
         self._patch.setattr(host, "account", lambda: "operator")
-        self.archive.config.write_text(self._whole)
+        self.archive.config.write_text(self.whole)
 
     def name(self, name: str) -> str:
         return self._logins.get(name, name)

@@ -18,6 +18,8 @@ from archiver.cli import retention as archive_retention
 from archiver.config import load
 from archiver.errors import DeletionStopped, Stopped
 from archiver.lifecycle import expiry
+from archiver.lifecycle.expiry import RunWish
+from archiver.lifecycle.proposals import Asker
 from archiver.store import expiring
 from archiver.store import retention as terms_in_force
 from archiver.store.engine import Tx
@@ -207,7 +209,7 @@ def test_what_a_hold_keeps_stays_and_the_rest_of_its_page_goes(house: House) -> 
     assert 0 < held < over
     assert house.as_owner()("hold", "add", "x", "--sender", sender, "--case", "1", "--reason", "y") == 0
     house.plan("--max-share", "1")
-    assert house.body()["held"] == {"1 x": held}
+    assert house.body()["held"] == [{"hold": 1, "name": "x", "messages": held}]
     assert house.apply() == 0, archive.errors
     left = "SELECT count(*) FROM messages WHERE timestamp_ms < ?"
     assert archive.database.value(left, floor_ms) == held
@@ -381,13 +383,15 @@ def test_with_evidence_a_run_waits_for_a_verification_that_found_nothing(begun: 
         before = {"before": {"keep_at_least": "1d", "keep_at_most": None}}
         number = approved(tx, "shorten", shorter | before)
         terms_in_force.add(tx, 1, RetentionTerms(None, "1d"), reason="law", who="a", request_id=number)
-    planned = expiry.plan(store, archive.server.app, "alice", max_share=Decimal(1))
+    planned = expiry.plan(store, RunWish(archive.server.app, Decimal(1)), Asker("alice"))
     with store.write() as tx:
-        approve(tx, planned.request)
+        approve(tx, planned.request.number)
 
     def run() -> int:
         server_ms = int(time.time() * 1000)
-        return expiry.apply(store, settings, planned.request, "bob", server_ms=lambda: server_ms, stop=Event()).in_all
+        return expiry.apply(
+            store, settings, planned.request.number, "bob", server_ms=lambda: server_ms, stop=Event()
+        ).in_all
 
     with pytest.raises(DeletionStopped, match="was not verified lately"):
         run()
