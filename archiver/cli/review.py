@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from archiver import host
+from archiver import connect, host
 from archiver.cli import context, options
 from archiver.errors import EXIT_DONE, UsageError
 

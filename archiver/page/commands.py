@@ -12,11 +12,13 @@ from typing import NamedTuple
 from archiver.attachments import commands as attachments
 from archiver.blobs import Blobs
 from archiver.config import Review, Settings
+from archiver.errors import UsageError
 from archiver.page.app import create
 from archiver.page.context import ReviewPage
 from archiver.page.server import listen, listen_privately, serve
 from archiver.page.signin import OneTimeLink, Person, TrustedProxy, read_secret
 from archiver.page.viewings import Viewings
+from archiver.store import decisions, installation
 from archiver.store.engine import Store
 from archiver.zones import Calendar
 
@@ -43,6 +45,15 @@ class Opened:
     def serve(self, stop: Event) -> None:
         """Answer until stopped."""
         serve(self.bound, create(self.page), stop)
+
+
+def demand_login(store: Store) -> None:
+    """Raises UsageError where requests are made on the page, and the database would not take them from this login."""
+    with store.read() as tx:
+        refused = installation.decided_in(tx) == installation.PAGE and not decisions.may_be_page(tx)
+    if refused:
+        problem = "requests are made on the page here, and this login is no member of archive_page"
+        raise UsageError(problem, hint="archiver migrate --roles, then GRANT archive_page TO this login")
 
 
 def open_for_one(

@@ -12,11 +12,14 @@ from werkzeug.exceptions import NotFound
 
 from archiver.blobs import Blobs
 from archiver.config import Settings
+from archiver.errors import UsageError
 from archiver.language import language
+from archiver.lifecycle.proposals import Asker
 from archiver.looks import Looks
 from archiver.page.sessions import PageSession
 from archiver.page.signin import OneTimeLink, TrustedProxy
 from archiver.page.viewings import LookAnswer, Viewable, Viewing, Viewings
+from archiver.store import installation
 from archiver.store.engine import Store
 from archiver.view import View
 from archiver.zones import Calendar
@@ -68,6 +71,25 @@ def session() -> PageSession | None:
 def visitor() -> PageSession:
     """Who asks, behind the guard, which lets nobody else come so far."""
     return cast("PageSession", g.session)
+
+
+def asker() -> Asker:
+    """Who asks or decides here, in whose name the request is made."""
+    return Asker(visitor().row.who, on_page=True)
+
+
+def decides() -> bool:
+    """Whether requests are made and decided on here: by [lifecycle], or as nobody has said where."""
+    with page().store.read() as tx:
+        place = installation.decided_in(tx)
+    section = page().settings.lifecycle
+    return (place or (section and section.decided_in)) in (None, installation.PAGE)
+
+
+def demand_place() -> None:
+    """Raises UsageError where requests are made and decided on by commands."""
+    if not decides():
+        raise UsageError(say("Requests are made and decided on by commands here."), hint="archiver requests list")
 
 
 def view() -> View:

@@ -9,13 +9,11 @@ from flask import Response, request
 from werkzeug.exceptions import NotFound
 
 from archiver.errors import UsageError
-from archiver.export.request import in_words
-from archiver.export.wording import Wording
-from archiver.lifecycle import decisions, erasing, holds, retention
+from archiver.lifecycle import adopting, decisions, erasing, holds, retention
 from archiver.lifecycle.erasing import ErasureWish
 from archiver.lifecycle.holds import Hold
-from archiver.page import exports, forms
-from archiver.page.context import page, render, say, see, view, visitor
+from archiver.page import exports, facts, forms
+from archiver.page.context import asker, decides, demand_place, page, render, say, see, view, visitor
 from archiver.page.searching import choices
 from archiver.store.decisions import Asked
 from archiver.store.holds import HoldCriteria, HoldEvent
@@ -36,9 +34,11 @@ def _request_page(number: int, status: int, problem: str) -> Response:
         *("request.html", status),
         asked=asked,
         mine=mine,
-        facts=facts(asked),
+        facts=facts.of(asked.body),
+        would_have=exports.effect(asked) if asked.kind == "export" else "",
         command=exports.command(asked) if asked.kind == "export" else "",
         is_open=asked.state in ("waiting", "approved"),
+        decides=decides(),
         carried_out=asked.kind in decisions.CARRIED_OUT,
         problem=problem,
     )
@@ -52,91 +52,17 @@ def _known(number: int) -> Asked:
         raise NotFound from None
 
 
-def facts(asked: Asked) -> list[tuple[str, str]]:
-    """The body of a request in words: what is chosen, what it would do, and what is in its way."""
-    known: list[tuple[str, str]] = []
-    for name, value in asked.body.items():
-        if name == "filter" and isinstance(value, Mapping):
-            known += [(say("chosen"), text) for text in _chosen(value)]
-        elif value not in (None, False) and name not in _UNSAID:
-            known.append((LABELS[name]() if name in LABELS else name, _spoken(name, value)))
-    return known
-
-
-def _chosen(options: Mapping[str, Any]) -> list[str]:
-    wording = Wording(view().language.name, page().calendar)
-    listed = options.get("ids")
-    texts = in_words({name: value for name, value in options.items() if name != "ids"}, wording)
-    texts += [] if listed is None else [say("{count} listed messages", count=listed)]
-    return texts or [say("everything")]
-
-
-_UNSAID = ("app_id", "related_left_ids")
-LABELS: Mapping[str, Callable[[], str]] = {
-    "format": lambda: say("format"),
-    "case": lambda: say("case"),
-    "reason": lambda: say("reason"),
-    "attachments": lambda: say("attachments"),
-    "language": lambda: say("language"),
-    "zone": lambda: say("zone"),
-    "hold": lambda: say("hold"),
-    "name": lambda: say("name"),
-    "app": lambda: say("app"),
-    "apps": lambda: say("app"),
-    "keep_at_least": lambda: say("kept at least"),
-    "keep_at_most": lambda: say("kept at most"),
-    "before": lambda: say("before"),
-    "terms": lambda: say("Terms"),
-    "from_ms": lambda: say("from"),
-    "to_ms": lambda: say("to"),
-    "floor_ms": lambda: say("stamped before"),
-    "messages": lambda: say("messages"),
-    "first_ms": lambda: say("first"),
-    "last_ms": lambda: say("last"),
-    "by_month": lambda: say("by month: messages, bytes"),
-    "held": lambda: say("kept by holds"),
-    "bytes": lambda: say("bytes"),
-    "files": lambda: say("files"),
-    "file_bytes": lambda: say("bytes of files"),
-    "before_2000": lambda: say("stamped before 2000"),
-    "archived": lambda: say("messages of the archive"),
-    "max_share": lambda: say("share that may go"),
-    "today": lambda: say("counted on"),
-    "asked": lambda: say("messages asked for"),
-    "related": lambda: say("messages that quote them and go as well"),
-    "related_left": lambda: say("messages that quote them and stay"),
-    "quarantined": lambda: say("records in quarantine"),
-    "exports": lambda: say("exports that contain them"),
-}
-"""What the keys of bodies are called."""
-
-
-def _spoken(name: str, value: object) -> str:
-    if value is True:
-        return say("yes")
-    if name.endswith("_ms") and isinstance(value, int):
-        return view().calendar.said(value)
-    if isinstance(value, Mapping):
-        return "; ".join(f"{LABELS[key]() if key in LABELS else key}: {_one(one)}" for key, one in value.items())
-    return _one(value) if not isinstance(value, list) or name == "apps" else f"{len(value):,}"
-
-
-def _one(value: object) -> str:
-    if isinstance(value, list):
-        return ", ".join(f"{one:,}" if isinstance(one, int) else str(one) for one in value)
-    return say("none") if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def decide(number: int) -> Response:
     """Approve, refuse or withdraw exactly what was seen."""
+    demand_place()
     asked, who = _known(number), visitor().row.who
     if request.form.get("seen") != asked.body_sha256:
         return _request_page(number, 400, say("This is not the request that you saw. Look at it again."))
     mine = asked.who.lower() == who.lower()
     acts: dict[str, Callable[[], Asked]] = {
-        "approve": lambda: decisions.approve(page().store, number, who),
-        "refuse": lambda: decisions.refuse(page().store, number, who),
-        "withdraw": lambda: decisions.refuse(page().store, number, who, own=True),
+        "approve": lambda: decisions.approve(page().store, number, asker()),
+        "refuse": lambda: decisions.refuse(page().store, number, asker()),
+        "withdraw": lambda: decisions.refuse(page().store, number, asker(), own=True),
     }
     act = acts.get(request.form.get("act", ""))
     if act is None:
@@ -162,6 +88,8 @@ def _lifecycle_page(status: int, form: Mapping[str, str], problem: str) -> Respo
     return render(
         *("lifecycle.html", status),
         **choices(),
+        decides=decides(),
+        drafts=adopting.everything(page().store)[:_LIST],
         requests=decisions.inbox(page().store, everything=everything)[:_LIST],
         holds=holds.everything(page().store)[:_LIST],
         terms=retention.show(page().store),
@@ -209,16 +137,17 @@ def _demand_criteria(covered: HoldCriteria) -> None:
 def ask_erasure() -> Response:
     """Ask for an erasure; another person approves it, and a command carries it out."""
     _demand_lifecycle()
+    demand_place()
     form = {name: value for name, value in request.form.items() if name != "csrf"}
     try:
         criteria = forms.criteria(request.form, page().calendar)
         _demand_choice(criteria)
         case_id = forms.demanded(request.form, "case", say("Case id"))
         reason = forms.demanded(request.form, "reason", say("Reason"))
-        asked = erasing.ask(page().store, ErasureWish(criteria, None, (), case_id, reason), visitor().row.who)
+        asked = erasing.ask(page().store, ErasureWish(criteria, None, (), case_id, reason), asker())
     except UsageError as error:
         return _lifecycle_page(400, form, _unfound(error))
-    return see("request", number=asked.request)
+    return see("request", number=asked.request.number)
 
 
 def _demand_choice(criteria: Filter) -> None:
@@ -236,7 +165,15 @@ def show_hold(number: int) -> Response:
     _demand_lifecycle()
     hold = _hold(number)
     counts = holds.count(page().store, hold)
-    return render("hold.html", hold=hold, counts=counts, state=_state(hold), event_name=_event, covers=_covers)
+    return render(
+        "hold.html",
+        hold=hold,
+        counts=counts,
+        state=_state(hold),
+        event_name=_event,
+        covers=_covers,
+        decides=decides(),
+    )
 
 
 def _hold(number: int) -> Hold:
@@ -250,9 +187,10 @@ def _hold(number: int) -> Hold:
 def release_hold(number: int) -> Response:
     """Ask for the release; another person approves it, and it ends 30 days later."""
     _demand_lifecycle()
+    demand_place()
     _hold(number)
     reason = forms.demanded(request.form, "reason", say("Reason"))
-    return see("request", number=holds.ask_release(page().store, number, reason, visitor().row.who))
+    return see("request", number=holds.ask_release(page().store, number, reason, asker()).number)
 
 
 def _state(hold: Hold) -> str:

@@ -13,12 +13,13 @@ from flask import Response, request
 from archiver.errors import UsageError
 from archiver.export import FOR_PEOPLE, FORMATS, TRANSLATED
 from archiver.export.request import Request
-from archiver.lifecycle import decisions
-from archiver.page import forms
-from archiver.page.context import page, render, say, see, view, visitor
+from archiver.lifecycle import adopting, decisions, proposals
+from archiver.lifecycle.proposals import Proposal
+from archiver.page import facts, forms
+from archiver.page.context import asker, decides, demand_place, page, render, say, see, view, visitor
 from archiver.page.searching import choices
 from archiver.store.decisions import Asked
-from archiver.store.read import filters, history
+from archiver.store.read import counting, filters, history
 from archiver.store.schema import iso
 from archiver.zones import Calendar
 
@@ -35,6 +36,7 @@ def _page(status: int, form: Mapping[str, str], problem: str) -> Response:
     with page().store.read() as tx:
         rows = history.exports(tx, before, ROWS + 1)
     asked = [one for one in decisions.inbox(page().store) if one.kind == "export"]
+    drafts = [one for one in adopting.everything(page().store) if one.kind == "export"]
     further = rows[ROWS - 1].id if len(rows) > ROWS else None
     row = visitor().row
     given = {"case": row.case_id or "", "reason": row.reason or "", **form}
@@ -42,6 +44,8 @@ def _page(status: int, form: Mapping[str, str], problem: str) -> Response:
         *("exports.html", status),
         **choices(),
         formats=FORMATS,
+        decides=decides(),
+        drafts=drafts,
         requests=asked,
         rows=rows[:ROWS],
         further=further,
@@ -52,12 +56,14 @@ def _page(status: int, form: Mapping[str, str], problem: str) -> Response:
 
 def ask() -> Response:
     """Store the request; nothing is exported by that."""
+    demand_place()
     form = {name: value for name, value in request.form.items() if name != "csrf"}
     try:
         asked = _asked(request.form)
         with page().store.read() as tx:
             filters.resolve(tx, asked.criteria)
-        number = decisions.propose(page().store, "export", asked.subject(), visitor().row.who)
+        subject = asked.subject()
+        number = proposals.make(page().store, Proposal("export", subject, subject), asker()).number
     except UsageError as error:
         return _page(400, form, forms.said(error))
     return see("request", number=number)
@@ -81,6 +87,17 @@ def _asked(form: Mapping[str, str]) -> Request:
         calendar=calendar,
         language=view().language.name if chosen in TRANSLATED else "en",
     )
+
+
+def effect(asked: Asked) -> str:
+    """How many messages an export would have now, from when to when; nothing where a text chooses among them."""
+    try:
+        criteria = filters.parsed(asked.body.get("filter"))
+        with page().store.read() as tx:
+            return facts.effect(counting.span(tx, criteria)._asdict())
+    except UsageError as error:
+        forms.said(error)
+        return ""
 
 
 def command(asked: Asked) -> str:

@@ -9,8 +9,8 @@ from flask import Response
 from archiver import coverage, statement, status
 from archiver.evidence.report import Report
 from archiver.evidence.report import report as evidence_report
-from archiver.lifecycle import decisions
-from archiver.page.context import page, render, view, visitor
+from archiver.lifecycle import adopting, decisions
+from archiver.page.context import decides, page, render, view, visitor
 from archiver.page.wording import statements
 from archiver.status import SourceReport
 from archiver.store.decisions import Asked
@@ -41,6 +41,7 @@ def show() -> Response:
         overdue_ms=overdue_ms,
         evidence=_evidence(),
         waiting=_waiting(),
+        drafts=adopting.everything(page().store) if visitor().may("decide") else [],
     )
 
 
@@ -57,7 +58,7 @@ def _evidence() -> Report | None:
 
 def _waiting() -> list[Asked]:
     """Requests that this person may decide on."""
-    if not visitor().may("decide"):
+    if not visitor().may("decide") or not decides():
         return []
     mine = visitor().row.who.lower()
     asked = decisions.inbox(page().store)

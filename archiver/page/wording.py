@@ -13,7 +13,7 @@ from flask import request
 
 from archiver.logs import readable, visible
 from archiver.model import Body, File
-from archiver.page import names
+from archiver.page import facts, names
 from archiver.page.context import page, say, session, view
 from archiver.page.viewings import ShownFile
 from archiver.rendering import kind as kind_name
@@ -138,4 +138,5 @@ def for_templates() -> dict[str, Any]:
         "here": request.path,
         "has_lifecycle": page().settings.lifecycle is not None,
         "needs_case": page().needs_case,
+        "effect": facts.effect,
     }

@@ -13,7 +13,7 @@ import pytest
 
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database
-from tests.page.browsing import serving
+from tests.page.browsing import ON_PAGE, serving
 from tests.page.test_looking import a_conversation
 
 pytestmark = [pytest.mark.deploy, pytest.mark.parametrize("database", ["sqlite"], indirect=True)]
@@ -32,7 +32,7 @@ def test_nothing_serious_is_wrong(
     archive.server.add(b'{"msg_id": "q1", "timestamp": "1e3"}', timestamp_ms=archive.server.start_ms, visible_ms=0)
     assert archive("pull") == 0
     script, serious = Path(AXE).read_text(encoding="utf-8"), list[tuple[str, str, list[str]]]()
-    with serving(archive, role="officer+auditor", more="[lifecycle]\n") as served:
+    with serving(archive, role="officer+auditor", more=ON_PAGE) as served:
         context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         tab = context.new_page()
 

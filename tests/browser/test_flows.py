@@ -12,7 +12,7 @@ import pytest
 
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database
-from tests.page.browsing import Serving, serving
+from tests.page.browsing import ON_PAGE, Serving, serving
 from tests.page.test_looking import a_conversation
 
 pytestmark = [
@@ -150,3 +150,32 @@ def test_forms_work_with_the_keyboard_alone_and_at_320_pixels(archive_of_october
         with tab.expect_navigation(url="**/look/**"):
             tab.keyboard.press("Enter")
         assert "Where it came from" in said(tab)
+
+
+def test_a_draft_is_adopted_by_one_approved_by_another_and_carried_out(
+    archive_of_october: Archive, chromium: Any
+) -> None:
+    archive = archive_of_october
+    file = f'erasures_file = "{archive.config.with_name("erasures.jsonl")}"\n'
+    archive.config.write_text(ON_PAGE + file + archive.config.read_text())
+    assert archive("migrate") == 0
+    count = archive.database.value("SELECT count(*) FROM messages WHERE lower(sender) = 'xingchen'")
+    assert archive("erase", "request", "--sender", "xingchen", "--case", "E 3", "--reason", "a letter") == 0
+    assert "draft 1 is stored" in archive.output
+    with serving(archive, who="li") as served, reading(chromium, served) as tab:
+        tab.click("text=draft 1")
+        assert f"messages asked for {count}" in said(tab)
+        tab.click("text=Adopt exactly this")
+        assert "This is your own request: another person has to approve it." in said(tab)
+        assert tab.locator("button[value=approve]").count() == 0
+        tab.click("nav >> text=Holds")
+        assert "Drafts, to be adopted" not in said(tab)
+    with serving(archive, who="LI") as served, reading(chromium, served) as tab:
+        assert "Waiting for your decision" not in said(tab), "the same person, written otherwise"
+    with serving(archive, who="wang") as served, reading(chromium, served) as tab:
+        tab.click("text=request 1")
+        assert "Asked by li" in said(tab)
+        tab.click("text=Approve exactly this")
+        assert "archiver erase run 1" in said(tab)
+    assert archive("erase", "run", "1") == 0, archive.errors
+    assert archive.database.value("SELECT count(*) FROM messages WHERE lower(sender) = 'xingchen'") == 0

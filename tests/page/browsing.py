@@ -17,9 +17,11 @@ from archiver.config import Settings, load
 from archiver.page import commands
 from archiver.page.commands import Opened, PageView
 from archiver.page.signin import Person
+from archiver.store import installation
 from archiver.store.engine import Store, open_store
 from archiver.zones import Calendar, parse_zone
 from tests.fixtures.archive import Archive
+from tests.fixtures.store import open_database
 
 SECRET = "0123456789abcdef0123456789abcdef"
 MAIN = '<main id="main">'
@@ -37,6 +39,8 @@ operators = ["ops"]
 GROUPS = {"reader": "readers", "officer": "officers", "auditor": "audit", "operator": "ops"}
 
 
+ON_PAGE = '[lifecycle]\ndecided_in = "page"\n'
+"""Requests are made and decided on on the page."""
 PAGE_LOGINS: dict[str, str] = {}
 """Who the page is to its database, by the address of that; for the test at work."""
 
@@ -154,6 +158,7 @@ def serving(
     archive: Archive,
     *,
     role: str = "officer",
+    who: str = "li",
     proxy: bool = False,
     clock: Clock | None = None,
     now_ms: Callable[[], int] | None = None,
@@ -167,7 +172,7 @@ def serving(
         assert settings.review is not None
         made = commands.open_behind_proxy(settings, store, settings.review, view, timer)
     else:
-        person = Person("li", frozenset(role.split("+")))
+        person = Person(who, frozenset(role.split("+")))
         made = commands.open_for_one(settings, store, person, view, timer)
     served = Serving(made, settings)
     try:
@@ -194,4 +199,9 @@ def opened(
         config = config.replace("postgres@", f"{login}@")
     place.write_text(section + more + config)
     settings = load(place, {}, offline=True)
+    if settings.lifecycle is not None:  # as `archiver migrate` writes it
+        store = open_database(archive.database)
+        with store.write() as tx:
+            installation.decide_in(tx, settings.lifecycle.decided_in)
+        store.dispose()
     return settings, open_store(settings.database.sqlalchemy_url, now_ms)

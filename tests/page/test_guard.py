@@ -12,7 +12,7 @@ import requests
 from archiver.page.app import ROUTES, Route
 from archiver.page.headers import HEADERS
 from tests.fixtures.archive import Archive
-from tests.page.browsing import Visitor, proxy_headers, serving
+from tests.page.browsing import ON_PAGE, Visitor, proxy_headers, serving
 
 ROLES = {
     "operator": {"open", "home"},
@@ -32,7 +32,6 @@ VALUES = {
     "<day>": "2026-11-01",
     "<int:number>": "99",
 }
-LIFECYCLE = "[lifecycle]\n"
 
 
 def path_of(route: Route) -> str:
@@ -57,7 +56,7 @@ def check_headers(answer: requests.Response) -> None:
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_role_by_address_by_method(pulled: Archive) -> None:
     unexpected = []
-    with serving(pulled, proxy=True, more=LIFECYCLE) as served:
+    with serving(pulled, proxy=True, more=ON_PAGE) as served:
         for role, allowed in ROLES.items():
             person = served.visitor(role)
             for path, method in product(PATHS, METHODS):
@@ -99,7 +98,7 @@ def test_nobody_comes_in_without_a_session(pulled: Archive) -> None:
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_form_without_its_token_or_from_elsewhere_is_refused(pulled: Archive) -> None:
     before = {table: pulled.count(table) for table in ("looks", "requests", "hold_events")}
-    with serving(pulled, proxy=True, more=LIFECYCLE) as served:
+    with serving(pulled, proxy=True, more=ON_PAGE) as served:
         li, wang = served.visitor("officer+auditor", "li"), served.visitor("officer", "wang")
         posts = [path_of(route) for route in ROUTES if route.method == "POST" and "signin/" not in route.rule]
         for path in posts:

@@ -19,7 +19,7 @@ from archiver.page.calendar_signs import WORST
 from archiver.store.read.status import Hole
 from tests.fixtures.archive import DAY, Archive, MakeArchive
 from tests.fixtures.databases import Database
-from tests.page.browsing import MAIN, serving, text_of
+from tests.page.browsing import MAIN, ON_PAGE, serving, text_of
 from tests.page.test_looking import NAME, a_conversation, looks
 
 
@@ -180,7 +180,7 @@ def sign_of(claim: Coverage, hour: int) -> str:
 def test_an_export_is_asked_for_and_approved_by_two_people_and_made_by_the_command(
     pulled: Archive, tmp_path: Path
 ) -> None:
-    more = '[lifecycle]\ntwo_persons = ["export"]\n'
+    more = ON_PAGE + 'two_persons = ["export"]\n'
     with serving(pulled, proxy=True, more=more) as served:
         li, wang = served.visitor("officer", "li"), served.visitor("officer", "wang")
         form = {"format": "jsonl", "case": "K 7", "reason": "a 'complaint'", "sender": "xingchen", "type": "txt"}
@@ -217,7 +217,7 @@ def test_an_export_is_asked_for_and_approved_by_two_people_and_made_by_the_comma
 
 
 def test_holds_are_placed_by_one_and_released_by_two(pulled: Archive) -> None:
-    with serving(pulled, proxy=True, more="[lifecycle]\n") as served:
+    with serving(pulled, proxy=True, more=ON_PAGE) as served:
         li = served.visitor("officer", "li")
         assert li.post("/lifecycle/holds", name="n", case="K", reason="r").status_code == 400, (
             "it would hold everything"
@@ -240,7 +240,7 @@ def test_holds_are_placed_by_one_and_released_by_two(pulled: Archive) -> None:
 
 @pytest.mark.full
 def test_an_erasure_is_asked_for_with_its_effect_in_words(pulled: Archive) -> None:
-    with serving(pulled, proxy=True, more="[lifecycle]\n") as served:
+    with serving(pulled, proxy=True, more=ON_PAGE) as served:
         li, wang = served.visitor("officer", "li"), served.visitor("officer", "wang")
         assert li.post("/lifecycle/erasures", case="E 3", reason="letter").status_code == 400, (
             "it would erase everything"
@@ -255,7 +255,7 @@ def test_an_erasure_is_asked_for_with_its_effect_in_words(pulled: Archive) -> No
         seen = str(pulled.database.value("SELECT body_sha256 FROM requests"))
         assert "archiver erase run 1" in text_of(wang.post("/requests/1", act="approve", seen=seen))
     assert pulled.count("tombstones") == 0, "the page erases nothing"
-    with serving(pulled, proxy=True, more="[lifecycle]\ndeletion = false\n") as served:
+    with serving(pulled, proxy=True, more=f"{ON_PAGE}deletion = false\n") as served:
         assert "Ask for an erasure" not in text_of(served.visitor("officer", "li").get("/lifecycle"))
 
 
@@ -290,7 +290,7 @@ def test_an_auditor_answers_who_looked_at_whom(pulled: Archive) -> None:
 
 @pytest.mark.full
 def test_the_other_language_is_the_whole_page(pulled: Archive) -> None:
-    with serving(pulled, role="officer+auditor", language="zh", more="[lifecycle]\n") as served:
+    with serving(pulled, role="officer+auditor", language="zh", more=ON_PAGE) as served:
         li = served.visitor()
         assert "归档是否完整？" in text_of(li.get("/"))
         li.post("/language", language="en", here="/search")
