@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from alembic.util import load_python_file
 
-revision = "0016"
-down_revision = "0015"
+revision = "0017"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 
@@ -42,9 +42,9 @@ def upgrade() -> None:
     dialect = tables.dialect()
     if dialect == "postgresql":
         schema = op.get_bind().exec_driver_sql("SELECT quote_ident(current_schema())").scalar_one()
-        tables.run_file("0016_functions", schema=schema)
+        tables.run_file("0017_functions", schema=schema)
     tables.fill("a_person", "archive_person", "request_drafts")
-    tables.run_file(f"0016_rules_{dialect}")
+    tables.run_file(f"0017_rules_{dialect}")
     tables.grant("request_drafts", "requests")
     tables.give("archive_place", "archive_draft_rules")
     tables.give("archive_is_page", types="name")
