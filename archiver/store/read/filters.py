@@ -83,7 +83,7 @@ def of_messages(tx: Tx, criteria: Filter) -> list[sa.ColumnElement[bool]]:
 
 
 class Resolved(NamedTuple):
-    """A filter as the archive compares it, each list with all that the given word can stand for; None: anything."""
+    """A filter as the archive compares it, lists with all that the given word can stand for; None: anything."""
 
     app_ids: list[int] | None
     senders: list[str] | None
