@@ -190,14 +190,15 @@ class Publisher:
         kept = state.read(self._evidence.state_file)
         known = [] if kept is None else [kept]
         reached = kept is not None
+        readable = [sink for sink in self._sinks if sink.readable]
         with self._store.read() as tx:
-            newest, epoch = checkpoints.newest(tx), epoch_at(tx)
-        # One less than is known, so that a sink that works has a note to show.
-        after = max(0, (kept.size if kept else newest.size if newest else 0) - 1)
+            epoch = epoch_at(tx)
+            taken = {sink.name: checkpoints.last(tx, sink.name, checkpoints.ANCHORED) for sink in readable}
         keys = [self._key.public, *(epoch.keys.values() if epoch else ())]
-        for sink in self._sinks:
-            if not sink.readable:
-                continue
+        for sink in readable:
+            # From the last one that it took, so that a sink that works has a note to show: it may lag by its `every`.
+            last = taken[sink.name]
+            after = 0 if last is None else max(0, last.size - 1)
             try:
                 texts = sink.newer(after, within_s=_left(deadline, WITHIN_S))
             except ArchiverError as error:
