@@ -146,6 +146,7 @@ bench-deletion: $(VENV)/dev.installed      ## what the triggers of deletion cost
 
 bench-review: $(VENV)/dev.installed        ## the review page on a million messages, beside the commands
 	$(BIN)/python -m bench.review
+	$(BIN)/python -m bench.beside
 
 bench-receiving: $(VENV)/dev.installed     ## callbacks at a steady rate, and how soon the archive has them
 	$(BIN)/python -m bench.receiving
