@@ -67,6 +67,7 @@ def _archive(settings: Settings, store: Store) -> Findings:
     yield from tried("clock", lambda: database.clock(store))
     yield from tried("text search", lambda: database.search(store))
     yield from tried("guards", lambda: database.guards(store))
+    yield from tried("decisions", lambda: database.place(settings, store))
     yield from tried("start", lambda: database.starts(settings, store))
     return may_write
 

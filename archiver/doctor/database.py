@@ -121,6 +121,15 @@ def guards(store: Store) -> Iterator[Finding]:
         yield Finding("ok", "guards", "the database itself keeps logs, decisions, holds and terms")
 
 
+def place(settings: Settings, store: Store) -> Iterator[Finding]:
+    """Whether this host asks and decides where the archive does."""
+    if settings.lifecycle is None:
+        return
+    connect.demand_place(store, settings)
+    where = "on the review page" if settings.lifecycle.decided_in == "page" else "by commands"
+    yield Finding("ok", "decisions", f"requests are made and decided on {where}")
+
+
 def search(store: Store) -> Iterator[Finding]:
     with store.read() as tx:
         problem = health.search_problem(tx)

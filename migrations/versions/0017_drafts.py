@@ -38,6 +38,7 @@ def upgrade() -> None:
         sa.Column("at", INSTANT, nullable=False),
         sa.PrimaryKeyConstraint("id"),
         sa.CheckConstraint(f"kind IN ({KINDS})", name="kind"),
+        sqlite_autoincrement=True,
     )
     dialect = tables.dialect()
     if dialect == "postgresql":

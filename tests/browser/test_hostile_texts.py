@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from itertools import product
+from json import dumps
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from archiver.page import app, headers
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.blobs import Trap
 from tests.fixtures.databases import Database
-from tests.page.browsing import Serving, serving
+from tests.page.browsing import ON_PAGE, Serving, serving
 
 pytestmark = [
     pytest.mark.deploy,
@@ -60,6 +61,29 @@ STEERING = (
 )
 TEXTS = (*MARKUP, *STEERING)
 PLACES = ("text", "sender", "recipient", "filename", "addr", "ext", "type", "msg_id", "group", "custom")
+
+
+def draft_texts(archive: Archive, trap: Trap) -> int:
+    """Drafts of an archive that decides on its page, one for each text, as any officer may add them; how many."""
+    archive.config.write_text(ON_PAGE + archive.config.read_text())
+    assert archive("migrate") == 0
+    for number, text in enumerate(TEXTS):
+        filled = text.format(run="document.title='owned'", away=f"http://127.0.0.1:{trap.port}/d{number}")
+        held = [{"hold": filled, "name": filled, "messages": 1}]
+        would = {
+            filled: filled,
+            "filter": {filled: filled, "sender": filled},
+            "held": held,
+            "messages": 1,
+            "app": filled,
+        }
+        values = (dumps({"wish": {}, "would": would}), f"{filled} {number}".replace("\0", ""))
+        body, who = (value.replace("'", "''") for value in values)
+        archive.database.run(
+            "INSERT INTO request_drafts (kind, body, who, at)"
+            f" VALUES ('erase', '{body}', '{who}', '2026-11-29T00:00:00.000Z')"
+        )
+    return len(TEXTS)
 
 
 def records(trap: Trap, start_ms: int) -> Iterator[dict[str, Any]]:
@@ -175,7 +199,8 @@ def visit_all(chromium: Any, served: Serving, trap: Trap, *, width: int) -> list
         visit.list("/conversations")
         visit.tab.locator("main button.link").nth(number).click()
         visit.check(f"conversation {number}")
-    for path in ("/quarantine", "/looks", "/exports"):
+    drafts = [f"/drafts/{number}" for number in range(1, len(TEXTS) + 1)]
+    for path in ("/quarantine", "/looks", "/exports", "/", "/lifecycle", *drafts):
         visit.tab.goto(visit.address + path)
         visit.check(path)
     visit.context.close()
@@ -189,6 +214,7 @@ def test_nothing_is_injected_runs_or_spills(
 ) -> None:
     if not policy:
         monkeypatch.delitem(headers.HEADERS, "Content-Security-Policy")
+    assert draft_texts(hostile, trap) == hostile.count("request_drafts") == 30
     with serving(hostile, role="officer+auditor") as served:
         assert visit_all(chromium, served, trap, width=1000 if policy else 360) == []
     assert trap.caught == 0

@@ -10,6 +10,13 @@ from typing import Any
 import psycopg
 import pytest
 
+from archiver.config import load
+from archiver.errors import UsageError
+from archiver.lifecycle import decisions, erasing
+from archiver.lifecycle.erasing import ErasureWish
+from archiver.lifecycle.proposals import Asker
+from archiver.store.engine import open_store
+from archiver.store.read.filters import Filter
 from tests.fixtures.archive import Archive
 from tests.lifecycle.conftest import Persons
 from tests.lifecycle.erasing import WHY
@@ -144,6 +151,8 @@ def test_a_configuration_that_says_something_else_is_refused_where_it_matters(pe
         assert archive(*command) == 2
         assert 'decided_in = "page", and this archive decides in "database"' in archive.errors
         assert "archiver migrate" in archive.errors
+    assert archive("doctor") == 2
+    assert 'decisions: [lifecycle] decided_in = "page"' in archive.output
     assert archive("pull") == 0
     assert archive("requests", "list") == 0
     assert archive("hold", "add", "x", "--sender", sender, "--case", "K", "--reason", "r") == 0
@@ -223,6 +232,31 @@ def test_where_commands_decide_the_page_is_refused_by_the_database(logins: Perso
     with pytest.raises(psycopg.Error, match="a request is approved where it was made"):
         as_login(archive, page_login, SAY.format("approved", "bob"))
     as_login(archive, page_login, SAY.format("refused", "bob"))
+
+
+@pytest.mark.full
+def test_who_erases_carries_out_what_the_page_has_approved(logins: Persons, page_login: str) -> None:
+    archive = logins.archive
+    sender = a_sender(archive)
+    decide_in(logins, "page")
+    archive.database.run(f"GRANT archive_writer, archive_eraser TO {logins.name('bob')}")
+    archive.database.run(f"REVOKE archive_officer FROM {logins.name('bob')}")
+    settings = load(archive.config, {}, offline=True)
+    url = settings.database.sqlalchemy_url.replace("postgres@", f"{page_login}@")
+    store = open_store(url)
+    try:
+        wish = ErasureWish(Filter(sender=sender), None, (), "E 3", "letter")
+        made = erasing.ask(store, wish, Asker("alice", on_page=True)).request
+        for asker in (Asker("bob"), Asker("ALICE", on_page=True)):
+            with pytest.raises(UsageError):
+                decisions.approve(store, made.number, asker)
+        decisions.approve(store, made.number, Asker("bob", on_page=True))
+    finally:
+        store.dispose()
+    logins.now("bob")
+    assert archive("erase", "run", str(made.number)) == 0, archive.errors
+    decided = archive.database.rows("SELECT decision, who, login FROM approvals ORDER BY id")
+    assert decided == [("approved", "bob", page_login), ("begun", logins.name("bob"), logins.name("bob"))]
 
 
 @pytest.mark.full

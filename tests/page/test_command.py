@@ -19,7 +19,7 @@ from archiver.config import load
 from archiver.errors import ConfigurationError
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database
-from tests.page.browsing import PROXY, SECRET, Visitor, proxy_headers
+from tests.page.browsing import ON_PAGE, PROXY, SECRET, Visitor, proxy_headers
 from tests.postgres import free_port
 
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -95,6 +95,23 @@ def test_behind_a_proxy_it_needs_no_terminal(small: Archive, tmp_path: Path) -> 
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_page_that_would_decide_elsewhere_than_the_archive_is_refused(small: Archive, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    whole = PROXY.format(secret=secret) + small.config.read_text()
+    small.config.write_text("[lifecycle]\n" + whole)
+    assert small("migrate") == 0
+    small.config.write_text(ON_PAGE + whole)
+    assert small("review") == 2
+    assert 'this archive decides in "database"' in small.errors
+    if small.database.kind == "postgresql":
+        assert small("migrate") == 0
+        assert small("review") == 2, "who owns the archive is not its page"
+        assert "no member of archive_page" in small.errors
+        assert "GRANT archive_page" in small.errors
 
 
 @ON_SQLITE

@@ -98,6 +98,62 @@ def decide(served: Serving, number: int) -> str:
     return answer.text
 
 
+def test_a_release_and_shorter_terms_are_carried_out_by_the_approval(pulled: Archive) -> None:
+    on_page(pulled)
+    assert pulled("hold", "add", "a claim", "--sender", "iris", "--case", "K", "--reason", "r") == 0
+    assert pulled("hold", "release", "1", "--reason", "settled") == 0
+    app = ("--app", pulled.server.app)
+    held = int(pulled.database.value("SELECT count(*) FROM messages WHERE lower(sender) = 'iris'"))
+    assert pulled("retention", "set", *app, "--at-most", "1d", "--reason", "policy") == 0
+    with serving(pulled, proxy=True) as served:
+        assert "begun" in text_of(decide(served, 1))
+        assert "begun" in text_of(decide(served, 2))
+        assert pulled("retention", "plan", *app, "--max-share", "1", "--today", "2027-01-04") == 0
+        inbox = text_of(served.visitor("officer", "li").get("/lifecycle"))
+        assert f"3 delete what is due {300 - held} messages" in inbox
+        assert f"kept by holds: 1 a claim: {held}" in inbox, "until 30 days after the approval"
+        assert "archiver retention apply 3" in text_of(decide(served, 3))
+    events = pulled.database.rows("SELECT event, who FROM hold_events ORDER BY id")
+    assert (len(events), events[-1]) == (2, ("released", "wang"))
+    ((most, who),) = pulled.database.rows("SELECT keep_at_most, who FROM retention_terms")
+    assert (most, who) == ("1d", "wang")
+    assert pulled("retention", "apply", "3") == 3, "its floor lies in the future of the provider's clock"
+    assert "by a clock that was ahead" in pulled.errors
+
+
+@pytest.mark.full
+def test_a_plan_that_was_adopted_is_applied(pulled: Archive) -> None:
+    on_page(pulled)
+    app = ("--app", pulled.server.app)
+    assert pulled("retention", "set", *app, "--at-most", "1d", "--reason", "policy") == 0
+    with serving(pulled, proxy=True) as served:
+        decide(served, 1)
+        assert pulled("retention", "plan", *app, "--max-share", "1") == 0
+        decide(served, 2)
+    before = pulled.count("messages")
+    assert pulled("retention", "apply", "2") == 0, pulled.errors
+    assert 0 < pulled.count("messages") < before
+
+
+@pytest.mark.full
+def test_what_a_restore_brought_back_is_a_draft_that_is_made_once(pulled: Archive) -> None:
+    on_page(pulled)
+    lost = pulled.database.rows("SELECT msg_id FROM messages ORDER BY msg_id LIMIT 3")
+    name = f"{pulled.server.org}#{pulled.server.app}"
+    lines = [{"app": name, "msg_id": row[0], "request": 9, "at": "2026-11-29T00:00:00.000Z"} for row in lost]
+    file = pulled.config.with_name("erasures.jsonl")
+    file.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    file.chmod(0o600)
+    for _ in range(2):
+        assert pulled("erase", "reapply") == 2
+        assert "draft 1 names what has to be erased again" in pulled.errors
+    assert pulled.count("request_drafts") == 1
+    with serving(pulled, proxy=True) as served:
+        decide(served, 1)
+    assert pulled("erase", "reapply") == 0, pulled.errors
+    assert pulled.database.value("SELECT count(*) FROM tombstones WHERE kind = 'erased'") == 3
+
+
 def test_an_export_that_a_command_has_drafted_is_made_by_it(pulled: Archive, tmp_path: Path) -> None:
     on_page(pulled, more='two_persons = ["export"]\n')
     words = (

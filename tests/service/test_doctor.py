@@ -14,7 +14,7 @@ import pytest
 
 from archiver import cli
 from archiver.store.admin import guards
-from archiver.store.schema import DECIDED, of_kind
+from archiver.store.schema import DECIDED, DRAFTED, of_kind
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database, own_archive
 from tests.fixtures.service import Listener, wait_until
@@ -55,7 +55,7 @@ def test_all_is_well(kind: str, request: pytest.FixtureRequest, make_archive: Ma
     assert archive.count("messages") == 0, "it looks, and archives nothing"
 
 
-GUARDED = ("audit_log", "looks", "look_conversations", *(table.name for table in of_kind(DECIDED)))
+GUARDED = ("audit_log", "looks", "look_conversations", *(table.name for table in of_kind(DECIDED, DRAFTED)))
 ALL_TRIGGERS = {
     "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name IN ({})",
     "postgresql": "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid::regclass::text IN ({})",

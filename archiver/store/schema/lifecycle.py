@@ -77,9 +77,11 @@ request_drafts = sa.Table(
     sa.Column("login", sa.Text),
     sa.Column("at", InstantColumn, nullable=False),
     sa.CheckConstraint(f"kind IN ({quoted(REQUEST_KINDS)})", name="kind"),
+    sqlite_autoincrement=True,
     info={"kind": DRAFTED},
 )
-"""What commands propose where requests are made on the review page: gone when it is adopted there, or dropped."""
+"""What commands propose where requests are made on the review page: gone when it is adopted there, or dropped. No
+number comes twice, as somebody may still look at the draft that had it."""
 
 
 hold_events = sa.Table(
