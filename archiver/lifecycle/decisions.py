@@ -36,6 +36,12 @@ def find(store: Store, request_id: int) -> Asked:
         return _known(tx, request_id)
 
 
+def may_be_approved(store: Store, asked: Asked) -> bool:
+    """Whether a request was made where this archive decides now: approvals have to come from there as well."""
+    with store.read() as tx:
+        return proposals.is_from_here(tx, asked.body)
+
+
 def approve(store: Store, request_id: int, asker: Asker) -> Asked:
     """Agree to what somebody else asks for; what lets go of a hold or a term is carried out with that.
 

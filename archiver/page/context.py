@@ -20,10 +20,12 @@ from archiver.page.sessions import PageSession
 from archiver.page.signin import OneTimeLink, TrustedProxy
 from archiver.page.viewings import LookAnswer, Viewable, Viewing, Viewings
 from archiver.store import installation
-from archiver.store.engine import Store
+from archiver.store.engine import AnswerLimits, Store
 from archiver.view import View
 from archiver.zones import Calendar
 
+_MEASURING = AnswerLimits(statement_s=50.0)
+"""Less than proxies wait for an answer."""
 LANGUAGE_COOKIE = "archiver_language"
 
 
@@ -39,6 +41,11 @@ class ReviewPage:
     calendar: Calendar
     default_language: str
     open_blobs: Callable[[], Blobs] | None
+
+    @property
+    def measuring(self) -> Store:
+        """For what reads all messages of an app once before somebody decides, and is no search."""
+        return self.store.answering(_MEASURING)
 
     @property
     def host(self) -> str:

@@ -39,6 +39,7 @@ def _request_page(number: int, status: int, problem: str) -> Response:
         command=exports.command(asked) if asked.kind == "export" else "",
         is_open=asked.state in ("waiting", "approved"),
         decides=decides(),
+        may_be_approved=decisions.may_be_approved(page().store, asked),
         carried_out=asked.kind in decisions.CARRIED_OUT,
         problem=problem,
     )
@@ -144,7 +145,7 @@ def ask_erasure() -> Response:
         _demand_choice(criteria)
         case_id = forms.demanded(request.form, "case", say("Case id"))
         reason = forms.demanded(request.form, "reason", say("Reason"))
-        asked = erasing.ask(page().store, ErasureWish(criteria, None, (), case_id, reason), asker())
+        asked = erasing.ask(page().measuring, ErasureWish(criteria, None, (), case_id, reason), asker())
     except UsageError as error:
         return _lifecycle_page(400, form, _unfound(error))
     return see("request", number=asked.request.number)

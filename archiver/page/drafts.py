@@ -63,11 +63,11 @@ def settle(number: int) -> Response:
             return see("lifecycle" if page().settings.lifecycle else "exports")
         if act != "adopt":
             return _page(400, draft, draft.would, say("Choose what to do."))
-        proposal = adopting.propose(page().store, draft, _CHECKS)
+        proposal = adopting.propose(page().measuring, draft, _CHECKS)
         if adopting.digest(draft.kind, proposal.body) != request.form.get("seen"):
             text = say("This is not what the draft comes to now. Look at it again.")
             return _page(400, draft, proposal.body, text)
-        return see("request", number=adopting.adopt(page().store, draft, proposal, asker()))
+        return see("request", number=adopting.adopt(page().measuring, draft, proposal, asker()))
     except UsageError as error:
         return _page(400, draft, draft.would, forms.said(error))
 

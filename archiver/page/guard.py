@@ -35,6 +35,8 @@ from archiver.store import installation
 log = logging.getLogger("archiver.page")
 
 _READING = ("GET", "HEAD")
+_MEASURES = ("settle", "ask_erasure")
+"""Routes that read all messages of an app."""
 _SHOWS = ("read", "bytes")
 """Rights whose screens show what people wrote."""
 
@@ -172,7 +174,8 @@ def _our_error(error: ArchiverError) -> Response:
         text = say("The database was restored, and erased messages are in it again. Nothing is shown.")
         return problem(503, say("This cannot be shown now"), f"{text}\n{advice}")
     if isinstance(error, QueryTooLong):
-        return problem(503, say("This takes longer than 10 seconds"), advice)
+        seconds = 50 if request.endpoint in _MEASURES else 10
+        return problem(503, say("This takes longer than {seconds} seconds", seconds=seconds), advice)
     if isinstance(error, DatabaseUnavailable):
         log.warning("%s", error)
         text = say("Somebody else is writing into the archive. Nothing was shown. Try again in a moment.")

@@ -6,10 +6,12 @@ import html
 import json
 import re
 import shlex
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from archiver.store.engine import AnswerLimits
 from tests.fixtures.archive import Archive
 from tests.page.browsing import ON_PAGE, Serving, Visitor, serving, text_of
 from tests.page.test_guard import ROLES, check_headers
@@ -362,3 +364,67 @@ def test_where_commands_decide_the_page_shows_and_decides_nothing(pulled: Archiv
         assert {table: pulled.count(table) for table in before} == before
         answer = li.post("/lifecycle/holds", name="mine", participant="iris", case="K", reason="r")
         assert "in force" in text_of(answer), "a hold takes one person, wherever that is"
+
+
+def test_two_who_adopt_a_draft_at_once_make_one_request(pulled: Archive) -> None:
+    on_page(pulled)
+    assert pulled(*ERASE) == 0
+    with serving(pulled, proxy=True) as served:
+        people = [served.visitor("officer", who) for who in ("li", "wang", "zhao")]
+        seen = [seen_in(one.get("/drafts/1").text) for one in people]
+        with ThreadPoolExecutor(3) as pool:
+            pairs = zip(people, seen, strict=True)
+            answers = list(pool.map(lambda pair: pair[0].post("/drafts/1", act="adopt", seen=pair[1]), pairs))
+    codes = sorted(answer.status_code for answer in answers)
+    assert codes[0] == 200
+    assert set(codes[1:]) <= {400, 404}
+    assert (pulled.count("requests"), pulled.count("request_drafts")) == (1, 0)
+
+
+def test_what_was_made_in_another_place_is_refused_there_and_not_approved(pulled: Archive) -> None:
+    pulled.config.write_text("[lifecycle]\n" + pulled.config.read_text())
+    assert pulled("migrate") == 0
+    assert pulled("export", "--format", "jsonl", "--case", "K", "--output", "x", "--propose") == 0
+    pulled.config.write_text(pulled.config.read_text().replace("[lifecycle]\n", ON_PAGE))
+    assert pulled("migrate") == 0
+    with serving(pulled, proxy=True) as served:
+        li = served.visitor("officer", "li")
+        page = li.get("/requests/1").text
+        assert 'value="approve"' not in page
+        assert "refuse it, and ask again" in text_of(page)
+        assert "was made where this archive does not decide" in text_of(
+            li.post("/requests/1", act="approve", seen=seen_in(page))
+        )
+        assert pulled.count("approvals") == 0
+        assert "refused" in text_of(li.post("/requests/1", act="refuse", seen=seen_in(page)))
+
+
+def test_without_lifecycle_page_and_commands_ask_alike(pulled: Archive) -> None:
+    assert pulled.count("lifecycle") == 0
+    with serving(pulled, proxy=True) as served:
+        li = served.visitor("officer", "li")
+        assert li.get("/lifecycle").status_code == 404
+        assert "decided on by commands" not in text_of(li.get("/exports"))
+        answer = li.post("/exports", format="jsonl", case="K", reason="r", sender="xingchen")
+        assert "another person has to approve" in text_of(answer)
+        assert pulled("requests", "approve", "1") == 0, pulled.errors
+        assert pulled("export", "--format", "jsonl", "--case", "K", "--output", "x", "--propose") == 0
+        page = li.get("/requests/2").text
+        assert li.post("/requests/2", act="approve", seen=seen_in(page)).status_code == 200
+    decided = pulled.database.rows("SELECT request_id, decision FROM approvals ORDER BY id")
+    assert decided == [(1, "approved"), (2, "approved")]
+
+
+def test_what_takes_too_long_to_measure_stays_a_draft(pulled: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    on_page(pulled)
+    assert pulled(*ERASE) == 0
+    with serving(pulled, proxy=True) as served:
+        li = served.visitor("officer", "li")
+        seen = seen_in(li.get("/drafts/1").text)
+        with monkeypatch.context() as patch:
+            patch.setattr("archiver.page.context._MEASURING", AnswerLimits(statement_s=0.001))
+            answer = li.post("/drafts/1", act="adopt", seen=seen)
+        assert answer.status_code == 503
+        assert "longer than 50 seconds" in text_of(answer)
+        assert (pulled.count("requests"), pulled.count("request_drafts")) == (0, 1)
+        assert li.post("/drafts/1", act="adopt", seen=seen).status_code == 200
