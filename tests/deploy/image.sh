@@ -59,6 +59,8 @@ done
 server=$!
 for _ in $(seq 100); do [ -s "$work/server" ] && break; sleep 0.1; done
 read_key() { "$python" -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$work/server" "$1"; }
+free_port() { "$python" -c 'import socket; print(socket.create_server(("127.0.0.1", 0)).getsockname()[1])'; }
+receiver=$(free_port) page=$(free_port)
 install -d -m 0755 "$work/etc" && install -d -o 65532 -m 0700 "$work/state" && chmod 0755 "$work"
 cat >"$work/etc/config.toml" <<CONFIG
 [database]
@@ -77,9 +79,26 @@ client_id = "$(read_key client_id)"
 client_secret_file = "secret"
 start = $(read_key start)
 rate = "1000/s"
+[callbacks]
+spool = "/var/lib/archiver/callbacks"
+listen = "127.0.0.1:$receiver"
+[[callbacks.apps]]
+app = "$(read_key org)#$(read_key app)"
+alias = "support"
+token_file = "token"
+secrets_file = "rules"
+[review]
+listen = "127.0.0.1:$page"
+url = "https://review.example.com"
+secret_file = "proxy"
+readers = ["readers"]
 CONFIG
 read_key client_secret >"$work/etc/secret"
-chown 65532 "$work/etc/secret" && chmod 0400 "$work/etc/secret"
+token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+echo "$token" >"$work/etc/token"
+echo "rule's secret" >"$work/etc/rules"
+echo "0123456789abcdef0123456789abcdef" >"$work/etc/proxy"
+chown 65532 "$work"/etc/{secret,token,rules,proxy} && chmod 0400 "$work"/etc/{secret,token,rules,proxy}
 
 # What a container runtime would take from the image: its variables, its command, its health check.
 of_image() { "$python" -c "import json, sys; print(*json.load(sys.stdin)['Docker']['config']$1, sep='\n')" <<<"$inspected"; }
@@ -117,6 +136,40 @@ for _ in $(seq 50); do "${contained[@]}" "${health[@]}" 2>/dev/null && healthy=y
 kill -TERM "$(pgrep -P "$daemon")"
 wait "$daemon" || { echo "the daemon ended with $?"; exit 1; }
 daemon=''
+
+# Compose's other services: the receiver, whose callback the next pull reads in, and the page, which sends a proxy's visitor to its sign-in.
+ask() { "$python" - "$@" <<'PYTHON'
+import http.client, sys, time
+port, method, path, wanted, *headers = sys.argv[1:]
+for _ in range(100):
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=5)
+        connection.request(method, path, b'{"callId": "x"}' if method == "POST" else None, dict(h.split("=", 1) for h in headers))
+        status = connection.getresponse().status
+        break
+    except ConnectionRefusedError:
+        time.sleep(0.2)
+else:
+    raise SystemExit(f"nobody listens on port {port}")
+if status != int(wanted):
+    raise SystemExit(f"port {port}: {status} instead of {wanted}")
+PYTHON
+}
+serve() {
+    "${contained[@]}" "${entrypoint[@]}" "$1" 2>"$work/log" &
+    daemon=$!
+    ask "${@:2}" || { cat "$work/log"; exit 1; }
+    kill -TERM "$(pgrep -P "$daemon")"
+    code=0; wait "$daemon" || code=$?
+    [ "$code" = 0 ] || { cat "$work/log"; echo "$1 ended with $code"; exit 1; }
+    daemon=''
+}
+serve receive "$receiver" POST "/callback/support/$token" 200
+within pull
+events=$("$python" -c 'import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute("SELECT count(*) FROM events").fetchone())' "$work/state/archive.db")
+[ "$events" = 1 ] || { echo "the callback of the container's receiver is not there"; exit 1; }
+serve review "$page" GET / 303 Host=review.example.com X-Forwarded-User=li X-Forwarded-Groups=readers \
+    X-Archiver-Proxy=0123456789abcdef0123456789abcdef
 
 # What records who did it: neither number has a name in the image. The second is as OpenShift gives them out, on a volume
 # of the image's own folder, whose group is 0.

@@ -86,7 +86,7 @@ def test_the_image_gets_what_the_wheel_is_made_of() -> None:
     """A file that the wheel takes along must get past .dockerignore, and be copied."""
     taken = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     recipe, ignored = (DEPLOY / "container/Dockerfile").read_text(), (ROOT / ".dockerignore").read_text().splitlines()
-    for name in [*taken["packages"], *taken["force-include"]]:
+    for name in [*taken["packages"], *taken["force-include"], *taken["shared-data"]]:
         assert f"!{name}" in ignored, name
         assert re.search(rf"^COPY .*\b{re.escape(name)}\b", recipe, re.MULTILINE), name
 
