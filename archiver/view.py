@@ -46,6 +46,7 @@ class View:
             "pending": say("pending"),
             "leased": say("leased"),
             "closed": say("closed"),
+            "skipped": say("skipped"),
             "not_ready": say("not ready"),
             "presumed_empty": say("presumed empty"),
             "expired": say("expired"),

@@ -65,6 +65,13 @@ def cause_name(cause: str) -> str:
     }.get(cause, cause)
 
 
+def pass_name(cause: str, number: int) -> str:
+    """Which walk of a window: an early one, the first one by its cause, or an audit."""
+    if number == 0:
+        return say("early look")
+    return cause_name(cause) if number == 1 or cause == "audit" else say("audit {number}", number=number - 1)
+
+
 def outcome_name(outcome: str) -> str:
     """How a look or an export ended."""
     return {
@@ -87,7 +94,7 @@ def action_name(action: str) -> str:
         "file": say("file"),
         "quarantine": say("quarantine"),
         "proof": say("proof"),
-        "events": say("events"),
+        "events": say("events of callbacks"),
         "sealed": say("sealed"),
         "export": say("export"),
         "copy": say("copy"),
@@ -99,4 +106,6 @@ def legend_text(sign: str) -> str:
     return next((text for known, _, text in legend() if known == sign), sign)
 
 
-FUNCTIONS = (*(request_kind, event_name, signature_name, cause_name, outcome_name, action_name, legend_text),)
+FUNCTIONS = (
+    *(request_kind, event_name, signature_name, cause_name, pass_name, outcome_name, action_name, legend_text),
+)

@@ -25,6 +25,8 @@ CUT = """() => [...document.querySelectorAll('button, a, input, select, p, h1, h
 }).map(one => one.outerHTML.slice(0, 120))"""
 SMALL = """() => [...document.querySelectorAll('main button.primary, nav a')]
   .filter(one => one.getBoundingClientRect().height < 24).length"""
+INK = """() => [getComputedStyle(document.body).color,
+  getComputedStyle(document.documentElement).getPropertyValue('--warn').trim()]"""
 SIGNS = "() => [...document.querySelectorAll('.calendar td')].map(td => [td.className, td.innerText.trim()])"
 
 
@@ -93,13 +95,15 @@ def test_nothing_is_cut_off_or_wider_than_the_window(
 
 def test_on_paper_stands_what_was_read_and_no_form(archive_of_october: Archive, chromium: Any) -> None:
     options: dict[str, Any] = {"role": "officer+auditor", "more": "[lifecycle]\n"}
-    with serving(archive_of_october, **options) as served, reading(chromium, served, refused="404 (NOT FOUND)") as tab:
+    more = {"refused": "404 (NOT FOUND)", "color_scheme": "dark"}
+    with serving(archive_of_october, **options) as served, reading(chromium, served, **more) as tab:
         for screen in screens(archive_of_october, served, tab):
             tab.emulate_media(media="print")
             for hidden in ("nav", "button", "form.panel", ".pager"):
                 shown = [one for one in tab.locator(hidden).all() if one.is_visible()]
                 assert not shown, (screen, hidden)
             assert tab.locator("main h1").is_visible(), screen
+            assert tab.evaluate(INK) == ["rgb(0, 0, 0)", "#7a4a00"], "dark on paper, whatever the screen has"
             if screen in ("conversation", "hits"):
                 assert tab.locator("article.message").first.is_visible()
                 assert re.search(rb"/Type\s*/Page\b", tab.pdf()), screen
