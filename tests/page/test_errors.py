@@ -10,7 +10,7 @@ import pytest
 from archiver.language import language
 from tests import words
 from tests.fixtures.archive import Archive
-from tests.page.browsing import Visitor, serving, text_of
+from tests.page.browsing import ON_PAGE, Visitor, serving, text_of
 
 VALUES = ("nowhere", "nothing", "archiver", "pull", "requests", "list", "--all", "quarantine", "easemob", "demo", "app")
 NOT_CHINESE = re.compile(r"[A-Za-z]{4,}")
@@ -41,7 +41,7 @@ def test_errors_of_other_rooms_are_in_the_language_of_the_page(pulled: Archive) 
         ("/lifecycle/erasures", {"sender": "nowhere", "case": "K", "reason": "r"}),
         ("/lifecycle/holds", {"app": "nowhere", "name": "n", "case": "K", "reason": "r"}),
     )
-    with serving(pulled, role="officer+auditor", language="zh", more="[lifecycle]\n") as served:
+    with serving(pulled, role="officer+auditor", language="zh", more=ON_PAGE) as served:
         li = served.visitor()
         for path, form in asked:
             answer = li.post(path, **form)
@@ -64,12 +64,12 @@ def problem_of(page: str) -> str:
 
 def refused_request(li: Visitor) -> str:
     """What is said of a request that was withdrawn, and is to be refused."""
-    li.post("/exports", format="jsonl", sender="iris", case="K", reason="r")
-    page = li.get("/requests/1").text
+    where = li.look("/exports", format="jsonl", sender="iris", case="K", reason="r")
+    page = li.get(where).text
     seen = re.search(r'name="seen" value="([^"]+)"', page)
     assert seen
-    assert li.post("/requests/1", act="withdraw", seen=seen[1]).status_code == 200
-    return problem_of(li.post("/requests/1", act="refuse", seen=seen[1]).text)
+    assert li.post(where, act="withdraw", seen=seen[1]).status_code == 200
+    return problem_of(li.post(where, act="refuse", seen=seen[1]).text)
 
 
 def test_every_error_that_the_page_may_show_has_a_translation() -> None:
