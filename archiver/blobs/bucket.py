@@ -20,12 +20,13 @@ _EMPTY = hashlib.sha256(b"").hexdigest()
 
 
 class Credentials(NamedTuple):
-    """By which a request is signed."""
+    """By which a request is signed, and where the environment says that it goes."""
 
     key_id: str
     secret: str
     token: str | None
     region: str
+    endpoint: str | None = None
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Credentials | None:
@@ -34,7 +35,14 @@ class Credentials(NamedTuple):
         if not key_id or not secret:
             return None
         region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        return cls(key_id, secret, environ.get("AWS_SESSION_TOKEN"), region)
+        endpoint = environ.get("AWS_ENDPOINT_URL") or environ.get("AWS_ENDPOINT")
+        return cls(key_id, secret, environ.get("AWS_SESSION_TOKEN"), region, endpoint)
+
+    @property
+    def address(self) -> str:
+        """Amazon's in the region, unless the environment names another one; in China it has a domain of its own."""
+        domain = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+        return self.endpoint or f"https://s3.{self.region}.{domain}"
 
 
 class Bucket(NamedTuple):
@@ -47,7 +55,7 @@ class Bucket(NamedTuple):
 def examine(url: str, endpoint: str | None, credentials: Credentials, get: Get, now: datetime) -> Bucket:
     """Ask the bucket of an `s3://` URL. Raises ProviderUnavailable where nothing answers."""
     bucket = urlsplit(url).netloc
-    base = endpoint or f"https://s3.{credentials.region}.amazonaws.com"
+    base = endpoint or credentials.address
     versioning, lock = (
         get(*_signed(f"{base.rstrip('/')}/{quote(bucket)}", question, credentials, now))
         for question in ("versioning", "object-lock")

@@ -137,3 +137,19 @@ def test_a_silent_bucket_is_no_answer(server: Scripted) -> None:
     with pytest.raises(ProviderUnavailable):
         bucket.examine("s3://b/x", f"http://127.0.0.1:{free_port()}", KNOWN, get, AT)
     assert server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, "https://s3.us-east-1.amazonaws.com"),
+        ({"AWS_DEFAULT_REGION": "eu-west-1"}, "https://s3.eu-west-1.amazonaws.com"),
+        ({"AWS_REGION": "cn-north-1"}, "https://s3.cn-north-1.amazonaws.com.cn"),
+        ({"AWS_ENDPOINT_URL": "https://oss.example.com"}, "https://oss.example.com"),
+    ],
+)
+def test_a_bucket_is_asked_where_its_objects_are(environ: dict[str, str], expected: str) -> None:
+    known = Credentials.of({**KEYS, "AWS_REGION": "", **environ})
+    assert known is not None
+    assert known.address == expected
+    assert Credentials.of(environ) is None, "without keys nothing is asked"

@@ -12,9 +12,9 @@ import pytest
 
 from archiver.config import load
 from archiver.errors import UsageError
-from archiver.lifecycle import decisions, erasing
+from archiver.lifecycle import decisions, erasing, proposals
 from archiver.lifecycle.erasing import ErasureWish
-from archiver.lifecycle.proposals import Asker
+from archiver.lifecycle.proposals import Asker, Proposal
 from archiver.store.engine import open_store
 from archiver.store.read.filters import Filter
 from tests.fixtures.archive import Archive
@@ -272,4 +272,23 @@ def test_a_role_that_somebody_becomes_is_not_the_page(logins: Persons, page_logi
         as_login(archive, logins.name("alice"), f"{shadow} {ASK.replace('{at}', 'now()')}")
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         as_login(archive, logins.name("alice"), "UPDATE lifecycle SET decided_in = 'database'")
+    decide_in(logins, "database")
+    with pytest.raises(psycopg.Error, match="by commands here"):
+        as_login(archive, page_login, f"SET ROLE archive_officer; {ASK.replace('{at}', 'now()')}")
     archive.database.run(f"REVOKE archive_officer FROM {page_login}")
+
+
+def test_the_program_too_keeps_the_page_from_asking_where_commands_do(accounts: Persons) -> None:
+    decide_in(accounts, "database")
+    store = open_store(load(accounts.archive.config, {}, offline=True).database.sqlalchemy_url)
+    try:
+        proposal = Proposal("export", {"format": "csv"}, {})
+        with pytest.raises(UsageError, match="by commands here"):
+            proposals.make(store, proposal, Asker("li", on_page=True))
+        number = proposals.make(store, proposal, Asker("li")).number
+        for act in (decisions.approve, decisions.refuse):
+            with pytest.raises(UsageError, match="by commands here"):
+                act(store, number, Asker("wang", on_page=True))
+    finally:
+        store.dispose()
+    assert accounts.archive.count("approvals") == 0

@@ -428,3 +428,14 @@ def test_what_takes_too_long_to_measure_stays_a_draft(pulled: Archive, monkeypat
         assert "longer than 50 seconds" in text_of(answer)
         assert (pulled.count("requests"), pulled.count("request_drafts")) == (0, 1)
         assert li.post("/drafts/1", act="adopt", seen=seen).status_code == 200
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_page_whose_configuration_decides_by_commands_decides_nothing_before_migrate_either(pulled: Archive) -> None:
+    with serving(pulled, proxy=True, more="[lifecycle]\n") as served:
+        pulled.database.run("DELETE FROM lifecycle")
+        li = served.visitor("officer", "li")
+        answer = li.post("/exports", format="jsonl", case="K", reason="r", sender="xingchen")
+        assert answer.status_code == 400
+        assert "by commands here" in text_of(answer)
+    assert pulled.count("requests") == 0
