@@ -12,7 +12,7 @@ from archiver.errors import UsageError
 from archiver.lifecycle import adopting, decisions, erasing, holds, retention
 from archiver.lifecycle.erasing import ErasureWish
 from archiver.lifecycle.holds import Hold
-from archiver.page import exports, facts, forms
+from archiver.page import effects, exports, facts, forms
 from archiver.page.context import asker, decides, demand_place, page, render, say, see, view, visitor
 from archiver.page.searching import choices
 from archiver.store.decisions import Asked
@@ -35,7 +35,7 @@ def _request_page(number: int, status: int, problem: str) -> Response:
         asked=asked,
         mine=mine,
         facts=facts.of(asked.body),
-        would_have=exports.effect(asked) if asked.kind == "export" else "",
+        now=effects.now(asked.kind, asked.body),
         command=exports.command(asked) if asked.kind == "export" else "",
         is_open=asked.state in ("waiting", "approved"),
         decides=decides(),

@@ -12,7 +12,7 @@ from archiver.errors import UsageError
 from archiver.export import FORMATS
 from archiver.export.request import parsed
 from archiver.lifecycle import adopting
-from archiver.page import facts, forms
+from archiver.page import effects, facts, forms
 from archiver.page.context import asker, decides, page, render, say, see
 from archiver.store.drafts import RequestDraft
 from archiver.store.engine import Store
@@ -42,6 +42,7 @@ def _page(status: int, draft: RequestDraft, would: Mapping[str, Any] | None, pro
         draft=draft,
         seen=seen,
         facts=facts.of(would or {}),
+        now=effects.now(draft.kind, would or {}),
         problem=problem or ("" if seen is not None else say("This draft cannot be read: no command has stored it so.")),
     )
 

@@ -15,11 +15,11 @@ from archiver.export import FOR_PEOPLE, FORMATS, TRANSLATED
 from archiver.export.request import Request
 from archiver.lifecycle import adopting, decisions, proposals
 from archiver.lifecycle.proposals import Proposal
-from archiver.page import facts, forms
+from archiver.page import forms
 from archiver.page.context import asker, decides, demand_place, page, render, say, see, view, visitor
 from archiver.page.searching import choices
 from archiver.store.decisions import Asked
-from archiver.store.read import counting, filters, history
+from archiver.store.read import filters, history
 from archiver.store.schema import iso
 from archiver.zones import Calendar
 
@@ -87,17 +87,6 @@ def _asked(form: Mapping[str, str]) -> Request:
         calendar=calendar,
         language=view().language.name if chosen in TRANSLATED else "en",
     )
-
-
-def effect(asked: Asked) -> str:
-    """How many messages an export would have now, from when to when; nothing where a text chooses among them."""
-    try:
-        criteria = filters.parsed(asked.body.get("filter"))
-        with page().store.read() as tx:
-            return facts.effect(counting.span(tx, criteria)._asdict())
-    except UsageError as error:
-        forms.said(error)
-        return ""
 
 
 def command(asked: Asked) -> str:

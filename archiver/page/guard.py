@@ -35,7 +35,7 @@ from archiver.store import installation
 log = logging.getLogger("archiver.page")
 
 _READING = ("GET", "HEAD")
-_MEASURES = ("settle", "ask_erasure")
+_MEASURES = ("settle", "draft", "request", "ask_erasure")
 """Routes that read all messages of an app."""
 _SHOWS = ("read", "bytes")
 """Rights whose screens show what people wrote."""
