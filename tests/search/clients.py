@@ -16,6 +16,7 @@ from typing import Any
 
 import psycopg
 
+from archiver.store.admin import comments
 from tests.fixtures.databases import Database
 from tests.postgres import _binaries, migrated, own_server
 from tests.search.samples import filled, index
@@ -86,7 +87,7 @@ def check_psql(psql: Path, url: str, right: list[list[Any]]) -> None:
     check("psql", [[row[0], int(row[1]), row[2]] for row in told], right)
     check("psql, searching", run(psql, url, "-XAt", "-c", FOUND).split(), ["1", "9", "10"])
     described = run(psql, url, "-X", "-c", "\\d+ messages_readable")
-    check("psql, describing", "when the server stamped it" in described, True)
+    check("psql, describing", comments.meanings()["messages_readable"].columns["sent_at"] in described, True)
 
 
 def check_sqlite_shell(shell: str, path: Path, right: list[list[Any]]) -> None:
