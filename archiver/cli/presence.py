@@ -20,7 +20,9 @@ def presence(ctx: click.Context, users: tuple[str, ...], app: str | None) -> int
     Example:
       archiver presence zhangsan lisi
     """
-    with context.session(ctx, app) as session:
+    from archiver.http import haste
+
+    with context.session(ctx, app) as session, haste():  # somebody waits for the answer
         for user, state in session.connection.fetch_presence(users):
             click.echo(f"{logs.visible(user)} {state}")
     return EXIT_DONE

@@ -270,6 +270,13 @@ def test_what_is_sent_is_archived(archive: Archive, send_api: str) -> None:
     assert len(sent) == 2
 
 
+@pytest.mark.full
+def test_who_asks_for_presence_hears_of_a_refusal_within_a_moment(archive: Archive) -> None:
+    archive.server.faults = Faults(http_500=1.0, only="/users/")
+    assert archive("presence", "lisi") == 75
+    assert archive.server.count("/users/lisi/status") <= 4, "not repeated for half a minute"
+
+
 def test_an_unknown_outcome_is_told_and_not_repeated(archive: Archive) -> None:
     archive.server.faults.reset = 1.0
     archive.server.faults.only = "/users/"
