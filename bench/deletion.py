@@ -1,29 +1,37 @@
 """What deletion costs those who only pull, and how fast it is itself: `python -m bench.deletion`.
 
 Pulls: the same pages into archives that are alike, in turn with triggers and `secure_delete` and without. Deletion: the
-older half of an archive, with a hold on a participant who wrote a tenth of it.
+older half of an archive, with a hold on a participant who wrote a tenth of it. Then another process deletes beside a
+pull that catches up, which pulls alone in turn.
 """
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
+import multiprocessing
 import os
+import resource
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
+from threading import Event
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from archiver.lifecycle.pace import DeletionPace
 from archiver.model import Page, Window
 from archiver.sandbox.data import Seed, make_records
 from archiver.sources.easemob.cursor import make_page
 from archiver.sources.easemob.slices import split_envelope
-from archiver.store import apps, expiring, floors, holds, owner, pages, planning, sqlite, windows
+from archiver.store import apps, expiring, floors, holds, installation, owner, pages, planning, sqlite, windows
 from archiver.store.admin import migrate
 from archiver.store.engine import Store, open_store
 from archiver.store.expiring import TermOver
@@ -35,12 +43,15 @@ from bench.archive import START_MS
 from tests.postgres import own_server
 
 PAGES, SIZE, ROUNDS = 40, 1_000, 8
+STRETCH = 60
+"""Pages of a pull beside a deletion, or alone."""
 SPAN_MS = 10 * 86_400_000
 _OF_RECORDS = ("messages", "message_bodies", "message_revisions", "revision_bodies")
 
 
-def arriving() -> list[Page]:
-    rows = make_records(Seed(PAGES * SIZE, 7, START_MS, SPAN_MS), "http://127.0.0.1/o/a")
+def arriving(from_ms: int = START_MS, seed: int = 7, pages: int = PAGES) -> list[Page]:
+    """Pages of a span of time."""
+    rows = make_records(Seed(pages * SIZE, seed, from_ms, SPAN_MS), "http://127.0.0.1/o/a")
     made = []
     for at in range(0, len(rows), SIZE):
         answer = b'{"entities":[' + b",".join(row.raw for row in rows[at : at + SIZE]) + b"]}"
@@ -50,8 +61,8 @@ def arriving() -> list[Page]:
     return made
 
 
-def claimed(store: Store) -> Claim:
-    window = Window(START_MS, START_MS + SPAN_MS)
+def claimed(store: Store, from_ms: int = START_MS) -> Claim:
+    window = Window(from_ms, from_ms + SPAN_MS)
     with store.write() as tx:
         key = apps.register(tx, "o#a", "cursor", START_MS, settle_ms=120_000, retention_ms=None)
         planning.plan(tx, key, 1, LIVE, 0, [window])
@@ -67,7 +78,11 @@ def pull(store: Store, made: list[Page]) -> float:
     for page in made:
         with store.write(lock="shared") as tx:
             pages.insert(windows.hold(tx, claim), [page], START_MS)
-    return used(store) - began
+    took = used(store) - began
+    with store.write() as tx:  # nobody pulls any more
+        windows.close(windows.hold(tx, claim), by_order=False)
+        installation.begin(tx, deletion=True)
+    return took
 
 
 def used(store: Store) -> float:
@@ -110,26 +125,124 @@ def request(store: Store, floor_ms: int) -> int:
     return number
 
 
-def delete(store: Store) -> tuple[int, float]:
-    """Messages and seconds of a run over the older half, with a hold on one participant."""
+def to_delete(store: Store, floor_ms: int) -> tuple[TermOver, int]:
+    """Set the floor, with a hold on one participant; gives what is over, and the request."""
     with store.read() as tx:
         sender = "SELECT lower(sender) FROM messages GROUP BY 1 ORDER BY count(*) DESC LIMIT 1"
         person = str(tx.conn.execute(sa.text(sender)).scalar_one())
     with store.write(lock="exclusive") as tx:
         holds.place(tx, HoldRow(1, "x", "placed", "K7", "y", "me"), HoldCriteria(participant=person))
     store.analyze()
-    term = TermOver(1, START_MS + SPAN_MS // 2)
+    term = TermOver(1, floor_ms)
     number = request(store, term.floor_ms)
     with store.write(lock="exclusive") as tx:
         floors.lower(tx, 1, term.floor_ms, number)
-    began, count, after = time.perf_counter(), 0, -1
-    while True:
-        with store.patient.write(lock="exclusive") as tx:
-            batch = expiring.expire(tx, term, number, after)
-        count += batch.messages
-        if batch.after is None:
-            return count, time.perf_counter() - began
-        after = batch.after
+    return term, number
+
+
+def delete(store: Store) -> tuple[int, float]:
+    """Messages and seconds of a run over the older half."""
+    term, number = to_delete(store, START_MS + SPAN_MS // 2)
+    began = time.perf_counter()
+    count = deleted(store, term, number, Event())
+    return count, time.perf_counter() - began
+
+
+def deleted(store: Store, term: TermOver, request: int, stop: Event) -> int:
+    """Let go of what is over as a run does, until it is stopped; gives how many messages."""
+    pace, count = DeletionPace(store, expiring.MESSAGES_AT_ONCE, stop.wait), 0
+    after: int | None = 0
+    while after is not None:
+        with store.patient.read() as tx:
+            looked = expiring.look(tx, term, after)
+        for page_ids in expiring.parts(looked, lambda: pace.size):
+            if stop.is_set():
+                return count
+            with pace.transaction() as tx:
+                count += expiring.expire(tx, term, request, page_ids)
+        after = looked.last
+    return count
+
+
+class Stretch(NamedTuple):
+    """Some pages that were pulled: how many messages a second, and the longest transaction."""
+
+    rate: float
+    longest_s: float
+
+
+def stretch(store: Store, claim: Claim, made: list[Page]) -> Stretch:
+    """Pull pages, a transaction each, by the clock on the wall."""
+    times = [time.perf_counter()]
+    for page in made:
+        with store.write(lock="shared") as tx:
+            pages.insert(windows.hold(tx, claim), [page], START_MS)
+        times.append(time.perf_counter())
+    longest = max(after - before for before, after in pairwise(times))
+    return Stretch(len(made) * SIZE / (times[-1] - times[0]), longest)
+
+
+def deleting(url: str, term: TermOver, request: int, goes: Any, ends: Any, said: Any) -> None:
+    """Another process, which deletes while `goes` is set; says how many messages, and its memory in MiB, at first and
+    at the end."""
+
+    class Halting(Event):
+        """Ends at `ends`, and stands still while `goes` is not set: asked before every transaction."""
+
+        def is_set(self) -> bool:
+            while not goes.wait(0.05) and not ends.is_set():
+                pass
+            return bool(ends.is_set())
+
+    store, memory = open_store(url), list[int]()
+    usage = resource.RUSAGE_SELF
+    sa.event.listen(store.engine, "commit", lambda _: memory.append(resource.getrusage(usage).ru_maxrss))
+    count = deleted(store, term, request, Halting())
+    store.dispose()
+    said.put((count, memory[min(20, len(memory) - 1)] // 1024, memory[-1] // 1024))
+
+
+def beside(store: Store, old: int, rounds: int) -> None:
+    """Pairs of stretches of a pull, alone and beside a deletion, in both orders."""
+    for part in range(1, old // (PAGES * SIZE) + 1):
+        fill(store, START_MS - part * SPAN_MS, part)
+    term, number = to_delete(store, START_MS)
+    claim = claimed(store)
+    spawn = multiprocessing.get_context("spawn")
+    goes, ends, said = spawn.Event(), spawn.Event(), spawn.Queue()
+    url = store.engine.url.render_as_string(hide_password=False)
+    other = spawn.Process(target=deleting, args=(url, term, number, goes, ends, said))
+    other.start()
+    ratios, longest, took_s = [], {True: 0.0, False: 0.0}, 0.0
+    for one in range(rounds):
+        rates = {}
+        for is_beside in (True, False) if one % 2 else (False, True):
+            made = arriving(seed=1_000 + 2 * one + is_beside, pages=STRETCH)
+            if is_beside:
+                goes.set()
+                time.sleep(0.5)
+            began = time.perf_counter()
+            done = stretch(store, claim, made)
+            took_s += time.perf_counter() - began if is_beside else 0.0
+            rates[is_beside], longest[is_beside] = done.rate, max(longest[is_beside], done.longest_s)
+            goes.clear()
+            time.sleep(0.5)
+        ratios.append(rates[True] / rates[False])
+    ends.set()
+    count, first, last = said.get()
+    other.join()
+    span = f"median {median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}"
+    print(f"  rate of a pull beside a deletion over its rate alone: {span}")
+    print(f"  longest transaction of a page {longest[True]:.2f} s beside, {longest[False]:.2f} s alone")
+    print(f"  {count:,} messages deleted beside {took_s:.0f} s of pulls, in {last} MiB ({first} at first)", flush=True)
+
+
+def fill(store: Store, from_ms: int, seed: int) -> None:
+    claim = claimed(store, from_ms)
+    stretch(store, claim, arriving(from_ms, seed))
+    with store.write() as tx:
+        windows.close(windows.hold(tx, claim), by_order=False)
+        installation.begin(tx, deletion=True)
 
 
 Fresh = Callable[[str], Store]
@@ -172,6 +285,10 @@ def kinds(place: Path) -> Iterator[list[tuple[str, Fresh]]]:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--old", type=int, default=400_000, help="messages that have expired, a multiple of 40,000")
+    parser.add_argument("--rounds", type=int, default=12, help="pairs of stretches of a pull")
+    given = parser.parse_args()
     made = arriving()
     assert "secure_delete=ON" in sqlite.LASTING
     with tempfile.TemporaryDirectory(prefix="archiver-bench-", dir="/tmp") as folder, kinds(Path(folder)) as both:
@@ -183,6 +300,9 @@ def main() -> None:
             pull(store, made)
             count, took_s = delete(store)
             print(f"{kind}: {count:,} messages deleted in {took_s:.1f} s, {count / took_s:,.0f} a second")
+            store.dispose()
+            store = fresh("beside")
+            beside(store, given.old, given.rounds)
             store.dispose()
 
 

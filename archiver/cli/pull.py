@@ -66,7 +66,7 @@ def _read_callbacks(settings: Settings, store: Store, stop: Event) -> None:
 
 
 def _empty_hashes(settings: Settings, store: Store, stop: Event) -> None:
-    """Where no daemon runs, pulls do its hourly work, a part each."""
+    """Where no daemon runs, pulls do its hourly work, a part at a time."""
     if settings.lifecycle is not None and not stop.is_set():
         from archiver.lifecycle import unsalted
 

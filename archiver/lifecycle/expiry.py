@@ -16,6 +16,7 @@ from archiver.config import Settings
 from archiver.errors import DeletionStopped, Stopped, UsageError
 from archiver.lifecycle import decisions, proposals
 from archiver.lifecycle.holds import demand_whole
+from archiver.lifecycle.pace import DeletionPace
 from archiver.lifecycle.proposals import Asker, Made, Proposal
 from archiver.lifecycle.retention import of_app
 from archiver.model import DAY_MS
@@ -178,16 +179,20 @@ def _empty_hashes(store: Store, term: TermOver) -> None:
 
 
 def _delete(store: Store, asked: Asked, term: TermOver, stop: Event, progress: Callable[[int], None]) -> int:
-    after: int | None = -(2**62)
+    pace = DeletionPace(store, expiring.MESSAGES_AT_ONCE, stop.wait)
+    after: int | None = 0
     count = 0
     while after is not None:
-        if stop.is_set():
-            raise Stopped("stopped; what is deleted is gone, the same command goes on")
-        with store.patient.write(lock="exclusive") as tx:
-            _demand_terms(tx, asked.body)
-            batch = expiring.expire(tx, term, asked.id, after)
-        after, count = batch.after, count + batch.messages
-        progress(count)
+        with store.patient.read() as tx:
+            looked = expiring.look(tx, term, after)
+        for page_ids in expiring.parts(looked, lambda: pace.size):
+            if stop.is_set():
+                raise Stopped("stopped; what is deleted is gone, the same command goes on")
+            with pace.transaction() as tx:
+                _demand_terms(tx, asked.body)
+                count += expiring.expire(tx, term, asked.id, page_ids)
+            progress(count)
+        after = looked.last
     return count
 
 

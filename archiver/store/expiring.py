@@ -7,27 +7,29 @@ a day after it was archived. What a hold keeps is left out, as the holds are at 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import sqlalchemy as sa
 
 from archiver.model import DAY_MS
-from archiver.store import burying, removing
+from archiver.store import burying, holds, removing
 from archiver.store.burying import GoingRecord
 from archiver.store.engine import Tx
-from archiver.store.holds import HELD, ROOM, HeldCount
+from archiver.store.holds import HELD, NOTED, ROOM, HeldCount
 from archiver.store.schema import (
     events,
     iso,
     message_bodies,
     message_revisions,
     messages,
+    pages,
     revision_bodies,
     tombstones,
 )
 
-MESSAGES_AT_ONCE, _PAGES_AT_ONCE = 1_000, 50
+MESSAGES_AT_ONCE, PAGES_AT_ONCE = 1_000, 50
+_LOOKED_AT, _PAGES_LOOKED_AT = 5_000, 500
 MEANT_MS = 1_262_304_000_000
 """2010: no message of this provider is older."""
 _Y2K_MS = 946_684_800_000
@@ -49,6 +51,11 @@ class TermOver(NamedTuple):
 
     app_id: int
     floor_ms: int
+
+
+_NEXT_PAGES = sa.select(pages.c.id, pages.c.new + pages.c.changed).where(pages.c.id > sa.bindparam("after"))
+_NEXT_PAGES = _NEXT_PAGES.order_by(pages.c.id).limit(_PAGES_LOOKED_AT)
+_UNHELD = f"AND NOT {NOTED.replace('{holds}', _IN_FORCE)}"
 
 
 def begins(tx: Tx) -> str:
@@ -142,11 +149,12 @@ def gone(tx: Tx, request_id: int) -> int:
     return int(tx.conn.execute(query.where(t.kind == "expired")).scalar_one())
 
 
-class ExpiredBatch(NamedTuple):
-    """What one transaction let go of: behind which page the next one goes on; None at the end."""
+class PagesOver(NamedTuple):
+    """Pages with something that is over, and how many messages; `last`: behind which one to look next, None at the
+    end."""
 
-    messages: int
-    after: int | None
+    counts: list[tuple[int, int]]
+    last: int | None
 
 
 class _First(NamedTuple):
@@ -159,39 +167,53 @@ class _First(NamedTuple):
     is_husk: bool
 
 
-def expire(tx: Tx, term: TermOver, request_id: int, after: int) -> ExpiredBatch:
-    """Let go of what is over on some pages behind a page; the caller has the archive's lock."""
-    _make_room(tx)
-    page_ids = _pages(tx, term, after)
-    if not page_ids:
-        return ExpiredBatch(0, None)
+def look(tx: Tx, term: TermOver, after: int) -> PagesOver:
+    """The next pages behind one that have something which is over. A hint: what goes is asked under the lock."""
+    last, brought = None, 0
+    for page_id, new in tx.conn.execute(_NEXT_PAGES, {"after": after}):
+        last, brought = page_id, brought + new
+        if brought >= _LOOKED_AT:
+            break
+    if last is None:
+        return PagesOver([], None)
+    over = f"{_over(tx, 'm.page_id, count(*)', held=_UNHELD)} AND m.page_id > :after AND m.page_id <= :last"
+    rows = tx.conn.execute(
+        sa.text(f"{over} GROUP BY m.page_id ORDER BY m.page_id"), {**term._asdict(), "after": after, "last": last}
+    )
+    return PagesOver([(row[0], row[1]) for row in rows], last)
+
+
+def parts(looked: PagesOver, size: Callable[[], int]) -> Iterator[list[int]]:
+    """The pages of one transaction after the other: about so many messages, as `size` says then, in one page or more."""
+    chosen: list[int] = []
+    total = 0
+    for page_id, count in looked.counts:
+        if chosen and (total + count > size() or len(chosen) == PAGES_AT_ONCE):
+            yield chosen
+            chosen, total = [], 0
+        chosen.append(page_id)
+        total += count
+    if chosen:
+        yield chosen
+
+
+def expire(tx: Tx, term: TermOver, request_id: int, page_ids: Sequence[int]) -> int:
+    """Let go of what is over on some pages; gives how many messages. The caller has the archive's lock."""
+    holds.note(tx)
     firsts = _firsts(tx, term, page_ids)
+    if not firsts:
+        return 0
     places = list(_places(tx, term.app_id, firsts))
     msg_ids = [first.msg_id for first in firsts]
     burying.bury(tx, burying.Burial(term.app_id, request_id), places, msg_ids)
     removing.rows(tx, term.app_id, msg_ids)
-    return ExpiredBatch(sum(not first.is_husk for first in firsts), page_ids[-1])
-
-
-def _pages(tx: Tx, term: TermOver, after: int) -> list[int]:
-    """Pages with something that is over, as many as one transaction may let go of."""
-    query = (
-        f"{_over(tx, 'm.page_id, count(*)')} AND m.page_id > :after GROUP BY m.page_id ORDER BY m.page_id LIMIT :most"
-    )
-    bound = {**term._asdict(), "after": after, "most": _PAGES_AT_ONCE}
-    chosen: list[int] = []
-    total = 0
-    for page_id, count in tx.conn.execute(sa.text(query), bound).all():
-        if chosen and total + count > MESSAGES_AT_ONCE:
-            break
-        chosen.append(int(page_id))
-        total += count
-    return chosen
+    return sum(not first.is_husk for first in firsts)
 
 
 def _firsts(tx: Tx, term: TermOver, page_ids: Sequence[int]) -> list[_First]:
     columns = "m.msg_id, m.page_id, m.position, coalesce(m.withheld, 0) = 2"
-    query = sa.text(f"{_over(tx, columns)} AND m.page_id IN :pages ORDER BY m.msg_id").bindparams(
+    over = _over(tx, columns, held=_UNHELD)
+    query = sa.text(f"{over} AND m.page_id IN :pages ORDER BY m.msg_id").bindparams(
         sa.bindparam("pages", expanding=True)
     )
     rows = tx.conn.execute(query, {**term._asdict(), "pages": list(page_ids)}).all()

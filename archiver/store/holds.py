@@ -17,13 +17,13 @@ from archiver.model import DAY_MS
 from archiver.store.engine import Tx
 from archiver.store.read import filters
 from archiver.store.read.filters import Filter
-from archiver.store.schema import apps, hold_conversations, hold_events, hold_items, messages
+from archiver.store.schema import apps, hold_conversations, hold_events, hold_items, lifecycle, messages, pages
 
 GRACE_MS = 30 * DAY_MS
 """From the approval of a release to the end of the hold."""
 _ITEMS_AT_ONCE = 5_000
 
-HELD = """\
+NOTED = """\
 EXISTS (SELECT 1 FROM {holds} h WHERE (h.app_id IS NULL OR h.app_id = m.app_id)
   AND (h.sender IS NULL OR lower(m.sender) IN (h.sender, h.sender_lower))
   AND (h.recipient IS NULL OR lower(m.recipient) IN (h.recipient, h.recipient_lower))
@@ -34,15 +34,20 @@ EXISTS (SELECT 1 FROM {holds} h WHERE (h.app_id IS NULL OR h.app_id = m.app_id)
        OR lower(m.sender) IN (h.participant, h.participant_lower)
        OR lower(m.recipient) IN (h.participant, h.participant_lower)
        OR (h.unreadable AND m.sender IS NULL)
-       OR (h.id, m.app_id, m.conversation) IN (
-           SELECT w.id, p.app_id, p.conversation FROM {holds} w
-           JOIN messages p ON lower(p.sender) IN (w.participant, w.participant_lower))
        OR EXISTS (SELECT 1 FROM hold_conversations c WHERE c.hold_id = h.hold_id AND c.app_id = m.app_id
                   AND c.conversation = m.conversation))
   AND (NOT h.is_list OR EXISTS (SELECT 1 FROM hold_items i WHERE i.hold_id = h.hold_id AND i.app_id = m.app_id
                                 AND i.msg_id = m.msg_id)))"""
-"""The condition on messages `m`; `holds` are those in force, or some of their rows. A message whose stamp nobody can
-mean is held whatever the range says.
+"""The condition on messages `m`, where conversations have been noted (see `note`); `holds` are those in force, or some
+of their rows. A message whose stamp nobody can mean is held whatever the range says."""
+_NOTED_ONES = "OR EXISTS (SELECT 1 FROM hold_conversations c"
+_WROTE = """\
+OR (h.id, m.app_id, m.conversation) IN (
+           SELECT w.id, p.app_id, p.conversation FROM {holds} w
+           JOIN messages p ON lower(p.sender) IN (w.participant, w.participant_lower))
+       """
+HELD = NOTED.replace(_NOTED_ONES, _WROTE + _NOTED_ONES)
+"""The same whenever it is asked.
 
 The conversations in which a participant wrote are read once a statement, by the index on the sender: asked for one
 message after the other, a conversation of thousands is read for each of them.
@@ -138,6 +143,43 @@ def note_conversations(tx: Tx, hold_id: int) -> None:
         found = sa.select(sa.literal(hold_id), m.app_id, m.conversation).where(*wrote).distinct()
         columns = ["hold_id", "app_id", "conversation"]
         tx.conn.execute(hold_conversations.insert().inline().from_select(columns, found))
+
+
+_NOTE = """
+INSERT INTO hold_conversations (hold_id, app_id, conversation)
+SELECT DISTINCT n.hold_id, n.app_id, n.conversation FROM (
+    SELECT h.hold_id, m.app_id, m.conversation FROM holds_in_force h
+    JOIN messages m ON lower(m.sender) IN (h.participant, h.participant_lower)
+    WHERE h.id > :hold AND (h.app_id IS NULL OR h.app_id = m.app_id)
+    UNION ALL
+    SELECT h.hold_id, m.app_id, m.conversation FROM messages m
+    CROSS JOIN holds_in_force h ON lower(m.sender) IN (h.participant, h.participant_lower)
+    WHERE h.id <= :hold AND m.page_id > :page AND (h.app_id IS NULL OR h.app_id = m.app_id)
+    UNION ALL
+    SELECT h.hold_id, m.app_id, m.conversation FROM quarantine q
+    CROSS JOIN messages m ON m.page_id = q.page_id AND m.position = q.position
+    CROSS JOIN holds_in_force h ON lower(m.sender) IN (h.participant, h.participant_lower)
+    WHERE h.id <= :hold AND q.resolved_at IS NOT NULL AND q.page_id > 0 AND (h.app_id IS NULL OR h.app_id = m.app_id)
+) n
+WHERE n.conversation IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM hold_conversations c
+    WHERE c.hold_id = n.hold_id AND c.app_id = n.app_id AND c.conversation = n.conversation)
+"""
+"""On SQLite; PostgreSQL's function asks the same. What leaves quarantine lies on older pages."""
+
+
+def note(tx: Tx) -> None:
+    """Bring what `NOTED` goes by up to date for all holds in force; the caller has the archive's lock alone."""
+    if tx.postgres:
+        tx.conn.exec_driver_sql("SELECT archive_note_conversations()")
+        return
+    c = lifecycle.c
+    known = tx.conn.execute(sa.select(sa.func.max(c.noted_page), sa.func.max(c.noted_hold))).one()
+    tx.conn.execute(sa.text(_NOTE), {"page": -1 if known[0] is None else known[0], "hold": known[1] or 0})
+    latest = (
+        sa.select(sa.func.coalesce(sa.func.max(table.c.id), 0)).scalar_subquery() for table in (pages, hold_events)
+    )
+    tx.conn.execute(lifecycle.update().values(dict(zip(("noted_page", "noted_hold"), latest, strict=True))))
 
 
 def _add_items(tx: Tx, hold_id: int, covered: HoldCriteria) -> None:

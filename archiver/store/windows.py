@@ -198,6 +198,16 @@ def owners(tx: Tx, key: SourceKey) -> list[str]:
     return [row.owner for row in tx.conn.execute(_OWNERS, key.bound)]
 
 
+_LEASED = sa.select(windows.c.id).where(
+    sa.text("state = 'leased'"), windows.c.lease_until > sa.bindparam("now_ms", type_=windows.c.lease_until.type)
+)
+
+
+def any_leased(tx: Tx) -> bool:
+    """Whether anybody walks a window now."""
+    return tx.conn.execute(_LEASED.limit(1), {"now_ms": tx.now_ms()}).first() is not None
+
+
 def hold(tx: Tx, claim: Claim, *, exact: bool = True) -> Held:
     """Lock the claimed row to the end of the transaction. Raises LeaseLost unless it is still ours: the fence.
 

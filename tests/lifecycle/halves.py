@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 from archiver.store import floors, holds
-from archiver.store.expiring import TermOver, expire
+from archiver.store.engine import Store
+from archiver.store.expiring import MESSAGES_AT_ONCE, TermOver, expire, look, parts
 from archiver.store.holds import HoldCriteria, HoldRow
 from archiver.store.read.filters import Filter
 from tests.fixtures.archive import Archive
 from tests.fixtures.decided import approved
 from tests.fixtures.store import open_database
+
+
+def expire_all(store: Store, term: TermOver, request: int) -> None:
+    """Let go of what is over, as the command does."""
+    after: int | None = 0
+    while after is not None:
+        with store.read() as tx:
+            looked = look(tx, term, after)
+        for page_ids in parts(looked, lambda: MESSAGES_AT_ONCE):
+            with store.write(lock="exclusive") as tx:
+                expire(tx, term, request, page_ids)
+        after = looked.last
 
 
 def expire_half(archive: Archive, *, hold: str | None = None) -> int:
@@ -26,9 +39,6 @@ def expire_half(archive: Archive, *, hold: str | None = None) -> int:
             holds.place(tx, row, HoldCriteria(Filter(sender=hold)))
         request = approved(tx, "retention", {"app_id": 1, "floor_ms": floor_ms})
         floors.lower(tx, 1, floor_ms, request)
-    after: int | None = 0
-    while after is not None:
-        with store.write(lock="exclusive") as tx:
-            after = expire(tx, TermOver(1, floor_ms), request, after).after
+    expire_all(store, TermOver(1, floor_ms), request)
     store.dispose()
     return floor_ms

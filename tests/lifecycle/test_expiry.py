@@ -256,7 +256,7 @@ def test_a_run_that_is_cut_off_anywhere_is_whole_by_batch_and_goes_on(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At any statement, as a process that is killed: its transaction is gone, and the counters' sum holds."""
-    monkeypatch.setattr(expiring, "_PAGES_AT_ONCE", 1)
+    monkeypatch.setattr(expiring, "PAGES_AT_ONCE", 1)
     archive, draw = house.archive, random.Random(4)
     more_pages(house.as_owner())
     house.plan("--max-share", "1")
@@ -287,7 +287,7 @@ def test_a_run_that_is_cut_off_anywhere_is_whole_by_batch_and_goes_on(
 
 
 def test_a_stop_ends_a_run_between_two_batches(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expiring, "_PAGES_AT_ONCE", 1)
+    monkeypatch.setattr(expiring, "PAGES_AT_ONCE", 1)
     more_pages(house.as_owner())
     house.plan("--max-share", "1")
     stop, before = Event(), house.count()

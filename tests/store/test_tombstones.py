@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from archiver.model import DAY_MS
 from archiver.review import requeue
-from archiver.store import expiring, holds, pages, removing, windows
+from archiver.store import expiring, holds, installation, pages, removing, windows
 from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
 from archiver.store.holds import HoldCriteria, HoldRow
@@ -59,6 +59,8 @@ def stored(store: Store, key: SourceKey) -> Store:
     ):
         with store.write() as tx:
             pages.insert(windows.hold(tx, claim), [arrived], ORIGIN)
+    with store.write() as tx:  # what holds know is noted there; without it, everything is read each time
+        installation.begin(tx, deletion=True)
     return store
 
 
@@ -331,6 +333,6 @@ def test_conversations_that_a_hold_knows_are_no_obstacle(stored: Store, database
     with stored.write(lock="exclusive") as tx:
         lower(tx, request := expiry(tx))
     with stored.write(lock="exclusive") as tx:
-        expiring.expire(tx, expiring.TermOver(1, ORIGIN + 9), request, 0)
+        expiring.expire(tx, expiring.TermOver(1, ORIGIN + 9), request, [1, 2])
     assert database.rows("SELECT msg_id FROM messages") == [("3",)]
     assert database.value("SELECT count(*) FROM hold_conversations") == 1

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from archiver.errors import UsageError
 from archiver.store.admin import citus
-from archiver.store.admin.rights import OTHERS, READ_BY_VIEWS, READER, ROLES, granted, names, numbered
+from archiver.store.admin.rights import ERASER, OTHERS, READ_BY_VIEWS, READER, ROLES, granted, names, numbered
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import ALL_VIEWS, DERIVED, EVIDENCE, JUDGED, STATE, metadata
 
@@ -51,6 +51,10 @@ _FUNCTIONS = {
     "archive_place": "",
     "archive_draft_rules": "",
     "archive_is_page": "name",
+    "archive_note_conversations": "",
+    "archive_places": "",
+    "archive_expires": "messages, bigint, integer",
+    "archive_erases": "integer, text",
 }
 
 
@@ -175,6 +179,11 @@ def _rights(tx: Tx) -> Iterator[Step]:
         if of_tables:
             yield (f"GRANT USAGE ON SEQUENCE {', '.join(f'{name}_id_seq' for name in of_tables)} TO {role}",)
     yield ("REVOKE ALL ON FUNCTION archive_to_ledger(), archive_key_to_ledger(), archive_deletes() FROM PUBLIC",)
+    # It notes for holds what is there, whoever calls it.
+    yield (
+        "REVOKE ALL ON FUNCTION archive_note_conversations() FROM PUBLIC",
+        f"GRANT EXECUTE ON FUNCTION archive_note_conversations() TO {ERASER}",
+    )
     # It runs with the owner's rights, and shows what the views show.
     yield (
         "REVOKE ALL ON FUNCTION archive_search(text, integer) FROM PUBLIC",

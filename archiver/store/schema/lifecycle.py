@@ -182,7 +182,7 @@ tombstones = sa.Table(
     sa.CheckConstraint("(position IS NULL) = (leaf IS NULL)", name="leaf"),
     sa.CheckConstraint("page_id IS NOT NULL OR seal_id IS NOT NULL", name="place"),
     sa.Index("ix_tombstones_app_id_msg_id", "app_id", "msg_id"),
-    sa.Index("ix_tombstones_page_id", "page_id"),
+    sa.Index("ix_tombstones_page_id_position", "page_id", "position"),
     info={"kind": DELETED},
 )
 """One a leaf that goes, or one for a whole page: then neither position nor leaf. `messages`, `bodies` and
@@ -216,6 +216,9 @@ lifecycle = sa.Table(
     sa.Column("reapply_since", InstantColumn),
     sa.Column("wiped_at", InstantColumn),
     sa.Column("hashes_after", sa.BigInteger),
+    sa.Column("noted_page", sa.BigInteger),
+    sa.Column("noted_hold", sa.BigInteger),
+    sa.Column("noted_in", sa.Text),
     sa.CheckConstraint("id = 1", name="single"),
     sa.CheckConstraint("decided_in IN ('database', 'page')", name="decided_in"),
     info={"kind": OWN},
