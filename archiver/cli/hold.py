@@ -16,7 +16,7 @@ from archiver.cli import console, context, decision, options
 from archiver.errors import EXIT_DONE
 from archiver.lifecycle import holds
 from archiver.lifecycle.holds import Hold, Placed
-from archiver.store.holds import HoldCounts, HoldCriteria, HoldEvent
+from archiver.store.holds import HoldCriteria, HoldEvent
 from archiver.store.read.filters import Filter
 from archiver.store.schema import iso
 from archiver.view import View
@@ -135,22 +135,22 @@ def release_hold(ctx: click.Context, number: int, reason: str) -> int:
 @options.VIEW
 @click.pass_context
 def list_holds(ctx: click.Context, *, form: str, view: View) -> int:
-    """List holds with their state and what they cover, the latest first.
+    """List holds with their state and what they cover, the latest first; `hold show` counts the messages.
 
     \b
     Example:
       archiver hold list --format json
     """
     with context.readable(ctx) as (_, store):
-        counted = [(hold, holds.count(store, hold)) for hold in holds.everything(store)]
+        listed = holds.everything(store)
     say = view.language.say
     if form == "json":
-        click.echo(json.dumps([_fields(hold, counts) for hold, counts in counted], ensure_ascii=False))
-    elif counted:
-        columns = (say("id"), say("name"), say("case"), say("state"), view.at(say("ends")), say("messages"))
+        click.echo(json.dumps([_fields(hold) for hold in listed], ensure_ascii=False))
+    elif listed:
+        columns = (say("id"), say("name"), say("case"), say("state"), view.at(say("ends")), say("covers"))
         rows = [
-            (hold.id, hold.name, hold.case_id, _state(hold, view), view.instant(hold.ends_ms), f"{counts.messages:,}")
-            for hold, counts in counted
+            (hold.id, hold.name, hold.case_id, _state(hold, view), view.instant(hold.ends_ms), _shortly(hold, view))
+            for hold in listed
         ]
         console.table("", columns, rows)
     else:
@@ -174,7 +174,7 @@ def show_hold(ctx: click.Context, number: int, *, form: str, view: View) -> int:
         hold = holds.find(store, number)
         counts = holds.count(store, hold)
     if form == "json":
-        click.echo(json.dumps(_fields(hold, counts), ensure_ascii=False))
+        click.echo(json.dumps(_fields(hold) | counts._asdict(), ensure_ascii=False))
         return EXIT_DONE
     say = view.language.say
     rows = [(say("name"), hold.name), (say("case"), hold.case_id), (say("state"), _state(hold, view))]
@@ -186,6 +186,13 @@ def show_hold(ctx: click.Context, number: int, *, form: str, view: View) -> int:
         rows += [("", f"{name} {value}") for name, value in _covered(event).items()]
     console.table("", ("", ""), rows)
     return EXIT_DONE
+
+
+def _shortly(hold: Hold, view: View) -> str:
+    """What the rows of a hold cover, in one line."""
+    rows = [_covered(event) for event in hold.events if event.event != "released"]
+    texts = (", ".join(f"{name} {value}" for name, value in row.items()) for row in rows)
+    return "; ".join(text or view.language.say("everything") for text in texts)
 
 
 def _state(hold: Hold, view: View) -> str:
@@ -211,7 +218,7 @@ def _covered(event: HoldEvent) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _fields(hold: Hold, counts: HoldCounts) -> dict[str, Any]:
+def _fields(hold: Hold) -> dict[str, Any]:
     events = [
         {
             "event": event.event,
@@ -225,4 +232,4 @@ def _fields(hold: Hold, counts: HoldCounts) -> dict[str, Any]:
     ]
     ends = None if hold.ends_ms is None else iso(hold.ends_ms)
     fields = {"id": hold.id, "name": hold.name, "case": hold.case_id, "state": hold.state, "ends": ends}
-    return fields | counts._asdict() | {"events": events}
+    return fields | {"events": events}
