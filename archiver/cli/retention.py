@@ -168,6 +168,7 @@ def plan_run(ctx: click.Context, app: str, max_share: Decimal | None, today: dat
         (say("messages"), f"{would.messages:,}"),
         (say("bytes"), f"{would.bytes:,}"),
         (say("files"), f"{would.files:,} ({would.file_bytes:,})"),
+        (say("records in quarantine"), f"{planned.records:,}"),
         (view.at(say("first")), view.instant(would.first_ms)),
         (view.at(say("last")), view.instant(would.last_ms)),
         (say("stamped before 2000"), f"{would.before_2000:,}"),
@@ -202,6 +203,8 @@ def apply_run(ctx: click.Context, number: int) -> int:
     say = options.default_view(ctx).language.say
     count, in_all = f"{done.messages:,}", f"{done.in_all:,}"
     click.echo(say("{count} messages are deleted, {in_all} by this request in all", count=count, in_all=in_all))
+    if done.records:
+        click.echo(say("{count} records in quarantine are emptied", count=f"{done.records:,}"))
     return EXIT_DONE
 
 

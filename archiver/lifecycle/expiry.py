@@ -21,7 +21,7 @@ from archiver.lifecycle.proposals import Asker, Made, Proposal
 from archiver.lifecycle.retention import of_app
 from archiver.model import DAY_MS
 from archiver.store import decisions as asking
-from archiver.store import expiring, floors, ledger, scrubs, unsalted
+from archiver.store import expiring, expiring_records, floors, ledger, scrubs, unsalted
 from archiver.store.decisions import Asked
 from archiver.store.engine import Store, Tx
 from archiver.store.expiring import Expiring, TermOver
@@ -38,18 +38,21 @@ _WARNED_MS = DAY_MS
 
 
 class Planned(NamedTuple):
-    """A request that was made, and what it would delete."""
+    """A request that was made, and what it would delete; `records`: in quarantine, as far as they need not stay."""
 
     request: Made
     floor_ms: int
     would: Expiring
+    records: int
 
 
 class Expired(NamedTuple):
-    """How many messages a run has deleted now, and how many its request has deleted in all."""
+    """How many messages a run has deleted now, how many its request has deleted in all, and how many records of
+    quarantine it has emptied now."""
 
     messages: int
     in_all: int
+    records: int
 
 
 def cutoff_ms(today: date, term: str) -> int:
@@ -103,7 +106,7 @@ class RunWish(NamedTuple):
 def plan(store: Store, wish: RunWish, asker: Asker) -> Planned:
     """Rehearse a run, and ask for it. Raises UsageError where nothing of the app is ever due, or nothing is now."""
     proposal, floor, would = propose(store, wish)
-    return Planned(proposals.make(store, proposal, asker), floor, would)
+    return Planned(proposals.make(store, proposal, asker), floor, would, int(proposal.body["quarantined"]))
 
 
 def propose(store: Store, wish: RunWish) -> tuple[Proposal, int, Expiring]:
@@ -116,14 +119,16 @@ def propose(store: Store, wish: RunWish) -> tuple[Proposal, int, Expiring]:
         floor = floor_ms(known.terms, on)
         if floor is None:
             raise UsageError(f"messages of {known.app} are kept for ever", hint="archiver retention set --at-most")
-        would = expiring.measure(tx, TermOver(known.app_id, floor))
+        term = TermOver(known.app_id, floor)
+        would, records = expiring.measure(tx, term), expiring_records.count(tx, term)
         total = expiring.archived(tx)
-    if not would.messages:
+    if not would.messages and not records:
         raise UsageError(f"nothing of {known.app} is due for deletion", hint="archiver retention show")
     body: dict[str, Any] = {"app": known.app, "app_id": known.app_id, "floor_ms": floor, "archived": total}
     body |= {
         "terms": known.terms._asdict(),
         **would._asdict(),
+        "quarantined": records,
         "max_share": None if max_share is None else str(max_share),
     }
     body["today"] = None if today is None else today.isoformat()
@@ -162,11 +167,25 @@ def apply(
         if (floors.of_app(tx, term.app_id) or -(2**63)) < term.floor_ms:
             floors.lower(tx, term.app_id, term.floor_ms, request)
     count = _delete(store, asked, term, stop, progress)
+    records = _expire_records(store, asked, term, stop)
     _empty_hashes(store, term)
     with store.write(lock="exclusive") as tx:
         expiring.expire_events(tx, term)
     with store.read() as tx:
-        return Expired(count, expiring.gone(tx, request))
+        return Expired(count, expiring.gone(tx, request), records)
+
+
+def _expire_records(store: Store, asked: Asked, term: TermOver, stop: Event) -> int:
+    after: int | None = 0
+    count = 0
+    while after is not None:
+        if stop.is_set():
+            raise Stopped("stopped; what is deleted is gone, the same command goes on")
+        with store.patient.write(lock="exclusive") as tx:
+            _demand_terms(tx, asked.body)
+            emptied, after = expiring_records.expire(tx, term, asked.id, after)
+        count += emptied
+    return count
 
 
 def _empty_hashes(store: Store, term: TermOver) -> None:

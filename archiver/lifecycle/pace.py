@@ -1,7 +1,7 @@
 """How much one transaction of a deletion takes, and how long others have the archive to themselves behind it.
 
 Who deletes holds the archive's lock alone, and who pulls waits for it at every page. So a transaction is to be short,
-and where somebody pulls, deletion has the lock for a sixth of the time.
+and where somebody pulls, deletion has the lock for a ninth of the time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from archiver.store.engine import Store, Tx
 
 HELD_S = 0.2
 """So long one transaction shall hold the lock."""
-LEFT_TO_OTHERS = 5
+LEFT_TO_OTHERS = 8
 """So many times as long others have it, where there are any."""
 _LEAST = 50
 

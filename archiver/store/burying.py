@@ -31,6 +31,8 @@ class GoingRecord(NamedTuple):
     messages: int
     bodies: int
     revisions: int
+    msg_id: str | None = None
+    """Of a message that its stamp does not tell as expired when it is offered again: its tombstone names it."""
 
 
 class Burial(NamedTuple):
@@ -52,7 +54,7 @@ def bury(tx: Tx, burial: Burial, places: Sequence[GoingRecord], msg_ids: Sequenc
     stones: list[Stone] = []
     for page_id, going in sorted(by_page.items()):
         positions = {place.position for place in going}
-        if rows.get(page_id, set()) <= positions:
+        if rows.get(page_id, set()) <= positions and not any(place.msg_id for place in going):
             stones.append(_stone(page_id, going))
             _forget_seeds(tx, page_id)
         else:
@@ -75,13 +77,13 @@ _NO_PLACE: Stone = {"msg_id": None, "page_id": None, "seal_id": None, "position"
 
 
 def _stone(page_id: int, going: Iterable[GoingRecord]) -> Stone:
-    counts = [sum(column) for column in zip(*(place[2:] for place in going), strict=True)]
+    counts = [sum(column) for column in zip(*(place[2:5] for place in going), strict=True)]
     return _NO_PLACE | {"page_id": page_id} | dict(zip(("messages", "bodies", "revisions"), counts, strict=True))
 
 
 def stone_of(place: GoingRecord, leaves: dict[int, tuple[int, bytes]] | None) -> Stone:
     """The tombstone of one leaf; `leaves`: see `leaves_at`."""
-    return _stone(place.page_id, [place]) | _leaf(place.position, leaves)
+    return _stone(place.page_id, [place]) | _leaf(place.position, leaves) | {"msg_id": place.msg_id}
 
 
 def _leaf(position: int, leaves: dict[int, tuple[int, bytes]] | None) -> Stone:

@@ -48,18 +48,18 @@ def erase(tx: Tx, burial: Burial, records: Sequence[NamingRecord], over_ms: int 
     q, numbers = quarantine.c, [one.id for one in records]
     left = sa.func.coalesce(q.withheld, 0) != WITHHELD_ERASED
     rows = tx.conn.execute(sa.select(q.id, q.seen_at, q.window_id).where(q.id.in_(numbers), left)).all()
-    held = tx.conn.execute(sa.select(sa.literal(1)).select_from(_HOLDS).where(_of(burial.app_id)).limit(1)).first()
-    audited = _audited(tx, {row.window_id for row in rows})
+    held = any_held(tx, burial.app_id)
+    past = audited(tx, {row.window_id for row in rows})
     may_go = {
         row.id: row.seen_at
         for row in rows
-        if held is None and row.window_id in audited and (over_ms is None or row.seen_at < over_ms)
+        if not held and row.window_id in past and (over_ms is None or row.seen_at < over_ms)
     }
     going = [one for one in records if one.id in may_go]
     staying = sorted({row.id for row in rows} - may_go.keys())
     unsealed = sa.and_(q.id.in_(staying), q.withheld.is_(None))
     tx.conn.execute(quarantine.update().where(unsealed).values(withheld=WITHHELD_SEALED))
-    erasure.add(tx, burial, [*_stones(tx, going), *_stones_of_files(tx, going, may_go)])
+    erasure.add(tx, burial, [*stones(tx, going), *stones_of_files(tx, going, may_go)])
     for one in going:
         erasure.empty_record(tx, one.id)
         if one.page_id != NO_PAGE:
@@ -67,11 +67,14 @@ def erase(tx: Tx, burial: Burial, records: Sequence[NamingRecord], over_ms: int 
     return ErasedRecords(len(going), len(staying))
 
 
-def _of(app_id: int) -> sa.ColumnElement[bool]:
-    return sa.or_(_HOLDS.c.app_id.is_(None), _HOLDS.c.app_id == app_id)
+def any_held(tx: Tx, app_id: int) -> bool:
+    """Whether any hold that is in force may be about records of an app."""
+    of_app = sa.or_(_HOLDS.c.app_id.is_(None), _HOLDS.c.app_id == app_id)
+    query = sa.select(sa.literal(1)).select_from(_HOLDS).where(of_app)
+    return tx.conn.execute(query.limit(1)).first() is not None
 
 
-def _audited(tx: Tx, window_ids: set[int]) -> set[int]:
+def audited(tx: Tx, window_ids: set[int]) -> set[int]:
     """Those of these windows over which the last walk that will come has passed: the longest audit, if there is any."""
     w, m = windows.c, watermarks.c
     until = sa.case((m.audited_pass.is_(None), m.complete_until_ms), else_=m.audited_until_ms)
@@ -83,8 +86,8 @@ def _audited(tx: Tx, window_ids: set[int]) -> set[int]:
 _NOTHING = dict.fromkeys(("messages", "bodies", "revisions"), 0)
 
 
-def _stones(tx: Tx, records: Sequence[NamingRecord]) -> Iterator[Stone]:
-    """No id stands in them: so the database refuses them while any hold of the app is in force."""
+def stones(tx: Tx, records: Sequence[NamingRecord]) -> Iterator[Stone]:
+    """Tombstones without an id: so the database refuses those of an erasure while any hold of the app is in force."""
     places: dict[int, set[int]] = defaultdict(set)
     for one in records:
         if one.page_id != NO_PAGE:
@@ -95,7 +98,7 @@ def _stones(tx: Tx, records: Sequence[NamingRecord]) -> Iterator[Stone]:
             yield burying.stone_of(GoingRecord(page_id, position, 0, 0, 0), leaves)
 
 
-def _stones_of_files(tx: Tx, records: Sequence[NamingRecord], seen_ms: Mapping[int, int]) -> Iterator[Stone]:
+def stones_of_files(tx: Tx, records: Sequence[NamingRecord], seen_ms: Mapping[int, int]) -> Iterator[Stone]:
     """Damaged files lie on no page, and are sealed as rows."""
     for one in records:
         if one.page_id == NO_PAGE:

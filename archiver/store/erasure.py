@@ -187,10 +187,10 @@ def _empty_quarantined(tx: Tx, page_id: int, position: int) -> None:
         empty_record(tx, number)
 
 
-def empty_record(tx: Tx, number: int) -> None:
+def empty_record(tx: Tx, number: int, reason: str = REASON) -> None:
     """Take the bytes of a quarantined record, and what it could be known by."""
     q = quarantine.c
-    blank = {"raw": b"", "digest": secrets.token_bytes(32), "reason": REASON, "withheld": WITHHELD_ERASED}
+    blank = {"raw": b"", "digest": secrets.token_bytes(32), "reason": reason, "withheld": WITHHELD_ERASED}
     resolved = sa.func.coalesce(q.resolved_at, sa.bindparam("now", tx.now_ms(), q.resolved_at.type))
     tx.conn.execute(quarantine.update().where(q.id == number).values(**blank, resolved_at=resolved))
 

@@ -165,6 +165,8 @@ class _First(NamedTuple):
     position: int
     bodies: int
     is_husk: bool
+    is_ahead: bool
+    """Stamped behind the floor: it is over by when it was archived."""
 
 
 def look(tx: Tx, term: TermOver, after: int) -> PagesOver:
@@ -184,7 +186,7 @@ def look(tx: Tx, term: TermOver, after: int) -> PagesOver:
 
 
 def parts(looked: PagesOver, size: Callable[[], int]) -> Iterator[list[int]]:
-    """The pages of one transaction after the other: about so many messages, as `size` says then, in one page or more."""
+    """The pages of one transaction after the other: about `size` messages, as it says then, in one page or more."""
     chosen: list[int] = []
     total = 0
     for page_id, count in looked.counts:
@@ -211,7 +213,7 @@ def expire(tx: Tx, term: TermOver, request_id: int, page_ids: Sequence[int]) -> 
 
 
 def _firsts(tx: Tx, term: TermOver, page_ids: Sequence[int]) -> list[_First]:
-    columns = "m.msg_id, m.page_id, m.position, coalesce(m.withheld, 0) = 2"
+    columns = "m.msg_id, m.page_id, m.position, coalesce(m.withheld, 0) = 2, m.timestamp_ms >= :floor_ms"
     over = _over(tx, columns, held=_UNHELD)
     query = sa.text(f"{over} AND m.page_id IN :pages ORDER BY m.msg_id").bindparams(
         sa.bindparam("pages", expanding=True)
@@ -220,12 +222,13 @@ def _firsts(tx: Tx, term: TermOver, page_ids: Sequence[int]) -> list[_First]:
     of_these = removing.of_these(tx, message_bodies, term.app_id, [row[0] for row in rows])
     counting = sa.select(message_bodies.c.msg_id, sa.func.count()).where(of_these).group_by(message_bodies.c.msg_id)
     bodies = {row[0]: int(row[1]) for row in tx.conn.execute(counting)}
-    return [_First(row[0], row[1], row[2], bodies.get(row[0], 0), bool(row[3])) for row in rows]
+    return [_First(row[0], row[1], row[2], bodies.get(row[0], 0), bool(row[3]), bool(row[4])) for row in rows]
 
 
 def _places(tx: Tx, app_id: int, firsts: Sequence[_First]) -> Iterator[GoingRecord]:
     for first in firsts:
-        yield GoingRecord(first.page_id, first.position, int(not first.is_husk), first.bodies, 0)
+        name = first.msg_id if first.is_ahead else None
+        yield GoingRecord(first.page_id, first.position, int(not first.is_husk), first.bodies, 0, name)
     r, b = message_revisions.c, revision_bodies.c
     same = sa.and_(b.app_id == r.app_id, b.msg_id == r.msg_id, b.revision == r.revision)
     of_these = removing.of_these(tx, message_revisions, app_id, [first.msg_id for first in firsts])

@@ -75,19 +75,19 @@ def insert(tx: Tx, origin: Provenance, batches: Sequence[Batch]) -> list[InsertR
 def _without_expired(tx: Tx, app_id: int, batches: Sequence[Batch]) -> tuple[Sequence[Batch], Counter[int]]:
     """Pages without what is stamped below the floor of the app and not there, and how much that was, by page.
 
-    So is what was erased before a restore, and has no row here.
+    So is what a tombstone names that has no row here.
     """
     expired: Counter[int] = Counter()
     below: set[str] = set()
     if (floor_ms := floors.of_app(tx, app_id)) is not None:
         below = {message.msg_id for batch in batches for message in batch.messages if message.timestamp_ms < floor_ms}
         below -= _digests(tx, app_id, sorted(below)).keys()
-    erased = floors.erased_again(tx, app_id, [message.msg_id for batch in batches for message in batch.messages])
-    if not below and not erased:
+    gone = floors.gone_by_name(tx, app_id, [message.msg_id for batch in batches for message in batch.messages])
+    if not below and not gone:
         return batches, expired
     kept = []
     for batch in batches:
-        left = [one for one in batch.messages if one.msg_id not in erased and not _is_below(one, floor_ms, below)]
+        left = [one for one in batch.messages if one.msg_id not in gone and not _is_below(one, floor_ms, below)]
         expired[batch.page_id] = len(batch.messages) - len(left)
         kept.append(batch._replace(messages=left))
     return kept, expired

@@ -103,11 +103,12 @@ def follow(source: Tx, target: Store) -> None:
     after = 0
     while True:
         with target.read() as theirs:
-            query = sa.select(tombstones.c.id, tombstones.c.app_id, tombstones.c.page_id, tombstones.c.msg_id)
+            t = tombstones.c
+            query = sa.select(t.id, t.app_id, t.page_id, t.msg_id, t.kind)
             stones = theirs.conn.execute(
                 query.where(tombstones.c.id > after).order_by(tombstones.c.id).limit(_ROWS)
             ).all()
-            expired = {stone.page_id for stone in stones if stone.msg_id is None}
+            expired = {stone.page_id for stone in stones if stone.msg_id is None or stone.kind == "expired"}
             there = {
                 tuple(row)
                 for table in (messages, message_revisions)
@@ -120,7 +121,7 @@ def follow(source: Tx, target: Store) -> None:
         key = sa.tuple_(messages.c.app_id, messages.c.msg_id)
         kept = {tuple(row) for row in source.conn.execute(sa.select(*key.clauses).where(key.in_(sorted(there))))}
         gone = there - kept
-        erased = {(stone.app_id, stone.msg_id) for stone in stones if stone.msg_id is not None}
+        erased = {(stone.app_id, stone.msg_id) for stone in stones if stone.msg_id and stone.kind == "erased"}
         with target.write(lock="exclusive") as theirs:
             for app_id in {one[0] for one in gone | erased}:
                 removing.content(theirs, app_id, sorted(msg_id for its, msg_id in erased if its == app_id))

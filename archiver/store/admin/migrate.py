@@ -15,7 +15,7 @@ from archiver.store.engine import Store, Tx
 from archiver.store.schema import metadata
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-HEAD = "0018"
+HEAD = "0019"
 """The revision this program works with: written down, so that a pull need not import Alembic to look it up."""
 
 

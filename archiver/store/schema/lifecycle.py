@@ -183,6 +183,13 @@ tombstones = sa.Table(
     sa.CheckConstraint("page_id IS NOT NULL OR seal_id IS NOT NULL", name="place"),
     sa.Index("ix_tombstones_app_id_msg_id", "app_id", "msg_id"),
     sa.Index("ix_tombstones_page_id_position", "page_id", "position"),
+    sa.Index(
+        "ix_tombstones_named",
+        "app_id",
+        "msg_id",
+        sqlite_where=sa.text("msg_id IS NOT NULL AND (kind = 'expired' OR page_id = 0)"),
+        postgresql_where=sa.text("msg_id IS NOT NULL AND (kind = 'expired' OR page_id = 0)"),
+    ),
     info={"kind": DELETED},
 )
 """One a leaf that goes, or one for a whole page: then neither position nor leaf. `messages`, `bodies` and
