@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver import entries
+from archiver.errors import UsageError
 from archiver.store.engine import Tx
 from archiver.store.schema import request_drafts
 
-_LISTED, _READ = 1 << 18, 1 << 26
-"""Characters: of bodies that a list reads, and that one draft may have."""
+_LISTED, _LONGEST, _MOST = 1 << 16, 1 << 23, 200
+"""Characters of bodies that a list reads, and that one draft may have; how many a list has. Any officer can add rows,
+and the page reads them into its memory."""
 d = request_drafts.c
 
 
@@ -40,15 +42,17 @@ class RequestDraft(NamedTuple):
 
 
 def add(tx: Tx, kind: str, wish: Mapping[str, Any], would: Mapping[str, Any], who: str) -> int:
-    """Store a draft; gives its number."""
+    """Store a draft; gives its number. Raises UsageError for what is too long to be read on the page."""
     body = entries.canonical({"wish": wish, "would": would}).decode("ascii")
+    if len(body) > _LONGEST:
+        raise UsageError("this names too many messages for one draft", hint="ask for them by a filter, or in parts")
     row = {"kind": kind, "body": body, "who": who, "at": tx.now_ms()}
     return int(tx.conn.execute(request_drafts.insert().values(row).returning(d.id)).scalar_one())
 
 
-def read(tx: Tx, draft_id: int | None = None, *, most: int = 1_000) -> list[RequestDraft]:
+def read(tx: Tx, draft_id: int | None = None, *, most: int = _MOST) -> list[RequestDraft]:
     """Drafts, the latest first; or the one of this number, if it is there."""
-    longest = _LISTED if draft_id is None else _READ
+    longest = _LISTED if draft_id is None else _LONGEST
     body = sa.case((sa.func.length(d.body) <= longest, d.body))
     query = sa.select(d.id, d.kind, d.who, d["at"], body).order_by(d.id.desc()).limit(most)
     if draft_id is not None:

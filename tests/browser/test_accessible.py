@@ -31,8 +31,11 @@ def test_nothing_serious_is_wrong(
     archive: Archive = make_archive(database, messages=200)
     archive.server.add(b'{"msg_id": "q1", "timestamp": "1e3"}', timestamp_ms=archive.server.start_ms, visible_ms=0)
     assert archive("pull") == 0
+    archive.config.write_text(ON_PAGE + archive.config.read_text())
+    assert archive("migrate") == 0
+    assert archive("erase", "request", "--sender", "xingchen", "--case", "E 3", "--reason", "a letter") == 0
     script, serious = Path(AXE).read_text(encoding="utf-8"), list[tuple[str, str, list[str]]]()
-    with serving(archive, role="officer+auditor", more=ON_PAGE) as served:
+    with serving(archive, role="officer+auditor") as served:
         context = chromium.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
         tab = context.new_page()
 
@@ -49,7 +52,7 @@ def test_nothing_serious_is_wrong(
         tab.click("main button")
         year = f"/coverage/{archive.server.org}%23{archive.server.app}/cursor/2026"
         paths = ("/", "/search", "/case", "/coverage", year, "/quarantine", "/exports", "/lifecycle", "/looks", "/none")
-        for path in paths:
+        for path in (*paths, "/drafts/1"):
             tab.goto(served.opened.address + path)
             check(path)
         tab.goto(f"{served.opened.address}/search")

@@ -97,6 +97,7 @@ def test_behind_a_proxy_it_needs_no_terminal(small: Archive, tmp_path: Path) -> 
         process.wait()
 
 
+@pytest.mark.one_server("a distributed archive decides by commands")
 def test_a_page_that_would_decide_elsewhere_than_the_archive_is_refused(small: Archive, tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text(SECRET)

@@ -16,6 +16,7 @@ from archiver.store.engine import AnswerLimits
 from tests.fixtures.archive import Archive
 from tests.page.browsing import ON_PAGE, Serving, Visitor, serving, text_of
 from tests.page.test_guard import ROLES
+from tests.page.test_screens import english_in
 
 pytestmark = pytest.mark.one_server("a distributed archive has no holds, terms and deletion: the commands refuse")
 
@@ -446,3 +447,40 @@ def test_a_page_whose_configuration_decides_by_commands_decides_nothing_before_m
         assert answer.status_code == 400
         assert "by commands here" in text_of(answer)
     assert pulled.count("requests") == 0
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_drafts_and_requests_are_in_chinese_for_whom_they_are(pulled: Archive) -> None:
+    on_page(pulled)
+    assert pulled("hold", "add", "x", "--sender", "iris", "--case", "K", "--reason", "r") == 0
+    assert pulled("hold", "release", "1", "--reason", "r") == 0
+    assert pulled(*ERASE) == 0
+    assert pulled("export", "--format", "jsonl", "--case", "K", "--output", "x", "--propose") == 0
+    with serving(pulled, role="officer", language="zh") as served:
+        li = served.visitor()
+        paths = ["/", "/lifecycle", "/exports", "/drafts/1", "/drafts/2", "/drafts/3"]
+        for path in paths:
+            assert not english_in(li.get(path).text, []), path
+        for number in (1, 2, 3):
+            page = adopt(li, number, li.get(f"/drafts/{number}").text)
+            assert not english_in(page, []), number
+        assert not english_in(li.post("/drafts/1", act="x").text, [])
+    pulled.config.write_text(pulled.config.read_text().replace(ON_PAGE, "[lifecycle]\n"))
+    assert pulled("migrate") == 0
+    with serving(pulled, role="officer", language="zh") as served:
+        li = served.visitor()
+        for path in ("/lifecycle", "/exports", "/requests/1"):
+            assert not english_in(li.get(path).text, []), path
+
+
+def test_a_draft_that_names_too_much_is_refused_by_the_command(
+    pulled: Archive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_page(pulled)
+    ids = tmp_path / "ids"
+    ids.write_text("\n".join(str(row[0]) for row in pulled.database.rows("SELECT msg_id FROM messages")))
+    monkeypatch.setattr("archiver.store.drafts._LONGEST", 5_000)
+    assert pulled("erase", "request", "--app", pulled.server.app, "--ids", str(ids), *WHY) == 2
+    assert "too many messages for one draft" in pulled.errors
+    assert pulled.count("request_drafts") == 0
