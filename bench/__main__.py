@@ -91,20 +91,24 @@ def evidence(ground: Ground, messages: int, rounds: int) -> Runs:
     runs: Runs = {}
     for kind in SUBJECTS:
         off, on, seals, columns = (runs.setdefault(f"{kind} {name}", []) for name in ("off", "on", "seals", "columns"))
-        more: list[float] = []
+        more, filled = list[float](), list[float]()
         with serve(messages) as server:
             for _ in range(rounds):
                 with ground.database(kind) as url:
                     off.append(ground.run("archiver", url, server))
                     without = ground.size(url)
                 with ground.database(kind) as url:
+                    empty = ground.evidence_size(url) or 0
                     on.append(ground.run("sealed", url, server))
-                    more.append((ground.evidence_size(url) or ground.size(url) - without) / messages)
+                    taken = ground.evidence_size(url) or ground.size(url) - without
+                    more.append(taken / messages)
+                    filled.append((taken - empty) / messages)
                     seals.append(ground.run("verify", url, server, no_ahead=True))
                     columns.append(ground.run("verify", url, server))
         _tell(f"{kind}: rate with evidence / without", _ratio(on, off))
         _tell(f"{kind}: client CPU with evidence / without", _ratio(on, off, lambda run: run["cpu_s"]))
         _tell(f"{kind}: bytes a message more", more)
+        _tell(f"{kind}: the same without what empty tables take", filled)
         for name, verified in (("seals alone", seals), ("with columns", columns)):
             above = max((run["peak_kib"] - run["idle_kib"]) / 1024 for run in verified)
             rate = median(run["rate"] for run in verified)
