@@ -54,9 +54,12 @@ def read(tx: Tx) -> list[Coverage]:
     return [Coverage(**facts(tx, source)) for source in status.read(tx)]
 
 
-def claimed(tx: Tx) -> list[Coverage]:
-    """The same without figures: what is archived and what is lost, for those who have somebody waiting."""
-    return [Coverage(**claim(tx, source)) for source in status.read(tx)]
+def claimed(tx: Tx, app: str | None = None) -> list[Coverage]:
+    """The same without figures: what is archived and what is lost, for those who have somebody waiting.
+
+    `app`: its whole name, where one alone is asked about.
+    """
+    return [Coverage(**claim(tx, source)) for source in status.read(tx) if app in (None, source.app)]
 
 
 def claim(tx: Tx, source: SourceStatus) -> Json:

@@ -101,11 +101,12 @@ def demand_place() -> None:
 
 def view() -> View:
     """The language of this browser, and the zone of the page."""
-    if "view" not in g:
+    known = g.get("view")
+    if known is None:
         chosen = request.cookies.get(LANGUAGE_COOKIE, "")
         name = chosen if chosen in ("en", "zh") else page().default_language
-        g.view = View(language(name), page().calendar)
-    return cast("View", g.view)
+        known = g.view = View(language(name), page().calendar)
+    return cast("View", known)
 
 
 def say(text: str, /, **values: object) -> str:

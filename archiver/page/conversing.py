@@ -77,7 +77,7 @@ class ConversationLook:
             messages = readable(tx, thread.app_id, thread.app, ids)
             shown = reading.marked(tx, thread.app_id, messages)
             files = reading.files_of(tx, thread.app_id, messages)
-            claims = coverage.claimed(tx)
+            claims = coverage.claimed(tx, thread.app)
             made = statement.of(tx, *self._span(chosen), thread.app, claims=claims)
             asked = statement.of(tx, *self.limits(), thread.app, claims=claims)
         pieces = tuple(reading.in_order(shown, reading.gaps(made), day))

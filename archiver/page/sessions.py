@@ -64,9 +64,9 @@ def find(store: Store, token: str) -> PageSession | None:
 
 
 def _note_seen(store: Store, digest: str) -> None:
-    """Who reads beside a pull that holds the writer is not kept waiting for this alone."""
+    """Who reads beside a pull that holds the writer, or a slow disk, is not kept waiting for this alone."""
     try:
-        with store.answering(_AT_ONCE).write() as tx:
+        with store.answering(_AT_ONCE).write(durable=False) as tx:
             review_sessions.note_seen(tx, digest)
     except TryAgainLater:
         pass
