@@ -10,6 +10,7 @@ from archiver.page.files import disposition
 from archiver.page.headers import HEADERS, POLICY
 from tests.fixtures.blobs import Collector, MakeCollector, Shelf
 from tests.fixtures.databases import Database
+from tests.looks.faults import refuse_rows
 from tests.page.browsing import serving
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -76,6 +77,25 @@ def test_what_is_no_picture_is_never_shown_in_its_place(collected: Collector) ->
         collected.shelf.damage(other[0], None)
         assert li.get(f"{where}/file/{other[0]}").status_code == 400
         assert "secret" not in li.get(where).text.lower().replace("no secret", "")
+
+
+def test_no_byte_of_a_file_leaves_without_its_row(collected: Collector) -> None:
+    (picture,) = collected.database.rows(
+        "SELECT a.sha256, m.sender FROM attachments a JOIN messages m ON m.msg_id = a.msg_id"
+        " WHERE a.state = 'stored' AND a.media_type = 'image/png' LIMIT 1"
+    )
+    with serving(collected) as served:
+        li = served.visitor()
+        where = li.look("/search", sender=picture[1], type="img")
+        assert li.get(where).status_code == 200
+        assert li.get(f"{where}/picture/{picture[0]}").status_code == 200, "a part of the look that was noted"
+        before = collected.count("looks")
+        refuse_rows(collected.database)
+        for address in (f"{where}/picture/{picture[0]}", f"{where}/file/{picture[0]}"):
+            answer = li.get(address)
+            assert answer.status_code == 503
+            assert b"PNG" not in answer.content
+        assert collected.count("looks") == before
 
 
 NAMES = {
