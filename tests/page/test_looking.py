@@ -6,9 +6,13 @@ import json
 import re
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import closing
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlalchemy import Select
 
 from archiver.page import searching
 from archiver.page.viewings import Viewings
@@ -287,4 +291,35 @@ def test_nothing_of_a_restored_archive_is_shown(pulled: Archive) -> None:
         assert answer.status_code == 503
         assert "erase reapply" in text_of(answer)
         assert li.post("/search", words="a").status_code == 503
+        assert len(looks(pulled)) == 1
+
+
+@pytest.mark.full
+def test_a_search_in_what_waits_for_the_index_is_ended_as_a_whole(
+    pulled: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server ends a statement that takes too long; this is read in many that are short."""
+    from archiver.store.engine import AnswerLimits, Store, Tx
+    from archiver.store.search import index, waiting
+
+    read, clock = index.read_texts, Clock()
+    monkeypatch.setattr(Store.answering, "__defaults__", (AnswerLimits(10.0, 5.0),))
+    monkeypatch.setattr(waiting, "_LOOK_AT_CLOCK", 1)
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=clock))
+
+    def slow(tx: Tx, query: Select[Any]) -> Iterator[Any]:
+        with closing(read(tx, query)) as rows:
+            for row in rows:
+                clock.seconds += 0.1
+                yield row
+
+    with serving(pulled) as served:
+        li = served.visitor()
+        assert pulled.database.value("SELECT count(*) FROM search_texts") == 0
+        assert li.get(li.look("/search", words="a")).status_code == 200
+        monkeypatch.setattr(waiting, "read_texts", slow)
+        answer = li.post("/search", words="a")
+        assert answer.status_code == 503
+        assert "This takes longer than 10 seconds" in text_of(answer)
+        assert clock.seconds < 1_000 + 11, "and not to the end of what waits"
         assert len(looks(pulled)) == 1

@@ -7,7 +7,7 @@ lacks, whatever commits late.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Generator, Iterator, Sequence, Set
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
@@ -186,10 +186,11 @@ def revisions_of() -> sa.Select[Any]:
     )
 
 
-def read_texts(tx: Tx, query: sa.Select[Any]) -> Iterator[_Text]:
-    for rows in tx.conn.execute(query).partitions():
-        for row in rows:
-            yield (*row[:5], searchable(*row[5:]))
+def read_texts(tx: Tx, query: sa.Select[Any]) -> Generator[_Text, None, None]:
+    with tx.conn.execute(query) as found:
+        for rows in found.partitions():
+            for row in rows:
+                yield (*row[:5], searchable(*row[5:]))
 
 
 def _append(tx: Tx, rows: list[tuple[Any, ...]]) -> None:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
 
+from archiver.errors import QueryTooLong
 from archiver.store.engine import Tx
 from archiver.store.read import filters
 from archiver.store.read.filters import Filter
@@ -27,14 +31,26 @@ def find(tx: Tx, query: Terms, criteria: Filter) -> Iterator[_Place]:
     waiting = list(tx.conn.scalars(_WAITING))
     if not waiting:
         return
-    conditions = filters.of_envelopes(tx, criteria)
+    conditions, ends_at = filters.of_envelopes(tx, criteria), _ends_at(tx)
     for unindexed, page_id, body_type in _unindexed(tx):
         of_these = unindexed.where(page_id.in_(waiting), *conditions)
         if criteria.types:
             of_these = of_these.where(body_type.in_(criteria.types))
-        for app_id, msg_id, revision, position, timestamp_ms, text in read_texts(tx, of_these):
-            if query.lead in text and all(other_text in text for other_text in query.others):
-                yield timestamp_ms, app_id, msg_id, revision, position
+        with closing(read_texts(tx, of_these)) as texts:
+            for number, (app_id, msg_id, revision, position, timestamp_ms, text) in enumerate(texts):
+                if number % _LOOK_AT_CLOCK == 0 and time.monotonic() > ends_at:
+                    raise QueryTooLong
+                if query.lead in text and all(other_text in text for other_text in query.others):
+                    yield timestamp_ms, app_id, msg_id, revision, position
+
+
+_LOOK_AT_CLOCK = 500
+
+
+def _ends_at(tx: Tx) -> float:
+    """When whoever waits for an answer waits no longer: a server's limit is for each of the many batches alone."""
+    limits = tx.conn.get_execution_options().get("archiver_answers")
+    return math.inf if limits is None else time.monotonic() + limits.statement_s
 
 
 _Unindexed = tuple[sa.Select[Any], sa.ColumnElement[int], sa.ColumnElement[str]]
