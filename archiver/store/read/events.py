@@ -136,8 +136,8 @@ def _read(
     latest_first = (e.at_ms.desc().nulls_last(), e.id.desc())  # or they stand first on PostgreSQL, last on SQLite
     matches = any if any_of else all
     rows = query.where(*conditions).order_by(*latest_first).execution_options(yield_per=1_000)
-    with tx.conn.execute(rows) as found:
-        for row in found:
+    with tx.conn.execute(rows) as result:
+        for row in result:
             said = normal(row.text)
             if matches(one in said for one in queries) and not _is_withheld(tx, row):
                 yield EventKey(row.at_ms, row.id), _hit(row)

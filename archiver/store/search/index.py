@@ -187,8 +187,8 @@ def revisions_of() -> sa.Select[Any]:
 
 
 def read_texts(tx: Tx, query: sa.Select[Any]) -> Generator[_Text, None, None]:
-    with tx.conn.execute(query) as found:
-        for rows in found.partitions():
+    with tx.conn.execute(query) as result:
+        for rows in result.partitions():
             for row in rows:
                 yield (*row[:5], searchable(*row[5:]))
 
