@@ -53,10 +53,11 @@ def check_headers(answer: requests.Response) -> None:
     assert "script" not in answer.text.lower().replace("description", "")
 
 
+@pytest.mark.parametrize("decided_in", ["page", pytest.param("database", marks=pytest.mark.full)])
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_role_by_address_by_method(pulled: Archive) -> None:
+def test_role_by_address_by_method(pulled: Archive, decided_in: str) -> None:
     unexpected = []
-    with serving(pulled, proxy=True, more=ON_PAGE) as served:
+    with serving(pulled, proxy=True, more=ON_PAGE.replace("page", decided_in)) as served:
         for role, allowed in ROLES.items():
             person = served.visitor(role)
             for path, method in product(PATHS, METHODS):

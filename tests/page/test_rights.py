@@ -6,9 +6,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
+from archiver.store.admin import migrate
 from archiver.store.admin.roles import create
 from archiver.store.schema import ALL_VIEWS, metadata
-from tests.fixtures.databases import Database
+from tests.fixtures.databases import Database, fresh_postgres
 from tests.fixtures.store import open_database
 from tests.hostile.test_roles import DECISIONS, may
 from tests.postgres import Postgres
@@ -77,3 +78,21 @@ def test_only_the_page_speaks_for_others(governed: Database, postgres: Postgres)
     finally:
         postgres.run(f"DROP ROLE {page}")
         postgres.run(f"DROP ROLE {officer}")
+
+
+@pytest.mark.full
+def test_an_upgrade_gives_the_page_what_adopting_takes(postgres: Postgres, governed: Database) -> None:
+    """Where its role was made before."""
+    with fresh_postgres(postgres, empty=True) as database:
+        store = open_database(database)
+        migrate.upgrade(store, "0016")
+        database.run("GRANT SELECT, INSERT ON requests TO archive_page, archive_officer")
+        migrate.upgrade(store)
+        store.dispose()
+        rights = "SELECT privilege_type FROM information_schema.role_table_grants WHERE table_name = 'request_drafts'"
+        for role, expected in (
+            ("archive_page", {"SELECT", "INSERT", "DELETE"}),
+            ("archive_officer", {"SELECT", "INSERT"}),
+        ):
+            for one in (database, governed):
+                assert {row[0] for row in one.rows(f"{rights} AND grantee = '{role}'")} == expected, role
