@@ -43,7 +43,7 @@ from bench.archive import START_MS
 from tests.postgres import own_server
 
 PAGES, SIZE, ROUNDS = 40, 1_000, 8
-STRETCH = 60
+STRETCH = 20
 """Pages of a pull beside a deletion, or alone."""
 SPAN_MS = 10 * 86_400_000
 _OF_RECORDS = ("messages", "message_bodies", "message_revisions", "revision_bodies")
@@ -165,9 +165,10 @@ def deleted(store: Store, term: TermOver, request: int, stop: Event) -> int:
 
 
 class Stretch(NamedTuple):
-    """Some pages that were pulled: how many messages a second, and the longest transaction."""
+    """Some pages that were pulled: how many messages a second, and for how long; and the longest transaction."""
 
     rate: float
+    took_s: float
     longest_s: float
 
 
@@ -179,7 +180,8 @@ def stretch(store: Store, claim: Claim, made: list[Page]) -> Stretch:
             pages.insert(windows.hold(tx, claim), [page], START_MS)
         times.append(time.perf_counter())
     longest = max(after - before for before, after in pairwise(times))
-    return Stretch(len(made) * SIZE / (times[-1] - times[0]), longest)
+    took_s = times[-1] - times[0]
+    return Stretch(len(made) * SIZE / took_s, took_s, longest)
 
 
 def deleting(url: str, term: TermOver, request: int, goes: Any, ends: Any, said: Any) -> None:
@@ -213,7 +215,7 @@ def beside(store: Store, old: int, rounds: int) -> None:
     url = store.engine.url.render_as_string(hide_password=False)
     other = spawn.Process(target=deleting, args=(url, term, number, goes, ends, said))
     other.start()
-    ratios, longest, took_s = [], {True: 0.0, False: 0.0}, 0.0
+    ratios, longest, took_s = [], {True: 0.0, False: 0.0}, {True: 0.0, False: 0.0}
     for one in range(rounds):
         rates = {}
         for is_beside in (True, False) if one % 2 else (False, True):
@@ -221,9 +223,8 @@ def beside(store: Store, old: int, rounds: int) -> None:
             if is_beside:
                 goes.set()
                 time.sleep(0.5)
-            began = time.perf_counter()
             done = stretch(store, claim, made)
-            took_s += time.perf_counter() - began if is_beside else 0.0
+            took_s[is_beside] += done.took_s
             rates[is_beside], longest[is_beside] = done.rate, max(longest[is_beside], done.longest_s)
             goes.clear()
             time.sleep(0.5)
@@ -232,9 +233,11 @@ def beside(store: Store, old: int, rounds: int) -> None:
     count, first, last = said.get()
     other.join()
     span = f"median {median(ratios):.3f}, {min(ratios):.3f} to {max(ratios):.3f}"
-    print(f"  rate of a pull beside a deletion over its rate alone: {span}")
+    together = took_s[False] / took_s[True]
+    print(f"  rate of a pull beside a deletion over its rate alone: {span}; all together {together:.3f}")
     print(f"  longest transaction of a page {longest[True]:.2f} s beside, {longest[False]:.2f} s alone")
-    print(f"  {count:,} messages deleted beside {took_s:.0f} s of pulls, in {last} MiB ({first} at first)", flush=True)
+    beside_s = f"beside {took_s[True]:.0f} s of pulls"
+    print(f"  {count:,} messages deleted {beside_s}, in {last} MiB ({first} at first)", flush=True)
 
 
 def fill(store: Store, from_ms: int, seed: int) -> None:
