@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import signal
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tests.fixtures.archive import Archive, MakeArchive, check_sums
 from tests.fixtures.databases import Database
 from tests.fixtures.decided import approved
 from tests.fixtures.evidence import NAME
+from tests.fixtures.service import wait_until
 from tests.fixtures.store import open_database
 from tests.lifecycle.conftest import Persons
 from tests.lifecycle.erasing import FILE, IDS, TEXT, again, left_of, requested, speaking
@@ -123,6 +126,25 @@ def test_what_the_restored_archive_never_had_is_not_stored_either(accounts: Pers
     assert archive.database.value(f"SELECT count(*) FROM messages WHERE msg_id IN {IDS}") == 0
     assert archive.count("message_revisions") == 0
     check_sums(archive.database)
+
+
+@pytest.mark.full
+def test_a_daemon_compares_at_its_start_before_it_indexes_anything(
+    accounts: Persons, tmp_path: Path, start: Callable[..., subprocess.Popen[bytes]]
+) -> None:
+    archive = accounts.archive
+    speaking(archive)
+    archive.database.run("DELETE FROM search_texts")
+    archive.database.run("INSERT INTO search_queue (page_id) SELECT id FROM pages")
+    restore = backup(archive, tmp_path / "backup.db")
+    assert archive("erase", "run", requested(accounts)) == 0
+    restore()
+    process = start(archive, "run")
+    wait_until(lambda: archive.count("runs WHERE command = 'run' AND ended_at IS NOT NULL"))
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert archive.count("lifecycle WHERE reapply_since IS NOT NULL") == 1
+    assert archive.count("search_texts") == 0
 
 
 @pytest.mark.full

@@ -93,6 +93,10 @@ def test_hourly_files_and_reopened_windows_bring_nothing_erased_back(persons: Pe
     assert archive("pull", source="hourly", audits=None) in (0, 75), archive.errors
     assert database.value("SELECT count(*) FROM pages WHERE source = 'hourly' AND known > 0") > 0
     assert {table: archive.count(table) for table in tables} == rows
+    hashed = "SELECT count(*) FROM windows w WHERE source = 'hourly' AND file_sha256"
+    of_erased = "EXISTS (SELECT 1 FROM pages p WHERE p.window_id = w.id AND p.sha256 = '')"
+    assert database.value(f"{hashed} <> '' AND {of_erased}") == 0, "no hash is left of a file that held it"
+    assert database.value(f"{hashed} = '' AND {of_erased}") > 0
     assert husks(persons) == [(IDS[0], 2), (IDS[1], 2)]
     assert left_of(archive, "in other words", FILE) == []
     check_sums(database)
