@@ -140,9 +140,9 @@ def note_conversations(tx: Tx, hold_id: int) -> None:
     for app_id, *names in dict.fromkeys(map(tuple, spellings)):
         wrote = [sa.func.lower(m.sender).in_(names), m.conversation.is_not(None), ~known]
         wrote += [] if app_id is None else [m.app_id == app_id]
-        found = sa.select(sa.literal(hold_id), m.app_id, m.conversation).where(*wrote).distinct()
+        spoken_in = sa.select(sa.literal(hold_id), m.app_id, m.conversation).where(*wrote).distinct()
         columns = ["hold_id", "app_id", "conversation"]
-        tx.conn.execute(hold_conversations.insert().inline().from_select(columns, found))
+        tx.conn.execute(hold_conversations.insert().inline().from_select(columns, spoken_in))
 
 
 _NOTE = """
