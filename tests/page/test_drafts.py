@@ -484,3 +484,22 @@ def test_a_draft_that_names_too_much_is_refused_by_the_command(
     assert pulled("erase", "request", "--app", pulled.server.app, "--ids", str(ids), *WHY) == 2
     assert "too many messages for one draft" in pulled.errors
     assert pulled.count("request_drafts") == 0
+
+
+@pytest.mark.full
+def test_a_loss_and_a_new_key_are_decided_on_the_page_too(pulled: Archive) -> None:
+    on_page(pulled, more='two_persons = ["accept", "rotate"]\n')
+    ((lo_ms, hi_ms),) = pulled.database.rows("SELECT lo_ms, hi_ms FROM windows ORDER BY lo_ms LIMIT 1")
+    pulled.database.run(f"UPDATE windows SET state = 'expired' WHERE lo_ms = {lo_ms}")
+    accept = ("coverage", "accept", "--from", str(lo_ms), "--to", str(hi_ms), "--reason", "ticket 42")
+    assert pulled(*accept) == 2
+    assert "on the review page" in pulled.errors
+    assert pulled(*accept, "--propose") == 0
+    wish = {"to": "/etc/archiver/next-key", "finish": False}
+    assert drafted(pulled, "rotate", wish, wish) == 2
+    with serving(pulled, proxy=True) as served:
+        assert "ticket 42" in decide(served, 1)
+        assert "/etc/archiver/next-key" in decide(served, 2)
+    assert pulled(*accept[:-1], "another reason", "--request", "1") == 2
+    assert pulled(*accept, "--request", "1") == 0, pulled.errors
+    assert pulled(*accept, "--request", "1") == 2, "once"
