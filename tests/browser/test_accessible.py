@@ -40,6 +40,7 @@ def test_nothing_serious_is_wrong(
         tab = context.new_page()
 
         def check(screen: str) -> None:
+            tab.wait_for_load_state()  # with its style sheet
             tab.evaluate(script)
             serious.extend(
                 (screen, one["id"], [node["html"] for node in one["nodes"][:2]])
