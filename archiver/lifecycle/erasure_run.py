@@ -15,6 +15,7 @@ from archiver.evidence.publish import Published
 from archiver.lifecycle import decisions as deciding
 from archiver.lifecycle import erasing, expiry
 from archiver.lifecycle.holds import demand_whole
+from archiver.lifecycle.pace import DeletionPace
 from archiver.store import decisions, erasing_records, erasure, erasures, retention, seals
 from archiver.store.burying import Burial
 from archiver.store.decisions import Asked
@@ -57,11 +58,12 @@ def run(
         going = erasure.left(tx, request)
         names = erasures.app_names(tx)
     erased = sealed = 0
-    for part in _parts(going):
+    pace = DeletionPace(store, MESSAGES_AT_ONCE, stop.wait)
+    for part in _parts(going, lambda: pace.size):
         if stop.is_set():
             raise Stopped("stopped; what is erased is gone, the same command goes on")
         app_id = part[0].app_id
-        with store.patient.write(lock="exclusive") as tx:
+        with pace.transaction() as tx:
             _demand_approved(tx, request)
 
             def note(msg_ids: Sequence[str], app: str = names[app_id], tx: Tx = tx) -> None:
@@ -123,12 +125,12 @@ def _demand_approved(tx: Tx, request: int) -> None:
         raise UsageError(f"request {request} was {asked.state} meanwhile", hint="archiver erase request")
 
 
-def _parts(going: Sequence[LeftMessage]) -> Iterator[list[LeftMessage]]:
-    """What one transaction takes: so many messages of one app, on so many pages."""
+def _parts(going: Sequence[LeftMessage], size: Callable[[], int]) -> Iterator[list[LeftMessage]]:
+    """What one transaction takes: messages of one app, as many as `size` says then, on so many pages."""
     part: list[LeftMessage] = []
     page_ids: set[int] = set()
     for one in going:
-        is_full = len(part) == MESSAGES_AT_ONCE or len(page_ids | {one.page_id}) > PAGES_AT_ONCE
+        is_full = len(part) >= size() or len(page_ids | {one.page_id}) > PAGES_AT_ONCE
         if part and (is_full or one.app_id != part[0].app_id):
             yield part
             part, page_ids = [], set()

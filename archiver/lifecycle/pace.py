@@ -36,7 +36,8 @@ class DeletionPace:
             began = self._clock()
             yield tx
         held_s = self._clock() - began
-        self.size = max(_LEAST, min(self._most, 2 * self.size, int(self.size * HELD_S / max(held_s, 1e-6))))
+        fitting = min(2 * self.size, int(self.size * HELD_S / max(held_s, 1e-6)))
+        self.size = min(self._most, max(_LEAST, fitting))
         with self._store.read() as tx:
             is_shared = windows.any_leased(tx)
         if is_shared:

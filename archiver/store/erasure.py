@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from archiver.errors import DatabaseRefused
-from archiver.store import burying, burying_rows, removing, unsalted
+from archiver.store import burying, burying_rows, holds, removing, unsalted
 from archiver.store.burying import Burial, GoingRecord
 from archiver.store.burying_rows import SealedRow, Stone
 from archiver.store.engine import Tx
 from archiver.store.expiring import begins
-from archiver.store.holds import HELD, ROOM
+from archiver.store.holds import NOTED
 from archiver.store.quarantine import NO_PAGE
 from archiver.store.schema import (
     WITHHELD_ERASED,
@@ -102,10 +102,9 @@ def erase(tx: Tx, burial: Burial, msg_ids: Sequence[str], over_ms: int | None, n
 
 def _judged(tx: Tx, app_id: int, msg_ids: Sequence[str], over_ms: int | None) -> tuple[list[str], list[str]]:
     """Which of these may go, and which have to stay: a hold keeps them, or their term is running."""
-    if tx.postgres:
-        tx.conn.exec_driver_sql(ROOM)
+    holds.note(tx)
     m = messages.alias("m")
-    keeps: sa.ColumnElement[Any] = sa.literal_column(f"({HELD.replace('{holds}', 'holds_in_force')})")
+    keeps: sa.ColumnElement[Any] = sa.literal_column(f"({NOTED.replace('{holds}', 'holds_in_force')})")
     if over_ms is not None:
         keeps = sa.or_(keeps, sa.literal_column(f"({begins(tx)})", sa.BigInteger) >= over_ms)
     left_over = sa.func.coalesce(m.c.withheld, 0) != WITHHELD_ERASED
