@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.tabs import count, said
 from tests.fixtures.archive import Archive, MakeArchive
 from tests.fixtures.databases import Database
 from tests.page.browsing import ON_PAGE, Serving, serving
@@ -38,10 +39,6 @@ def reading(chromium: Any, served: Serving, *, refused: str = "", **more: Any) -
     assert [url for url in asked if not url.startswith(served.opened.address)] == []
 
 
-def said(tab: Any) -> str:
-    return " ".join(tab.inner_text("main").split())
-
-
 @pytest.fixture
 def archive_of_october(database: Database, make_archive: MakeArchive) -> Archive:
     archive = make_archive(database, messages=300)
@@ -66,7 +63,7 @@ def test_ten_questions_are_answered_by_clicks(archive_of_october: Archive, chrom
         assert "Is the archive complete?" in said(tab)
         assert "ARCHIVED: the whole archive, without a gap." in said(tab), "1: is it complete?"
         tab.click("nav >> text=Coverage")
-        assert tab.locator("td.complete, td.audited").count() >= 1
+        assert count(tab, "td.complete, td.audited") >= 1
         tab.locator("td.complete a, td.audited a").first.click()
         assert "Nothing of this day is missing." in said(tab) or "archived up to" in said(tab), (
             "2: which hours are lost?"
@@ -76,8 +73,8 @@ def test_ten_questions_are_answered_by_clicks(archive_of_october: Archive, chrom
         tab.fill("input[name=with]", second)
         tab.click("form[action='/conversation'] button")
         assert tab.url.startswith(f"{served.opened.address}/look/")
-        assert tab.locator("article.message").count() >= 2, "3: what did A and B write?"
-        assert tab.locator("h2.day").count() >= 1
+        assert count(tab, "article.message") >= 2, "3: what did A and B write?"
+        assert count(tab, "h2.day") >= 1
         tab.click("nav >> text=Search")
         tab.fill("input[name=words]", f'"{word}"')
         tab.click("form[action='/search'] button.primary")
@@ -100,15 +97,15 @@ def test_ten_questions_are_answered_by_clicks(archive_of_october: Archive, chrom
         tab.click("text=Show the record as it came")
         assert '"msg_id"' in said(tab)
         tab.click("nav >> text=Quarantine")
-        assert tab.locator("tbody tr").count() == 1, "8: what could not be read?"
+        assert count(tab, "tbody tr") == 1, "8: what could not be read?"
         tab.click("nav >> text=Looks")
         tab.fill("input[name=name] >> nth=0", first)
         tab.click("button[value=person]")
-        assert tab.locator("tbody tr").count() >= 2, "9: who looked at A's chats?"
+        assert count(tab, "tbody tr") >= 2, "9: who looked at A's chats?"
         tab.click("text=Sign out")
         assert "Signed out" in said(tab)
         tab.go_back()
-        assert tab.locator("tbody tr").count() == 0, "what was shown is kept nowhere"
+        assert count(tab, "tbody tr") == 0, "what was shown is kept nowhere"
 
 
 def test_is_this_message_proven_and_since_when(begun: Archive, place: Path, chromium: Any) -> None:
@@ -142,10 +139,10 @@ def test_forms_work_with_the_keyboard_alone_and_at_320_pixels(archive_of_october
         tab.keyboard.type("a")
         with tab.expect_navigation(url="**/look/**"):
             tab.keyboard.press("Enter")
-        assert tab.locator("article.message").count() > 10
+        assert count(tab, "article.message") > 10
         for _ in range(40):
             tab.keyboard.press("Tab")
-            if tab.locator("button.link:focus").count():
+            if count(tab, "button.link:focus"):
                 break
         with tab.expect_navigation(url="**/look/**"):
             tab.keyboard.press("Enter")
@@ -159,15 +156,15 @@ def test_a_draft_is_adopted_by_one_approved_by_another_and_carried_out(
     file = f'erasures_file = "{archive.config.with_name("erasures.jsonl")}"\n'
     archive.config.write_text(ON_PAGE + file + archive.config.read_text())
     assert archive("migrate") == 0
-    count = archive.database.value("SELECT count(*) FROM messages WHERE lower(sender) = 'xingchen'")
+    messages = archive.database.value("SELECT count(*) FROM messages WHERE lower(sender) = 'xingchen'")
     assert archive("erase", "request", "--sender", "xingchen", "--case", "E 3", "--reason", "a letter") == 0
     assert "draft 1 is stored" in archive.output
     with serving(archive, who="li") as served, reading(chromium, served) as tab:
         tab.click("text=draft 1")
-        assert f"messages asked for {count}" in said(tab)
+        assert f"messages asked for {messages}" in said(tab)
         tab.click("text=Adopt exactly this")
         assert "This is your own request: another person has to approve it." in said(tab)
-        assert tab.locator("button[value=approve]").count() == 0
+        assert count(tab, "button[value=approve]") == 0
         tab.click("nav >> text=Holds")
         assert "Drafts, to be adopted" not in said(tab)
     with serving(archive, who="LI") as served, reading(chromium, served) as tab:

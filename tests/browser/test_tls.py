@@ -12,6 +12,7 @@ from werkzeug.exceptions import BadRequest
 
 from archiver.page import app, commands, headers
 from tests.browser.conftest import BROWSER
+from tests.browser.tabs import count, said
 from tests.deploy.conftest import tool
 from tests.deploy.test_nginx_review import archive, proxied
 from tests.fixtures.archive import Archive
@@ -70,9 +71,9 @@ def test_with_no_referrer_and_a_referer_demanded_no_form_would_work(
     """The control of the product's own policy and token: the forms below could fail."""
     monkeypatch.setitem(headers.HEADERS, "Referrer-Policy", policy)
     with arriving(chromium, proxied[0]) as (tab, _):
-        assert "Signing in as" in tab.inner_text("main")
+        assert "Signing in as" in said(tab)
         tab.click("main button")
-        assert ("Is the archive complete?" in tab.inner_text("main")) == works
+        assert ("Is the archive complete?" in said(tab)) == works
     assert archive.count("review_sessions") == works
 
 
@@ -80,20 +81,20 @@ def test_an_officer_signs_in_names_a_case_and_reads(
     proxied: tuple[str, Serving], archive: Archive, chromium: Any
 ) -> None:
     with arriving(chromium, proxied[0]) as (tab, complaints):
-        assert "Signing in as" in tab.inner_text("main")
+        assert "Signing in as" in said(tab)
         tab.click("main button")
-        assert "Is the archive complete?" in tab.inner_text("main")
+        assert "Is the archive complete?" in said(tab)
         tab.click("text=name one")
         tab.fill("input[name=case]", "K 7")
         tab.fill("input[name=reason]", "complaint")
         tab.click("main button.primary")
         tab.fill("input[name=words]", "a")
         tab.click("form[action='/search'] button.primary")
-        assert tab.locator("article.message").count() > 3
+        assert count(tab, "article.message") > 3
         tab.locator("main button.link").first.click()
-        assert "Where it came from" in tab.inner_text("main")
+        assert "Where it came from" in said(tab)
         tab.click("text=Sign out")
-        assert "Signed out" in tab.inner_text("main")
+        assert "Signed out" in said(tab)
     assert [text for text in complaints if "Autofocus" not in text] == []
     rows = archive.database.rows("SELECT who, action, case_id FROM looks ORDER BY id")
     assert rows == [("li", "search", "K 7"), ("li", "message", "K 7")]
