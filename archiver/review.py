@@ -9,7 +9,7 @@ from archiver.errors import UsageError
 from archiver.model import Message, Reject, Window
 from archiver.store import hours, messages, pages, quarantine, seals, unclosed, watermarks
 from archiver.store.appending import Provenance
-from archiver.store.engine import Store
+from archiver.store.engine import Store, Tx
 from archiver.store.quarantine import QuarantineEntry
 from archiver.store.read import status
 
@@ -100,14 +100,23 @@ def _requeue_file(store: Store, salvage: Salvage, entry: QuarantineEntry) -> boo
     return True
 
 
-def accept(store: Store, window: Window, reason: str, who: str, *, app: str | None = None) -> int:
+def accept(
+    store: Store,
+    window: Window,
+    reason: str,
+    who: str,
+    *,
+    app: str | None = None,
+    begin: Callable[[Tx], None] = lambda _: None,
+) -> int:
     """Accept what is lost or stuck within a range, so that the watermark goes on; gives how many windows that were.
 
     The holes stay in every claim. Raises UsageError when a hole is cut by the range, or none lies in it; one that was
-    accepted before is no error: with a lost file go parts of the hours beside it.
+    accepted before is no error: with a lost file go parts of the hours beside it. `begin` is called in the transaction.
     """
     accepted, before = 0, False
     with store.write() as tx:
+        begin(tx)
         seals.demand(tx)
         for source in status.read(tx):
             if app not in (None, source.app):

@@ -8,7 +8,7 @@ import click
 
 from archiver import coverage, host, review
 from archiver.cli import console, context, options
-from archiver.cli.decision import DECISION, Decision, may_go_on
+from archiver.cli.decision import DECISION, Decision, allowed
 from archiver.cli.options import INSTANT
 from archiver.coverage import WindowReport
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
@@ -82,8 +82,9 @@ def accept(ctx: click.Context, from_ms: int, to_ms: int, reason: str, name: str 
     window = options.stretch(from_ms, to_ms)
     body = {"from_ms": from_ms, "to_ms": to_ms, "reason": reason, "app": name}
     with context.archive(ctx, offline=True, writes=True) as (settings, store):
-        if not may_go_on(store, settings, decision, "accept", body):
+        begin = allowed(store, settings, decision, "accept", body)
+        if begin is None:
             return EXIT_DONE
-        count = review.accept(store, window, reason, host.account(), app=name)
+        count = review.accept(store, window, reason, host.account(), app=name, begin=begin)
     click.echo(f"{count} window{'' if count == 1 else 's'} accepted")
     return EXIT_DONE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from archiver.language import Language
 from archiver.lifecycle import decisions, proposals
 from archiver.lifecycle.proposals import Asker, Made, Proposal
 from archiver.store import installation
-from archiver.store.engine import Store
+from archiver.store.engine import Store, Tx
 
 
 class Decision(NamedTuple):
@@ -58,25 +58,38 @@ def say_made(language: Language, made: Made) -> None:
         click.echo(say("request {number} is made; another person: archiver requests approve {number}", number=number))
 
 
-def may_go_on(store: Store, settings: Settings, decision: Decision, kind: str, body: Mapping[str, Any]) -> bool:
-    """Whether the act is to be carried out now; False where it was only asked for.
+Begin = Callable[[Tx], None]
+"""Notes that an act is carried out now, in the transaction in which it is."""
 
-    Raises UsageError where it needs two persons and has no request, and where the request does not allow it.
+
+def allowed(store: Store, settings: Settings, decision: Decision, kind: str, body: Mapping[str, Any]) -> Begin | None:
+    """What begins the act, to be called within it; None where it was only asked for.
+
+    Raises UsageError where it needs two persons and has no request; what begins it does where the request forbids it.
     """
     if decision.propose or decision.request is not None:
         connect.demand_place(store, settings)
     if decision.propose:
         made = proposals.make(store, Proposal(kind, body, body), asker())
         say_made(shared.default_view(click.get_current_context()).language, made)
-        return False
+        return None
     if decision.request is not None:
-        decisions.begin(store, decision.request, kind, body, host.account())
-    elif settings.lifecycle is not None and kind in settings.lifecycle.two_persons:
+        return partial(decisions.begin, request_id=decision.request, kind=kind, body=body, who=host.account())
+    if settings.lifecycle is not None and kind in settings.lifecycle.two_persons:
         raise UsageError(
             "two persons decide on this here ([lifecycle] two_persons)",
             hint=_by_page if _is_on_page(store) else _by_command,
         )
-    return True
+    return lambda _: None
+
+
+def may_go_on(store: Store, settings: Settings, decision: Decision, kind: str, body: Mapping[str, Any]) -> bool:
+    """The same for an act of many transactions, which is begun in one of its own; False where it was only asked for."""
+    begin = allowed(store, settings, decision, kind, body)
+    if begin is not None and decision.request is not None:
+        with store.write() as tx:
+            begin(tx)
+    return begin is not None
 
 
 _by_command = "the same command with --propose; archiver requests approve ID, by somebody else; then --request ID"

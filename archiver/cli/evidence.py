@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from threading import Event
+from typing import TYPE_CHECKING
 
 import click
 
 from archiver import host
 from archiver.cli import context, options
 from archiver.cli.context import Case
-from archiver.cli.decision import DECISION, Decision, may_go_on
+from archiver.cli.decision import DECISION, Decision, allowed
 from archiver.cli.progress import VerifyBar
 from archiver.config import Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE, EXIT_LATER
@@ -19,6 +21,9 @@ from archiver.evidence.verify.findings import DECODER, FOREIGN_NOTES, NOT_SEALED
 from archiver.language import ENGLISH, Language
 from archiver.logs import visible
 from archiver.store.engine import Store
+
+if TYPE_CHECKING:
+    from archiver.signing import Key
 
 
 @click.group("evidence")
@@ -287,20 +292,25 @@ def rotate(ctx: click.Context, successor: Path | None, *, finish: bool, decision
       archiver evidence rotate --to /etc/archiver/next-key
       archiver evidence rotate --finish
     """
-    from archiver import signing
     from archiver.evidence import beginning
 
     if (successor is None) != finish:
         raise click.UsageError("give --to KEYFILE, or --finish", ctx)
     body = {"to": None if successor is None else str(successor), "finish": finish}
     with context.archive(ctx, writes=True) as (settings, store):
-        if not may_go_on(store, settings, decision, "rotate", body):
+        begin = allowed(store, settings, decision, "rotate", body)
+        if begin is None:
             return EXIT_DONE
-        next_key = None
-        if successor is not None:
-            next_key = signing.load(successor) if successor.exists() else signing.create(successor)
-        begun = beginning.rotate(store, settings, next_key, host.account())
+        next_key = None if successor is None else partial(_key_at, successor)  # made when it is sure to be used
+        begun = beginning.rotate(store, settings, next_key, host.account(), begin)
     say = options.default_view(ctx).language.say
     click.echo(begun.vkey)
     click.echo(say("fingerprint {fingerprint}", fingerprint=begun.fingerprint))
     return EXIT_DONE
+
+
+def _key_at(path: Path) -> Key:
+    """The key of this file, which is made where there is none."""
+    from archiver import signing
+
+    return signing.load(path) if path.exists() else signing.create(path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -155,14 +155,22 @@ def _note_json(note: Note) -> Json:
     return {"origin": note.origin, "size": note.size, "root": base64.b64encode(note.root).decode("ascii")}
 
 
-def rotate(store: Store, settings: Settings, successor: Key | None, who: str) -> Begun:
+def rotate(
+    store: Store,
+    settings: Settings,
+    successor: Callable[[], Key] | None,
+    who: str,
+    begin: Callable[[Tx], None] = lambda _: None,
+) -> Begun:
     """List another key beside ours, signed by both, or, without a `successor`, ours alone from now on.
 
-    Raises UsageError where our key is not valid any more, or there is nothing to finish.
+    `begin` is called in the transaction. Raises UsageError where our key is not valid any more, or there is nothing to
+    finish.
     """
     evidence = section(settings)
     key = signing.load(evidence.key_file)
     with store.write() as tx:
+        begin(tx)
         epoch = epoch_at(tx)
         if epoch is None or ledger.lock(tx) is None:
             raise UsageError("the archive has no ledger yet", hint="archiver evidence init")
@@ -170,7 +178,7 @@ def rotate(store: Store, settings: Settings, successor: Key | None, who: str) ->
             raise UsageError(f"[evidence] key_file holds another key ({key.id}) than those that the ledger names")
         if successor is None and len(epoch.keys) == 1:
             raise UsageError("no other key is valid: there is nothing to finish", hint="archiver evidence rotate --to")
-        keys = [key] if successor is None else [key, successor]
+        keys = [key] if successor is None else [key, successor()]
         keeper = ledger.latest(tx, "start", 1)[0][1].get("keeper")
         start = _start(tx, "rotate", epoch.origin, [one.public for one in keys], keeper, None)
         _append(tx, evidence, key, start)

@@ -78,28 +78,28 @@ def refuse(store: Store, request_id: int, asker: Asker, *, own: bool = False) ->
         return _known(tx, request_id)
 
 
-def begin(store: Store, request_id: int, kind: str, body: Mapping[str, Any], who: str) -> None:
+def begin(tx: Tx, request_id: int, kind: str, body: Mapping[str, Any], who: str) -> None:
     """Begin to carry out what was approved, and nothing else; an export that was interrupted goes on.
 
-    Raises UsageError where it may not be.
+    In the transaction of the act itself, where that is one: what fails has not used its request up. Raises UsageError
+    where it may not be.
     """
-    with store.write() as tx:
-        asked = _known(tx, request_id)
-        goes_on = kind == asked.kind == "export" and asked.state == "begun" and not audit_log.is_done(tx, request_id)
-        if not goes_on:
-            _demand_open(asked)
-        if asked.kind != kind or proposals.subject(asked.body) != dict(body):
-            hint = f"archiver requests show {request_id}"
-            raise UsageError(f"request {request_id} is about something else", hint=hint)
-        if goes_on:
-            return
-        approved_ms = asked.when("approved")
-        if approved_ms is None:
-            hint = f"archiver requests approve {request_id}, by somebody else"
-            raise UsageError(f"request {request_id} is not approved", hint=hint)
-        if tx.now_ms() - approved_ms > APPROVED_FOR_MS:
-            raise UsageError(f"request {request_id} was approved more than 7 days ago", hint="ask again: --propose")
-        decisions.decide(tx, asked, "begun", decisions.person(tx, who))
+    asked = _known(tx, request_id)
+    goes_on = kind == asked.kind == "export" and asked.state == "begun" and not audit_log.is_done(tx, request_id)
+    if not goes_on:
+        _demand_open(asked)
+    if asked.kind != kind or proposals.subject(asked.body) != dict(body):
+        hint = f"archiver requests show {request_id}"
+        raise UsageError(f"request {request_id} is about something else", hint=hint)
+    if goes_on:
+        return
+    approved_ms = asked.when("approved")
+    if approved_ms is None:
+        hint = f"archiver requests approve {request_id}, by somebody else"
+        raise UsageError(f"request {request_id} is not approved", hint=hint)
+    if tx.now_ms() - approved_ms > APPROVED_FOR_MS:
+        raise UsageError(f"request {request_id} was approved more than 7 days ago", hint="ask again: --propose")
+    decisions.decide(tx, asked, "begun", decisions.person(tx, who))
 
 
 def _known(tx: Tx, request_id: int) -> Asked:
