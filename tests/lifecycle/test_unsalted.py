@@ -18,12 +18,14 @@ from archiver.store.apps import SourceKey
 from archiver.store.engine import Store, Tx
 from archiver.store.schema import pages as page_rows
 from archiver.store.schema import windows as window_rows
+from tests.export.samples import said
 from tests.fixtures.archive import Archive, MakeSimulated, check_sums
 from tests.fixtures.databases import Database
 from tests.fixtures.store import ORIGIN, claimed, page_of, record
 from tests.flow.test_hourly import HOUR, make
 from tests.lifecycle.conftest import Persons
-from tests.lifecycle.erasing import requested, speaking
+from tests.lifecycle.erasing import IDS, TEXT, again, requested, speaking
+from tests.lifecycle.test_erase_faults import guessed
 from tests.postgres import migrated
 
 LEFT = "SELECT count(*) FROM pages WHERE sha256 <> ''"
@@ -216,3 +218,29 @@ def test_no_hash_tells_of_a_text_that_the_provider_still_offers(persons: Persons
     left = walked()
     assert page_hash(archive, *ranges["erased"]) not in left
     assert page_hash(archive, *ranges["others"]) in left, "what holds nothing of it keeps its hash until the audit"
+
+
+@pytest.mark.full
+def test_a_page_that_was_emptied_in_time_tells_no_guess_from_another(persons: Persons) -> None:
+    """Whatever goes of it later, and whoever kept its other records."""
+    archive, database = persons.archive, persons.archive.database
+    start = archive.server.start_ms
+    people = {"from": "erased-1", "to": "erased-2"}
+    archive.server.add(said(IDS[0], TEXT, start + 1, **people) | people, visible_ms=0)
+    archive.server.add(said("beside", "a neighbour", start + 2), visible_ms=0)
+    again(archive)
+    rows = database.rows(f"SELECT page_id, raw FROM messages WHERE msg_id = '{IDS[0]}'")
+    page_id, erased = rows[0][0], bytes(rows[0][1])
+    offered = [row for row in archive.server.records if start <= row.timestamp_ms < start + 60_000]
+    records = [row.raw for row in sorted(offered, key=lambda row: row.timestamp_ms)]
+    (hashed_as,) = database.rows(f"SELECT sha256 FROM pages WHERE id = {page_id}")[0]
+    guesses = [f"my number is 1101011990{number:08}" for number in range(2_000)] + [TEXT]
+    assert guessed(archive, {page_id: records}, erased, guesses) == [TEXT], "the control: until then it tells"
+    persons.operate()
+    assert archive("migrate") == 0
+    assert archive("pull") == 0
+    assert guessed(archive, {page_id: records}, erased, guesses) == []
+    number = requested(persons)
+    assert archive("erase", "run", number) == 0
+    assert guessed(archive, {page_id: records}, erased, guesses) == []
+    assert hashed_as not in {row[0] for row in database.rows("SELECT sha256 FROM pages")}
