@@ -7,6 +7,7 @@ import hashlib
 import zlib
 from typing import TYPE_CHECKING
 
+from archiver.sandbox import pictures
 from archiver.sandbox.tokens import refusal
 from archiver.sandbox.wire import SandboxAnswer, SandboxRequest
 
@@ -17,20 +18,20 @@ DAY_MS = 86_400_000
 FILE_NODE = 0x0242AC110300
 HEADS = (
     ("", b""),
-    (".jpg", b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"),
+    (".jpg", pictures.JPEG),
     (".png", b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR"),
-    (".gif", b"GIF89a\x01\x00\x01\x00"),
+    (".gif", pictures.GIF),
     (".amr", b"#!AMR\n"),
     (".mp4", b"\x00\x00\x00\x20ftypisom\x00\x00\x02\x00"),
     (".pdf", b"%PDF-1.7\n"),
-    (".jpeg", b"\xff\xd8\xff\xe1\x00\x18Exif\x00\x00"),
-    (".webp", b"RIFF\xff\x0f\x00\x00WEBPVP8 "),
+    (".jpeg", pictures.JPEG_EXIF),
+    (".webp", pictures.WEBP),
     (".xlsx", b"PK\x03\x04" + bytes(26) + b"xl/workbook.xml"),
     (".docx", b"PK\x03\x04" + bytes(26) + b"word/document.xml"),
     (".pptx", b"PK\x03\x04" + bytes(26) + b"ppt/presentation.xml"),
     (".gz", b"\x1f\x8b\x08\x00"),
 )
-"""How files of a name begin; an archive that looks at the bytes can tell them apart."""
+"""How files of a name begin; an archive that looks at the bytes can tell them apart. Pictures are whole."""
 
 
 def fetch_file(service: Service, request: SandboxRequest, rest: list[str]) -> SandboxAnswer:
@@ -75,13 +76,13 @@ def file_length(url: str) -> int:
 def file_content(uuid: int) -> bytes:
     """The bytes of a file: 200 to 3,000 of them. The last byte of a seeded uuid says what kind of file it is."""
     block = hashlib.sha256(b"file %d" % uuid).digest()
-    rest = (block * 94)[: 200 + int.from_bytes(block[:2], "big") % 2800]
     suffix, head = (
         HEADS[uuid & 0xFF] if (uuid & 0xFFFFFFFFFF00) == FILE_NODE and uuid & 0xFF < len(HEADS) else ("", b"")
     )
     if suffix == ".png":
         head = _png(block)
-    return head + rest[len(head) :]
+    size = max(200 + int.from_bytes(block[:2], "big") % 2800, len(head) + len(block))
+    return head + (block * 94)[len(head) : size]  # no two files are the same
 
 
 def _png(seed: bytes) -> bytes:

@@ -12,6 +12,7 @@ import pytest
 
 from tests.browser.tabs import count, said
 from tests.fixtures.archive import Archive, MakeArchive
+from tests.fixtures.blobs import MakeCollector, Shelf
 from tests.fixtures.databases import Database
 from tests.page.browsing import ON_PAGE, Serving, serving
 from tests.page.test_looking import a_conversation
@@ -106,6 +107,27 @@ def test_ten_questions_are_answered_by_clicks(archive_of_october: Archive, chrom
         assert "Signed out" in said(tab)
         tab.go_back()
         assert count(tab, "tbody tr") == 0, "what was shown is kept nowhere"
+
+
+def test_pictures_of_every_kind_are_seen(
+    database: Database, make_collector: MakeCollector, folder: Shelf, chromium: Any
+) -> None:
+    archive = make_collector(database, folder, messages=600)
+    assert archive("pull") == 0
+    archive("attachments")
+    kinds = "SELECT DISTINCT media_type FROM attachments WHERE kind = 'file' AND media_type LIKE 'image/%'"
+    assert {row[0] for row in archive.database.rows(kinds)} == {"image/png", "image/jpeg", "image/webp"}
+    with serving(archive) as served, reading(chromium, served) as tab:
+        shown = 0
+        for (sender,) in archive.database.rows("SELECT DISTINCT sender FROM messages ORDER BY 1 LIMIT 8"):
+            tab.click("nav >> text=Search")
+            tab.fill("form[action='/search'] input[name=sender]", sender)
+            tab.select_option("select[name=type]", "img")
+            tab.click("form[action='/search'] button.primary")
+            shown += count(tab, "main img")
+            broken = "() => [...document.images].filter(one => !(one.complete && one.naturalWidth > 1)).length"
+            assert tab.evaluate(broken) == 0
+        assert shown > 10
 
 
 def test_is_this_message_proven_and_since_when(begun: Archive, place: Path, chromium: Any) -> None:
