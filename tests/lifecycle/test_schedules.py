@@ -59,6 +59,8 @@ class Schedule:
                 HoldCriteria(Filter(conversation=f"g{number}", from_ms=ORIGIN + draw.randrange(6))),
             )
         )
+        self.gives_way = draw.random() < 0.7
+        """Between two transactions; SQLite lets whoever comes first have the next one."""
         self.kept: set[str] = set()
         self.statements = 0
         self.patience_s = 0.02
@@ -81,6 +83,8 @@ class Schedule:
             for page_id in range(self.first_page, self.first_page + PAGES):
                 with self.store.write(lock="exclusive") as tx:
                     expiring.expire(tx, TermOver(1, FLOOR), self.request, [page_id])
+                if self._placer is not None and self.gives_way:
+                    self._placer.join(10.0)
         except BaseException as error:
             self.errors.append(error)
 
