@@ -115,11 +115,12 @@ def _texts(extra: str) -> Iterator[str]:
             left += reversed(value)
 
 
-def parts(text: str) -> Iterator[str]:
+def parts(text: str) -> Sequence[str]:
     """A searchable text in pieces that the index can take; what may be asked for lies whole in one of them."""
-    yield text[: _PART + LONGEST_QUERY]
-    for start in range(_PART, len(text) - LONGEST_QUERY, _PART):
-        yield text[start : start + _PART + LONGEST_QUERY]
+    longest = _PART + LONGEST_QUERY
+    if len(text) <= longest:
+        return (text,)
+    return [text[start : start + longest] for start in range(0, len(text) - LONGEST_QUERY, _PART)]
 
 
 def bigrams(text: str) -> list[str]:
