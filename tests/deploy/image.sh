@@ -17,7 +17,8 @@ storage=(--root "$fast/images" --runroot "$fast/run" --storage-driver vfs)
 run() { buildah "${storage[@]}" "$@"; }
 server='' daemon=''
 finish() {
-    [ -z "$daemon$server" ] || kill $daemon $server 2>/dev/null || true
+    # shellcheck disable=SC2046 - numbers; unshare itself does not end by a signal
+    [ -z "$daemon$server" ] || kill $([ -z "$daemon" ] || pgrep -P "$daemon") $server 2>/dev/null || true
     run rm --all >/dev/null 2>&1 || true
     rm -rf "$fast" "$work"
 }
