@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from secrets import token_hex
 from threading import Event
@@ -65,22 +65,32 @@ def ingest(settings: Settings, store: Store, stop: Event | None = None) -> Inges
         return None
     counts: Counter[tuple[str, str]] = Counter()
     known = dropped = left = damaged = erased = 0
+    oldest_ms: int | None = None
     try:
         aliases = _known(section, store)
         for segment in _taken(section.spool):
             if stop is not None and stop.is_set():
                 break
+            oldest_ms = spool.begun_ms(segment) if oldest_ms is None else oldest_ms  # they come in their order
             one = _read_in(store, segment, aliases)
             counts += one.counts
             known, dropped, left = known + one.known, dropped + one.dropped, left + one.left
             damaged, erased = damaged + one.damaged, erased + one.erased
             _finish(section.spool, segment, one)
+        if oldest_ms is not None:
+            _forget(store, aliases.values(), oldest_ms)
     except OSError as error:
         problem = f"{section.spool}: the spool cannot be read in: {error.strerror or type(error).__name__}"
         raise UsageError(problem, hint="run it with an account that may write in that folder") from None
     result = Ingested(counts, known, dropped, left, damaged, erased)
     _tell(result)
     return result
+
+
+def _forget(store: Store, aliases: Iterable[KnownAlias], received_ms: int) -> None:
+    for app_id in {one.app_id for one in aliases}:
+        with store.write() as tx:
+            events.forget_signatures(tx, app_id, received_ms)
 
 
 def _finish(folder: Path, segment: Path, result: Ingested) -> None:

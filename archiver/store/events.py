@@ -108,7 +108,7 @@ def _known(tx: Tx, app_id: int, arrivals: Sequence[Arrival]) -> set[bytes]:
 
 
 def _note_signatures(tx: Tx, app_id: int, arrivals: Sequence[Arrival]) -> dict[str, bytes]:
-    """Which signatures are seen for the first time, and with which event; forgets those that are too old to be used."""
+    """Which signatures are seen for the first time, and with which event."""
     first: dict[str, Arrival] = {}
     for one in arrivals:
         if one.event.signed == "signed" and one.event.signature is not None:
@@ -122,10 +122,16 @@ def _note_signatures(tx: Tx, app_id: int, arrivals: Sequence[Arrival]) -> dict[s
     ]
     insert = tx.insert(callback_signatures).on_conflict_do_nothing()
     added = tx.conn.scalars(insert.returning(callback_signatures.c.signature), rows).all()
-    too_old = min(one.received_ms for one in arrivals) - _KNOWN_FOR_MS
-    old = sa.and_(callback_signatures.c.app_id == app_id, callback_signatures.c.seen_at < too_old)
-    tx.conn.execute(callback_signatures.delete().where(old))
     return {signature: first[signature].digest for signature in added}
+
+
+def forget_signatures(tx: Tx, app_id: int, received_ms: int) -> None:
+    """Let go of signatures that are too old to be used again, by those who take in what came since `received_ms`.
+
+    It reads all signatures of the app: once for all that is read in, not for every transaction of it.
+    """
+    c = callback_signatures.c
+    tx.conn.execute(callback_signatures.delete().where(c.app_id == app_id, c.seen_at < received_ms - _KNOWN_FOR_MS))
 
 
 def _judged(tx: Tx, app_id: int, one: Arrival, fresh: Mapping[str, bytes]) -> str:
