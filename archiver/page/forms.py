@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from archiver.errors import UsageError
 from archiver.page.context import say, view
-from archiver.store.read.filters import Filter
+from archiver.store.read.filters import Filter, asked_for
 from archiver.zones import Calendar
 
 TYPES = ("txt", "img", "audio", "video", "file", "loc", "custom", "combine", "cmd")
@@ -22,6 +22,10 @@ class SearchTerms(NamedTuple):
     texts: tuple[str, ...]
     any_of: bool
     criteria: Filter
+
+    def asked(self) -> dict[str, Any]:
+        """What a look says of them."""
+        return asked_for(self.criteria, texts=self.texts, any=self.any_of or None)
 
 
 def text(form: Mapping[str, str], name: str) -> str | None:

@@ -15,7 +15,6 @@ from archiver.page.viewings import LookAnswer
 from archiver.store.engine import Tx
 from archiver.store.read import filters, listing
 from archiver.store.read.events import EventHit, EventKey
-from archiver.store.read.filters import asked_for
 
 ROWS = 50
 
@@ -47,8 +46,7 @@ class EventsLook:
     template: ClassVar[str] = "events.html"
 
     def asked(self) -> dict[str, Any]:
-        texts, any_of, criteria = self.terms
-        return asked_for(criteria, texts=texts, any=any_of or None)
+        return self.terms.asked()
 
     def read(self, place: ReviewPage) -> LookAnswer:
         texts, any_of, criteria = self.terms

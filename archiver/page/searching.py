@@ -21,7 +21,6 @@ from archiver.page.wording import options
 from archiver.store import looks
 from archiver.store.engine import Tx
 from archiver.store.read import events, listing
-from archiver.store.read.filters import asked_for
 from archiver.store.read.listing import ListKey
 from archiver.store.search.statements import Place
 
@@ -60,8 +59,7 @@ class SearchLook:
     template: ClassVar[str] = "hits.html"
 
     def asked(self) -> dict[str, Any]:
-        texts, any_of, criteria = self.terms
-        return asked_for(criteria, texts=texts, any=any_of or None)
+        return self.terms.asked()
 
     def read(self, place: ReviewPage) -> LookAnswer:
         store, criteria = place.store, self.terms.criteria
