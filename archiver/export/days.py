@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import IO, Any, NamedTuple
+
+import msgspec
 
 from archiver.export import Cover, Form
 from archiver.export.folder import day_folder
 from archiver.model import Archived
-from archiver.store.read.days import Day, Known
+from archiver.store.read.days import Day, Known, known_of
 
 Batch = list[Archived]
-_known = partial(tuple.__new__, Known)
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 class DaySignature:
@@ -23,18 +24,15 @@ class DaySignature:
         self._sha256 = hashlib.sha256()
 
     def add(self, messages: Iterable[Known]) -> None:
-        self._sha256.update("".join(map(self._said, messages)).encode(errors="backslashreplace"))
-
-    def _said(self, known: Known) -> str:
-        # repr tells a text from its neighbours whatever it holds; a message's other columns follow from its digest.
-        msg_id, digest, lateness_ms, revisions, files = known
-        if not revisions and not files:
-            return f"({msg_id!r}, '{digest.hex()}', {lateness_ms}, [], [])"
-        seen = [(revision.revision, revision.digest.hex(), revision.seen_at) for revision in revisions]
-        return repr((msg_id, digest.hex(), lateness_ms, seen, [tuple(file) for file in files]))
+        # A message's other columns follow from its digest, as those of a revision do.
+        self._sha256.update(_encode_lines([_without_content(one) if one.revisions else one for one in messages]))
 
     def hex(self) -> str:
         return self._sha256.hexdigest()
+
+
+def _without_content(known: Known) -> Known:
+    return known._replace(revisions=tuple(one._replace(raw=b"") for one in known.revisions))
 
 
 class Counted:
@@ -47,10 +45,7 @@ class Counted:
 
     def __iter__(self) -> Iterator[Batch]:
         for batch in self._batches:
-            self._signature.add(
-                _known((m.msg_id, m.digest, lateness_ms, revisions, files))
-                for _, m, _, _, _, lateness_ms, revisions, files, _ in batch
-            )
+            self._signature.add([known_of((m.msg_id, m.digest, *remarks)) for _, m, _, _, _, *remarks in batch])
             self.bodies += sum([len(archived.message.bodies) for archived in batch])
             self.revisions += sum([len(archived.revisions) for archived in batch])
             self.messages += len(batch)

@@ -24,6 +24,7 @@ from archiver.export.request import Request
 from archiver.sources import decode
 from archiver.store.engine import Store
 from archiver.store.read.filters import Filter
+from archiver.store.schema import events
 from archiver.zones import Calendar
 from tests.export.samples import files, said
 from tests.fixtures.archive import Archive, MakeArchive
@@ -48,9 +49,9 @@ class Told:
 
 
 def run(
-    store: Store, output: Path, told: Told | None = None, stop: threading.Event | None = None
+    store: Store, output: Path, told: Told | None = None, stop: threading.Event | None = None, form: str = "jsonl"
 ) -> exports.ExportOutcome:
-    request = Request("jsonl", output, Filter(), "auditor", case="7")
+    request = Request(form, output, Filter(), "auditor", case="7")
     stop = stop or threading.Event()
     return exports.Export(
         store, request, claims=coverage.claims, decode=decode, blobs=None, stop=stop, watcher=told or Told()
@@ -207,6 +208,20 @@ def test_a_finished_day_that_has_changed_is_written_anew(archive: Archive, tmp_p
     assert done.kept_days == 0
     lines = [json.loads(line) for part in place.rglob("*.jsonl") for line in part.read_bytes().splitlines()]
     assert [len(line["revisions"]) for line in lines if line["msg_id"] == "h1"] == [1]
+    store.dispose()
+
+
+def test_a_finished_day_of_which_a_recall_was_reported_is_written_anew(archive: Archive, tmp_path: Path) -> None:
+    store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
+    with pytest.raises(Stopped):
+        run(store, place, Told(lambda _: stop.set()), stop, "html")
+    recall = {"app_id": 1, "kind": "recall", "signed": "signed", "raw": b"x", "digest": b"x", "target_msg_id": "h1"}
+    with store.write() as tx:
+        stamps = dict.fromkeys(("received_at", "at_ms"), archive.server.start_ms + 60_000)
+        tx.conn.execute(events.insert().inline(), recall | stamps | {"actor": "moderator7"})
+    done = run(store, place, form="html")
+    assert done.kept_days == 0
+    assert "moderator7" in "".join(part.read_text() for part in place.rglob("part-*.html"))
     store.dispose()
 
 

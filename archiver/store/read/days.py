@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import date, timedelta
+from functools import partial
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, NamedTuple, TypeVar
@@ -18,19 +19,21 @@ from typing import Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.sql.operators import custom_op
 
-from archiver.model import DAY_MS, Archived, File, Revision
+from archiver.model import DAY_MS, Archived, File, Marks, Revision
 from archiver.store.engine import Tx
 from archiver.store.read.messages import (
     BODY,
     MESSAGE,
     UNREMARKABLE,
     About,
+    Remarks,
     Row,
     about,
     archived,
     body_of,
     fetch,
     lateness,
+    remarks_in,
 )
 from archiver.store.schema import apps, as_given, attachments, late_arrivals, message_bodies, messages
 from archiver.zones import Calendar
@@ -70,6 +73,10 @@ class Known(NamedTuple):
     lateness_ms: int | None
     revisions: tuple[Revision, ...]
     files: tuple[File, ...]
+    marks: Marks
+
+
+known_of = partial(tuple.__new__, Known)
 
 
 def days(tx: Tx, conditions: Conditions, calendar: Calendar) -> list[Day]:
@@ -107,9 +114,10 @@ def batches(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> 
             yield fetch(tx, day.app_id, day.app, [key[0] for key in keys])
         return
     query = _JOINED.where(*_of_day(tx, day), *conditions).order_by(*_order(tx, by_conversation), _b.position)
+    among = remarks_in(tx, day.app_id)
     messages = (list(some) for _, some in groupby(_stream(tx, query), itemgetter(0)))
     for batch in _bounded(messages, lambda message: message[0][_SIZE]):
-        yield _read(tx, day, batch)
+        yield _read(tx, day, batch, among)
 
 
 def known(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Known]]:
@@ -118,8 +126,7 @@ def known(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> It
         msg_ids = [key[0] for key in keys]
         remarks, late = about(tx, day.app_id, msg_ids, raw=False), lateness(tx, day.app_id, msg_ids)
         yield [
-            Known(msg_id, digest, late.get(msg_id), *remarks.get(msg_id, UNREMARKABLE)[:2])
-            for msg_id, digest, _ in keys
+            Known(msg_id, digest, late.get(msg_id), *remarks.get(msg_id, UNREMARKABLE)) for msg_id, digest, _ in keys
         ]
 
 
@@ -182,9 +189,8 @@ def _bounded(some: Iterable[_T], size_of: Callable[[_T], int]) -> Iterator[list[
         yield batch
 
 
-def _read(tx: Tx, day: Day, batch: Sequence[Sequence[Row]]) -> list[Archived]:
-    msg_ids = [rows[0][0] for rows in batch]
-    remarks = about(tx, day.app_id, msg_ids, raw=True)
+def _read(tx: Tx, day: Day, batch: Sequence[Sequence[Row]], among: Remarks) -> list[Archived]:
+    remarks = about(tx, day.app_id, [rows[0][0] for rows in batch], raw=True, among=among)
     long = [rows[0][0] for rows in batch if rows[0][_SIZE] > _LONG]
     fetched = dict(zip(long, fetch(tx, day.app_id, day.app, long), strict=True)) if long else {}
     return [fetched.get(rows[0][0]) or _of_rows(day.app, rows, remarks) for rows in batch]

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -16,6 +16,7 @@ from archiver.store.read.events import marks_of
 from archiver.store.schema import (
     as_given,
     attachments,
+    events,
     instant_text,
     iso,
     late_arrivals,
@@ -33,17 +34,35 @@ About = Mapping[str, tuple[tuple[Revision, ...], tuple[File, ...], Marks]]
 """Revisions, files and marks of the messages that have some."""
 
 
-def about(tx: Tx, app_id: int, msg_ids: list[str], *, raw: bool) -> About:
+class Remarks(NamedTuple):
+    """What there may be to say about messages of an app: what is not there need not be asked for."""
+
+    revisions: bool = True
+    files: bool = True
+    marks: bool = True
+
+
+ALL_REMARKS = Remarks()
+
+
+def remarks_in(tx: Tx, app_id: int) -> Remarks:
+    """Most apps have no revisions, and many no events: asked once for all messages of a day."""
+    row = tx.conn.execute(_ANY, {"app": app_id}).one()
+    return Remarks(*map(bool, row))
+
+
+def about(tx: Tx, app_id: int, msg_ids: list[str], *, raw: bool, among: Remarks = ALL_REMARKS) -> About:
     """What is known about some messages; without `raw`, of revisions nothing but their digests."""
     revisions: dict[str, list[Revision]] = defaultdict(list)
-    for msg_id, number, stamp_ms, seen_at, digest, content in _rows(
-        tx, _REVISIONS if raw else _REVISIONS_WITHOUT_RAW, message_revisions, app_id, msg_ids
-    ):
-        revisions[msg_id].append(Revision(number, stamp_ms, instant_text(seen_at), digest, content))
+    if among.revisions:
+        query = _REVISIONS if raw else _REVISIONS_WITHOUT_RAW
+        for msg_id, number, stamp_ms, seen_at, digest, content in _rows(tx, query, message_revisions, app_id, msg_ids):
+            revisions[msg_id].append(Revision(number, stamp_ms, instant_text(seen_at), digest, content))
     files: dict[str, list[File]] = defaultdict(list)
-    for msg_id, *file in _rows(tx, _FILES, attachments, app_id, msg_ids):
-        files[msg_id].append(File(*file))
-    marks = marks_of(tx, app_id, msg_ids)
+    if among.files:
+        for msg_id, *file in _rows(tx, _FILES, attachments, app_id, msg_ids):
+            files[msg_id].append(File(*file))
+    marks = marks_of(tx, app_id, msg_ids) if among.marks else {}
     return {
         msg_id: (tuple(revisions.get(msg_id, ())), tuple(files.get(msg_id, ())), marks.get(msg_id, Marks()))
         for msg_id in revisions.keys() | files.keys() | marks.keys()
@@ -160,6 +179,12 @@ _REVISIONS, _REVISIONS_WITHOUT_RAW = (
         _r.revision
     )
     for content in (as_given(_r.raw), sa.literal(b""))
+)
+_ANY = sa.select(
+    *(
+        sa.exists().where(column == sa.bindparam("app", type_=sa.Integer)).label(column.table.name)
+        for column in (_r.app_id, _a.app_id, events.c.app_id)
+    )
 )
 _FILES = sa.select(_a.msg_id, _a.position, _a.kind, _a.state, _a.reason, _a.sha256, _a.size, _a.media_type).order_by(
     _a.position, _a.kind
