@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol, cast
 
 from archiver.errors import UsageError
+from archiver.export.journal import JournalLines
 from archiver.export.wording import Wording
 from archiver.model import Archived, Message, Reject
 
@@ -70,7 +71,7 @@ class Form(NamedTuple):
     """Whether a file goes on over days and apps, and is begun again as a whole after an interruption."""
     states_claims: bool = False
     """Whether the files themselves say what may be claimed."""
-    write_index: Callable[[IO[bytes], Mapping[str, Any], Sequence[Mapping[str, Any]]], None] | None = None
+    write_index: Callable[[IO[bytes], Mapping[str, Any], JournalLines], None] | None = None
     """Write index.html from the head of the manifest and the days."""
 
 

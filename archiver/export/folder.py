@@ -1,7 +1,6 @@
 """The folder of an export: files appear under their names only when they are whole; a journal remembers whole days.
 
-The journal is what makes an export resumable: its first line says what is exported, every further one describes a day
-whose files are all there. It is removed when the manifest stands, so a folder has the one or the other.
+The journal is removed when the manifest stands, so a folder has the one or the other.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
@@ -21,6 +20,7 @@ from urllib.parse import quote
 
 from archiver import host
 from archiver.errors import TryAgainLater, UsageError
+from archiver.export.journal import Journal, Key, Line
 
 log = logging.getLogger("archiver.export.run")
 
@@ -161,14 +161,13 @@ class ExportFiles:
 class Folder(ExportFiles):
     """One export's folder, held by one process at a time."""
 
-    def __init__(self, path: Path, header: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, header: Line) -> None:
         """Begin, or go on where the same export was interrupted. Raises UsageError for any other folder."""
         super().__init__(path)
-        self.days: dict[tuple[str, str | None], dict[str, Any]] = {}
+        self.days = self._open(json.loads(json.dumps(header)))
         """What the journal has of every finished day, by app and day."""
-        self._journal = self._open(json.loads(json.dumps(header)))
 
-    def _open(self, header: dict[str, Any]) -> IO[bytes]:
+    def _open(self, header: Line) -> Journal:
         with _told(self.path):
             host.make_folder(self.path, parents=True, exist_ok=True)
             journal = self.path / JOURNAL
@@ -179,47 +178,37 @@ class Folder(ExportFiles):
                 raise UsageError(f"{self.path} is not empty, and holds no export of ours", hint="another --output")
             file = os.fdopen(os.open(journal, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, host.file_mode()), "r+b")
             try:
-                self._take(file, header)
+                return self._take(file, header)
             except BaseException:
                 file.close()
                 raise
-        return file
 
-    def _take(self, file: IO[bytes], header: dict[str, Any]) -> None:
+    def _take(self, file: IO[bytes], header: Line) -> Journal:
         try:
             if not host.lock(file):
                 log.warning("%s has no locks: see that no other export writes there at the same time", self.path)
         except BlockingIOError:
             raise TryAgainLater(f"another process exports into {self.path}") from None
-        content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]  # the last line may be torn: its day is written again
-        file.seek(len(whole))
-        file.truncate()
-        lines = [json.loads(line) for line in whole.splitlines()]
-        if not lines:
+        journal = Journal(file)
+        first = journal.header
+        if first is None:
             self.resumed = False
-            self._append(file, header)
-            return
-        if lines[0] != header:
+            journal.begin(header)
+        elif first != header:
             differing = ", ".join(
-                sorted(name for name in header.keys() | lines[0].keys() if header.get(name) != lines[0].get(name))
+                sorted(name for name in header.keys() | first.keys() if header.get(name) != first.get(name))
             )
             raise UsageError(
                 f"{self.path} holds an unfinished export that differs in: {differing}",
                 hint="the same options to go on with it, or another --output",
             )
-        self.days = {(line["app"], line["day"]): line for line in lines[1:]}
+        return journal
 
-    def _append(self, file: IO[bytes], line: Mapping[str, Any]) -> None:
-        file.write(json.dumps(line).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-    def keep_only(self, days: Iterable[tuple[str, str | None]]) -> None:
+    def keep_only(self, days: Iterable[Key]) -> None:
         """Forget, and remove, finished days that this snapshot does not have."""
         for app, day in self.days.keys() - set(days):
             self.clear(day_folder(app, day))
-            del self.days[app, day]
+            self.days.forget((app, day))
 
     @contextmanager
     def scratch(self) -> Iterator[None]:
@@ -233,13 +222,12 @@ class Folder(ExportFiles):
         finally:
             self.clear(SCRATCH)
 
-    def finished_day(self, line: Mapping[str, Any]) -> None:
+    def finished_day(self, line: Line) -> None:
         """Remember a day whose files are all there."""
         with _told(self.path):
-            self._append(self._journal, line)
-        self.days[line["app"], line["day"]] = dict(line)
+            self.days.add(line)
 
-    def holds(self, line: Mapping[str, Any]) -> bool:
+    def holds(self, line: Line) -> bool:
         """Whether the files of a finished day are still what the journal says."""
         for part in line["files"]:
             path = self.path / part["path"]
@@ -265,7 +253,7 @@ class Folder(ExportFiles):
             host.sync_folder(self.path)
 
     def close(self) -> None:
-        self._journal.close()
+        self.days.close()
 
 
 def binary(sink: ExportSink) -> IO[bytes]:
@@ -285,10 +273,3 @@ def _told(path: Path) -> Iterator[None]:
         if host.passes(error.errno):
             raise TryAgainLater(problem) from None
         raise UsageError(problem, hint="another --output, or the rights to write there") from None
-
-
-def parts(days: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Every file of messages, as the manifest lists it; the journal has more of some, for the index."""
-    for day in days:
-        for part in day["files"]:
-            yield {name: part[name] for name in ("path", "bytes", "sha256", "messages")}

@@ -23,6 +23,7 @@ from archiver.export import days, folder, manifest, units, workers
 from archiver.export.days import Unit
 from archiver.export.folder import Folder
 from archiver.export.formats import csv
+from archiver.export.journal import JournalLines
 from archiver.export.proofs import ProofFiles, Proved
 from archiver.export.request import Request
 from archiver.export.units import UnitWriter
@@ -126,7 +127,7 @@ class Export:
                     place.keep_only([unit.key for unit in whole])
                     self._write_all(tx, place, whole, conditions)
                     proved = self._prove(tx, place, whole, conditions)
-                    return self._finish(place, [place.days[unit.key] for unit in whole], proved)
+                    return self._finish(place, JournalLines(place.days, tuple(unit.key for unit in whole)), proved)
 
     @contextmanager
     def _logged(self, planned: int, taken: Conversations) -> Iterator[None]:
@@ -241,12 +242,12 @@ class Export:
         self._head["proofs"] = proved.about
         return proved
 
-    def _finish(self, place: Folder, written: list[dict[str, Any]], proved: Proved | None) -> ExportOutcome:
+    def _finish(self, place: Folder, written: JournalLines, proved: Proved | None) -> ExportOutcome:
         """The index, the manifest, and the second row; the manifest gets its name last."""
         totals, day_count = self._totals, self._head["counts"]["days"]
         counts = {"messages": totals.messages, "bodies": totals.bodies, "revisions": totals.revisions}
         head = self._head | {"counts": counts | {"days": day_count}, "attachments_missing": totals.missing}
-        files = [*folder.parts(written), *(file._asdict() for file in (proved.files if proved else ()))]
+        files = [*written.files(), *(file._asdict() for file in (proved.files if proved else ()))]
         if self._form.write_index is not None:
             with place.create("index.html") as sink:
                 self._form.write_index(folder.binary(sink), head, written)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import sys
 from collections.abc import Iterator, Sequence
 from typing import IO, Any
 
@@ -43,15 +42,14 @@ class Transcript(Writer):
 
     def _begin_conversation(self, conversation: str | None) -> str:
         self._conversation = conversation
-        # The index is made of what all days have, where a name stands for every day of it: kept once, it is less.
-        self._conversations.append([None if conversation is None else sys.intern(conversation), 0])
+        self._conversations.append([conversation, 0])
         name = text(conversation or self._wording["no_conversation"])
         return f'<h2 id="c{len(self._conversations)}">{name}</h2>\n'
 
     def close(self) -> dict[str, Any]:
         """Gives the conversations of the page in their order, with the number of their messages."""
         self._put(self._links + END)
-        return {"conversations": [tuple(one) for one in self._conversations]}
+        return {"conversations": self._conversations}
 
     def _put(self, words: str) -> None:
         self._file.write(words.encode())

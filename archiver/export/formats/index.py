@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import html
+from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 from archiver.export.formats.page import END, begin, link, text
+from archiver.export.journal import JournalLines
 from archiver.export.wording import Wording
 
 _LISTED = 2_000
 """Conversations on one page: with more, it would be too long to be of use, and needs too much memory."""
 
-_Days = Sequence[Mapping[str, Any]]
 
-
-def write(file: IO[bytes], head: Mapping[str, Any], days: _Days, *, wording: Wording) -> None:
+def write(file: IO[bytes], head: Mapping[str, Any], written: JournalLines, *, wording: Wording) -> None:
     """Write the page from the head of the manifest and what the journal has of the days."""
     lines = [begin(wording["title"], wording, head["case"]), *_about(head, wording)]
     for claim in head["claims"]:
         lines += _claim(claim, wording)
-    for part in (lines, _days(head, days, wording), _conversations(days, wording), [END]):
+    for part in (lines, _days(head, written, wording), _conversations(written, wording), [END]):
         for line in part:
             file.write(line.encode() + b"\n")
 
@@ -46,11 +46,11 @@ def _claim(claim: Mapping[str, Any], wording: Wording) -> Iterator[str]:
         yield f'<p class="note">{words}</p>'
 
 
-def _days(head: Mapping[str, Any], days: _Days, wording: Wording) -> Iterator[str]:
+def _days(head: Mapping[str, Any], written: JournalLines, wording: Wording) -> Iterator[str]:
     day_in_zone = html.escape(wording["day"].format(head["zone"]))
     names = (wording["app"], day_in_zone, wording["messages"], wording["pages"])
     yield f"<h2>{wording['days']}</h2><table><tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
-    for day in days:
+    for day in written.days():
         links = " ".join(link(part["path"], str(number)) for number, part in enumerate(day["files"], 1))
         yield (
             f"<tr><td>{text(day['app'])}</td><td>{_name(day, wording)}</td>"
@@ -63,25 +63,35 @@ def _name(day: Mapping[str, Any], wording: Wording) -> str:
     return html.escape(day["day"] or wording["unknown"])
 
 
-def _conversations(days: _Days, wording: Wording) -> Iterator[str]:
+def _conversations(written: JournalLines, wording: Wording) -> Iterator[str]:
     """A line per conversation, with links to where it begins on its days."""
-    links: dict[tuple[str, str | None], list[str]] = {}
+    parts: list[tuple[str, str]] = []
+    places: dict[tuple[str, str | None], array[int]] = {}
     counts: dict[tuple[str, str | None], int] = {}
-    for day in days:
+    for day in written.days():
         for part in day["files"]:
             for number, (conversation, messages) in enumerate(part.get("conversations", ()), 1):
                 key = day["app"], conversation
                 counts[key] = counts.get(key, 0) + messages
-                if key in links or len(links) < _LISTED:
-                    words = f"{day['day'] or wording['unknown']} ({messages:,})"
-                    links.setdefault(key, []).append(link(part["path"], words, f"#c{number}"))
+                if key in places or len(places) < _LISTED:
+                    # Numbers, since links of a year would be longer than all that the page is made of otherwise.
+                    places.setdefault(key, array("q")).extend((len(parts), number, messages))
+            parts.append((part["path"], day["day"] or wording["unknown"]))
     names = (wording["app"], wording["conversation"], wording["messages"], wording["days"])
     yield f"<h2>{wording['conversations']}</h2><table><tr>{''.join(f'<th>{name}</th>' for name in names)}</tr>"
-    for app, conversation in sorted(links, key=lambda key: (key[0], key[1] is None, key[1] or "")):
+    for app, conversation in sorted(places, key=lambda key: (key[0], key[1] is None, key[1] or "")):
         name = text(conversation or wording["no_conversation"])
-        row = f"<tr><td>{text(app)}</td><td>{name}</td>"
         key = app, conversation
-        yield f'{row}<td class="n">{counts[key]:,}</td><td>{" ".join(links[key])}</td></tr>'
+        links = " ".join(_links(parts, places[key]))
+        yield f'<tr><td>{text(app)}</td><td>{name}</td><td class="n">{counts[key]:,}</td><td>{links}</td></tr>'
     yield "</table>"
-    if len(counts) > len(links):
-        yield f'<p class="note">{wording["more_conversations"].format(len(counts) - len(links))}</p>'
+    if len(counts) > len(places):
+        yield f'<p class="note">{wording["more_conversations"].format(len(counts) - len(places))}</p>'
+
+
+def _links(parts: Sequence[tuple[str, str]], places: array[int]) -> Iterator[str]:
+    """`places`: of three numbers, which part, which conversation of it, and its messages there."""
+    for at in range(0, len(places), 3):
+        part, number, messages = places[at : at + 3]
+        path, day = parts[part]
+        yield link(path, f"{day} ({messages:,})", f"#c{number}")

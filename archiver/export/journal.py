@@ -1,0 +1,86 @@
+"""What an interrupted export goes on from: a line that says what is exported, and one for each day that is finished.
+
+A line is read again when it is needed: the lines of a large export, of which an index is made, need not fit in memory.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import IO, Any, NamedTuple
+
+Key = tuple[str, str | None]
+"""An app and a day."""
+Line = Mapping[str, Any]
+
+
+class Journal(Mapping[Key, Line]):
+    """The finished days of an export in a file, by app and day; the latest line of a day counts."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        """Read it as far as it is whole: the last line may be torn, and its day is written again."""
+        self._file = file
+        self._offsets: dict[Key, int] = {}
+        self.header: Line | None = None
+        end = 0
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            content = json.loads(line)
+            if self.header is None:
+                self.header = content
+            else:
+                self._offsets[content["app"], content["day"]] = end
+            end += len(line)
+        file.seek(end)
+        file.truncate()
+
+    def begin(self, header: Line) -> None:
+        self._append(header)
+        self.header = header
+
+    def add(self, line: Line) -> None:
+        self._offsets[line["app"], line["day"]] = self._append(line)
+
+    def _append(self, line: Line) -> int:
+        """Gives where the line begins."""
+        offset = self._file.seek(0, os.SEEK_END)
+        self._file.write(json.dumps(line).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return offset
+
+    def forget(self, key: Key) -> None:
+        """Not in the file: the next attempt finds the day without its files, and writes it again."""
+        del self._offsets[key]
+
+    def __getitem__(self, key: Key) -> Line:
+        self._file.seek(self._offsets[key])
+        content: Line = json.loads(self._file.readline())
+        return content
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._offsets)
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class JournalLines(NamedTuple):
+    """Lines of some days in their order, read one after the other, as often as somebody asks."""
+
+    journal: Journal
+    keys: tuple[Key, ...]
+
+    def days(self) -> Iterator[Line]:
+        return map(self.journal.__getitem__, self.keys)
+
+    def files(self) -> Iterator[dict[str, Any]]:
+        """Every file of messages, as the manifest lists it; the journal has more of some, for the index."""
+        for day in self.days():
+            for part in day["files"]:
+                yield {name: part[name] for name in ("path", "bytes", "sha256", "messages")}
