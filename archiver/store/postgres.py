@@ -90,6 +90,7 @@ class Silence:
                 self.note()
             raise
         connection.silence, connection.within_s = self, self.limits.connect_s
+        connection.server_cursor_factory = _streamed()
         if connection.info.parameter_status("standard_conforming_strings") == "off":
             # SQLAlchemy asks for it once, before any transaction, and would write every text by what it hears. A pooler
             # knows this parameter, and gives every client its own.
@@ -101,6 +102,19 @@ class Silence:
         if connection is not None and not connection.closed:
             connection.within_s = self.limits.connect_s
             connection.autocommit = True  # unless so, the driver begins transactions by itself
+
+
+@cache
+def _streamed() -> Any:
+    """What many rows come through: records in hexadecimal digits would be twice as long, and be read twice."""
+    import psycopg
+
+    class Streamed(psycopg.ServerCursor[Any]):
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            self.format = psycopg.pq.Format.BINARY
+
+    return Streamed
 
 
 @cache

@@ -182,7 +182,7 @@ _REVISIONS, _REVISIONS_WITHOUT_RAW = (
 )
 _ANY = sa.select(
     *(
-        sa.exists().where(column == sa.bindparam("app", type_=sa.Integer)).label(column.table.name)
+        sa.select(column).where(column == sa.bindparam("app", type_=sa.Integer)).exists().label(column.table.name)
         for column in (_r.app_id, _a.app_id, events.c.app_id)
     )
 )
