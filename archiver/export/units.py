@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import chain
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
-from archiver import export
+from archiver import export, logs
 from archiver.errors import ArchiveIncomplete
 from archiver.export import days, folder
 from archiver.export.days import Unit
@@ -46,6 +47,27 @@ def form_of(request: Request, decode: export.Decode) -> export.Form:
     return export.form(request.format, options)
 
 
+@contextmanager
+def _read(tx: Tx, batches: Generator[days.Batch, None, None]) -> Iterator[Iterator[days.Batch]]:
+    """From PostgreSQL a batch ahead: its server computes rows meanwhile. `tx` is for them alone within the block.
+
+    SQLite computes in this process, and its driver would ask for the interpreter for every row.
+    """
+    with closing(batches):
+        if tx.postgres:
+            with ThreadPoolExecutor(1, thread_name_prefix="export-read", **logs.carried()) as thread:
+                yield _ahead(thread, batches)
+        else:
+            yield batches
+
+
+def _ahead(thread: ThreadPoolExecutor, batches: Iterator[days.Batch]) -> Iterator[days.Batch]:
+    coming = thread.submit(next, batches, None)
+    while (batch := coming.result()) is not None:
+        coming = thread.submit(next, batches, None)
+        yield batch
+
+
 class UnitWriter:
     """Writes units of one snapshot. `head`: the manifest's beginning. `look_up` raises what ends it early, between
     batches; `wrote` is given the messages of each.
@@ -65,15 +87,15 @@ class UnitWriter:
     def write(self, tx: Tx, place: ExportFiles, unit: Unit, conditions: Conditions) -> dict[str, Any]:
         """Write the files of a unit; gives its line of the journal."""
         place.clear_files(unit.paths[0])
-        by_day = (extracts.batches(tx, day, conditions, self._form.by_conversation) for day in unit.days)
-        counted = days.Counted(self._unless_stopped(chain.from_iterable(by_day)))
-        portions = days.portions(self._watched(counted), self._form.most)
         files = []
-        for number, path in enumerate(unit.paths):
-            cover = unit.cover(number, self._title(unit), self._head)
-            with place.create(path) as sink:
-                about = days.fill(self._form, folder.binary(sink), cover, next(portions, iter(())))
-            files.append({"path": path, "bytes": sink.size, "sha256": sink.sha256(), **about})
+        with _read(tx, self._batches(tx, unit, conditions)) as batches:
+            counted = days.Counted(self._unless_stopped(batches))
+            portions = days.portions(self._watched(counted), self._form.most)
+            for number, path in enumerate(unit.paths):
+                cover = unit.cover(number, self._title(unit), self._head)
+                with place.create(path) as sink:
+                    about = days.fill(self._form, folder.binary(sink), cover, next(portions, iter(())))
+                files.append({"path": path, "bytes": sink.size, "sha256": sink.sha256(), **about})
         if not counted.messages == sum(file["messages"] for file in files) == unit.messages:
             raise ArchiveIncomplete(
                 f"{unit.app}: the archive counts {unit.messages} messages and gives {counted.messages}",
@@ -82,6 +104,10 @@ class UnitWriter:
         counts = {"messages": counted.messages, "bodies": counted.bodies, "revisions": counted.revisions}
         line = {"app": unit.app, "day": unit.day, **counts, "signature": counted.signature, "files": files}
         return line if (about_all := self.about(unit)) is None else line | {"about": about_all}
+
+    def _batches(self, tx: Tx, unit: Unit, conditions: Conditions) -> Generator[days.Batch, None, None]:
+        for day in unit.days:
+            yield from extracts.batches(tx, day, conditions, self._form.by_conversation)
 
     def about(self, unit: Unit) -> list[Any] | None:
         """What files say beside messages, as far as another snapshot could differ in it: a workbook has the claim,

@@ -8,7 +8,7 @@ was said on a day: of a large one a first query gives the keys. Both databases g
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import date, timedelta
 from functools import partial
@@ -107,7 +107,7 @@ def hold_snapshot(tx: Tx) -> None:
         tx.conn.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = '1h'")
 
 
-def batches(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Iterator[list[Archived]]:
+def batches(tx: Tx, day: Day, conditions: Conditions, by_conversation: bool) -> Generator[list[Archived], None, None]:
     """The messages of a day, by time, or one conversation after the other."""
     if by_conversation and day.messages > _SORTED_WHOLE:
         for keys in keys_of_day(tx, day, conditions, by_conversation):
