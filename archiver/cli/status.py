@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from archiver import coverage, status
-from archiver.callbacks.report import CallbackReport
-from archiver.callbacks.report import report as callback_report
 from archiver.cli import console, context, options
-from archiver.config import Schedule
+from archiver.config import Schedule, Settings
 from archiver.errors import EXIT_DONE, EXIT_INCOMPLETE
-from archiver.evidence.report import Report
-from archiver.evidence.report import report as evidence_report
 from archiver.language import Language
-from archiver.lifecycle import contradictions
-from archiver.lifecycle.contradictions import Contradiction
 from archiver.logs import visible
 from archiver.status import SourceReport
 from archiver.store import installation
 from archiver.store.engine import Store
 from archiver.view import PLAIN, View
+
+if TYPE_CHECKING:  # what is not configured is not loaded: who asks how it stands asks often
+    from archiver.callbacks.report import CallbackReport
+    from archiver.evidence.report import Report
+    from archiver.lifecycle.contradictions import Contradiction
 
 
 @click.command("status")
@@ -46,8 +45,8 @@ def status_command(ctx: click.Context, form: str, *, check: bool, view: View) ->
         configured = status.configured(settings.apps)
         reports = status.report(store, configured, every_ms=settings.schedule.every_ms)
         disk = store.disk()
-        evidence = evidence_report(store, settings.evidence)
-        callbacks = callback_report(store, settings, totals=form == "prometheus")
+        evidence = _of_evidence(store, settings)
+        callbacks = _of_callbacks(store, settings, totals=form == "prometheus")
         restored_ms, terms = _of_lifecycle(store) if form == "prometheus" else (None, ())
     language, calendar = view.language, view.calendar
     judged = status.verdict(reports, overdue_ms=settings.schedule.overdue_ms, language=language, calendar=calendar)
@@ -83,8 +82,26 @@ def _print_metrics(
     click.echo(text, nl=False)
 
 
+def _of_evidence(store: Store, settings: Settings) -> Report | None:
+    if settings.evidence is None:
+        return None
+    from archiver.evidence.report import report
+
+    return report(store, settings.evidence)
+
+
+def _of_callbacks(store: Store, settings: Settings, *, totals: bool) -> CallbackReport | None:
+    if settings.callbacks is None:
+        return None
+    from archiver.callbacks.report import report
+
+    return report(store, settings, totals=totals)
+
+
 def _of_lifecycle(store: Store) -> tuple[int | None, Sequence[Contradiction]]:
-    """Since when erasures wait to be made again, and terms that contradict each other, as far as this login sees."""
+    """Since when erasures wait to be made again, and terms that contradict others, as far as this login sees."""
+    from archiver.lifecycle import contradictions
+
     with store.read() as tx:
         known = installation.read(tx)
     return None if known is None else known.reapply_since_ms, contradictions.find(store)

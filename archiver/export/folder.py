@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from archiver import host
 from archiver.errors import TryAgainLater, UsageError
-from archiver.export.journal import Journal, Key, Line
+from archiver.export.journal import ExportJournal, Key, Line
 
 log = logging.getLogger("archiver.export.run")
 
@@ -167,7 +167,7 @@ class Folder(ExportFiles):
         self.days = self._open(json.loads(json.dumps(header)))
         """What the journal has of every finished day, by app and day."""
 
-    def _open(self, header: Line) -> Journal:
+    def _open(self, header: Line) -> ExportJournal:
         with _told(self.path):
             host.make_folder(self.path, parents=True, exist_ok=True)
             journal = self.path / JOURNAL
@@ -183,13 +183,13 @@ class Folder(ExportFiles):
                 file.close()
                 raise
 
-    def _take(self, file: IO[bytes], header: Line) -> Journal:
+    def _take(self, file: IO[bytes], header: Line) -> ExportJournal:
         try:
             if not host.lock(file):
                 log.warning("%s has no locks: see that no other export writes there at the same time", self.path)
         except BlockingIOError:
             raise TryAgainLater(f"another process exports into {self.path}") from None
-        journal = Journal(file)
+        journal = ExportJournal(file)
         first = journal.header
         if first is None:
             self.resumed = False

@@ -1,4 +1,4 @@
-"""What an interrupted export goes on from: a line that says what is exported, and one for each day that is finished.
+"""What an interrupted export goes on from: a line that says what is exported, and one for every finished day.
 
 A line is read again when it is needed: the lines of a large export, of which an index is made, need not fit in memory.
 """
@@ -15,7 +15,7 @@ Key = tuple[str, str | None]
 Line = Mapping[str, Any]
 
 
-class Journal(Mapping[Key, Line]):
+class ExportJournal(Mapping[Key, Line]):
     """The finished days of an export in a file, by app and day; the latest line of a day counts."""
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -73,7 +73,7 @@ class Journal(Mapping[Key, Line]):
 class JournalLines(NamedTuple):
     """Lines of some days in their order, read one after the other, as often as somebody asks."""
 
-    journal: Journal
+    journal: ExportJournal
     keys: tuple[Key, ...]
 
     def days(self) -> Iterator[Line]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from archiver.lifecycle.expiry import cutoff_ms, day
+from archiver.lifecycle.terms import cutoff_ms, day
 from archiver.store import retention
 from archiver.store.engine import Store
 from archiver.store.read import counting

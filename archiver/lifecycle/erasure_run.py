@@ -13,9 +13,10 @@ from archiver.erasures_file import ErasureLine
 from archiver.errors import Stopped, UsageError
 from archiver.evidence.publish import Published
 from archiver.lifecycle import decisions as deciding
-from archiver.lifecycle import erasing, expiry
+from archiver.lifecycle import erasing
 from archiver.lifecycle.holds import demand_whole
 from archiver.lifecycle.pace import DeletionPace
+from archiver.lifecycle.terms import cutoff_ms, day
 from archiver.store import decisions, erasing_records, erasure, erasures, retention, seals
 from archiver.store.burying import Burial
 from archiver.store.decisions import Asked
@@ -145,7 +146,7 @@ def _over_ms(tx: Tx, app_id: int) -> int | None:
     terms = next(one.terms for one in retention.read(tx) if one.app_id == app_id)
     if terms.keep_at_least is None:
         return None
-    return expiry.cutoff_ms(expiry.day(tx.now_ms()), terms.keep_at_least)
+    return cutoff_ms(day(tx.now_ms()), terms.keep_at_least)
 
 
 def _erase_records(store: Store, request: int, stop: Event) -> tuple[int, int]:

@@ -7,7 +7,7 @@ approved run began it goes on with after a stop, and finds what is left by looki
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from decimal import Decimal
 from threading import Event
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from archiver.lifecycle.holds import demand_whole
 from archiver.lifecycle.pace import DeletionPace
 from archiver.lifecycle.proposals import Asker, Made, Proposal
 from archiver.lifecycle.retention import of_app
+from archiver.lifecycle.terms import day, floor_ms
 from archiver.model import DAY_MS
 from archiver.store import decisions as asking
 from archiver.store import expiring, expiring_records, floors, ledger, scrubs, unsalted
@@ -29,7 +30,6 @@ from archiver.store.retention import RetentionTerms
 from archiver.store.schema import iso
 
 RETENTION = "retention"
-_EPOCH = date(1970, 1, 1)
 _SLACK = Decimal("0.001")
 """So many more than planned may have come meanwhile."""
 _LATE_SCRUB_MS, _LATE_VERIFY_MS = 7 * DAY_MS, 37 * DAY_MS
@@ -55,44 +55,9 @@ class Expired(NamedTuple):
     records: int
 
 
-def cutoff_ms(today: date, term: str) -> int:
-    """Before which stamp every message's term has ended, at the beginning of a day in UTC."""
-    count = int(term[:-1])
-    if term[-1] == "d":
-        return _midnight_ms(max(date.min, today - timedelta(days=min(count, today.toordinal() - 1))))
-    year = today.year - count
-    if year < 1:
-        return _midnight_ms(date.min)
-    try:
-        then = today.replace(year=year)
-    except ValueError:  # 29 February
-        return _midnight_ms(date(year, 3, 1))
-    before, before_today = then - timedelta(days=1), today - timedelta(days=1)
-    if (before.month, before.day) == (2, 29) and before_today.day != 29:
-        return _midnight_ms(then - timedelta(days=1))  # the term of 29 February ends in the course of today
-    return _midnight_ms(then)
-
-
-def _midnight_ms(day: date) -> int:
-    return (day - _EPOCH).days * DAY_MS
-
-
-def floor_ms(terms: RetentionTerms, today: date) -> int | None:
-    """Before which stamp messages are due for deletion, and none has to stay; None where they may stay for ever."""
-    if terms.keep_at_most is None:
-        return None
-    ends = [cutoff_ms(today, term) for term in terms if term is not None]
-    return min(ends)
-
-
 def meant(ms: int | None) -> int | None:
     """A stamp, where it lies within the calendar: others say nothing to people, and may be no number of JSON."""
     return ms if ms is not None and iso(ms) is not None else None
-
-
-def day(ms: int) -> date:
-    """The date of an instant in UTC."""
-    return datetime.fromtimestamp(ms // 1000, UTC).date()
 
 
 class RunWish(NamedTuple):

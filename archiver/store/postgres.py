@@ -109,12 +109,12 @@ def _streamed() -> Any:
     """What many rows come through: records in hexadecimal digits would be twice as long, and be read twice."""
     import psycopg
 
-    class Streamed(psycopg.ServerCursor[Any]):
+    class BinaryServerCursor(psycopg.ServerCursor[Any]):
         def __init__(self, *arguments: Any, **named: Any) -> None:
             super().__init__(*arguments, **named)
             self.format = psycopg.pq.Format.BINARY
 
-    return Streamed
+    return BinaryServerCursor
 
 
 @cache

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from archiver.cli import retention as archive_retention
 from archiver.config import load
 from archiver.errors import DeletionStopped, Stopped
-from archiver.lifecycle import expiry
+from archiver.lifecycle import expiry, terms
 from archiver.lifecycle.expiry import RunWish
 from archiver.lifecycle.proposals import Asker
 from archiver.store import expiring
@@ -348,13 +348,13 @@ def test_cut_offs_are_no_earlier_than_the_ends_of_terms() -> None:
     days += [date(2024, 2, 28), date(2024, 2, 29), date(2024, 3, 1), date(2025, 2, 28), date(2025, 3, 1)]
     for today in days:
         for term in ("1y", "4y", "5y", "1d", "365d", "1826d"):
-            cutoff = datetime.fromtimestamp(expiry.cutoff_ms(today, term) / 1000, UTC)
+            cutoff = datetime.fromtimestamp(terms.cutoff_ms(today, term) / 1000, UTC)
             begins = datetime(today.year, today.month, today.day, tzinfo=UTC)
             last = cutoff - timedelta(milliseconds=1)
             assert ends(last, term) <= begins, (today, term)
             assert ends(cutoff + timedelta(days=1), term) >= begins, (today, term)
-    assert expiry.cutoff_ms(date(2026, 11, 29), "1000y") < 0
-    assert expiry.cutoff_ms(date(2026, 11, 29), "365250d") < 0
+    assert terms.cutoff_ms(date(2026, 11, 29), "1000y") < 0
+    assert terms.cutoff_ms(date(2026, 11, 29), "365250d") < 0
 
 
 @pytest.mark.parametrize(
@@ -369,7 +369,7 @@ def test_cut_offs_are_no_earlier_than_the_ends_of_terms() -> None:
 )
 def test_what_has_to_stay_goes_before_what_may(least: str | None, most: str | None, floor: str | None) -> None:
     """The rows of the table of precedence that know neither hold nor erasure; the last pair cannot be set."""
-    found = expiry.floor_ms(RetentionTerms(least, most), date(2026, 11, 29))
+    found = terms.floor_ms(RetentionTerms(least, most), date(2026, 11, 29))
     assert found == (None if floor is None else int(datetime.fromisoformat(floor + "T00:00Z").timestamp() * 1000))
 
 

@@ -92,7 +92,7 @@ def fetch(tx: Tx, app_id: int, app: str, msg_ids: list[str]) -> list[Archived]:
 
 
 def _in_order(bodies: Sequence[Row]) -> Sequence[Row]:
-    """By position. A database would sort a thousand rows that are nearly always one for each message."""
+    """By position. A database would sort a thousand rows that are nearly always one a message."""
     return bodies if len(bodies) < 2 else sorted(bodies, key=itemgetter(1))
 
 
