@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import sys
+from types import ModuleType
 from typing import Any
 
 import click
@@ -94,6 +97,19 @@ def _after(flag: str, key: str, *further: str, **options: Any) -> click.Option:
     )
 
 
+def load(name: str) -> ModuleType:
+    """Import a module. What importing makes stays: looking for garbage among it is a sixteenth of a command's start,
+    and would be part of every look of a pull."""
+    if name in sys.modules:
+        return sys.modules[name]
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
 class CommandTable(click.Group):
     """Imports a command's module only when that command, or its help, is asked for."""
 
@@ -104,7 +120,7 @@ class CommandTable(click.Group):
         if cmd_name not in _NAMES:
             return None
         name = cmd_name.replace("-", "_")
-        module = importlib.import_module(f"archiver.cli.{name}")
+        module = load(f"archiver.cli.{name}")
         # A command whose name is that of a module which it uses is called `<name>_command` there.
         command: click.Command = getattr(module, f"{name}_command", None) or getattr(module, name)
         _take_global_options(command)

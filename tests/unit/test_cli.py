@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from archiver import cli
 from archiver.cli.progress import PullBar
-from archiver.cli.table import COMMANDS
+from archiver.cli.table import COMMANDS, load
 from archiver.language import language as language_of
 from archiver.model import Tally
 from archiver.pull.progress import Phase
@@ -31,6 +32,16 @@ def test_a_mistyped_command_is_answered_with_the_right_one(
 def test_what_resembles_no_command_is_refused_all_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.invoke(["xyzzy\x1b[2J"]) == 2
     assert "did you mean" not in capsys.readouterr().err
+
+
+def test_garbage_is_collected_again_once_a_command_is_loaded_or_cannot_be(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ModuleNotFoundError):
+        load("archiver.cli.nothing")
+    assert gc.isenabled()
+    assert cli.invoke(["demo", "--help"]) == 0
+    assert capsys.readouterr().out
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
 
 
 def test_every_command_is_a_file_of_its_name_in_the_table() -> None:
