@@ -7,7 +7,6 @@ somebody else computes beside them.
 from __future__ import annotations
 
 import argparse
-import gc
 import os
 import resource
 import subprocess
@@ -21,7 +20,7 @@ from statistics import median
 from threading import Event
 from typing import Any
 
-from archiver import coverage
+from archiver import cli, coverage
 from archiver.export import FORMATS, manifest, run
 from archiver.export.request import Request
 from archiver.model import Window
@@ -56,7 +55,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", choices=["sqlite", "postgresql", "start"])
     given = parser.parse_args()
-    gc.set_threshold(50_000, 20, 20)  # as the command does
+    cli.prepare_process()
     with tempfile.TemporaryDirectory(prefix="archiver-waits-", dir="/tmp") as place:
         folder = Path(place)
         if given.only in (None, "sqlite"):

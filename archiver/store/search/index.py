@@ -37,6 +37,8 @@ SEARCH_INDEX = sa.Table(
 _TEXT_COLUMNS = ("app_id", "msg_id", "revision", "position", "part", "timestamp_ms", "text", "number")
 _RACES = 10
 _PAGES_AT_ONCE, _MESSAGES_AT_ONCE = 200, 2_000
+_MESSAGES_ON_SQLITE = 4_000
+"""Every transaction makes a part of its index, to be merged later. A pull waits for it, a twentieth of a second."""
 
 
 class Lag(NamedTuple):
@@ -101,11 +103,12 @@ def _claim(tx: Tx) -> list[tuple[int, int]]:
         .with_for_update(skip_locked=True)
     )
     claimed: list[tuple[int, int]] = []
+    most = _MESSAGES_AT_ONCE if tx.postgres else _MESSAGES_ON_SQLITE
     total = 0
     for number, page_id, count in tx.conn.execute(query):
         claimed.append((number, page_id))
         total += count
-        if total >= _MESSAGES_AT_ONCE:
+        if total >= most:
             break
     return claimed
 
