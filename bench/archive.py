@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from threading import Event
 
@@ -23,9 +25,15 @@ START_MS = 1_790_035_200_000  # 2026-09-22T00:00:00Z
 _PAGE, _CHUNK = 1000, 20_000
 
 
-def fill(store: Store, app: str, count: int, days: int) -> None:
+def fill(
+    store: Store,
+    app: str,
+    count: int,
+    days: int,
+    around: Callable[[], AbstractContextManager[object]] = nullcontext,
+) -> None:
     """Store so many messages of an app, spread over so many days. Only what was said: no windows, and no rows of pages,
-    though messages have the number of one, a thousand the same."""
+    though messages have the number of one, a thousand the same. `around`: entered for every transaction of a page."""
     with store.write() as tx:
         key = apps.register(tx, app, "cursor", START_MS, settle_ms=120_000, retention_ms=None)
     span_ms = days * DAY_MS
@@ -39,7 +47,7 @@ def fill(store: Store, app: str, count: int, days: int) -> None:
             if slices is None:
                 raise ValueError("a page of seeded records that cannot be read")
             page = make_page(slices, high_ms)
-            with store.write() as tx:
+            with around(), store.write() as tx:
                 batch = Batch((begun + at) // _PAGE + 1, page.messages)
                 messages.insert(tx, Provenance(key.app_id, high_ms), [batch])
 

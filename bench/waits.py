@@ -7,7 +7,10 @@ somebody else computes beside them.
 from __future__ import annotations
 
 import argparse
+import hashlib
+import io
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -20,7 +23,11 @@ from statistics import median
 from threading import Event
 from typing import Any
 
+import sqlalchemy as sa
+
 from archiver import cli, coverage
+from archiver.attachments import fetch
+from archiver.blobs.contents import Blobs
 from archiver.export import FORMATS, manifest, run
 from archiver.export.request import Request
 from archiver.model import Window
@@ -44,6 +51,11 @@ INSERT INTO pages (id, app_id, window_id, source, fence, fetched_at, sha256, rec
 SELECT page_id, app_id, (SELECT min(id) FROM windows), 'cursor', 1, {now}, '', count(*), count(*)
 FROM messages GROUP BY page_id, app_id
 """
+_STORED = """
+UPDATE attachments SET state = 'stored', sha256 = :sha256, size = :size, media_type = 'image/png'
+WHERE app_id = :app_id AND msg_id = :msg_id AND position = :position AND kind = :kind
+"""
+_CONTENTS = 10_000
 _ROUND_OF_START = 10
 APP = "bench#waits"
 
@@ -80,6 +92,7 @@ def _measure(url: str, folder: Path, given: argparse.Namespace) -> None:
     if kind == "postgresql":
         _beside_copy(store, folder, given)
     _index(store, given.messages)
+    _files(store, folder)
     store.dispose()
 
 
@@ -148,6 +161,31 @@ def _index(store: Store, messages: int) -> None:
 
     cpu_s, wall_s = _clocked(take)
     print(f"  index {cpu_s * 1e6 / messages:.1f} us of processor time a message, {wall_s:.1f} s", flush=True)
+
+
+def _files(store: Store, folder: Path) -> None:
+    """`attachments verify` beside `sha256sum`, over contents that both find in memory."""
+    blobs, size = Blobs(f"file://{folder / 'files'}"), 32 * 1024
+    with store.read() as tx:
+        query = f"SELECT app_id, msg_id, position, kind FROM attachments LIMIT {_CONTENTS}"
+        keys = tx.conn.exec_driver_sql(query).all()
+    for number, key in enumerate(keys):
+        content = random.Random(number).randbytes(size)
+        sha256 = hashlib.sha256(content).hexdigest()
+        blobs.save(io.BytesIO(content), sha256, size)
+        with store.write() as tx:
+            tx.conn.execute(sa.text(_STORED), {"sha256": sha256, "size": size, **key._mapping})
+    names = [str(path) for path in (folder / "files").rglob("*") if path.is_file()]
+    listed = folder / "names"
+    listed.write_text("\n".join(names))
+    _, theirs_s = _clocked(
+        lambda: subprocess.run(
+            ["/usr/bin/xargs", "-a", str(listed), "/usr/bin/sha256sum"], check=True, stdout=subprocess.DEVNULL
+        )
+    )
+    checked = fetch.verify(store, blobs, sample=None, stop=Event())
+    _, ours_s = _clocked(lambda: list(checked))
+    print(f"  attachments verify {len(keys) * size / 1e6 / ours_s:,.0f} MB/s; / sha256sum {theirs_s / ours_s:.2f}")
 
 
 def _clocked(act: Callable[[], object]) -> tuple[float, float]:
