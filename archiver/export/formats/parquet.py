@@ -24,22 +24,30 @@ _TYPES: dict[str, Any] = {
 SCHEMA = pa.schema([(name, _TYPES.get(name, pa.string())) for name in NAMES if name != "app"])
 _ROWS, _BYTES = 5_000, 8 << 20
 """Of a row group: what is held in memory at once."""
+_PAGE = 64 << 10
+"""Bytes of a page, and of a column's dictionary. By Arrow's own limit of a megabyte the texts of a group are all in its
+dictionary: 12 MB more memory, for files that are 3 % larger."""
 
 
 class Table(Writer):
     """A file of row groups."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._writer = pq.ParquetWriter(file, SCHEMA, compression="zstd")
-        self._rows: list[tuple[Any, ...]] = []
-        self._bytes = 0
+        limits = {"data_page_size": _PAGE, "dictionary_pagesize_limit": _PAGE}
+        self._writer = pq.ParquetWriter(file, SCHEMA, compression="zstd", **limits)
+        self._batches: list[Any] = []
+        self._rows = self._bytes = 0
 
     def add(self, batch: Sequence[Archived]) -> None:
-        for archived in batch:
-            self._rows += rows(archived)
-            self._bytes += len(archived.message.raw)
-            if len(self._rows) >= _ROWS or self._bytes >= _BYTES:
-                self._flush()
+        # Into columns at once: rows of Python take ten times as much memory until there are enough for a group.
+        some = [row for archived in batch for row in rows(archived)]
+        columns = list(zip(*some, strict=True))[1:]
+        arrays = [_array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+        self._batches.append(pa.record_batch(arrays, schema=SCHEMA))
+        self._rows += len(some)
+        self._bytes += sum([len(archived.message.raw) for archived in batch])
+        if self._rows >= _ROWS or self._bytes >= _BYTES:
+            self._flush()
 
     def close(self) -> dict[str, Any]:
         self._flush()
@@ -47,11 +55,9 @@ class Table(Writer):
         return {}
 
     def _flush(self) -> None:
-        if self._rows:
-            columns = list(zip(*self._rows, strict=True))[1:]
-            arrays = [_array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
-            self._writer.write_table(pa.table(arrays, schema=SCHEMA))
-        self._rows, self._bytes = [], 0
+        if self._batches:
+            self._writer.write_table(pa.Table.from_batches(self._batches))
+        self._batches, self._rows, self._bytes = [], 0, 0
 
 
 def _array(column: Sequence[Any], kind: Any) -> Any:
