@@ -14,6 +14,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 from urllib.parse import quote
@@ -189,7 +190,7 @@ class Folder(ExportFiles):
                 log.warning("%s has no locks: see that no other export writes there at the same time", self.path)
         except BlockingIOError:
             raise TryAgainLater(f"another process exports into {self.path}") from None
-        journal = ExportJournal(file)
+        journal = ExportJournal(file, partial(_told, self.path))
         first = journal.header
         if first is None:
             self.resumed = False
@@ -224,8 +225,7 @@ class Folder(ExportFiles):
 
     def finished_day(self, line: Line) -> None:
         """Remember a day whose files are all there."""
-        with _told(self.path):
-            self.days.add(line)
+        self.days.add(line)
 
     def holds(self, line: Line) -> bool:
         """Whether the files of a finished day are still what the journal says."""

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import IO, Any, NamedTuple
 
 Key = tuple[str, str | None]
@@ -18,9 +19,10 @@ Line = Mapping[str, Any]
 class ExportJournal(Mapping[Key, Line]):
     """The finished days of an export in a file, by app and day; the latest line of a day counts."""
 
-    def __init__(self, file: IO[bytes]) -> None:
-        """Read it as far as it is whole: the last line may be torn, and its day is written again."""
-        self._file = file
+    def __init__(self, file: IO[bytes], errors: Callable[[], AbstractContextManager[None]]) -> None:
+        """Read it as far as it is whole: the last line may be torn, and its day is written again. `errors`: within it
+        the file system's are raised as the export's."""
+        self._file, self._errors = file, errors
         self._offsets: dict[Key, int] = {}
         self.header: Line | None = None
         end = 0
@@ -45,10 +47,11 @@ class ExportJournal(Mapping[Key, Line]):
 
     def _append(self, line: Line) -> int:
         """Gives where the line begins."""
-        offset = self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps(line).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with self._errors():
+            offset = self._file.seek(0, os.SEEK_END)
+            self._file.write(json.dumps(line).encode() + b"\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
         return offset
 
     def forget(self, key: Key) -> None:
@@ -56,8 +59,11 @@ class ExportJournal(Mapping[Key, Line]):
         del self._offsets[key]
 
     def __getitem__(self, key: Key) -> Line:
-        self._file.seek(self._offsets[key])
-        content: Line = json.loads(self._file.readline())
+        offset = self._offsets[key]
+        with self._errors():
+            self._file.seek(offset)
+            line = self._file.readline()
+        content: Line = json.loads(line)
         return content
 
     def __iter__(self) -> Iterator[Key]:
