@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.sql.operators import custom_op
 
-from archiver.model import DAY_MS, Archived, File, Marks, Revision
+from archiver.model import DAY_MS, Archived, Body, File, Marks, Revision
 from archiver.store.engine import Tx
 from archiver.store.read.messages import (
     BODY,
@@ -198,7 +198,9 @@ def _read(tx: Tx, day: Day, batch: Sequence[Sequence[Row]], among: Remarks) -> l
 
 def _of_rows(app: str, rows: Sequence[Row], remarks: About) -> Archived:
     first = rows[0]
-    bodies = () if first[_POSITION] is None else tuple([body_of(row[_BODY:]) for row in rows])
+    bodies: tuple[Body, ...] = ()
+    if first[_POSITION] is not None:  # a message with one body is the rule
+        bodies = (body_of(first[_BODY:]),) if len(rows) == 1 else tuple([body_of(row[_BODY:]) for row in rows])
     return archived(app, first, bodies, first[_LATENESS], remarks)
 
 

@@ -99,16 +99,15 @@ def _in_order(bodies: Sequence[Row]) -> Sequence[Row]:
 UNREMARKABLE: tuple[tuple[Revision, ...], tuple[File, ...], Marks] = ((), (), Marks())
 body_of = partial(tuple.__new__, Body)
 """Of the columns of BODY."""
-_message = partial(tuple.__new__, Message)
-_archived = partial(tuple.__new__, Archived)
+_new: Any = tuple.__new__
 
 
 def archived(app: str, row: Row, bodies: tuple[Body, ...], late_ms: int | None, remarks: About) -> Archived:
     """A message from its row, by the columns of MESSAGE: by place, for speed."""
-    message = _message((*row[:7], bodies, *row[7:10], bool(row[10]), row[11]))
-    revisions, files, marks = remarks.get(row[0], UNREMARKABLE)
+    message = _new(Message, (*row[:7], bodies, *row[7:10], bool(row[10]), row[11]))
     times = iso(row[1]), instant_text(row[13])
-    return _archived((app, message, *times, row[12], late_ms, revisions, files, marks))
+    whole: Archived = _new(Archived, (app, message, *times, row[12], late_ms, *remarks.get(row[0], UNREMARKABLE)))
+    return whole
 
 
 def readable(tx: Tx, app_id: int, app: str, msg_ids: list[str]) -> list[Archived]:
