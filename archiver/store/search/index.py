@@ -37,8 +37,8 @@ SEARCH_INDEX = sa.Table(
 _TEXT_COLUMNS = ("app_id", "msg_id", "revision", "position", "part", "timestamp_ms", "text", "number")
 _RACES = 10
 _PAGES_AT_ONCE, _MESSAGES_AT_ONCE = 200, 2_000
-_MESSAGES_ON_SQLITE = 4_000
-"""Every transaction makes a part of its index, to be merged later. A pull waits for it, a twentieth of a second."""
+_MESSAGES_ON_SQLITE = 6_000
+"""Every transaction makes a part of its index, to be merged later. A pull waits for one: less than 0.1 s."""
 
 
 class Lag(NamedTuple):
