@@ -40,7 +40,7 @@ from archiver.zones import Calendar
 
 m = messages.c
 _FIRST = date(1970, 1, 1)
-_MOST, _MOST_BYTES = 1000, 2 << 20
+_MOST, _MOST_BYTES = 500, 2 << 20
 """Of a batch: messages, and bytes of their records."""
 _LONG = 8 << 10
 _SORTED_WHOLE = 50_000
