@@ -88,10 +88,10 @@ def _measure(url: str, folder: Path, given: argparse.Namespace) -> None:
     store.analyze()
     kind = store.engine.dialect.name
     print(f"{kind}, {given.messages:,} messages of {given.days} days")
+    _index(store, given.messages)  # first, as in a process of its own: what exports load is looked through for garbage
     _exports(store, folder, given)
     if kind == "postgresql":
         _beside_copy(store, folder, given)
-    _index(store, given.messages)
     _files(store, folder)
     store.dispose()
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, TYPE_CHECKING, cast
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -26,7 +26,10 @@ from archiver import host
 from archiver.blobs.opening import FAILURES, s3, translated_errors
 from archiver.errors import ArchiveIncomplete
 
-_PIECE = 8 << 20
+if TYPE_CHECKING:
+    from obstore import GetResult
+
+_PIECE, _SMALL = 8 << 20, 1 << 20
 _INCOMING, _LEFT_BEHIND = "incoming", timedelta(days=1)
 _MARK = "archive"
 _OURS = (f"{_INCOMING}/", _MARK)
@@ -38,6 +41,11 @@ def name_of(sha256: str) -> str:
     if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
         raise ValueError("not a SHA-256 in hexadecimal")
     return f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
+
+
+def _pieces(content: GetResult) -> Iterable[bytes | obstore.Bytes]:
+    """What is small at once: a stream costs more than the pictures of most chats."""
+    return [content.bytes()] if content.meta["size"] <= _SMALL else content.stream(min_chunk_size=_SMALL)
 
 
 class Blobs:
@@ -129,7 +137,7 @@ class Blobs:
         whole, size = hashlib.sha256(), 0
         with translated_errors("read"):
             try:
-                for piece in obstore.get(self._store, name_of(sha256)).stream(min_chunk_size=1 << 20):
+                for piece in _pieces(obstore.get(self._store, name_of(sha256))):
                     whole.update(piece)
                     size += len(piece)
             except (obstore_errors.NotFoundError, FileNotFoundError):
@@ -140,7 +148,7 @@ class Blobs:
         """The content under a digest, piece by piece. Raises ArchiveIncomplete where nothing lies there."""
         with translated_errors("read"):
             try:
-                for piece in obstore.get(self._store, name_of(sha256)).stream(min_chunk_size=1 << 20):
+                for piece in _pieces(obstore.get(self._store, name_of(sha256))):
                     yield bytes(piece)
             except (obstore_errors.NotFoundError, FileNotFoundError):
                 raise ArchiveIncomplete(f"the store of attachments lacks {sha256}") from None
