@@ -157,7 +157,7 @@ def _print_table(hits: Iterable[Hit], texts: Sequence[str], view: View) -> None:
 def _print_events(hits: Iterable[EventHit], texts: Sequence[str], view: View, form: str) -> None:
     if form == "jsonl":
         for hit in hits:
-            click.echo(_UNSEEN.sub(_escaped, json.dumps({"event": hit._asdict()}, ensure_ascii=False)))
+            _echo_line({"event": hit._asdict()})
         return
     say, written = view.language.say, view.calendar.written
     rows = [
@@ -196,8 +196,11 @@ def _excerpt(hit: Hit, texts: Sequence[str], view: View) -> str:
 
 def _print_jsonl(hits: Iterable[Hit], _: Sequence[str], _view: View) -> None:
     for hit in hits:
-        fields = hit._asdict() | {"extra": None if hit.extra is None else parsed(hit.extra)}
-        click.echo(_UNSEEN.sub(_escaped, json.dumps(fields, ensure_ascii=False)))
+        _echo_line(hit._asdict() | {"extra": None if hit.extra is None else parsed(hit.extra)})
+
+
+def _echo_line(content: dict[str, Any]) -> None:
+    click.echo(_UNSEEN.sub(_escaped, json.dumps({"version": 1} | content, ensure_ascii=False)))
 
 
 # What no terminal should receive from a chat user: controls, signs that turn the direction of a line, tags.

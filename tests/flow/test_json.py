@@ -57,7 +57,7 @@ def test_json_is_what_its_schema_says(archive: Archive) -> None:
     archive.database.run("UPDATE windows SET state = 'closed', reason = NULL, accepted_by = NULL WHERE pass = 1")
 
 
-@pytest.mark.parametrize("name", ["status", "coverage", "statement", "doctor"])
+@pytest.mark.parametrize("name", ["status", "coverage", "statement", "search", "doctor"])
 def test_a_schema_refuses_what_lacks_its_version(name: str) -> None:
     schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
     assert not Draft202012Validator(schema).is_valid({})
