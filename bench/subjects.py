@@ -24,6 +24,7 @@ from urllib.request import urlopen
 import sqlalchemy as sa
 
 from archiver import cli, connect, status
+from archiver.cli import table
 from archiver.config import App, load
 from archiver.evidence import beginning, sinks
 from archiver.evidence.baseline import BaselineRun
@@ -69,9 +70,15 @@ def _memory_kib(name: str) -> int:
     return int(status.partition(f"{name}:")[2].split()[0])
 
 
+def _begin(command: str) -> None:
+    """As the command begins."""
+    cli.prepare_process()
+    table.load(f"archiver.cli.{command}")
+
+
 def run_archiver(told: argparse.Namespace) -> dict[str, Any]:
     """One pull over all that there is, as `archiver pull` does it."""
-    cli.prepare_process()
+    _begin("pull")
     settings = load(Path(told.config), {})
     stored = _Tenths(told.messages)
     clock = Clock()
@@ -87,7 +94,7 @@ def run_archiver(told: argparse.Namespace) -> dict[str, Any]:
 
 def run_sealed(told: argparse.Namespace) -> dict[str, Any]:
     """As `archiver`, with a ledger: all that is stored is sealed, and at the end sequenced and signed."""
-    cli.prepare_process()
+    _begin("pull")
     settings = load(Path(told.config), {})
     store = open_store(settings.database.sqlalchemy_url)
     beginning.init(store, settings, "bench", "bench")
@@ -105,7 +112,7 @@ def run_sealed(told: argparse.Namespace) -> dict[str, Any]:
 
 def run_verify(told: argparse.Namespace) -> dict[str, Any]:
     """A verification of all that is there; `no_ahead` stands for seals alone."""
-    cli.prepare_process()
+    _begin("evidence")
     settings = load(Path(told.config), {})
     assert settings.evidence is not None
     clock = Clock()
@@ -121,7 +128,7 @@ def run_verify(told: argparse.Namespace) -> dict[str, Any]:
 
 def run_baseline(told: argparse.Namespace) -> dict[str, Any]:
     """A ledger, and the seals of all that was stored before it."""
-    cli.prepare_process()
+    _begin("evidence")
     settings = load(Path(told.config), {})
     store = open_store(settings.database.sqlalchemy_url)
     beginning.init(store, settings, "bench", "bench")
@@ -139,7 +146,7 @@ def run_baseline(told: argparse.Namespace) -> dict[str, Any]:
 
 def run_audit(told: argparse.Namespace) -> dict[str, Any]:
     """Another look at all that was archived: every message is known already."""
-    cli.prepare_process()
+    _begin("pull")
     settings = load(Path(told.config), {})
     clock = Clock()
     with connect.opened(settings) as store:
