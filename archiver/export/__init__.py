@@ -71,6 +71,8 @@ class Form(NamedTuple):
     """Whether a file goes on over days and apps, and is begun again as a whole after an interruption."""
     states_claims: bool = False
     """Whether the files themselves say what may be claimed."""
+    shows_marks: bool = False
+    """Whether the files show what callbacks report of messages."""
     write_index: Callable[[IO[bytes], Mapping[str, Any], JournalLines], None] | None = None
     """Write index.html from the head of the manifest and the days."""
 
@@ -124,7 +126,8 @@ def _plain(name: str, options: FormatOptions) -> Form:
         from archiver.export.formats import html, index
 
         begin = partial(html.Transcript, decode=options.decode, linked=options.linked, wording=options.wording)
-        return Form("html", _PAGE, True, begin, write_index=partial(index.write, wording=options.wording))
+        write_index = partial(index.write, wording=options.wording)
+        return Form("html", _PAGE, True, begin, shows_marks=True, write_index=write_index)
     if name == "xlsx":
         xlsx = _optional("xlsx", "XlsxWriter")
         begin = partial(xlsx.Workbook, wording=options.wording, scratch=options.scratch)

@@ -20,12 +20,14 @@ _encode_lines = msgspec.json.Encoder().encode_lines
 class DaySignature:
     """A digest over messages with all that is known about them, in their order: equal where files would be equal."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: Form) -> None:
         self._sha256 = hashlib.sha256()
+        self._shown = len(Known._fields) if form.shows_marks else Known._fields.index("marks")
 
     def add(self, messages: Iterable[Known]) -> None:
         # A message's other columns follow from its digest, as those of a revision do.
-        self._sha256.update(_encode_lines([_without_content(one) if one.revisions else one for one in messages]))
+        some = [_without_content(one) if one.revisions else one for one in messages]
+        self._sha256.update(_encode_lines([one[: self._shown] for one in some]))
 
     def hex(self) -> str:
         return self._sha256.hexdigest()
@@ -38,9 +40,9 @@ def _without_content(known: Known) -> Known:
 class Counted:
     """Batches as they pass, and what they come to."""
 
-    def __init__(self, batches: Iterable[Batch]) -> None:
+    def __init__(self, batches: Iterable[Batch], form: Form) -> None:
         self._batches = batches
-        self._signature = DaySignature()
+        self._signature = DaySignature(form)
         self.messages = self.bodies = self.revisions = 0
 
     def __iter__(self) -> Iterator[Batch]:

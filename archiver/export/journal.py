@@ -23,9 +23,10 @@ class ExportJournal(Mapping[Key, Line]):
         """Read it as far as it is whole: the last line may be torn, and its day is written again. `errors`: within it
         the file system's are raised as the export's."""
         self._file, self._errors = file, errors
-        self._offsets: dict[Key, int] = {}
+        self._places: dict[Key, tuple[int, int]] = {}
+        """Offset and length of lines."""
+        self._end = 0
         self.header: Line | None = None
-        end = 0
         for line in file:
             if not line.endswith(b"\n"):
                 break
@@ -33,9 +34,9 @@ class ExportJournal(Mapping[Key, Line]):
             if self.header is None:
                 self.header = content
             else:
-                self._offsets[content["app"], content["day"]] = end
-            end += len(line)
-        file.seek(end)
+                self._places[content["app"], content["day"]] = self._end, len(line)
+            self._end += len(line)
+        file.seek(self._end)
         file.truncate()
 
     def begin(self, header: Line) -> None:
@@ -43,34 +44,34 @@ class ExportJournal(Mapping[Key, Line]):
         self.header = header
 
     def add(self, line: Line) -> None:
-        self._offsets[line["app"], line["day"]] = self._append(line)
+        self._places[line["app"], line["day"]] = self._append(line)
 
-    def _append(self, line: Line) -> int:
-        """Gives where the line begins."""
+    def _append(self, line: Line) -> tuple[int, int]:
+        """Gives where the line lies. Past the file's buffer, which would try once more when it is closed."""
+        data = json.dumps(line).encode() + b"\n"
+        begun, self._end = self._end, self._end + len(data)
         with self._errors():
-            offset = self._file.seek(0, os.SEEK_END)
-            self._file.write(json.dumps(line).encode() + b"\n")
-            self._file.flush()
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._file.fileno(), data[written:], begun + written)
             os.fsync(self._file.fileno())
-        return offset
+        return begun, len(data)
 
     def forget(self, key: Key) -> None:
         """Not in the file: the next attempt finds the day without its files, and writes it again."""
-        del self._offsets[key]
+        del self._places[key]
 
     def __getitem__(self, key: Key) -> Line:
-        offset = self._offsets[key]
+        offset, length = self._places[key]
         with self._errors():
-            self._file.seek(offset)
-            line = self._file.readline()
-        content: Line = json.loads(line)
+            content: Line = json.loads(os.pread(self._file.fileno(), length, offset))
         return content
 
     def __iter__(self) -> Iterator[Key]:
-        return iter(self._offsets)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._places)
 
     def close(self) -> None:
         self._file.close()

@@ -51,7 +51,8 @@ def form_of(request: Request, decode: export.Decode) -> export.Form:
 def _read(tx: Tx, batches: Generator[days.Batch, None, None]) -> Iterator[Iterator[days.Batch]]:
     """From PostgreSQL a batch ahead: its server computes rows meanwhile. `tx` is for them alone within the block.
 
-    SQLite computes in this process, and its driver would ask for the interpreter for every row.
+    SQLite computes in this process, and its driver would ask for the interpreter for every row. What ends the block
+    early waits for the batch that is being read.
     """
     with closing(batches):
         if tx.postgres:
@@ -89,7 +90,7 @@ class UnitWriter:
         place.clear_files(unit.paths[0])
         files = []
         with _read(tx, self._batches(tx, unit, conditions)) as batches:
-            counted = days.Counted(self._unless_stopped(batches))
+            counted = days.Counted(self._unless_stopped(batches), self._form)
             portions = days.portions(self._watched(counted), self._form.most)
             for number, path in enumerate(unit.paths):
                 cover = unit.cover(number, self._title(unit), self._head)
@@ -118,7 +119,7 @@ class UnitWriter:
 
     def signature(self, tx: Tx, unit: Unit, conditions: Conditions) -> str:
         """What the snapshot would write of a unit, in brief."""
-        signature = days.DaySignature()
+        signature = days.DaySignature(self._form)
         for day in unit.days:
             for batch in self._unless_stopped(extracts.known(tx, day, conditions, self._form.by_conversation)):
                 signature.add(batch)

@@ -8,6 +8,7 @@ import pytest
 
 from archiver.store.read import events
 from tests.callbacks.sending import Receiving, edit, now_ms, recall
+from tests.fixtures.schemas import check
 
 pytestmark = pytest.mark.one_server("a distributed archive shows no marks: events lie on the coordinator")
 
@@ -128,6 +129,7 @@ def test_texts_in_events_are_found_where_that_is_asked_for_and_the_look_is_noted
     assert "edit" in archive.output
     archive("search", "quokka", "--events", "--format", "jsonl")
     (line,) = archive.output.splitlines()
+    check("search-event", json.loads(line))
     event = json.loads(line)["event"]
     assert (event["kind"], event["signed"], event["target_msg_id"]) == ("edit", "signed", msg_id)
     looks = archive.database.rows("SELECT action, found FROM looks ORDER BY id")

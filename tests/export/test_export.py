@@ -211,17 +211,20 @@ def test_a_finished_day_that_has_changed_is_written_anew(archive: Archive, tmp_p
     store.dispose()
 
 
-def test_a_finished_day_of_which_a_recall_was_reported_is_written_anew(archive: Archive, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("form", "kept"), [("html", 0), ("jsonl", 1)])
+def test_a_finished_day_of_which_a_recall_was_reported_is_written_anew_where_it_is_shown(
+    archive: Archive, tmp_path: Path, form: str, kept: int
+) -> None:
     store, stop, place = open_database(archive.database), threading.Event(), tmp_path / "out"
     with pytest.raises(Stopped):
-        run(store, place, Told(lambda _: stop.set()), stop, "html")
+        run(store, place, Told(lambda _: stop.set()), stop, form)
     recall = {"app_id": 1, "kind": "recall", "signed": "signed", "raw": b"x", "digest": b"x", "target_msg_id": "h1"}
     with store.write() as tx:
         stamps = dict.fromkeys(("received_at", "at_ms"), archive.server.start_ms + 60_000)
         tx.conn.execute(events.insert().inline(), recall | stamps | {"actor": "moderator7"})
-    done = run(store, place, form="html")
-    assert done.kept_days == 0
-    assert "moderator7" in "".join(part.read_text() for part in place.rglob("part-*.html"))
+    done = run(store, place, form=form)
+    assert done.kept_days == kept
+    assert ("moderator7" in "".join(part.read_text() for part in place.rglob("part-*"))) is (form == "html")
     store.dispose()
 
 

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,41 @@ def test_a_torn_line_of_the_journal_is_forgotten(tmp_path: Path) -> None:
     third = Folder(tmp_path / "out", HEADER)
     assert list(third.days) == [("o#a", "2026-11-01"), ("o#a", None)]
     third.close()
+
+
+def test_the_latest_line_of_a_day_counts(tmp_path: Path) -> None:
+    place = Folder(tmp_path / "out", HEADER)
+    for count in (1, 2):
+        place.finished_day({**DAY, "messages": count})
+        assert place.days["o#a", "2026-11-01"]["messages"] == count
+    place.close()
+    again = Folder(tmp_path / "out", HEADER)
+    assert [line["messages"] for line in again.days.values()] == [2]
+    again.close()
+
+
+def test_a_disk_that_fails_under_the_journal_is_the_folders_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(number: int) -> Callable[..., int]:
+        def refuse(*_: object) -> int:
+            raise OSError(number, os.strerror(number))
+
+        return refuse
+
+    place = Folder(tmp_path / "out", HEADER)
+    place.finished_day(DAY)
+    monkeypatch.setattr(os, "pread", refusing(errno.EIO))
+    with pytest.raises(TryAgainLater, match="Input/output error"):
+        place.days["o#a", "2026-11-01"]
+    monkeypatch.setattr(os, "pwrite", refusing(errno.ENOSPC))
+    with pytest.raises(TryAgainLater, match="No space left"):
+        place.finished_day(DAY)
+    place.close()
+    monkeypatch.undo()
+    again = Folder(tmp_path / "out", HEADER)
+    assert len(again.days) == 1
+    again.close()
 
 
 def test_two_exports_into_one_folder_are_one_too_many(tmp_path: Path) -> None:

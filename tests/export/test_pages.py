@@ -70,6 +70,8 @@ def test_every_conversation_is_on_the_index_with_its_days(
     exported(archive, "html", tmp_path / "few")
     few = (tmp_path / "few/index.html").read_text(encoding="utf-8")
     assert f"{len(rows) - 3} further conversations are not listed here" in few
+    listed = re.findall(r'<bdi dir="auto">([^<]*)</bdi></td><td class="n">[\d,]+</td><td>(.*)</td></tr>', few)[-3:]
+    assert listed == [(name, links) for name, _, links in rows if name in dict(listed)], "with all of their days"
 
 
 def test_a_finished_day_is_linked_anew_where_its_neighbour_has_changed(archive: Archive, tmp_path: Path) -> None:

@@ -3,30 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 from jsonschema import Draft202012Validator
 
 from tests.fixtures.archive import DAY, Archive
-
-SCHEMAS = Path(__file__).parents[2] / "docs" / "json"
-
-
-def closed(schema: Any) -> Any:
-    """The same, and no key that it does not describe: users are told to expect more, the test is not."""
-    if isinstance(schema, dict):
-        parts = {key: closed(value) for key, value in schema.items()}
-        return {**parts, "additionalProperties": False} if "properties" in parts else parts
-    return [closed(part) for part in schema] if isinstance(schema, list) else schema
-
-
-def check(name: str, content: Any) -> None:
-    schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
-    Draft202012Validator.check_schema(schema)
-    problems = list(Draft202012Validator(closed(schema)).iter_errors(content))
-    assert not problems, problems[0]
+from tests.fixtures.schemas import SCHEMAS, check
 
 
 @pytest.mark.full
@@ -57,7 +39,7 @@ def test_json_is_what_its_schema_says(archive: Archive) -> None:
     archive.database.run("UPDATE windows SET state = 'closed', reason = NULL, accepted_by = NULL WHERE pass = 1")
 
 
-@pytest.mark.parametrize("name", ["status", "coverage", "statement", "search", "doctor"])
+@pytest.mark.parametrize("name", ["status", "coverage", "statement", "search", "search-event", "doctor"])
 def test_a_schema_refuses_what_lacks_its_version(name: str) -> None:
     schema = json.loads((SCHEMAS / f"{name}.schema.json").read_text())
     assert not Draft202012Validator(schema).is_valid({})

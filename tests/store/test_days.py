@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import psycopg
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from archiver.model import DAY_MS
 from archiver.store import messages
@@ -17,6 +19,7 @@ from archiver.store.messages import Batch
 from archiver.store.read import days
 from archiver.store.read.days import Day
 from archiver.store.read.messages import fetch
+from archiver.store.schema import metadata
 from archiver.zones import Calendar
 from tests.fixtures.databases import Database
 from tests.fixtures.store import ORIGIN, open_database, page_of, record
@@ -86,3 +89,29 @@ def test_a_day_is_read_by_its_index_where_sqlite_has_no_statistics(sqlite_databa
         )
     store.dispose()
     assert any("SEARCH messages USING INDEX ix_messages_sent_at" in plan for plan in plans), plans
+
+
+def test_rows_that_postgresql_streams_are_the_same_in_their_binary_form(postgres_database: Database) -> None:
+    """Of every type that a column has, and what is counted and cast in streamed queries."""
+    values = {
+        "BIGINT": "-9223372036854775808",
+        "BOOLEAN": "true",
+        "BYTEA": "'\\x00ff5c'",
+        "DOUBLE PRECISION": "0.1",
+        "INTEGER": "-2147483648",
+        "JSONB": '\'{"b": [1.50, null], "a": "你"}\'',
+        "TEXT": "'你 \\\\ '' \t'",
+        "TIMESTAMP WITH TIME ZONE": "'2026-11-29T23:59:59.999Z'",
+    }
+    columns = [column for table in metadata.tables.values() for column in table.c]
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    assert {column.type.compile(dialect=dialect) for column in columns} <= values.keys()
+    said = ", ".join(f"CAST({value} AS {kind}), CAST(NULL AS {kind})" for kind, value in values.items())
+    query = sa.text(f"SELECT {said}, count(*), sum(CAST(7 AS bigint)), CAST('{{\"b\": 1}}' AS jsonb)::text")
+    store = open_database(postgres_database)
+    with store.read() as tx:
+        streamed = tx.conn.execute(query.execution_options(yield_per=10))
+        assert streamed.cursor is not None
+        assert streamed.cursor.format == psycopg.pq.Format.BINARY
+        assert streamed.all() == tx.conn.execute(query).all()
+    store.dispose()
