@@ -98,8 +98,8 @@ def _after(flag: str, key: str, *further: str, **options: Any) -> click.Option:
 
 
 def load(name: str) -> ModuleType:
-    """Import a module. What importing makes stays: looking for garbage among it is a sixteenth of a command's start,
-    and would be part of every look of a pull."""
+    """Import a module. What importing makes stays: looking for garbage among it, meanwhile and once more when the
+    process ends, would be a quarter of a command's start, and a part of every collection of a pull."""
     if name in sys.modules:
         return sys.modules[name]
     gc.disable()
